@@ -1,0 +1,61 @@
+"""A small autodiff framework on NumPy: Tensors, layers, optimizers, and MNIST from one command.
+
+>>> import numpy as np
+>>> import tinygrad_mnist as tg
+>>> w = tg.tensor([1.0, -2.0], requires_grad=True)
+>>> loss = np.sum(np.tanh(w) ** 2)
+>>> loss.backward()
+>>> w.grad
+tensor([ 0.63970001, -0.13621868])
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from . import errors, graph, ops
+from .files import load, save
+from .graph import enable_grad, is_recording, no_grad
+from .primitive import Sample, primitive
+from .tensor import Tensor, tensor
+
+if TYPE_CHECKING:
+    from . import data, nn, optim, testing, training, viz
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Sample",
+    "Tensor",
+    "data",
+    "enable_grad",
+    "errors",
+    "graph",
+    "is_recording",
+    "load",
+    "nn",
+    "no_grad",
+    "ops",
+    "optim",
+    "primitive",
+    "save",
+    "tensor",
+    "testing",
+    "training",
+    "viz",
+]
+
+# These are imported when first used, so that importing the core stays about as quick as importing NumPy.
+_LAZY = ("data", "nn", "optim", "testing", "training", "viz")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LAZY:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,108 @@
+"""The errors of the project: each says what was asked, what was found, and what to do.
+
+Every class is also the built-in exception a NumPy user would expect, so that
+``except ValueError`` keeps working.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from types import ModuleType
+
+__all__ = [
+    "DTypeError",
+    "DataError",
+    "GradcheckError",
+    "GradientError",
+    "MissingExtraError",
+    "NonFiniteError",
+    "OptionError",
+    "RunError",
+    "ShapeError",
+    "StateDictError",
+    "TinygradError",
+    "UnsupportedError",
+    "choice",
+    "require",
+]
+
+
+class TinygradError(Exception):
+    """The root of the family: catch it to catch every error raised on purpose here."""
+
+
+class ShapeError(TinygradError, ValueError):
+    """Shapes that do not fit each other or what a layer expects."""
+
+
+class DTypeError(TinygradError, TypeError):
+    """A dtype that cannot do what was asked, such as integers that require a gradient."""
+
+
+class GradientError(TinygradError, RuntimeError):
+    """A gradient that cannot be computed, or would have been lost."""
+
+
+class UnsupportedError(TinygradError, TypeError):
+    """A NumPy function, or a use of one, that has no gradient rule here."""
+
+
+class OptionError(TinygradError, ValueError):
+    """An argument outside its valid values; the message lists them."""
+
+
+class StateDictError(TinygradError, ValueError):
+    """A state dict with missing, unexpected or misshapen entries, all of them listed."""
+
+
+class DataError(TinygradError, ValueError):
+    """A data file that is truncated, mislabelled, oversized or hostile."""
+
+
+class RunError(TinygradError, ValueError):
+    """A run folder that lacks what a command needs."""
+
+
+class NonFiniteError(TinygradError, FloatingPointError):
+    """A loss or a value that became NaN or infinite."""
+
+
+class GradcheckError(TinygradError, AssertionError):
+    """A gradient that disagrees with finite differences."""
+
+
+class MissingExtraError(TinygradError, ImportError):
+    """An optional dependency that is not installed; the message holds its pip line."""
+
+
+def choice(what: str, value: object, valid: Iterable[str]) -> OptionError:
+    """Build the error for an unknown name, listing the valid ones and the nearest.
+
+    Examples
+    --------
+    >>> print(choice("activation", "rleu", ["relu", "tanh"]))
+    unknown activation 'rleu' (did you mean 'relu'?); valid: relu, tanh
+    """
+    names = sorted(valid)
+    near = get_close_matches(str(value), names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return OptionError(f"unknown {what} {value!r}{hint}; valid: {', '.join(names)}")
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import an optional dependency, or name the pip line that installs it.
+
+    Examples
+    --------
+    >>> require("json", extra="plots", purpose="drawing curves").__name__
+    'json'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{purpose} needs the package {module.partition('.')[0]!r}, which is not installed: "
+            f"pip install 'tinygrad-mnist[{extra}]'"
+        ) from error

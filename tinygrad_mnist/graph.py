@@ -1,0 +1,349 @@
+"""The graph an expression leaves behind, and the sweep that differentiates it.
+
+A :class:`Node` is one recorded operation: which primitive ran, on which arrays, with what result.
+:func:`sweep` walks the nodes backward from a result and applies each primitive's rules. It knows
+nothing of Tensors. Given arrays it computes with arrays; given a ``lift`` that wraps values in
+something that records, the same lines record the backward pass itself, which is all that gradients
+of gradients take.
+
+Every node carries a serial number, handed out in order of creation, and one invariant holds the
+file together: **a node's parents are older than the node**. Visiting nodes from the youngest to the
+oldest is therefore a topological order, found with a heap and no recursion; and a parameter that is
+overwritten is given a new serial, so that a graph which saved its older value breaks the invariant
+and is caught.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import GradientError, ShapeError
+from .typing import Array
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+
+__all__ = ["Node", "enable_grad", "fit", "is_recording", "no_grad", "scope", "sweep"]
+
+# Context variables, not globals: a thread or an asyncio task that turns recording off
+# does so for itself alone.
+RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
+SCOPE: ContextVar[str] = ContextVar("scope", default="")
+
+SERIALS = itertools.count()
+
+
+class Node:
+    """One recorded operation, or a leaf where gradients arrive.
+
+    Attributes
+    ----------
+    primitive : Primitive or None
+        The operation; ``None`` for a leaf.
+    value : ndarray, or a tuple of ndarrays for an operation with several results
+    args : tuple of ndarrays, or None
+        Raw inputs, tracked or not. ``None`` once a backward pass has freed them.
+    kwargs : mapping
+        The settings the operation ran with, defaults filled in.
+    parents : tuple of (position, Node)
+        The tracked inputs, with their places in ``args``.
+    serial : int
+        Larger than the serial of every parent.
+    scope : str
+        The module the operation ran in (``layers.0.Linear``), or ``""``.
+    name : str
+        For a leaf, what its owner calls it (``weight``), or ``""``.
+    hooks : list of callables, or None
+        Each may replace the gradient that passes through this node.
+    retains : bool
+        Whether an inner node keeps its gradient as a leaf does.
+    grad : Array or None
+        The gradient accumulated here; a Tensor only where the sweep was recorded.
+    """
+
+    __slots__ = (
+        "__weakref__", "args", "grad", "hooks", "kwargs", "name",
+        "parents", "primitive", "retains", "scope", "serial", "value",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        value: Any,
+        args: tuple[Any, ...] | None = (),
+        kwargs: Mapping[str, Any] = {},  # noqa: B006 (never written to)
+        parents: tuple[tuple[int, Node], ...] = (),
+        scope: str = "",
+    ) -> None:
+        self.primitive = primitive
+        self.value = value
+        self.args = args
+        self.kwargs = kwargs
+        self.parents = parents
+        self.serial = next(SERIALS)
+        self.scope = scope
+        self.name = ""
+        self.hooks: list[Callable[[Array], Array | None]] | None = None
+        self.retains = False
+        self.grad: Array | None = None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether nothing was computed to get here."""
+        return self.primitive is None
+
+    def touch(self) -> None:
+        """Make this node younger than every graph that saved its value."""
+        self.serial = next(SERIALS)
+
+    def release(self) -> None:
+        """Drop what the backward pass needed: saved arrays, and the way to the parents."""
+        self.args = None
+        self.parents = ()
+
+    def __repr__(self) -> str:
+        what = "leaf" if self.primitive is None else self.primitive.name
+        return f"<Node {what} {self.name or self.scope}>".replace(" >", ">")
+
+
+def sweep(
+    root: Node,
+    seed: Array,
+    *,
+    targets: Collection[Node] = (),
+    retain: bool = False,
+    lift: Callable[[Node], Array] | None = None,
+) -> dict[Node, Array]:
+    """Propagate ``seed`` from ``root`` back to the leaves.
+
+    Parameters
+    ----------
+    root : Node
+        Where to start.
+    seed : Array, of the shape and dtype of ``root.value``
+        The gradient of the final result with respect to ``root``.
+    targets : collection of Nodes
+        Inner nodes whose gradients are wanted too.
+    retain : bool
+        Whether to keep the saved arrays for another sweep; by default each node lets go of its
+        own as soon as it has been used.
+    lift : callable, optional
+        ``lift(node)`` returns a stand-in for ``node.value`` that records what is done to it. With
+        it, the rules record themselves.
+
+    Returns
+    -------
+    dict
+        The gradient of each leaf reached, of each node that ``retains``, and of each target.
+
+    Raises
+    ------
+    GradientError
+        If the graph was already freed, or saved a value that has been overwritten since.
+    """
+    found: dict[Node, Array] = {}
+    pending: dict[Node, Array] = {root: seed}
+    youngest_first = [(-root.serial, root)]
+    while youngest_first:
+        _, node = heappop(youngest_first)
+        g = pending.pop(node)
+        if node.hooks:
+            for hook in tuple(node.hooks):
+                replacement = hook(g)
+                g = g if replacement is None else replacement
+        primitive, args = node.primitive, node.args
+        if primitive is None or node.retains or node in targets:
+            found[node] = g
+        if primitive is None:
+            continue
+        if args is None:
+            raise GradientError(
+                f"backward: the graph through {primitive.name} was freed by an earlier backward pass; "
+                "pass retain_graph=True to the first one to run it twice"
+            )
+        y = node.value
+        if lift is not None:
+            y, args = lift(node), _lifted(args, node.parents, lift)
+        for position, parent in node.parents:
+            if parent.serial > node.serial:
+                raise _stale(parent, node)
+            contribution = primitive.rules[position](g, y, *args, **node.kwargs)
+            try:
+                contribution = fit(contribution, parent.value)
+            except ShapeError as error:
+                raise ShapeError(f"rule {position} of {primitive.name}: {error}") from None
+            if parent in pending:
+                pending[parent] = _plus(pending[parent], contribution)
+            else:
+                if parent.primitive is None and lift is None:
+                    contribution = _own(contribution, (g, y, *args))
+                pending[parent] = contribution
+                heappush(youngest_first, (-parent.serial, parent))
+        if not retain:
+            node.release()
+    return found
+
+
+def fit(g: Array, like: Any) -> Array:
+    """Give a gradient the shape and dtype of the value it belongs to.
+
+    This is the one place that undoes broadcasting and dtype promotion, so that no rule needs to.
+    Axes that broadcasting added or stretched are summed; a gradient that is smaller than its value,
+    as the rule of a sum returns it, is broadcast up.
+
+    Parameters
+    ----------
+    g : Array
+        What a rule returned.
+    like : ndarray, or tuple of ndarrays
+        The value of the input the gradient is for.
+
+    Examples
+    --------
+    >>> fit(np.ones((3, 2)), np.zeros((1, 2), np.float32))
+    array([[3., 3.]], dtype=float32)
+    """
+    if g.__class__ is tuple:  # the gradients of an operation with several results
+        return tuple(fit(part, value) for part, value in zip(g, like, strict=True))
+    if not hasattr(g, "dtype"):  # a rule may return a Python number
+        g = np.asarray(g, like.dtype)
+    if g.shape != like.shape:
+        g = _reshaped(g, like.shape)
+    if g.dtype != like.dtype:
+        if g.dtype.kind == "c" and like.dtype.kind != "c":
+            g = np.real(g)
+        g = g.astype(like.dtype)
+    return g
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording, within a ``with`` block or a decorated function.
+
+    The setting belongs to the current thread or asyncio task.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = w * 2
+    >>> y.requires_grad
+    False
+    """
+    with _set(RECORDING, False):
+        yield
+
+
+@contextmanager
+def enable_grad() -> Iterator[None]:
+    """Record again, inside a :func:`no_grad` block.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     tg.is_recording()
+    True
+    """
+    with _set(RECORDING, True):
+        yield
+
+
+def is_recording() -> bool:
+    """Whether operations on tracked Tensors are recorded here and now."""
+    return RECORDING.get()
+
+
+@contextmanager
+def scope(label: str) -> Iterator[None]:
+    """Label the operations recorded within the block.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> with tg.graph.scope("encoder"):
+    ...     y = tg.tensor(2.0, requires_grad=True) * 3
+    >>> y.node.scope
+    'encoder'
+    """
+    with _set(SCOPE, label):
+        yield
+
+
+@contextmanager
+def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
+    """Sum ``g`` over the axes in which ``shape`` was broadcast, then broadcast what is missing."""
+    extra = len(g.shape) - len(shape)
+    added = tuple(range(extra))
+    stretched = tuple(
+        axis + extra for axis, size in enumerate(shape) if size == 1 and g.shape[axis + extra : axis + extra + 1] != (1,)
+    ) if extra >= 0 else ()  # fmt: skip
+    if added or stretched:
+        g = np.add.reduce(g, axis=added + stretched, keepdims=bool(stretched))
+        if added and stretched:
+            g = np.reshape(g, g.shape[extra:])
+    if g.shape != shape:
+        try:
+            g = np.broadcast_to(g, shape)
+        except ValueError:
+            raise ShapeError(f"a gradient of shape {g.shape} does not fit its input of shape {shape}") from None
+    return g
+
+
+def _plus(a: Array, b: Array) -> Array:
+    """Add two contributions into memory of their own: either may be shared with another node."""
+    if a.__class__ is tuple:
+        return tuple(_plus(x, y) for x, y in zip(a, b, strict=True))
+    return a + b
+
+
+def _lifted(
+    args: tuple[Any, ...], parents: tuple[tuple[int, Node], ...], lift: Callable[[Node], Array]
+) -> tuple[Array, ...]:
+    """Replace the tracked inputs among ``args`` by their recording stand-ins."""
+    lifted = list(args)
+    for position, parent in parents:
+        lifted[position] = lift(parent)
+    return tuple(lifted)
+
+
+def _own(g: Array, others: tuple[Any, ...]) -> Array:
+    """Return ``g`` in memory that nothing else refers to.
+
+    A rule may return its incoming gradient, one of its inputs, or a view of either; what it
+    computed afresh (possibly seen through a transposing view) is kept without a copy.
+    """
+    memory = g if g.base is None else g.base
+    if memory.__class__ is np.ndarray and memory.nbytes == g.nbytes:
+        for other in others:
+            if other is memory or getattr(other, "base", None) is memory:
+                break
+        else:
+            return g
+    return g.copy()
+
+
+def _stale(parent: Node, node: Node) -> GradientError:
+    name = f"parameter {parent.name!r}" if parent.name else f"a leaf of shape {parent.value.shape}"
+    where = f" (in {node.scope})" if node.scope else ""
+    saver = node.primitive.name if node.primitive else "a node"
+    return GradientError(
+        f"backward: {name} was changed in place after {saver}{where} saved its value, so the gradient would be "
+        "wrong; compute the loss again after the update, or call backward() before it"
+    )

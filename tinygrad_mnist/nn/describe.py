@@ -1,0 +1,107 @@
+"""A module as a small JSON value, and back: what a saved model needs beside its weights.
+
+A module is described by its class and the arguments it was made with. Random generators are left
+out, since the weights they drew are saved themselves.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, OptionError
+from . import layers
+from .module import Module
+
+__all__ = ["build", "describe"]
+
+_KNOWN: dict[str, type[Module]] = {
+    name: cls for name in layers.__all__ if inspect.isclass(cls := getattr(layers, name)) and issubclass(cls, Module)
+}
+
+
+def describe(module: Module) -> dict[str, Any]:
+    """Describe a module as JSON values.
+
+    Raises
+    ------
+    OptionError
+        If an argument of its constructor has no JSON form.
+
+    Examples
+    --------
+    >>> describe(layers.MLP([4, 2], rng=0))
+    {'class': 'MLP', 'args': [[4, 2]]}
+    """
+    args, kwargs = module._arguments
+    described: dict[str, Any] = {"class": type(module).__name__}
+    if args:
+        described["args"] = [_to_json(value, type(module)) for value in args]
+    settings = {name: _to_json(value, type(module)) for name, value in kwargs.items() if name != "rng"}
+    if settings:
+        described["kwargs"] = settings
+    return described
+
+
+def build(description: Any, classes: Iterable[type[Module]] = ()) -> Module:
+    """Make the module that a description is of, with weights of its own.
+
+    Parameters
+    ----------
+    description : dict
+        What :func:`describe` returned.
+    classes : iterable of Module classes
+        Classes of your own that may occur. Nothing else is ever looked up or imported.
+
+    Raises
+    ------
+    DataError
+        If the description names another class, or is none.
+
+    Examples
+    --------
+    >>> build({"class": "Linear", "args": [3, 2]})
+    Linear(3, 2)
+    """
+    known = {**_KNOWN, **{cls.__name__: cls for cls in classes}}
+    if not isinstance(description, dict) or description.get("class") not in known:
+        name = description.get("class") if isinstance(description, dict) else description
+        raise DataError(
+            f"a saved model holds a {name!r}, which is not a layer known here; pass its class with classes=[...]"
+        )
+    cls = known[description["class"]]
+    args = [_from_json(value, classes) for value in description.get("args", [])]
+    kwargs = {name: _from_json(value, classes) for name, value in description.get("kwargs", {}).items()}
+    try:
+        return cls(*args, **kwargs)
+    except TypeError as error:
+        raise DataError(f"a saved {cls.__name__} cannot be rebuilt: {error}") from error
+
+
+def _to_json(value: Any, owner: type) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (np.integer, np.floating)):
+        return value.item()
+    if isinstance(value, Module):
+        return describe(value)
+    if isinstance(value, (list, tuple)):
+        return [_to_json(item, owner) for item in value]
+    if isinstance(value, type) and value.__name__ in _KNOWN:
+        return {"layer": value.__name__}
+    if isinstance(value, type) and issubclass(value, np.generic):
+        return np.dtype(value).name
+    raise OptionError(f"{owner.__name__}: the argument {value!r} cannot be saved with the model; use a name or a number")
+
+
+def _from_json(value: Any, classes: Iterable[type[Module]]) -> Any:
+    if isinstance(value, dict) and "class" in value:
+        return build(value, classes)
+    if isinstance(value, dict) and value.get("layer") in _KNOWN:
+        return _KNOWN[value["layer"]]
+    if isinstance(value, list):
+        return [_from_json(item, classes) for item in value]
+    return value

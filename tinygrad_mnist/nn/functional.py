@@ -1,0 +1,230 @@
+"""What NumPy lacks, as functions of arrays or Tensors: activations, losses, dropout.
+
+Everything else is NumPy itself: ``np.tanh(t)``, ``np.concatenate([a, b])``, ``t @ w``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import DTypeError, OptionError, ShapeError, choice
+from ..ops.linear import linear
+from ..ops.network import (
+    elu,
+    erf,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    logsumexp,
+    one_hot,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+)
+from ..typing import Array
+
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "erf",
+    "gelu",
+    "huber_loss",
+    "l1_loss",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsumexp",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+]
+
+
+def dropout(x: Array, p: float = 0.5, *, rng: np.random.Generator | int | None = None, training: bool = True) -> Array:
+    """Set elements to zero with probability ``p``, and scale the others by ``1 / (1 - p)`` [1]_.
+
+    Parameters
+    ----------
+    x : array_like of floats
+    p : float in [0, 1)
+    rng : numpy.random.Generator or seed
+        Where the random numbers come from.
+    training : bool, default True
+        Whether to do anything at all.
+
+    References
+    ----------
+    .. [1] N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
+       JMLR 15 (2014).
+    """
+    if not 0 <= p < 1:
+        raise OptionError(f"dropout: p = {p!r} is no probability in [0, 1)")
+    if not training or p == 0:
+        return x
+    kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
+    return x * (kept.astype(x.dtype) * (1 / (1 - p)))
+
+
+def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
+    """Squared error, ``(input - target)**2``.
+
+    Parameters
+    ----------
+    input, target : Tensor or array, of one shape
+    reduction : {'mean', 'sum', 'none'}
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ. They are not broadcast: a target of shape ``(N,)`` beside an input of
+        shape ``(N, 1)`` would silently become an ``(N, N)`` mistake.
+
+    Examples
+    --------
+    >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    np.float64(2.0)
+    """
+    _same_shape("mse_loss", input, target)
+    return _reduce(np.square(input - target), reduction)
+
+
+def l1_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
+    """Absolute error, ``|input - target|``; arguments as for :func:`mse_loss`."""
+    _same_shape("l1_loss", input, target)
+    return _reduce(np.absolute(input - target), reduction)
+
+
+def huber_loss(input: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
+    """Squared error near zero, absolute error beyond ``delta`` [1]_; arguments as for :func:`mse_loss`.
+
+    References
+    ----------
+    .. [1] P. J. Huber, "Robust estimation of a location parameter", Ann. Math. Statist. 35 (1964).
+    """
+    _same_shape("huber_loss", input, target)
+    error = np.absolute(input - target)
+    near = np.minimum(error, delta)
+    return _reduce(near * (error - near / 2), reduction)
+
+
+def cross_entropy(
+    input: Array, target: Array, *, label_smoothing: float = 0.0, reduction: str = "mean"
+) -> Array:
+    """Cross-entropy between classes and the softmax of logits.
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (N, C), (C,) or (N, C, d1, …)
+        Logits: any real numbers, no softmax applied. They never overflow.
+    target : array
+        Integer classes, of the shape of ``input`` without its class axis, each in ``[0, C)``; or
+        probabilities, of the shape of ``input``.
+    label_smoothing : float in [0, 1), default 0
+        The share of each target that is spread evenly over all classes.
+    reduction : {'mean', 'sum', 'none'}
+        ``'mean'`` divides by the number of samples.
+
+    Raises
+    ------
+    ShapeError, DTypeError, OptionError
+        If the shapes do not fit, classes are not integers, or a class is out of range.
+
+    Examples
+    --------
+    >>> logits = np.array([[2.0, 0.0], [0.0, 1000.0]])
+    >>> cross_entropy(logits, np.array([0, 1])).round(4)
+    np.float64(0.0635)
+    """
+    logp = log_softmax(input, axis=_class_axis(input))
+    return _nll("cross_entropy", logp, target, label_smoothing, reduction)
+
+
+def nll_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
+    """Negative log-likelihood of classes; ``input`` holds log-probabilities.
+
+    Arguments are those of :func:`cross_entropy`, which is ``nll_loss(log_softmax(x), target)``.
+    """
+    return _nll("nll_loss", input, target, 0.0, reduction)
+
+
+def binary_cross_entropy_with_logits(input: Array, target: Array, *, reduction: str = "mean") -> Array:
+    """Cross-entropy between probabilities and the sigmoid of logits, element by element.
+
+    Parameters
+    ----------
+    input, target : Tensor or array, of one shape
+        Logits, and probabilities in [0, 1].
+    reduction : {'mean', 'sum', 'none'}
+    """
+    _same_shape("binary_cross_entropy_with_logits", input, target)
+    return _reduce(softplus(input) - input * target, reduction)
+
+
+def _nll(name: str, logp: Array, target: Array, smoothing: float, reduction: str) -> Array:
+    """Weigh log-probabilities with the target distribution; integer classes become one-hot rows."""
+    axis = _class_axis(logp)
+    classes = logp.shape[axis]
+    target = target if hasattr(target, "dtype") else np.asarray(target)
+    if target.shape == logp.shape and target.dtype.kind == "f":
+        weights = target
+    else:
+        weights = _one_hot_classes(name, logp, target, axis, classes)
+    if not 0 <= smoothing < 1:
+        raise OptionError(f"{name}: label_smoothing = {smoothing!r} is not in [0, 1)")
+    if smoothing:
+        weights = weights * (1 - smoothing) + smoothing / classes
+    if reduction == "none":
+        return -np.sum(weights * logp, axis=axis)
+    if reduction not in ("mean", "sum"):
+        raise choice("reduction", reduction, ("mean", "sum", "none"))
+    samples = max(logp.size // max(classes, 1), 1) if reduction == "mean" else 1
+    return np.sum(logp * (weights * (-1 / samples)))
+
+
+def _one_hot_classes(name: str, logp: Array, target: Array, axis: int, classes: int) -> Array:
+    expected = logp.shape[:axis] + logp.shape[axis + 1 :]
+    if target.shape != expected:
+        raise ShapeError(
+            f"{name}: a target of shape {target.shape} does not fit an input of shape {logp.shape}; expected "
+            f"integer classes of shape {expected} or probabilities of shape {logp.shape}"
+        )
+    if target.dtype.kind not in "iu":
+        raise DTypeError(
+            f"{name}: classes must be integers, not {target.dtype}; convert them with .astype(int), or give "
+            f"probabilities of shape {logp.shape}"
+        )
+    if target.size and (np.min(target) < 0 or np.max(target) >= classes):
+        raise OptionError(
+            f"{name}: a class of {int(np.min(target))} … {int(np.max(target))} is out of range for {classes} classes"
+        )
+    rows = one_hot(target, classes, logp.dtype)
+    return rows if axis == logp.ndim - 1 else np.moveaxis(rows, -1, axis)
+
+
+def _class_axis(x: Array) -> int:
+    return 0 if x.ndim == 1 else 1
+
+
+def _same_shape(name: str, input: Array, target: Array) -> None:
+    if np.shape(input) != np.shape(target):
+        raise ShapeError(
+            f"{name}: input of shape {np.shape(input)} and target of shape {np.shape(target)} differ; for classes "
+            "as targets use one_hot(target, classes, dtype), or cross_entropy"
+        )
+
+
+def _reduce(values: Array, reduction: str) -> Array:
+    if reduction == "mean":
+        return np.mean(values)
+    if reduction == "sum":
+        return np.sum(values)
+    if reduction == "none":
+        return values
+    raise choice("reduction", reduction, ("mean", "sum", "none"))

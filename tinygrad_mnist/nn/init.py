@@ -1,0 +1,144 @@
+"""Initial weights: each function draws an array of a given shape from a Generator.
+
+Weight matrices are ``(out, in)``-shaped; ``fan_in`` and ``fan_out`` are the numbers of connections
+into and out of a unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError, choice
+from ..typing import NDArray
+
+__all__ = [
+    "INITIALISERS",
+    "book_normal",
+    "constant",
+    "fan_in_uniform",
+    "get",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+]
+
+Shape = tuple[int, ...]
+Rng = np.random.Generator | int | None
+
+
+def uniform(shape: Shape, low: float = -0.5, high: float = 0.5, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from U(low, high)."""
+    return np.random.default_rng(rng).uniform(low, high, shape).astype(dtype)
+
+
+def normal(shape: Shape, mean: float = 0.0, std: float = 0.01, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from N(mean, std²)."""
+    return np.random.default_rng(rng).normal(mean, std, shape).astype(dtype)
+
+
+def constant(shape: Shape, value: float = 0.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Fill with one value."""
+    return np.full(shape, value, dtype)
+
+
+def xavier_uniform(shape: Shape, gain: float = 1.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from U(±gain·√(6 / (fan_in + fan_out))), for sigmoid and tanh [1]_.
+
+    References
+    ----------
+    .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+       networks", AISTATS 2010.
+    """
+    fan_in, fan_out = fans(shape)
+    bound = gain * math.sqrt(6 / (fan_in + fan_out))
+    return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
+
+
+def xavier_normal(shape: Shape, gain: float = 1.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from N(0, gain²·2 / (fan_in + fan_out)), for sigmoid and tanh (Glorot and Bengio, 2010)."""
+    fan_in, fan_out = fans(shape)
+    return normal(shape, 0.0, gain * math.sqrt(2 / (fan_in + fan_out)), rng=rng, dtype=dtype)
+
+
+def kaiming_uniform(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from U(±√(6 / fan_in)), for ReLU [1]_.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Delving deep into rectifiers", ICCV 2015.
+    """
+    bound = math.sqrt(6 / fans(shape)[0])
+    return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
+
+
+def kaiming_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from N(0, 2 / fan_in), for ReLU (He et al., 2015)."""
+    return normal(shape, 0.0, math.sqrt(2 / fans(shape)[0]), rng=rng, dtype=dtype)
+
+
+def lecun_uniform(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from U(±√(3 / fan_in)) [1]_.
+
+    References
+    ----------
+    .. [1] Y. LeCun, L. Bottou, G. Orr, K.-R. Müller, "Efficient BackProp", 1998.
+    """
+    bound = math.sqrt(3 / fans(shape)[0])
+    return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
+
+
+def lecun_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from N(0, 1 / fan_in) (LeCun et al., 1998)."""
+    return normal(shape, 0.0, math.sqrt(1 / fans(shape)[0]), rng=rng, dtype=dtype)
+
+
+def fan_in_uniform(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from U(±1 / √fan_in), which PyTorch gives to the weights of a linear layer."""
+    bound = 1 / math.sqrt(fans(shape)[0])
+    return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
+
+
+def book_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from N(0, 1/n), a standard deviation of 1/√n for n units in the layer the links lead to [1]_.
+
+    References
+    ----------
+    .. [1] T. Rashid, "Make Your Own Neural Network", 2016.
+    """
+    return normal(shape, 0.0, 1 / math.sqrt(shape[0]), rng=rng, dtype=dtype)
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """Count the connections into and out of a unit of an ``(out, in)`` weight."""
+    if len(shape) < 2 or 0 in shape:
+        raise ShapeError(f"an initialiser that scales with the fan needs an (out, in) shape, not {shape}")
+    rest = math.prod(shape[2:])
+    return shape[1] * rest, shape[0] * rest
+
+
+#: The initialisers that take a shape and nothing else, by name.
+INITIALISERS: dict[str, Callable[..., NDArray]] = {
+    function.__name__: function
+    for function in (
+        uniform, normal, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal,
+        lecun_uniform, lecun_normal, fan_in_uniform, book_normal,
+    )
+}  # fmt: skip
+
+
+def get(initialiser: str | Callable[..., NDArray]) -> Callable[..., NDArray]:
+    """Look an initialiser up by name; a function is returned as it is."""
+    if callable(initialiser):
+        return initialiser
+    if initialiser not in INITIALISERS:
+        raise choice("initialiser", initialiser, INITIALISERS)
+    return INITIALISERS[initialiser]

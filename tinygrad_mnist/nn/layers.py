@@ -1,0 +1,325 @@
+"""The layers of a multi-layer perceptron, and the containers that chain them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import OptionError, ShapeError, choice
+from ..typing import Array, NDArray
+from . import functional as F  # noqa: N812
+from . import init
+from .module import Module, Parameter
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "MLP",
+    "Dropout",
+    "Flatten",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "activations",
+]
+
+Initialiser = str | Callable[..., NDArray]
+
+
+class Linear(Module):
+    """``x @ weight.T + bias``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Length of the last axis of the input, and of the output.
+    bias : bool, default True
+    weight_init, bias_init : str or callable
+        An initialiser of :mod:`tinygrad_mnist.nn.init`, by name, or any function of a shape and
+        ``rng=``. By default both are drawn from U(±1/√in_features), as PyTorch does.
+    rng : numpy.random.Generator or seed
+        Where the random numbers come from.
+    dtype : dtype, default float32
+
+    Examples
+    --------
+    >>> layer = Linear(784, 10, rng=0)
+    >>> layer(np.zeros((32, 784), np.float32)).shape
+    (32, 10)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        weight_init: Initialiser = "fan_in_uniform",
+        bias_init: Initialiser | None = None,
+        rng: np.random.Generator | int | None = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        if in_features < 1 or out_features < 1:
+            raise OptionError(f"Linear({in_features}, {out_features}): both have to be positive")
+        rng = np.random.default_rng(rng)
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(init.get(weight_init)((out_features, in_features), rng=rng), dtype=dtype)
+        self.bias = None
+        if bias:
+            bound = 1 / math.sqrt(in_features)
+            shape = (out_features,)
+            drawn = init.uniform(shape, -bound, bound, rng=rng) if bias_init is None else init.get(bias_init)(shape, rng=rng)
+            self.bias = Parameter(drawn, dtype=dtype)
+
+    def forward(self, x: Array) -> Array:
+        if not x.shape or x.shape[-1] != self.in_features:
+            place = f" (at {self._name!r})" if self._name else ""
+            hint = "; nn.Flatten() joins the other axes" if math.prod(x.shape[1:]) == self.in_features else ""
+            raise ShapeError(
+                f"Linear({self.in_features}, {self.out_features}){place}: expects an input of shape "
+                f"(…, {self.in_features}), got {x.shape}{hint}"
+            )
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "")
+
+
+class Flatten(Module):
+    """All axes but the first in one: ``(N, 28, 28)`` becomes ``(N, 784)``."""
+
+    def forward(self, x: Array) -> Array:
+        return np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+class Dropout(Module):
+    """Zero a random share of the elements in training; see :func:`~tinygrad_mnist.nn.functional.dropout`.
+
+    Parameters
+    ----------
+    p : float in [0, 1)
+        The share.
+    rng : numpy.random.Generator or seed
+        Drawn from at each call.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
+        if not 0 <= p < 1:
+            raise OptionError(f"Dropout: p = {p!r} is no probability in [0, 1)")
+        self.p = p
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Array) -> Array:
+        return F.dropout(x, self.p, rng=self.rng, training=self.training)
+
+    def extra_repr(self) -> str:
+        return f"{self.p}"
+
+
+class ReLU(Module):
+    """``max(x, 0)``."""
+
+    def forward(self, x: Array) -> Array:
+        return F.relu(x)
+
+
+class LeakyReLU(Module):
+    """``x`` where positive, ``slope * x`` elsewhere."""
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = slope
+
+    def forward(self, x: Array) -> Array:
+        return F.leaky_relu(x, slope=self.slope)
+
+    def extra_repr(self) -> str:
+        return f"{self.slope}"
+
+
+class ELU(Module):
+    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Array) -> Array:
+        return F.elu(x, alpha=self.alpha)
+
+    def extra_repr(self) -> str:
+        return f"{self.alpha}"
+
+
+class GELU(Module):
+    """``x`` times the normal distribution function of ``x``."""
+
+    def forward(self, x: Array) -> Array:
+        return F.gelu(x)
+
+
+class Softplus(Module):
+    """``log(1 + exp(x))``."""
+
+    def forward(self, x: Array) -> Array:
+        return F.softplus(x)
+
+
+class Sigmoid(Module):
+    """``1 / (1 + exp(-x))``."""
+
+    def forward(self, x: Array) -> Array:
+        return F.sigmoid(x)
+
+
+class Tanh(Module):
+    """Hyperbolic tangent."""
+
+    def forward(self, x: Array) -> Array:
+        return np.tanh(x)
+
+
+class Softmax(Module):
+    """``exp(x)`` scaled to add up to 1 along an axis."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        return F.softmax(x, axis=self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"
+
+
+class LogSoftmax(Module):
+    """``log(softmax(x))`` along an axis."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        return F.log_softmax(x, axis=self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"
+
+
+#: Activations by name, with the initialiser that suits the weights before them.
+activations: dict[str, tuple[type[Module], str]] = {
+    "relu": (ReLU, "kaiming_normal"),
+    "leaky_relu": (LeakyReLU, "kaiming_normal"),
+    "elu": (ELU, "kaiming_normal"),
+    "gelu": (GELU, "kaiming_normal"),
+    "softplus": (Softplus, "kaiming_normal"),
+    "sigmoid": (Sigmoid, "xavier_normal"),
+    "tanh": (Tanh, "xavier_normal"),
+    "softmax": (Softmax, "xavier_normal"),
+    "log_softmax": (LogSoftmax, "xavier_normal"),
+}
+
+
+class Sequential(Module):
+    """Modules called one after the other, each on what the one before returned.
+
+    Examples
+    --------
+    >>> model = Sequential(Linear(4, 3, rng=0), Tanh(), Linear(3, 2, rng=1))
+    >>> model(np.ones((5, 4), np.float32)).shape
+    (5, 2)
+    >>> model[0]
+    Linear(4, 3)
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        for i, module in enumerate(modules):
+            setattr(self, str(i), module)
+
+    def forward(self, x: Array) -> Array:
+        for module in self:
+            x = module(x)
+        return x
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    def __len__(self) -> int:
+        return len(list(self.children()))
+
+    def __getitem__(self, index: int | slice) -> Module:
+        modules = list(self.children())
+        return Sequential(*modules[index]) if isinstance(index, slice) else modules[index]
+
+
+class MLP(Sequential):
+    """A multi-layer perceptron: linear layers with an activation between each two.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units of each layer, from the input to the output, such as ``[784, 128, 10]``.
+    activation : str, or a function that makes a Module
+        Between the layers: a name in :data:`activations`, or a class.
+    output : str, callable or None, default None
+        After the last layer. ``None`` leaves the logits that
+        :class:`~tinygrad_mnist.nn.CrossEntropyLoss` takes.
+    dropout : float in [0, 1), default 0
+        After each hidden activation.
+    weight_init : str or callable, optional
+        By default the one that suits the activation that follows.
+    rng : numpy.random.Generator or seed
+        Where the weights, and the dropout, come from.
+    dtype : dtype, default float32
+
+    Examples
+    --------
+    >>> MLP([784, 16, 10], activation="sigmoid", rng=0)
+    MLP(
+      (0): Linear(784, 16)
+      (1): Sigmoid()
+      (2): Linear(16, 10)
+    )
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str | Callable[[], Module] = "relu",
+        output: str | Callable[[], Module] | None = None,
+        *,
+        dropout: float = 0.0,
+        weight_init: Initialiser | None = None,
+        rng: np.random.Generator | int | None = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        if len(sizes) < 2:
+            raise OptionError(f"MLP: sizes {list(sizes)!r} name no input and output")
+        rng = np.random.default_rng(rng)
+        modules: list[Module] = []
+        for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            is_last = i == len(sizes) - 2
+            follows = output if is_last else activation
+            make, suits = _activation(follows)
+            modules.append(
+                Linear(fan_in, fan_out, weight_init=weight_init or suits, bias_init=init.constant, rng=rng, dtype=dtype)
+            )
+            if make is not None:
+                modules.append(make())
+            if dropout and not is_last:
+                modules.append(Dropout(dropout, rng=rng))
+        super().__init__(*modules)
+
+
+def _activation(which: str | Callable[[], Module] | None) -> tuple[Callable[[], Module] | None, str]:
+    if isinstance(which, str):
+        if which not in activations:
+            raise choice("activation", which, activations)
+        return activations[which]
+    return which, "xavier_normal"

@@ -1,0 +1,305 @@
+"""What a layer is: an object with parameters that can be called.
+
+A :class:`Module` is an ordinary Python object. Its parameters, buffers and submodules are simply
+the attributes that are such (also inside lists, tuples and dicts), found by looking: there is
+nothing to register, and no ``super().__init__()`` to forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import GradientError, StateDictError
+from ..graph import RECORDING, SCOPE
+from ..tensor import Tensor, buffer
+from ..typing import Array, NDArray
+
+__all__ = ["Module", "Parameter"]
+
+Self = TypeVar("Self", bound="Module")
+
+
+class Parameter(Tensor):
+    """A Tensor that a :class:`Module` learns.
+
+    Parameters
+    ----------
+    data : array_like
+        Initial values, copied.
+    dtype : dtype, default float32
+        Networks gain nothing from more, and run half as fast with it.
+
+    Examples
+    --------
+    >>> Parameter([1.0, 2.0])
+    tensor([1., 2.], dtype=float32, requires_grad=True)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, *, dtype: Any = np.float32) -> None:
+        super().__init__(np.asarray(data, dtype=dtype), requires_grad=True)
+
+    def _rebind(self, new: Any) -> Tensor:
+        if RECORDING.get():
+            raise GradientError(
+                f"the parameter {self.name!r} was to be changed in place, which would turn it into a computed "
+                "Tensor; update it within tg.no_grad(), or write w = w + ... to compute with a changed copy"
+            )
+        return super()._rebind(new)
+
+
+class Module:
+    """A piece of a network: write its ``forward``, then call the object.
+
+    Examples
+    --------
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         self.factor = Parameter(2.0)
+    ...
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> scale = Scale()
+    >>> scale(np.float32(3.0))
+    tensor(6., dtype=float32, op=multiply)
+    >>> [name for name, _ in scale.named_parameters()]
+    ['factor']
+    """
+
+    training: bool
+    _name: str
+    _buffers: tuple[str, ...]
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self.__dict__.update(training=True, _name="", _buffers=(), _arguments=(args, kwargs))
+        return self
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every subclass writes its own."""
+        raise TypeError(f"{type(self).__name__} does not define forward(self, ...)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run :meth:`forward`, labelling what it records with this module's place in the network."""
+        path = f"{SCOPE.get().rpartition('.')[0]}.{self._name}".strip(".")
+        token = SCOPE.set(f"{path}.{type(self).__name__}" if path else type(self).__name__)
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            SCOPE.reset(token)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        for path, part in _parts(name, value):
+            if isinstance(part, Module):
+                part.__dict__["_name"] = path
+            elif part.node is not None:
+                part.name = path
+        object.__setattr__(self, name, value)
+
+    # -- what it consists of ---------------------------------------------------------------------
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Submodules one level down, with their names."""
+        for attribute, value in vars(self).items():
+            if not attribute.startswith("_"):
+                yield from ((name, part) for name, part in _parts(attribute, value) if isinstance(part, Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, each once, with their paths."""
+        seen: set[int] = set()
+
+        def walk(path: str, module: Module) -> Iterator[tuple[str, Module]]:
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+                for name, child in module.named_children():
+                    yield from walk(_join(path, name), child)
+
+        yield from walk(prefix, self)
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """All parameters below, each once, with their paths (``layers.0.weight``)."""
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix):
+            for attribute, value in vars(module).items():
+                for name, part in _parts(attribute, value) if not attribute.startswith("_") else ():
+                    if isinstance(part, Parameter) and id(part) not in seen:
+                        seen.add(id(part))
+                        yield _join(path, name), part
+
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, NDArray]]:
+        """All registered buffers below, with their paths."""
+        for path, module in self.named_modules(prefix):
+            for name in module._buffers:
+                yield _join(path, name), getattr(module, name)
+
+    def children(self) -> Iterator[Module]:
+        """Submodules one level down."""
+        return (module for _, module in self.named_children())
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters below, each once: what an optimizer takes."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def buffers(self) -> Iterator[NDArray]:
+        """All registered buffers below."""
+        return (array for _, array in self.named_buffers())
+
+    def register_buffer(self, name: str, value: Any) -> None:
+        """Keep an array that is saved with the parameters but not learned, such as a running mean."""
+        object.__setattr__(self, name, np.array(value))
+        if name not in self._buffers:
+            self.__dict__["_buffers"] = (*self._buffers, name)
+
+    # -- its state -------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """Copy all parameters and buffers into a dict of plain arrays, by path."""
+        state = {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        state.update((name, array.copy()) for name, array in self.named_buffers())
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> tuple[list[str], list[str]]:
+        """Overwrite parameters and buffers in place with the arrays of a state dict.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+            As :meth:`state_dict` returns it; converted to the dtypes found here.
+        strict : bool, default True
+            Whether the names have to be exactly those of this module.
+
+        Returns
+        -------
+        missing, unexpected : lists of str
+            Names that ``state`` lacks, and names it has in excess (empty if ``strict``).
+
+        Raises
+        ------
+        StateDictError
+            Lists every difference. Nothing has been overwritten then.
+        """
+        own: dict[str, Array] = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        new = {name: np.asarray(value.data if isinstance(value, Tensor) else value) for name, value in state.items()}
+        missing = [name for name in own if name not in new]
+        unexpected = [name for name in new if name not in own]
+        misshapen = [name for name in own if name in new and new[name].shape != own[name].shape]
+        problems = [f"  {n}: shape {new[n].shape}, expected {own[n].shape}" for n in misshapen]
+        if strict:
+            problems += [f"  {n}: missing, expected shape {own[n].shape}" for n in missing]
+            problems += [f"  {n}: unexpected, shape {new[n].shape}" for n in unexpected]
+        if problems:
+            raise StateDictError(
+                f"load_state_dict: {len(problems)} entries do not fit this {type(self).__name__}:\n" + "\n".join(problems)
+            )
+        for name, target in own.items():
+            if name in new:
+                np.copyto(buffer(target) if isinstance(target, Tensor) else target, new[name], casting="same_kind")
+        return missing, unexpected
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Switch layers such as Dropout to their behaviour in training."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: Self) -> Self:
+        """Switch layers such as Dropout to their behaviour in use."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def astype(self: Self, dtype: Any) -> Self:
+        """Convert all parameters to another dtype, in place; their gradients are forgotten."""
+        for module in self.modules():
+            for attribute, value in vars(module).items():
+                for _, part in _parts(attribute, value):
+                    if isinstance(part, Parameter):
+                        tracked, name = part.requires_grad, part.name
+                        part.requires_grad = False
+                        part._data = part._data.astype(dtype)
+                        part.requires_grad = tracked
+                        if tracked:
+                            part.name = name
+        return self
+
+    def apply(self: Self, function: Callable[[Module], Any]) -> Self:
+        """Call ``function`` on this module and all below it."""
+        for module in self.modules():
+            function(module)
+        return self
+
+    # -- how it looks ----------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What ``repr`` shows in the parentheses."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = [f"({name}): {child!r}" for name, child in self.named_children()]
+        if not children:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        body = "\n".join(children).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {body}\n)"
+
+    def summary(self) -> str:
+        """Describe layers and parameters in a table.
+
+        Examples
+        --------
+        >>> from tinygrad_mnist.nn import MLP
+        >>> print(MLP([784, 16, 10], rng=0).summary())
+        layer  kind    parameters                    count
+        -----  ------  ----------------------------  -----
+        0      Linear  weight (16, 784), bias (16,)  12560
+        1      ReLU                                      0
+        2      Linear  weight (10, 16), bias (10,)     170
+        -----  ------  ----------------------------  -----
+        MLP            4 arrays, float32             12730
+        """
+        rows = []
+        for path, module in self.named_modules():
+            own = [(name, p) for name, p in module.named_parameters() if "." not in name or not any(module.children())]
+            if own or not any(module.children()):
+                shapes = ", ".join(f"{name} {p.shape}" for name, p in own)
+                rows.append((path, type(module).__name__, shapes, str(sum(p.size for _, p in own))))
+        every = list(self.parameters())
+        dtypes = ", ".join(sorted({str(p.dtype) for p in every}))
+        total = (type(self).__name__, "", f"{len(every)} arrays, {dtypes}", str(sum(p.size for p in every)))
+        head = ("layer", "kind", "parameters", "count")
+        widths = [max(len(row[i]) for row in (head, total, *rows)) for i in range(4)]
+        rule = tuple("-" * width for width in widths)
+        lines = []
+        for row in (head, rule, *rows, rule, total):
+            cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)]
+            lines.append("  ".join([*cells, row[3].rjust(widths[3])]))
+        return "\n".join(lines)
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The modules and parameters that an attribute holds, directly or in containers."""
+    if isinstance(value, (Module, Parameter)):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from _parts(f"{name}.{i}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _parts(f"{name}.{key}", item)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+

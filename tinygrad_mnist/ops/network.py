@@ -1,0 +1,184 @@
+"""What networks need and NumPy lacks: activations, soft maxima, the error function.
+
+``nn.functional`` offers these to users. Each is one node with a rule of its own, in a form that
+neither overflows nor cancels.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Constant, Sample, primitive
+from ..typing import Array, NDArray
+
+_CURVE = [((),), ((2, 3),)]
+
+
+@primitive(samples=_CURVE)
+def relu(x: Array, /) -> Array:
+    """``max(x, 0)``; the gradient at 0 is 0."""
+    return np.maximum(x, 0)
+
+
+relu.vjp(lambda g, y, x: g * (y > 0))
+
+
+@primitive(samples=[*_CURVE, Sample((3,), slope=0.2)])
+def leaky_relu(x: Array, /, slope: float = 0.01) -> Array:
+    """``x`` where positive, ``slope * x`` elsewhere."""
+    return np.where(x > 0, x, slope * x)
+
+
+leaky_relu.vjp(lambda g, y, x, slope: np.where(x > 0, g, slope * g))
+
+
+@primitive(samples=[*_CURVE, Sample((3,), alpha=0.5)])
+def elu(x: Array, /, alpha: float = 1.0) -> Array:
+    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (y + alpha)))
+
+
+@primitive(samples=_CURVE)
+def sigmoid(x: Array, /) -> Array:
+    """``1 / (1 + exp(-x))``, accurate in both tails."""
+    e = np.exp(np.minimum(-x, _largest_exponent(x.dtype)))
+    e += 1
+    return 1 / e
+
+
+@lru_cache
+def _largest_exponent(dtype: Any) -> float:
+    """The largest number whose exponential is finite."""
+    return float(np.log(np.finfo(dtype if dtype.kind == "f" else float).max)) * (1 - 1e-3)
+
+
+sigmoid.vjp(lambda g, y, x: g * y * (1 - y))
+
+
+@primitive(samples=_CURVE)
+def softplus(x: Array, /) -> Array:
+    """``log(1 + exp(x))``, a smooth relu."""
+    return np.logaddexp(x, 0)
+
+
+softplus.vjp(lambda g, y, x: g * sigmoid(x))
+
+
+@primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))])
+def erf(x: Array, /) -> Array:
+    """The error function, to the last digit or two of a double.
+
+    Rational approximations by Cody [1]_, one for each of three ranges of ``|x|``.
+
+    .. [1] W. J. Cody, "Rational Chebyshev approximation for the error function",
+       Mathematics of Computation 23 (1969).
+    """
+    if x.dtype == np.float16:  # whose range the coefficients exceed
+        return erf(x.astype(np.float32)).astype(np.float16)
+    a = np.abs(x)
+    small = np.minimum(a, 0.46875)
+    square = small * small
+    near = x * (_horner(_ERF_P, square) / _horner(_ERF_Q, square))
+    middle = np.clip(a, 0.46875, 4.0)
+    tail = np.exp(-middle * middle) * (_horner(_ERFC_P, middle) / _horner(_ERFC_Q, middle))
+    # Beyond 4 the tail is below 2e-8, where the series for large arguments takes over.
+    large = np.clip(a, 4.0, 10.0)
+    inverse = 1 / (large * large)
+    far = np.exp(-large * large) / large
+    far = far * (1 / math.sqrt(math.pi) - inverse * (_horner(_ERFC_R, inverse) / _horner(_ERFC_S, inverse)))
+    return np.where(a <= 0.46875, near, np.sign(x) * (1 - np.where(a <= 4.0, tail, far)))
+
+
+def _horner(coefficients: list[float], x: Array) -> Array:
+    """The polynomial with these coefficients, highest power first."""
+    value = coefficients[0] * x + coefficients[1]
+    for c in coefficients[2:]:
+        value = value * x + c
+    return value
+
+
+# Cody's coefficients, highest power first.
+_ERF_P = [1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3]
+_ERF_Q = [1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3]
+_ERFC_P = [
+    2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1, 2.98635138197400131e2,
+    8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3,
+]  # fmt: skip
+_ERFC_Q = [
+    1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
+    3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3,
+]  # fmt: skip
+_ERFC_R = [1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1, 1.60837851487422766e-2, 6.58749161529837803e-4]
+_ERFC_S = [1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2, 2.33520497626869185e-3]
+
+erf.vjp(lambda g, y, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
+
+
+def gelu(x: Array) -> Array:
+    """``x`` times the share of a standard normal distribution that lies below ``x``."""
+    return x * (1 + erf(x * math.sqrt(0.5))) / 2
+
+
+# -- soft maxima ---------------------------------------------------------------------------------
+# The classes are few and the rows many, and NumPy reduces over a short last axis up to ten times
+# more slowly than over the first: these functions compute with the axis moved to the front.
+
+
+@primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
+def softmax(x: Array, /, axis: int = -1) -> Array:
+    """``exp(x) / sum(exp(x))`` along an axis: positive, and adding up to 1."""
+    t = np.moveaxis(x, axis, 0).copy()
+    t -= np.maximum.reduce(t, axis=0)
+    t = np.exp(t)
+    t /= np.add.reduce(t, axis=0)
+    return np.moveaxis(t, 0, axis)
+
+
+softmax.vjp(lambda g, y, x, axis: y * (g - np.add.reduce(g * y, axis=axis, keepdims=True)))
+
+
+@primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
+def log_softmax(x: Array, /, axis: int = -1) -> Array:
+    """``log(softmax(x))``, finite however far apart the inputs lie."""
+    t = np.moveaxis(x, axis, 0).copy()
+    t -= np.maximum.reduce(t, axis=0)
+    t -= np.log(np.add.reduce(np.exp(t), axis=0))
+    return np.moveaxis(t, 0, axis)
+
+
+log_softmax.vjp(lambda g, y, x, axis: g - np.exp(y) * np.add.reduce(g, axis=axis, keepdims=True))
+
+
+@primitive(samples=[((4,),), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, 2), keepdims=True)])
+def logsumexp(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
+    """``log(sum(exp(x)))`` over axes, without overflow: a smooth maximum."""
+    top = np.max(x, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):  # the logarithm of nothing but exp(-inf) is -inf
+        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return y if keepdims else np.squeeze(y, axis)
+
+
+def logsumexp_rule(g: Array, y: Array, x: Array, axis: Any, keepdims: bool) -> Array:
+    """The softmax; 0 where everything was -inf."""
+    if not keepdims and axis is not None:
+        g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)
+    return g * np.exp(x - np.where(np.isfinite(y), y, 0))
+
+
+logsumexp.vjp(logsumexp_rule)
+
+
+@Constant
+def one_hot(labels: NDArray, classes: int, dtype: Any) -> NDArray:
+    """A 1 in the place of each integer label, 0 elsewhere."""
+    rows = np.zeros((labels.size, classes), dtype)
+    rows[np.arange(labels.size), labels.reshape(-1)] = 1
+    return rows.reshape(*labels.shape, classes)

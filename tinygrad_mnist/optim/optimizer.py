@@ -1,0 +1,157 @@
+"""What all optimizers share: parameter groups, state, and the step that applies a formula in place."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import GradientError, OptionError, ShapeError, StateDictError
+from ..tensor import Tensor, buffer
+from ..typing import Array, NDArray
+
+__all__ = ["Optimizer"]
+
+#: A formula runs on this many elements at a time, so that its intermediate results stay in the
+#: processor's cache: twice as fast as whole arrays for Adam on a million parameters.
+BLOCK = 32_768
+
+State = dict[str, Any]
+
+
+class Optimizer:
+    """Updates parameters from their gradients; subclasses are its formula.
+
+    Parameters
+    ----------
+    params : iterable of Tensors, or of dicts
+        What to update. A dict ``{"params": [...], "lr": ...}`` makes a group with settings of
+        its own.
+    **defaults
+        Settings for groups that have none of their own.
+
+    Notes
+    -----
+    A subclass defines ``initial_state(p, settings)`` and the formula itself, a pure function
+    ``update(p, g, state, **settings)``. It has to be elementwise: it is applied block by block.
+    """
+
+    def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
+        groups = list(params)
+        if not groups:
+            raise OptionError(f"{type(self).__name__}: there are no parameters to optimize")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Tensor, State] = {}
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with settings of their own."""
+        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        present = {id(p) for g in self.param_groups for p in g["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise OptionError(f"{type(self).__name__}: {type(p).__name__} is not a Tensor that can be optimized")
+            if not p.is_leaf:
+                raise GradientError(f"{type(self).__name__}: a computed Tensor of shape {p.shape} cannot be optimized")
+            if id(p) in present:
+                raise OptionError(f"{type(self).__name__}: the parameter {p.name!r} appears twice")
+            present.add(id(p))
+        unknown = set(group) - set(self.defaults) - {"params"}
+        if unknown:
+            raise OptionError(
+                f"{type(self).__name__}: unknown settings {sorted(unknown)}; valid: {', '.join(self.defaults)}"
+            )
+        settings = {**self.defaults, **group, "params": params}
+        for name, value in settings.items():
+            if name in ("lr", "momentum", "weight_decay", "eps") and value < 0:
+                raise OptionError(f"{type(self).__name__}: {name} = {value!r} is negative")
+        self.param_groups.append(settings)
+
+    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
+        """State before the first update: arrays of the shape of ``p``, and numbers."""
+        return {}
+
+    @staticmethod
+    def update(p: Array, g: Array, state: State, **settings: Any) -> tuple[Array, State]:
+        """Compute the next parameters and state; a pure, elementwise function in plain NumPy."""
+        raise TypeError("an Optimizer has to define update(p, g, state, ...)")
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient, in place.
+
+        Raises
+        ------
+        GradientError
+            If none has: ``backward()`` was not called, or not on what these parameters compute.
+        """
+        updated = False
+        for group in self.param_groups:
+            settings = {name: value for name, value in group.items() if name != "params"}
+            for p in group["params"]:
+                grad = p.grad
+                if grad is not None:
+                    updated = True
+                    if p not in self.state:
+                        self.state[p] = self.initial_state(p.data, settings)
+                    self._apply(buffer(p), grad.data, self.state[p], settings)
+        if not updated:
+            raise GradientError(
+                f"{type(self).__name__}.step: no parameter has a gradient; call loss.backward() first, with a loss "
+                "computed from these parameters"
+            )
+
+    def _apply(self, p: NDArray, g: NDArray, state: State, settings: dict[str, Any]) -> None:
+        arrays = {name: value.reshape(-1) for name, value in state.items() if isinstance(value, np.ndarray)}
+        flat_p, flat_g = p.reshape(-1), g.reshape(-1)  # p is contiguous: a view, which is written to
+        new: State = state
+        for start in range(0, flat_p.size, BLOCK):
+            block = slice(start, start + BLOCK)
+            old = {**state, **{name: array[block] for name, array in arrays.items()}}
+            flat_p[block], new = self.update(flat_p[block], flat_g[block], old, **settings)
+            for name, array in arrays.items():
+                array[block] = new[name]
+        state.update((name, value) for name, value in new.items() if name not in arrays)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copy state and settings; parameters appear by their number."""
+        numbers = {p: i for i, p in enumerate(self._params())}
+        return {
+            "state": {numbers[p]: copy.deepcopy(state) for p, state in self.state.items()},
+            "param_groups": [
+                {**copy.deepcopy({k: v for k, v in group.items() if k != "params"}), "params": [numbers[p] for p in group["params"]]}
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over state and settings from :meth:`state_dict` of an optimizer of equal parameters."""
+        params = self._params()
+        sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in state_dict["param_groups"]]
+        if sizes[0] != sizes[1]:
+            raise StateDictError(f"{type(self).__name__}: groups of {sizes[0]} parameters, the state dict has {sizes[1]}")
+        for i, state in state_dict["state"].items():
+            for name, value in state.items():
+                if isinstance(value, np.ndarray) and value.shape != params[int(i)].shape:
+                    raise ShapeError(f"{type(self).__name__}: {name} of parameter {i} has shape {value.shape}, not {params[int(i)].shape}")
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            group.update({k: copy.deepcopy(v) for k, v in saved.items() if k != "params"})
+        self.state = {params[int(i)]: copy.deepcopy(state) for i, state in state_dict["state"].items()}
+
+    def _params(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={self.param_groups[0][name]!r}" for name in self.defaults)
+        return f"{type(self).__name__}({settings})"

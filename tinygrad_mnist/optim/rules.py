@@ -1,0 +1,238 @@
+"""The optimizers, each its formula.
+
+``p`` is a parameter, ``g`` its gradient, ``state`` what is remembered of earlier steps. The
+formulas are PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..typing import Array, NDArray
+from .optimizer import Optimizer, State
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum.
+
+    Parameters
+    ----------
+    params : iterable of Tensors, or of groups
+    lr : float, default 0.01
+    momentum : float, default 0
+        The share of the last step's velocity that is kept.
+    nesterov : bool, default False
+        Look ahead along the velocity.
+    weight_decay : float, default 0
+        Adds ``weight_decay * p`` to the gradient.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor(1.0, requires_grad=True)
+    >>> optimizer = SGD([x], lr=0.1)
+    >>> (x**2).backward()
+    >>> optimizer.step()
+    >>> x
+    tensor(0.8, requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+
+    @staticmethod
+    def update(
+        p: Array, g: Array, state: State, *, lr: float, momentum: float, nesterov: bool, weight_decay: float
+    ) -> tuple[Array, State]:
+        """``v = momentum * v + g; p = p - lr * v``."""
+        if weight_decay:
+            g = g + weight_decay * p
+        if not momentum:
+            return p - lr * g, {}
+        velocity = momentum * state["velocity"] + g
+        step = g + momentum * velocity if nesterov else velocity
+        return p - lr * step, {"velocity": velocity}
+
+    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
+        """A velocity of zero, where one is kept at all."""
+        return {"velocity": np.zeros_like(p)} if settings["momentum"] else {}
+
+
+class Adam(Optimizer):
+    """Adaptive moment estimation [1]_.
+
+    Parameters
+    ----------
+    params : iterable of Tensors, or of groups
+    lr : float, default 0.001
+    betas : (float, float), default (0.9, 0.999)
+        Decay of the running means of the gradient and of its square.
+    eps : float, default 1e-8
+        Added to the denominator.
+    weight_decay : float, default 0
+        Adds ``weight_decay * p`` to the gradient; for decay apart from the gradient see :class:`AdamW`.
+
+    References
+    ----------
+    .. [1] D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
+        """Running means of zero, and no step taken."""
+        return {"step": 0, "mean": np.zeros_like(p), "square": np.zeros_like(p)}
+
+    @staticmethod
+    def update(
+        p: Array, g: Array, state: State, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+    ) -> tuple[Array, State]:
+        """Step along ``mean / (sqrt(square) + eps)``, both corrected for having begun at zero."""
+        if weight_decay:
+            g = g + weight_decay * p
+        return _adam(p, g, state, lr, betas, eps)
+
+
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient [1]_; parameters as for :class:`Adam`.
+
+    References
+    ----------
+    .. [1] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    @staticmethod
+    def update(
+        p: Array, g: Array, state: State, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+    ) -> tuple[Array, State]:
+        """Shrink the parameters, then step as Adam does."""
+        return _adam(p * (1 - lr * weight_decay), g, state, lr, betas, eps)
+
+
+def _adam(
+    p: Array, g: Array, state: State, lr: float, betas: tuple[float, float], eps: float
+) -> tuple[Array, State]:
+    step = state["step"] + 1
+    mean = betas[0] * state["mean"] + (1 - betas[0]) * g
+    square = betas[1] * state["square"] + (1 - betas[1]) * (g * g)
+    # The corrections are powers of Python numbers: a NumPy scalar would widen float32.
+    rate = lr / (1 - betas[0] ** step)
+    correction = (1 - betas[1] ** step) ** 0.5
+    p = p - (rate * correction) * (mean / (np.sqrt(square) + eps * correction))
+    return p, {"step": step, "mean": mean, "square": square}
+
+
+class RMSprop(Optimizer):
+    """Gradient descent, each element scaled by the running mean of its square [1]_.
+
+    Parameters
+    ----------
+    params : iterable of Tensors, or of groups
+    lr : float, default 0.01
+    alpha : float, default 0.99
+        Decay of the running mean.
+    eps : float, default 1e-8
+        Added to the denominator.
+    momentum : float, default 0
+    weight_decay : float, default 0
+        Adds ``weight_decay * p`` to the gradient.
+
+    References
+    ----------
+    .. [1] T. Tieleman, G. Hinton, "Lecture 6.5: rmsprop", Neural Networks for Machine Learning, 2012.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay)
+
+    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
+        """A running mean of zero, and a velocity where one is kept."""
+        state = {"square": np.zeros_like(p)}
+        return {**state, "velocity": np.zeros_like(p)} if settings["momentum"] else state
+
+    @staticmethod
+    def update(
+        p: Array, g: Array, state: State, *, lr: float, alpha: float, eps: float, momentum: float, weight_decay: float
+    ) -> tuple[Array, State]:
+        """``square = alpha * square + (1 - alpha) * g²; p = p - lr * g / (sqrt(square) + eps)``."""
+        if weight_decay:
+            g = g + weight_decay * p
+        square = alpha * state["square"] + (1 - alpha) * (g * g)
+        step = g / (np.sqrt(square) + eps)
+        if not momentum:
+            return p - lr * step, {"square": square}
+        velocity = momentum * state["velocity"] + step
+        return p - lr * velocity, {"square": square, "velocity": velocity}
+
+
+class Adagrad(Optimizer):
+    """Gradient descent, each element scaled by the sum of its squares [1]_.
+
+    Parameters
+    ----------
+    params : iterable of Tensors, or of groups
+    lr : float, default 0.01
+    eps : float, default 1e-10
+        Added to the denominator.
+    weight_decay : float, default 0
+        Adds ``weight_decay * p`` to the gradient.
+
+    References
+    ----------
+    .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods", JMLR 12 (2011).
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float = 0.01, eps: float = 1e-10, weight_decay: float = 0.0) -> None:
+        super().__init__(params, lr=lr, eps=eps, weight_decay=weight_decay)
+
+    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
+        """A sum of zero."""
+        return {"total": np.zeros_like(p)}
+
+    @staticmethod
+    def update(
+        p: Array, g: Array, state: State, *, lr: float, eps: float, weight_decay: float
+    ) -> tuple[Array, State]:
+        """``total = total + g²; p = p - lr * g / (sqrt(total) + eps)``."""
+        if weight_decay:
+            g = g + weight_decay * p
+        total = state["total"] + g * g
+        return p - lr * (g / (np.sqrt(total) + eps)), {"total": total}

@@ -1,0 +1,172 @@
+"""Learning rates that change as training goes on.
+
+A schedule is a formula for the factor on each group's learning rate after so many steps. Call
+``schedule.step()`` after ``optimizer.step()``, once a batch or once an epoch as its length was meant.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..errors import OptionError
+from .optimizer import Optimizer
+
+__all__ = ["CosineAnnealingLR", "OneCycleLR", "Schedule", "StepLR", "WarmupLR"]
+
+
+class Schedule:
+    """Sets ``lr`` of every group to its initial value times ``factor(steps)``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Its present learning rates are the initial ones.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
+        self.steps = 0
+        self._set()
+
+    def factor(self, steps: int) -> float:
+        """The factor after so many steps."""
+        raise TypeError(f"{type(self).__name__} does not define factor(steps)")
+
+    def step(self) -> None:
+        """Count one step and set the learning rates."""
+        self.steps += 1
+        self._set()
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rates now in force, one a group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the schedule is."""
+        return {"steps": self.steps, "base_lrs": list(self.base_lrs)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where a schedule was."""
+        self.steps, self.base_lrs = int(state["steps"]), list(state["base_lrs"])
+        self._set()
+
+    def _set(self) -> None:
+        for group, lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = lr * self.factor(self.steps)
+
+
+class StepLR(Schedule):
+    """Multiply by ``gamma`` every ``step_size`` steps.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> optimizer = tg.optim.SGD([tg.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> schedule = StepLR(optimizer, step_size=2, gamma=0.1)
+    >>> schedule.step(); schedule.step(); schedule.get_last_lr()
+    [0.1]
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        self.step_size, self.gamma = _positive("step_size", step_size), gamma
+        super().__init__(optimizer)
+
+    def factor(self, steps: int) -> float:
+        return float(self.gamma ** (steps // self.step_size))
+
+
+class CosineAnnealingLR(Schedule):
+    """Fall along half a cosine to ``eta_min`` times the initial rate, over ``T_max`` steps [1]_.
+
+    References
+    ----------
+    .. [1] I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        self.T_max, self.eta_min = _positive("T_max", T_max), eta_min
+        super().__init__(optimizer)
+
+    def factor(self, steps: int) -> float:
+        return _cosine(1.0, self.eta_min, steps / self.T_max)
+
+
+class OneCycleLR(Schedule):
+    """Rise from ``1 / div_factor`` to the full rate, then fall to almost nothing [1]_.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Its learning rate is the highest.
+    total_steps : int
+        The length of the whole cycle.
+    pct_start : float, default 0.3
+        The share of the cycle spent rising.
+    div_factor, final_div_factor : float, default 25 and 1e4
+        The first rate is the highest divided by the one, the last is the first divided by the other.
+
+    References
+    ----------
+    .. [1] L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using
+       large learning rates", 2019.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int,
+        *,
+        pct_start: float = 0.3,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+    ) -> None:
+        if not 0 < pct_start < 1:
+            raise OptionError(f"OneCycleLR: pct_start = {pct_start!r} is not in (0, 1)")
+        self.total_steps, self.pct_start = _positive("total_steps", total_steps), pct_start
+        self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        super().__init__(optimizer)
+
+    def factor(self, steps: int) -> float:
+        low = 1 / self.div_factor
+        rise = max(self.pct_start * self.total_steps - 1, 1e-12)
+        if steps <= rise:
+            return _cosine(low, 1.0, steps / rise)
+        return _cosine(1.0, low / self.final_div_factor, (steps - rise) / max(self.total_steps - 1 - rise, 1e-12))
+
+
+class WarmupLR(Schedule):
+    """Rise in a straight line over the first ``warmup_steps``, then follow another schedule.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    warmup_steps : int
+    after : Schedule, optional
+        Of the same optimizer; its steps are counted from the end of the warm-up. Without it the
+        rate stays at its full value. Step this schedule only, not ``after``.
+    """
+
+    def __init__(self, optimizer: Optimizer, warmup_steps: int, after: Schedule | None = None) -> None:
+        self.warmup_steps, self.after = _positive("warmup_steps", warmup_steps), after
+        super().__init__(optimizer)
+        if after is not None:
+            self.base_lrs = list(after.base_lrs)  # ``after`` has already changed the optimizer's
+            self._set()
+
+    def factor(self, steps: int) -> float:
+        if steps < self.warmup_steps:
+            return (steps + 1) / self.warmup_steps
+        return 1.0 if self.after is None else self.after.factor(steps - self.warmup_steps)
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    """Go from ``start`` to ``end`` along half a cosine, and stay there."""
+    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+
+def _positive(name: str, value: int) -> int:
+    if value < 1:
+        raise OptionError(f"{name} = {value!r} is not a positive number of steps")
+    return int(value)

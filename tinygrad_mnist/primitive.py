@@ -1,0 +1,357 @@
+"""Differentiable operations: what one is, where all are registered, and inputs to test them on.
+
+An operation is declared in one place, in plain NumPy: its value, then one rule per array argument
+for the gradient. ::
+
+    @primitive(np.logaddexp, samples=[((2, 3), (3,))])
+    def logaddexp(a, b, /):
+        \"\"\"``log(exp(a) + exp(b))`` without overflow, elementwise with broadcasting.\"\"\"
+        return np.logaddexp(a, b)
+
+    logaddexp.vjp(
+        lambda g, y, a, b: g * np.exp(a - y),
+        lambda g, y, a, b: g * np.exp(b - y),
+    )
+
+Positional-only parameters (before the ``/``, or ``*arrays``) are the arrays; all others are
+settings. A rule gets the gradient ``g`` of the result, the result ``y``, and then exactly what the
+operation got. It neither undoes broadcasting nor minds dtypes: the sweep does both.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .errors import GradientError, UnsupportedError
+from .typing import Array, NDArray
+
+__all__ = [
+    "REGISTRY",
+    "Primitive",
+    "Sample",
+    "constant",
+    "elementwise",
+    "implements",
+    "primitive",
+    "primitives",
+]
+
+Rule = Callable[..., Array]
+
+#: What stands in for a NumPy function when one of its arguments is a Tensor.
+REGISTRY: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+_ALL: dict[str, Primitive] = {}
+_NO_SETTINGS: dict[str, Any] = {}
+
+
+class Sample:
+    """Inputs on which an operation is tested.
+
+    Parameters
+    ----------
+    *arrays : tuple of int, ndarray, or None
+        For each array argument the shape of random floats, or the very array to use
+        (an index, a mask), or ``None`` for an optional one left out.
+    domain : (float, float)
+        The interval random values are drawn from.
+    **settings
+        Passed to the operation by name.
+    """
+
+    def __init__(self, *arrays: Any, domain: tuple[float, float] = (-2.0, 2.0), **settings: Any) -> None:
+        self.arrays = arrays
+        self.domain = domain
+        self.settings = settings
+
+    def draw(self, seed: int = 0, dtype: Any = np.float64) -> list[NDArray]:
+        """Make the inputs: the same for the same seed, and no two random values closer than 1e-3.
+
+        The gap keeps finite differences clear of ties, where a maximum has no derivative.
+        """
+        rng = np.random.default_rng(seed)
+        low, high = self.domain
+        drawn = []
+        for spec in self.arrays:
+            if isinstance(spec, tuple):
+                size = int(np.prod(spec, dtype=int))
+                grid = low + (high - low) * (rng.permutation(size) + rng.uniform(0.3, 0.7, size)) / max(size, 1)
+                drawn.append(grid.reshape(spec).astype(dtype))
+            else:
+                drawn.append(spec)
+        return drawn
+
+    def __repr__(self) -> str:
+        shapes = [f"{a.dtype}{a.shape}" if isinstance(a, np.ndarray) else str(a) for a in self.arrays]
+        return " ".join(shapes + [f"{name}={value}" for name, value in self.settings.items()])
+
+
+class Primitive:
+    """A differentiable operation: call it with arrays or Tensors.
+
+    Given arrays it computes with NumPy and nothing else; given a Tensor anywhere among its array
+    arguments it is recorded. Make one with :func:`primitive`.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        *,
+        name: str,
+        samples: Sequence[Any],
+        arrays: tuple[str, ...],
+        optional: tuple[Any, ...] = (),
+        variadic: bool = False,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.forward = forward
+        self.name = name
+        self.__name__ = name
+        self.__doc__ = forward.__doc__
+        self.__wrapped__ = forward
+        self.samples = [s if isinstance(s, Sample) else Sample(*s) for s in samples]
+        self.rules: Any = (None,) * 64
+        self.covers: list[Callable[..., Any]] = []
+        self._arrays = arrays
+        self._optional = optional
+        self._variadic = variadic
+        self._settings = settings or _NO_SETTINGS
+        self._required = [name for name, value in self._settings.items() if value is inspect.Parameter.empty]
+
+    def vjp(self, *rules: Rule | None, each: Rule | None = None) -> Primitive:
+        """State the gradient, one rule per array argument.
+
+        Parameters
+        ----------
+        *rules : callable or None
+            ``rule(g, y, *arrays, **settings)`` returns the vector-Jacobian product: the gradient of
+            that argument, given the gradient ``g`` of the result. ``None`` marks an argument
+            without a gradient, such as a mask or an index.
+        each : callable
+            For an operation on any number of arrays, one rule for all of them:
+            ``each(position, g, y, *arrays, **settings)``.
+
+        Returns
+        -------
+        Primitive
+            This one, so that declarations chain.
+        """
+        if each is not None:
+            self.rules = _Each(each)
+        else:
+            if len(rules) != len(self._arrays):
+                raise UnsupportedError(
+                    f"{self.name}.vjp: {len(rules)} rules for {len(self._arrays)} array arguments "
+                    f"({', '.join(self._arrays)}); give one each, None where there is no gradient"
+                )
+            self.rules = rules + (None,) * 64 if self._variadic else rules
+        return self
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Sort a call's arguments, however they were passed, into arrays and settings."""
+        if not kwargs and len(args) == len(self._arrays) and self._settings is _NO_SETTINGS:
+            return args, _NO_SETTINGS
+        settings = dict(self._settings)
+        if not self._variadic and len(args) > len(self._arrays):
+            extra = args[len(self._arrays) :]
+            args = args[: len(self._arrays)]
+            if len(extra) > len(settings):
+                raise TypeError(f"{self.name}: takes {len(self._arrays) + len(settings)} positional arguments")
+            settings.update(zip(settings, extra, strict=False))
+        if kwargs:
+            for name in self._arrays[len(args) :]:
+                if name in kwargs:
+                    args = (*args, kwargs.pop(name))
+            for name, value in kwargs.items():
+                if name in settings:
+                    settings[name] = value
+                elif value is not None and value is not np._NoValue:  # type: ignore[attr-defined]
+                    raise UnsupportedError(
+                        f"{self.name}: the argument {name}={value!r} is not supported on a Tensor; "
+                        f"supported: {', '.join([*self._arrays, *settings])}"
+                    )
+        missing = len(self._arrays) - len(args)
+        if missing > 0:
+            if missing > len(self._optional):
+                raise TypeError(f"{self.name}: missing the argument {self._arrays[len(args)]!r}")
+            args += self._optional[len(self._optional) - missing :]
+        for name in self._required:
+            if settings[name] is inspect.Parameter.empty:
+                raise TypeError(f"{self.name}: missing the argument {name!r}")
+        return args, settings
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args, settings = self.bind(args, kwargs)
+        for arg in args:
+            if hasattr(arg, "__primitive__"):  # a Tensor: it knows how to record
+                return arg.__primitive__(self, args, settings)
+        return self.forward(*args, **settings)
+
+    def missing_rule(self, position: int) -> GradientError:
+        """Build the error for a tracked input that has no rule."""
+        names = self._arrays
+        name = names[position] if position < len(names) else str(position)
+        return GradientError(
+            f"{self.name}: there is no gradient with respect to its argument {name!r}; "
+            "pass a plain array or .detach() it, or state the rule with .vjp(...)"
+        )
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+
+class Constant(Primitive):
+    """A function that is locally constant, such as a comparison: no gradient passes through it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function, name=function.__name__, samples=(), arrays=(), variadic=True)
+        self.rules = None
+        self.covers.append(function)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Pass every argument on as it was given."""
+        return args, kwargs
+
+
+class _Each:
+    """Rules for any number of arguments, all the same but for the position."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def __getitem__(self, position: int) -> Rule:
+        return partial(self.rule, position)
+
+    def __len__(self) -> int:
+        return 1
+
+
+def primitive(
+    *covers: Callable[..., Any], samples: Sequence[Any] = (), name: str | None = None
+) -> Callable[[Callable[..., Any]], Primitive]:
+    """Declare a differentiable operation (a decorator).
+
+    Parameters
+    ----------
+    *covers : NumPy functions
+        Those this operation stands in for when they are called on Tensors; none for an operation
+        that NumPy lacks.
+    samples : sequence of Sample, or of tuples of shapes
+        Inputs from which the tests are generated.
+    name : str, optional
+        By default the function's own name.
+
+    Returns
+    -------
+    decorator
+        Turns a function of arrays into a :class:`Primitive`; state its rules with ``.vjp(...)``.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> @tg.primitive(samples=[((3,),)])
+    ... def swish(x, /):
+    ...     return x / (1 + np.exp(-x))
+    >>> swish.vjp(lambda g, y, x: g * (y + (1 - y) / (1 + np.exp(-x))))  # deliberately simple
+    <primitive swish>
+    >>> x = tg.tensor([0.0], requires_grad=True)
+    >>> swish(x).backward()
+    >>> x.grad
+    tensor([0.5])
+    """
+
+    def declare(function: Callable[..., Any]) -> Primitive:
+        parameters = inspect.signature(function).parameters.values()
+        before_slash = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        after = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if not before_slash and not variadic:
+            raise UnsupportedError(
+                f"primitive {function.__name__}: which arguments are arrays? Put them before a '/' in the "
+                "signature, as in def f(x, /, axis=0)"
+            )
+        declared = Primitive(
+            function,
+            name=name or function.__name__,
+            samples=samples,
+            arrays=tuple(p.name for p in before_slash),
+            optional=tuple(p.default for p in before_slash if p.default is not p.empty),
+            variadic=variadic,
+            settings={p.name: p.default for p in after},
+        )
+        return _register(declared, covers)
+
+    return declare
+
+
+def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0), **more: Any) -> Primitive:
+    """Declare a NumPy ufunc, whose body is the ufunc itself; state its rules with ``.vjp(...)``.
+
+    Parameters
+    ----------
+    ufunc : np.ufunc
+        Of one or two arguments.
+    domain : (float, float)
+        Where its random test inputs are drawn from.
+    **more
+        ``samples``, to add to the usual ones.
+    """
+    shapes = [((),), ((2, 3),)] if ufunc.nin == 1 else [((2, 3), (3,)), ((), (2, 1)), ((2, 1), (1, 3))]
+    declared = Primitive(
+        ufunc,
+        name=ufunc.__name__,
+        samples=[Sample(*s, domain=domain) for s in shapes] + list(more.get("samples", ())),
+        arrays=("x",) if ufunc.nin == 1 else ("a", "b"),
+    )
+    return _register(declared, (ufunc,))
+
+
+def constant(*functions: Callable[..., Any]) -> None:
+    """List NumPy functions whose gradient is zero wherever it exists: their results are untracked."""
+    for function in functions:
+        REGISTRY[function] = Constant(function)
+
+
+def implements(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Say how NumPy functions act on Tensors in terms of other operations (a decorator).
+
+    The decorated function takes NumPy's own arguments. It is not itself recorded: what it calls is.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for covered in functions:
+            REGISTRY[covered] = function
+        return function
+
+    return register
+
+
+def primitives() -> Iterator[Primitive]:
+    """Every declared operation that has, or should have, a gradient, in order of declaration."""
+    yield from _ALL.values()
+
+
+def _register(declared: Primitive, covers: Sequence[Callable[..., Any]]) -> Primitive:
+    _ALL[declared.name] = declared
+    for function in covers:
+        REGISTRY[function] = declared
+        declared.covers.append(function)
+    return declared
+
+
+@primitive(name="pick")
+def pick(results: Any, /, index: int) -> Any:
+    """One of the results of an operation that has several (``split``, ``svd``)."""
+    return results[index]
+
+
+pick.vjp(
+    lambda g, y, results, index: tuple(
+        g if i == index else np.zeros_like(part) for i, part in enumerate(results)
+    )
+)

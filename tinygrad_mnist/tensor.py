@@ -1,0 +1,854 @@
+"""The handle users hold: a NumPy array that remembers how it was computed.
+
+A :class:`Tensor` is two slots, the array and the :class:`~tinygrad_mnist.graph.Node` it came from.
+It implements NumPy's dispatch protocols, so NumPy is its operator namespace: ``np.exp(t)`` finds
+the registered primitive, :func:`record` runs it and leaves a node behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import DTypeError, GradientError, ShapeError, UnsupportedError
+from .graph import RECORDING, SCOPE, Node, _set, sweep
+from .primitive import REGISTRY, Primitive, pick
+from .typing import Array, NDArray
+
+__all__ = ["Tensor", "buffer", "record", "tensor"]
+
+
+class Tensor:
+    """An array that records what is computed from it.
+
+    Parameters
+    ----------
+    data : array_like
+        Numbers. An ndarray is not copied unless ``requires_grad`` is set: a leaf owns its memory.
+    requires_grad : bool, default False
+        Whether to record the operations on this Tensor, so that :meth:`backward` can leave a
+        gradient here.
+
+    Raises
+    ------
+    DTypeError
+        If ``data`` holds no numbers, or integers or booleans that would require a gradient.
+
+    See Also
+    --------
+    tensor : always copies, and takes a dtype.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> y = np.sum(x**2)
+    >>> y.backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+    """
+
+    __slots__ = ("__weakref__", "_data", "_node")
+
+    _data: NDArray
+    _node: Node | None
+
+    def __init__(self, data: Any, *, requires_grad: bool = False) -> None:
+        self._data = _numbers(data)
+        self._node = None
+        if requires_grad:
+            self.requires_grad = True
+
+    # -- what it holds ---------------------------------------------------------------------------
+
+    @property
+    def data(self) -> NDArray:
+        """The values, as a read-only view that never copies."""
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def node(self) -> Node | None:
+        """The place in the graph this Tensor stands for; ``None`` if it is untracked."""
+        return self._node
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements."""
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self._data.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the elements take."""
+        return self._data.nbytes
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this Tensor are recorded.
+
+        Setting it to ``True`` turns an untracked Tensor into a leaf; setting it to ``False`` turns a
+        leaf into a constant.
+        """
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self._node is None:
+            if self._data.dtype.kind not in "fc":
+                raise DTypeError(
+                    f"a Tensor of dtype {self._data.dtype} cannot require a gradient: only floating-point and "
+                    "complex ones have derivatives; convert it first, as in Tensor(data.astype(float))"
+                )
+            self._data = self._data.copy()
+            self._node = Node(None, self._data)
+        elif not value and self._node is not None:
+            if not self._node.is_leaf:
+                raise GradientError("requires_grad = False on a computed Tensor: use .detach() instead")
+            self._node = None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user rather than computed from tracked Tensors."""
+        return self._node is None or self._node.is_leaf
+
+    @property
+    def name(self) -> str:
+        """What a leaf is called in drawings and messages; a module names its parameters."""
+        return self._node.name if self._node is not None else ""
+
+    @name.setter
+    def name(self, value: str) -> None:
+        if self._node is None or not self._node.is_leaf:
+            raise GradientError("only a leaf (requires_grad=True) carries a name")
+        self._node.name = value
+
+    def numpy(self) -> NDArray:
+        """Copy the values into a plain array.
+
+        Raises
+        ------
+        GradientError
+            If this Tensor is tracked: what is computed from an array has no gradient. Say
+            ``t.detach().numpy()``, or look at ``t.data``.
+        """
+        return np.array(self)
+
+    def item(self) -> Any:
+        """Return the value of a one-element Tensor as a Python number."""
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def detach(self) -> Tensor:
+        """Return a Tensor of the same values (not copied) that is untracked."""
+        return _handle(self._data, None)
+
+    # -- gradients -------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient accumulated by :meth:`backward`, or ``None``.
+
+        Leaves have one, and computed Tensors after :meth:`retain_grad`. It is itself tracked only
+        after ``backward(create_graph=True)``.
+        """
+        if self._node is None or self._node.grad is None:
+            return None
+        grad = self._node.grad
+        return grad if isinstance(grad, Tensor) else _handle(grad, None)
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if self._node is None:
+            raise GradientError("grad: this Tensor is untracked; give it requires_grad=True")
+        if value is not None:
+            value = value if isinstance(value, Tensor) else Tensor(value)
+            if value.shape != self.shape:
+                raise ShapeError(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
+            if value._node is None:
+                value = value._data.astype(self.dtype)
+        self._node.grad = value
+
+    def zero_grad(self) -> None:
+        """Forget the accumulated gradient."""
+        if self._node is not None:
+            self._node.grad = None
+
+    def backward(
+        self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add to the ``grad`` of every leaf the derivative of this Tensor with respect to it.
+
+        Parameters
+        ----------
+        gradient : array_like, same shape as this Tensor, optional
+            The derivative of the final result with respect to this Tensor. May be left out where
+            this Tensor has one element, and is then 1.
+        retain_graph : bool, default False
+            Keep the saved arrays, so that another backward pass can run through the same graph.
+        create_graph : bool, default False
+            Record the backward pass itself, so that the gradients can be differentiated. Implies
+            ``retain_graph``.
+
+        Raises
+        ------
+        GradientError
+            If this Tensor is untracked, has more than one element and no ``gradient`` was given, if
+            its graph was freed by an earlier pass, or if it saved a value overwritten since.
+
+        Examples
+        --------
+        >>> x = Tensor(3.0, requires_grad=True)
+        >>> (x**3).backward(create_graph=True)
+        >>> slope = x.grad
+        >>> x.zero_grad()
+        >>> slope.backward()  # the second derivative, 6x
+        >>> x.grad
+        tensor(18.)
+        """
+        root = self._node
+        if root is None:
+            raise GradientError(
+                "backward: this Tensor is untracked, nothing it was computed from requires a gradient; "
+                "make an input with requires_grad=True, and compute outside no_grad()"
+            )
+        seed = self._seed(gradient)
+        if create_graph:
+            with _set(RECORDING, True):
+                found = sweep(root, seed, retain=True, lift=_lift)
+        else:
+            found = sweep(root, seed._data, retain=retain_graph)
+        for node, g in found.items():
+            node.grad = g if node.grad is None else node.grad + g
+
+    def _seed(self, gradient: Any) -> Tensor:
+        if gradient is None:
+            if self.size != 1:
+                raise GradientError(
+                    f"backward: this Tensor has shape {self.shape}, and only a scalar has a gradient of its "
+                    "own; reduce it first, as in t.sum().backward(), or pass the gradient of what comes "
+                    f"after it, of shape {self.shape}"
+                )
+            return _handle(np.ones_like(self._data), None)
+        gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+        if gradient.shape != self.shape:
+            raise ShapeError(f"backward: gradient of shape {gradient.shape} for a Tensor of {self.shape}")
+        return gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this computed Tensor too, in its ``grad``."""
+        self._tracked("retain_grad").retains = True
+
+    def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
+        """Call ``hook(gradient)`` when a backward pass reaches this Tensor.
+
+        Parameters
+        ----------
+        hook : callable
+            Gets the gradient as a Tensor; what it returns, unless ``None``, replaces the gradient.
+
+        Returns
+        -------
+        callable
+            Call it to remove the hook.
+
+        Examples
+        --------
+        >>> x = Tensor(2.0, requires_grad=True)
+        >>> remove = x.register_hook(lambda g: g * 10)
+        >>> (x * 3).backward()
+        >>> x.grad
+        tensor(30.)
+        """
+        node = self._tracked("register_hook")
+
+        def on_gradient(g: Array) -> Array | None:
+            lifted = isinstance(g, Tensor)
+            result = hook(g if lifted else _handle(g, None))
+            if result is None or lifted:
+                return result
+            result = result._data if isinstance(result, Tensor) else np.asarray(result)
+            if result.shape != g.shape:
+                raise ShapeError(f"hook: returned shape {result.shape} for a gradient of shape {g.shape}")
+            return result.astype(g.dtype, copy=False)
+
+        hooks = node.hooks = node.hooks or []
+        hooks.append(on_gradient)
+        return lambda: hooks.remove(on_gradient) if on_gradient in hooks else None
+
+    def _tracked(self, what: str) -> Node:
+        if self._node is None:
+            raise GradientError(f"{what}: this Tensor is untracked; give an input requires_grad=True")
+        return self._node
+
+    # -- NumPy's protocols -----------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        if self._node is not None and RECORDING.get():
+            raise GradientError(
+                "a tracked Tensor was to become a plain array, which would lose its gradient; "
+                "use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
+                "and np.stack([...]) rather than np.array([...]) to join them"
+            )
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        if out is not None:
+            return _into(ufunc, method, inputs, out, kwargs)
+        if method == "reduce":
+            if ufunc not in _REDUCTIONS:
+                raise _no_rule(f"{ufunc.__name__}.reduce")
+            kwargs.setdefault("axis", 0)
+            return REGISTRY[_REDUCTIONS[ufunc]](*inputs, **kwargs)
+        handler = REGISTRY.get(ufunc)
+        if handler is None or method != "__call__":
+            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            return _unregistered(name, getattr(ufunc, method), inputs, kwargs)
+        if "dtype" in kwargs:
+            dtype = kwargs.pop("dtype")
+            inputs = tuple(x.astype(dtype) if isinstance(x, Tensor) else np.asarray(x, dtype) for x in inputs)
+        if kwargs:
+            raise UnsupportedError(f"np.{ufunc.__name__}: the keyword {next(iter(kwargs))!r} does not work on Tensors")
+        return record(handler, inputs, _NOTHING) if isinstance(handler, Primitive) else handler(*inputs)
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        handler = REGISTRY.get(func)
+        if handler is None:
+            return _unregistered(_qualified(func), func, args, kwargs)
+        if kwargs.get("out") is not None:
+            raise UnsupportedError(f"{_qualified(func)}: out= cannot hold what is computed from a Tensor")
+        return handler(*args, **kwargs)
+
+    @staticmethod
+    def __primitive__(primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        return record(primitive, args, settings)
+
+    # -- arithmetic ------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        return _binary(np.add, self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return _binary(np.add, other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _binary(np.subtract, self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _binary(np.subtract, other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _binary(np.multiply, self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return _binary(np.multiply, other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _binary(np.divide, self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _binary(np.divide, other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return _binary(np.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _binary(np.floor_divide, other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return _binary(np.remainder, self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return _binary(np.remainder, other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return _binary(np.power, self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return _binary(np.power, other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _binary(np.matmul, self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _binary(np.matmul, other, self)
+
+    def __neg__(self) -> Tensor:
+        return _call(np.negative, self)
+
+    def __pos__(self) -> Tensor:
+        return _call(np.positive, self)
+
+    def __abs__(self) -> Tensor:
+        return _call(np.absolute, self)
+
+    # -- in place: the handle is bound to a new node, the old value stays what it was ------------
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._rebind(self + other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._rebind(self - other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._rebind(self * other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._rebind(self / other)
+
+    def __ipow__(self, other: Any) -> Tensor:
+        return self._rebind(self**other)
+
+    def __imatmul__(self, other: Any) -> Tensor:
+        return self._rebind(self @ other)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._rebind(SETITEM(self, value, index))
+
+    def _rebind(self, new: Any) -> Tensor:
+        """Make this handle stand for ``new``, which has to fit as NumPy's in-place operators ask.
+
+        Within ``no_grad()`` a leaf stays the leaf it is and its memory is overwritten, which is how
+        an optimizer written by hand updates a weight.
+        """
+        if new.shape != self.shape:
+            raise ShapeError(f"in place: a result of shape {new.shape} does not fit {self.shape}")
+        if new.dtype != self.dtype:
+            if not np.can_cast(new.dtype, self.dtype, "same_kind"):
+                raise DTypeError(f"in place: a result of dtype {new.dtype} does not fit {self.dtype}")
+            new = new.astype(self.dtype)
+        if self._node is not None and self._node.is_leaf:
+            if not RECORDING.get():
+                np.copyto(buffer(self), new._data)
+                return self
+            if new._node is not None:
+                new._node.retains = True  # the user who made this leaf still asks it for its grad
+        self._data, self._node = new._data, new._node
+        return self
+
+    # -- comparison: elementwise, untracked ------------------------------------------------------
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return _binary(np.equal, self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return _binary(np.not_equal, self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _binary(np.less, self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return _binary(np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _binary(np.greater, self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _binary(np.greater_equal, self, other)
+
+    def __invert__(self) -> Tensor:
+        return _call(np.invert, self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_and, self, other)
+
+    def __rand__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_and, other, self)
+
+    def __or__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_or, self, other)
+
+    def __ror__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_or, other, self)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_xor, self, other)
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return _binary(np.bitwise_xor, other, self)
+
+    __hash__ = object.__hash__  # by identity, although == compares elements
+
+    # -- a Python object among others ------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return GETITEM(self, index)  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d Tensor")
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value)._data.any())
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self._data)
+
+    def __int__(self) -> int:
+        return int(self._data)
+
+    def __complex__(self) -> complex:
+        return complex(self._data)
+
+    def __index__(self) -> int:
+        return self._data.__index__()
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data.item(), spec) if spec else str(self)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, separator=", ", prefix="tensor(")
+        if self.dtype not in (np.float64, np.int64, np.bool_, np.complex128):
+            text += f", dtype={self.dtype}"
+        if self._node is not None:
+            text += ", requires_grad=True" if self._node.is_leaf else f", op={_op_name(self._node)}"
+        return f"tensor({text})"
+
+    def __reduce__(self) -> Any:
+        if self._node is not None and not self._node.is_leaf:
+            raise GradientError("a computed Tensor cannot be copied or pickled with its graph: .detach() it")
+        grad = None if self.grad is None else self.grad._data
+        return _rebuild, (type(self), self._data, self.requires_grad, self.name, grad)
+
+    # -- ndarray's methods -----------------------------------------------------------------------
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802
+        """The axes reversed."""
+        return _call(np.transpose, self)
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802
+        """The last two axes swapped."""
+        return _call(np.swapaxes, self, -1, -2)
+
+    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.sum`."""
+        return _call(np.sum, self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.mean`."""
+        return _call(np.mean, self, axis=axis, keepdims=keepdims)
+
+    def prod(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.prod`."""
+        return _call(np.prod, self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.max`."""
+        return _call(np.max, self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.min`."""
+        return _call(np.min, self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.var`."""
+        return _call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def std(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.std`."""
+        return _call(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def cumsum(self, axis: int | None = None) -> Tensor:
+        """As :func:`numpy.cumsum`."""
+        return _call(np.cumsum, self, axis=axis)
+
+    def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.argmax`; untracked."""
+        return _call(np.argmax, self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.argmin`; untracked."""
+        return _call(np.argmin, self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.all`; untracked."""
+        return _call(np.all, self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """As :func:`numpy.any`; untracked."""
+        return _call(np.any, self, axis=axis, keepdims=keepdims)
+
+    def round(self, decimals: int = 0) -> Tensor:
+        """As :func:`numpy.round`; untracked."""
+        return _call(np.round, self, decimals)
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """As :func:`numpy.clip`."""
+        return _call(np.clip, self, min, max)
+
+    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+        """As :func:`numpy.reshape`; the shape as one tuple or as several integers."""
+        return _call(np.reshape, self, shape[0] if len(shape) == 1 else shape, order=order)
+
+    def ravel(self, order: str = "C") -> Tensor:
+        """As :func:`numpy.ravel`."""
+        return _call(np.reshape, self, -1, order=order)
+
+    flatten = ravel
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """As :func:`numpy.transpose`; the axes as one tuple or as several integers."""
+        return _call(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """As :func:`numpy.swapaxes`."""
+        return _call(np.swapaxes, self, axis1, axis2)
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        """As :func:`numpy.squeeze`."""
+        return _call(np.squeeze, self, axis)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+        """As :func:`numpy.repeat`."""
+        return _call(np.repeat, self, repeats, axis=axis)
+
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        """As :func:`numpy.take`."""
+        return _call(np.take, self, indices, axis=axis)
+
+    def dot(self, other: Any) -> Tensor:
+        """As :func:`numpy.dot`."""
+        return _call(np.dot, self, other)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """Convert to another dtype; the gradient comes back in this one's."""
+        return self if self.dtype == dtype else _call(np.astype, self, np.dtype(dtype))
+
+    def copy(self) -> Tensor:
+        """Copy the values, keeping the gradient's way through."""
+        return _call(np.positive, self) if self._node is not None else _handle(self._data.copy(), None)
+
+
+def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Make a Tensor from a copy of ``data``.
+
+    Parameters
+    ----------
+    data : array_like
+        Numbers: nested lists, an ndarray, an untracked Tensor.
+    dtype : dtype, optional
+        By default ``data``'s own, as NumPy decides it.
+    requires_grad : bool, default False
+        Whether to record what is computed from it.
+
+    Examples
+    --------
+    >>> tensor([1, 2, 3], dtype=np.float32)
+    tensor([1., 2., 3.], dtype=float32)
+    """
+    result = Tensor(np.array(data, dtype=dtype))
+    if requires_grad:
+        result.requires_grad = True
+    return result
+
+
+def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
+    """Run an operation, and leave a node behind if an input is tracked.
+
+    Parameters
+    ----------
+    primitive : Primitive
+    args : sequence of Tensor, ndarray or number
+        Its array arguments.
+    settings : dict
+        Its settings, defaults filled in.
+
+    Returns
+    -------
+    Tensor, or a tuple of Tensors for an operation with several results
+    """
+    values: list[Any] = []
+    parents: list[tuple[int, Node]] = []
+    for position, arg in enumerate(args):
+        if isinstance(arg, Tensor):
+            if arg._node is not None:
+                parents.append((position, arg._node))
+            arg = arg._data  # noqa: PLW2901
+        elif arg.__class__ is list or arg.__class__ is tuple:
+            arg = np.asarray(arg)  # noqa: PLW2901
+        values.append(arg)
+    try:
+        value = primitive.forward(*values, **settings)
+    except ValueError as error:
+        raise _misfit(primitive, values, error) from None
+    rules = primitive.rules
+    if not parents or rules is None or not RECORDING.get():
+        return _handles(value)
+    if value.__class__ is not np.ndarray and not isinstance(value, tuple):
+        value = np.asarray(value)
+    if value.__class__ is np.ndarray and value.dtype.kind not in "fc":
+        return _handle(value, None)  # integers and booleans are locally constant
+    for position, _ in parents:
+        if rules[position] is None:
+            raise primitive.missing_rule(position)
+    node = Node(primitive, value, tuple(values), settings, tuple(parents), SCOPE.get())
+    return _lift(node)
+
+
+def buffer(t: Tensor) -> NDArray:
+    """Return a Tensor's own memory, to be overwritten in place.
+
+    This is the door through which optimizers and ``load_state_dict`` update parameters. Graphs
+    that saved the older value are made stale: a backward pass through one is an error.
+    """
+    if t._node is not None:
+        t._node.touch()
+    return t._data
+
+
+_NOTHING: dict[str, Any] = {}
+_new = object.__new__
+
+#: What ``ufunc.reduce`` is called as a function.
+_REDUCTIONS: dict[Any, Any] = {
+    np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min,
+    np.logical_and: np.all, np.logical_or: np.any,
+}  # fmt: skip
+
+
+def _handle(value: Any, node: Node | None) -> Tensor:
+    """Make a Tensor without checking anything."""
+    t = _new(Tensor)
+    t._data = value if isinstance(value, np.ndarray) else np.asarray(value)
+    t._node = node
+    return t
+
+
+def _handles(value: Any) -> Any:
+    """Wrap untracked results."""
+    return tuple(map(_handles, value)) if isinstance(value, tuple) else _handle(value, None)
+
+
+def _lift(node: Node) -> Any:
+    """Make the Tensor that stands for a node; a tuple of them if it has several results."""
+    if node.value.__class__ is not tuple:
+        return _handle(node.value, node)
+    return tuple(
+        _handle(part, Node(pick, part, (node.value,), {"index": i}, ((0, node),), node.scope))
+        for i, part in enumerate(node.value)
+    )
+
+
+def _binary(ufunc: Any, a: Any, b: Any) -> Any:
+    """Apply an operator, leaving what is no number to the other operand."""
+    handler = REGISTRY[ufunc]
+    other = b if isinstance(a, Tensor) else a
+    if other is None or isinstance(other, (str, dict, set)):
+        return NotImplemented
+    return record(handler, (a, b), _NOTHING) if isinstance(handler, Primitive) else handler(a, b)
+
+
+def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return REGISTRY[function](*args, **kwargs)
+
+
+def _numbers(data: Any) -> NDArray:
+    array = data if data.__class__ is np.ndarray else np.asarray(data)
+    if array.dtype.kind not in "biufc":
+        raise DTypeError(f"a Tensor holds numbers, not dtype {array.dtype} (from {type(data).__name__})")
+    return array
+
+
+def _into(ufunc: np.ufunc, method: str, inputs: Any, out: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Handle ``np.add(a, b, out=c)``, which is also what ``array += tensor`` becomes."""
+    tracked = RECORDING.get() and any(isinstance(x, Tensor) and x._node is not None for x in inputs)
+    if tracked or any(isinstance(x, Tensor) for x in out):
+        raise GradientError(
+            f"np.{ufunc.__name__}: the result would be written into an existing array, where its gradient "
+            "is lost. Instead of `array += t` write `array = array + t`; instead of out= use the result; "
+            "`t += array` on a Tensor is fine"
+        )
+    plain = [x._data if isinstance(x, Tensor) else x for x in inputs]
+    return getattr(ufunc, method)(*plain, out=out, **kwargs)
+
+
+def _unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call a NumPy function that has no rule: fine on constants, an error on tracked Tensors."""
+    found: list[Tensor] = []
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            found.append(x)
+            return x._data
+        return type(x)(map(plain, x)) if x.__class__ in (list, tuple) else x
+
+    args = tuple(map(plain, args))
+    kwargs = {key: plain(value) for key, value in kwargs.items()}
+    if RECORDING.get() and any(t._node is not None for t in found):
+        raise _no_rule(name)
+    result = function(*args, **kwargs)
+    return _handle(result, None) if isinstance(result, (np.ndarray, np.generic)) else result
+
+
+def _no_rule(name: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"{name} has no gradient rule here. Declare one: write its body and vjp with @tg.primitive({name}), as "
+        "docs/adding_an_op.md shows; or, if no gradient is meant to flow, call it on t.detach()"
+    )
+
+
+def _qualified(func: Callable[..., Any]) -> str:
+    return f"{func.__module__}.{func.__name__}".replace("numpy.", "np.", 1)
+
+
+def _misfit(primitive: Primitive, values: list[Any], error: ValueError) -> Exception:
+    """Say which shapes an operation was given when NumPy refuses them."""
+    if type(error) is not ValueError:
+        return error  # AxisError, LinAlgError and our own already say what they are about
+    shapes = " and ".join(str(np.shape(v)) for v in values)
+    scope = f" in {SCOPE.get()}" if SCOPE.get() else ""
+    return ShapeError(f"{primitive.name}{scope}: shapes {shapes} do not fit: {error}")
+
+
+def _op_name(node: Node) -> str:
+    return node.primitive.name if node.primitive is not None else "leaf"
+
+
+def _rebuild(cls: type[Tensor], data: NDArray, requires_grad: bool, name: str, grad: Any) -> Tensor:
+    t = _new(cls)
+    t._data, t._node = data, None
+    if requires_grad:
+        t.requires_grad = True
+        t.name, t.grad = name, grad
+    return t
+
+
+def GETITEM(t: Tensor, index: Any) -> Any:  # noqa: N802
+    """Index a Tensor: ``ops.indexing`` registers how under this function."""
+    return REGISTRY[GETITEM](t, index)
+
+
+def SETITEM(t: Tensor, value: Any, index: Any) -> Any:  # noqa: N802
+    """Assign to part of a Tensor: ``ops.indexing`` registers how under this function."""
+    return REGISTRY[SETITEM](t, value, index)
+

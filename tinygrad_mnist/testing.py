@@ -1,0 +1,195 @@
+"""Check gradients against finite differences.
+
+The only proof that a gradient is right which needs no second implementation: move an input a
+little, and see how the output moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import DTypeError, GradcheckError, GradientError, OptionError
+from .graph import enable_grad, sweep
+from .tensor import Tensor, _lift
+from .typing import Array, NDArray
+
+__all__ = ["gradcheck", "numerical_gradient"]
+
+
+def numerical_gradient(
+    fn: Callable[..., Any], *inputs: Any, eps: float = 1e-6, indices: Sequence[Any] | None = None
+) -> list[NDArray]:
+    """Differentiate a scalar function by central differences.
+
+    Parameters
+    ----------
+    fn : callable
+        Takes arrays and returns one number.
+    *inputs : array_like
+        Where to differentiate; computed with in float64.
+    eps : float, default 1e-6
+        How far each element is moved, both ways.
+    indices : sequence of index arrays, optional
+        For each input the flat indices of the elements to differentiate by; the others get 0.
+
+    Returns
+    -------
+    list of ndarray
+        For each input, ``(fn(x + eps) - fn(x - eps)) / (2 * eps)`` element by element.
+
+    Examples
+    --------
+    >>> numerical_gradient(lambda x: np.sum(x**3), [1.0, 2.0])[0].round(4)
+    array([ 3., 12.])
+    """
+    moved = [np.array(x, np.float64) for x in inputs]
+    gradients = [np.zeros_like(x) for x in moved]
+    for which, (x, gradient) in enumerate(zip(moved, gradients, strict=True)):
+        flat = x.reshape(-1)
+        for i in range(flat.size) if indices is None else indices[which]:
+            kept = flat[i]
+            flat[i] = kept + eps
+            above = float(fn(*moved))
+            flat[i] = kept - eps
+            below = float(fn(*moved))
+            flat[i] = kept
+            gradient.reshape(-1)[i] = (above - below) / (2 * eps)
+    return gradients
+
+
+def gradcheck(
+    fn: Callable[..., Any],
+    *inputs: Any,
+    eps: float = 1e-6,
+    atol: float = 1e-6,
+    rtol: float = 1e-4,
+    order: int = 1,
+) -> bool:
+    """Compare the gradients of ``fn`` with central differences, in float64.
+
+    Parameters
+    ----------
+    fn : callable
+        Takes Tensors; returns a Tensor of any shape, or a tuple of them. It has to compute the same
+        each time it is called: give a layer that draws random numbers a fixed seed, or ``eval()``.
+    *inputs : array_like
+        Where to check. Floating-point inputs are checked, whatever their precision, in float64;
+        integers, booleans and ``None`` are passed on as they are.
+    eps : float, default 1e-6
+        Step of the differences.
+    atol, rtol : float
+        Tolerated difference: ``atol + rtol * abs(numerical)``.
+    order : {1, 2}
+        2 checks the gradients of the gradients as well.
+
+    Returns
+    -------
+    bool
+        ``True``; a wrong gradient is an error.
+
+    Raises
+    ------
+    GradcheckError
+        Names the argument, the worst element and both values.
+
+    Notes
+    -----
+    An output of many elements is checked through one random combination of them,
+    :math:`h(x) = \\sum_k v_k f_k(x)`: if any :math:`\\partial f_k / \\partial x_i` is wrong, so is
+    :math:`\\partial h / \\partial x_i`, but for a chance of measure zero. The second order is the
+    same check applied to a random combination of the gradients.
+
+    Examples
+    --------
+    >>> gradcheck(lambda x, y: np.tanh(x) @ y, np.ones((2, 3)), np.ones(3), order=2)
+    True
+    """
+    if order not in (1, 2):
+        raise OptionError(f"gradcheck: order is 1 or 2, not {order!r}")
+    arrays: list[Any] = [x.data if isinstance(x, Tensor) else x if x is None else np.asarray(x) for x in inputs]
+    checked = [i for i, x in enumerate(arrays) if x is not None and x.dtype.kind == "f"]
+    if not checked:
+        raise DTypeError("gradcheck: no floating-point input to differentiate with respect to")
+    weights = np.random.default_rng(0)
+
+    def scalar(*values: Any) -> Any:
+        """One random combination of everything ``fn`` returns."""
+        every = list(arrays)
+        for i, value in zip(checked, values, strict=True):
+            every[i] = value
+        generator = np.random.default_rng(1)  # the same combination at each call
+        results = fn(*every)
+        total: Any = 0.0
+        for y in results if isinstance(results, (tuple, list)) else (results,):
+            if not isinstance(y, Tensor):
+                raise GradientError(
+                    f"gradcheck: the function returned {type(y).__name__}, not a Tensor computed from its inputs"
+                )
+            total = total + np.sum(y * generator.uniform(0.5, 1.5, y.shape) * generator.choice([-1, 1], y.shape))
+        return total
+
+    points = [arrays[i].astype(np.float64) for i in checked]
+    _compare(scalar, points, checked, eps, atol, rtol, "gradient")
+    if order == 2:
+        directions = [weights.uniform(0.5, 1.5, x.shape) * weights.choice([-1, 1], x.shape) for x in points]
+
+        def slope(*values: Any) -> Any:
+            leaves = [v if v.requires_grad else Tensor(v.data, requires_grad=True) for v in values]
+            gradients = _gradients(scalar, leaves, create_graph=True)
+            total: Any = Tensor(0.0)
+            for g, d in zip(gradients, directions, strict=True):
+                total = total + np.sum(g * d)
+            return total
+
+        _compare(slope, points, checked, eps, atol, rtol, "second-order gradient")
+    return True
+
+
+def _compare(
+    scalar: Callable[..., Any],
+    points: list[NDArray],
+    numbers: list[int],
+    eps: float,
+    atol: float,
+    rtol: float,
+    what: str,
+) -> None:
+    """Raise for the first argument whose gradient differs from its finite differences."""
+    leaves = [Tensor(x, requires_grad=True) for x in points]
+    analytic = [np.asarray(g.data if isinstance(g, Tensor) else g) for g in _gradients(scalar, leaves)]
+    # Tensors go in, so that functions which ask for a Tensor's attributes work.
+    numeric = numerical_gradient(lambda *values: scalar(*map(Tensor, values)), *points, eps=eps)
+    for number, a, n in zip(numbers, analytic, numeric, strict=True):
+        describe_mismatch(a, n, f"argument {number}", what, atol, rtol)
+
+
+def describe_mismatch(a: NDArray, n: NDArray, whose: str, what: str, atol: float, rtol: float) -> None:
+    """Raise a :class:`GradcheckError` that names the worst element, if any is out of tolerance."""
+    error = np.abs(a - n)
+    wrong = ~(error <= atol + rtol * np.abs(n))  # so that NaN is wrong
+    if not wrong.any():
+        return
+    flat = np.argmax(np.where(wrong, np.nan_to_num(error, nan=np.inf), -1.0))
+    worst = tuple(int(i) for i in np.unravel_index(flat, a.shape))
+    raise GradcheckError(
+        f"gradcheck: the {what} of {whose} (shape {a.shape}) is wrong in {int(wrong.sum())} of {a.size} elements; "
+        f"the worst is {list(worst)}: {a[worst]:.8g} by backward, {n[worst]:.8g} by finite differences"
+    )
+
+
+def _gradients(scalar: Callable[..., Any], leaves: list[Tensor], *, create_graph: bool = False) -> list[Array]:
+    """Gradients of a scalar function with respect to Tensors; nothing is left in their ``grad``."""
+    with enable_grad():
+        y = scalar(*leaves)
+        if not isinstance(y, Tensor) or y.node is None:
+            return [np.zeros(leaf.shape) for leaf in leaves]
+        seed = np.ones(y.shape)
+        wanted = [leaf.node for leaf in leaves if leaf.node is not None]
+        if create_graph:
+            found = sweep(y.node, Tensor(seed), targets=wanted, retain=True, lift=_lift)
+        else:
+            found = sweep(y.node, seed, targets=wanted)
+    return [found.get(node, np.zeros(node.value.shape)) for node in wanted]
