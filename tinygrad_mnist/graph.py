@@ -16,7 +16,8 @@ and is caught.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from heapq import heappop, heappush
@@ -35,7 +36,11 @@ __all__ = ["Node", "enable_grad", "fit", "is_recording", "no_grad", "scope", "sw
 # Context variables, not globals: a thread or an asyncio task that turns recording off
 # does so for itself alone.
 RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
-SCOPE: ContextVar[str] = ContextVar("scope", default="")
+
+# Where a node was recorded, as nested (outer scope, name, kind): kept as it is while recording, and
+# made into text only where somebody reads it.
+Scope = tuple["Scope", str, str] | None
+SCOPE: ContextVar[Scope] = ContextVar("scope", default=None)
 
 SERIALS = itertools.count()
 
@@ -52,12 +57,12 @@ class Node:
         Raw inputs, tracked or not. ``None`` once a backward pass has freed them.
     kwargs : mapping
         The settings the operation ran with, defaults filled in.
-    parents : tuple of (position, Node)
+    parents : sequence of (position, Node)
         The tracked inputs, with their places in ``args``.
     serial : int
         Larger than the serial of every parent.
-    scope : str
-        The module the operation ran in (``layers.0.Linear``), or ``""``.
+    within : nested tuples, or None
+        The module the operation ran in; read it as :attr:`scope`.
     name : str
         For a leaf, what its owner calls it (``weight``), or ``""``.
     hooks : list of callables, or None
@@ -70,7 +75,7 @@ class Node:
 
     __slots__ = (
         "__weakref__", "args", "grad", "hooks", "kwargs", "name",
-        "parents", "primitive", "retains", "scope", "serial", "value",
+        "parents", "primitive", "retains", "serial", "value", "within",
     )  # fmt: skip
 
     def __init__(
@@ -79,8 +84,8 @@ class Node:
         value: Any,
         args: tuple[Any, ...] | None = (),
         kwargs: Mapping[str, Any] = {},  # noqa: B006 (never written to)
-        parents: tuple[tuple[int, Node], ...] = (),
-        scope: str = "",
+        parents: Sequence[tuple[int, Node]] = (),
+        within: Scope = None,
     ) -> None:
         self.primitive = primitive
         self.value = value
@@ -88,11 +93,16 @@ class Node:
         self.kwargs = kwargs
         self.parents = parents
         self.serial = next(SERIALS)
-        self.scope = scope
+        self.within = within
         self.name = ""
         self.hooks: list[Callable[[Array], Array | None]] | None = None
         self.retains = False
         self.grad: Array | None = None
+
+    @property
+    def scope(self) -> str:
+        """The module the operation ran in, as a path and a kind (``layers.0.Linear``), or ``""``."""
+        return scope_text(self.within)
 
     @property
     def is_leaf(self) -> bool:
@@ -168,17 +178,23 @@ def sweep(
                 f"backward: the graph through {primitive.name} was freed by an earlier backward pass; "
                 "pass retain_graph=True to the first one to run it twice"
             )
-        y = node.value
+        y, kwargs, serial = node.value, node.kwargs, node.serial
         if lift is not None:
             y, args = lift(node), _lifted(args, node.parents, lift)
         for position, parent in node.parents:
-            if parent.serial > node.serial:
+            if parent.serial > serial:
                 raise _stale(parent, node)
-            contribution = primitive.rules[position](g, y, *args, **node.kwargs)
-            try:
-                contribution = fit(contribution, parent.value)
-            except ShapeError as error:
-                raise ShapeError(f"rule {position} of {primitive.name}: {error}") from None
+            contribution = primitive.rules[position](g, y, *args, **kwargs)
+            value = parent.value
+            if (
+                contribution.__class__ is not np.ndarray
+                or contribution.shape != value.shape
+                or contribution.dtype != value.dtype
+            ):
+                try:
+                    contribution = fit(contribution, value)
+                except ShapeError as error:
+                    raise ShapeError(f"rule {position} of {primitive.name}: {error}") from None
             if parent in pending:
                 pending[parent] = _plus(pending[parent], contribution)
             else:
@@ -263,7 +279,7 @@ def is_recording() -> bool:
 
 
 @contextmanager
-def scope(label: str) -> Iterator[None]:
+def scope(name: str) -> Iterator[None]:
     """Label the operations recorded within the block.
 
     Examples
@@ -274,8 +290,17 @@ def scope(label: str) -> Iterator[None]:
     >>> y.node.scope
     'encoder'
     """
-    with _set(SCOPE, label):
+    with _set(SCOPE, (SCOPE.get(), name, "")):
         yield
+
+
+def scope_text(within: Scope) -> str:
+    """Spell a scope out: the names from the outermost in, then the kind of the innermost."""
+    parts = [within[2]] if within is not None else []
+    while within is not None:
+        parts.append(within[1])
+        within = within[0]
+    return ".".join(part for part in reversed(parts) if part)
 
 
 @contextmanager
@@ -299,11 +324,19 @@ def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
         if added and stretched:
             g = np.reshape(g, g.shape[extra:])
     if g.shape != shape:
+        if isinstance(g, (np.ndarray, np.generic)) and g.size == 1 and math.prod(shape) <= _SMALL:
+            filled = np.empty(shape, g.dtype)
+            filled[...] = g
+            return filled
         try:
             g = np.broadcast_to(g, shape)
         except ValueError:
             raise ShapeError(f"a gradient of shape {g.shape} does not fit its input of shape {shape}") from None
     return g
+
+
+# Up to this size, filling an array takes less time than np.broadcast_to needs to look like one.
+_SMALL = 8192
 
 
 def _plus(a: Array, b: Array) -> Array:
@@ -314,7 +347,7 @@ def _plus(a: Array, b: Array) -> Array:
 
 
 def _lifted(
-    args: tuple[Any, ...], parents: tuple[tuple[int, Node], ...], lift: Callable[[Node], Array]
+    args: tuple[Any, ...], parents: Sequence[tuple[int, Node]], lift: Callable[[Node], Array]
 ) -> tuple[Array, ...]:
     """Replace the tracked inputs among ``args`` by their recording stand-ins."""
     lifted = list(args)

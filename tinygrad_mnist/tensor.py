@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError
-from .graph import RECORDING, SCOPE, Node, _set, sweep
+from .graph import RECORDING, SCOPE, Node, _set, scope_text, sweep
 from .primitive import REGISTRY, Primitive, pick
 from .typing import Array, NDArray
 
@@ -312,23 +312,23 @@ class Tensor:
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+        handler = REGISTRY.get(ufunc)
+        if method == "__call__" and out is None and not kwargs and isinstance(handler, Primitive):
+            return record(handler, inputs, _NOTHING)
         if out is not None:
             return _into(ufunc, method, inputs, out, kwargs)
-        if method == "reduce":
-            if ufunc not in _REDUCTIONS:
-                raise _no_rule(f"{ufunc.__name__}.reduce")
+        if method == "reduce" and ufunc in _REDUCTIONS:
             kwargs.setdefault("axis", 0)
             return REGISTRY[_REDUCTIONS[ufunc]](*inputs, **kwargs)
-        handler = REGISTRY.get(ufunc)
         if handler is None or method != "__call__":
-            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            name = f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}"
             return _unregistered(name, getattr(ufunc, method), inputs, kwargs)
         if "dtype" in kwargs:
             dtype = kwargs.pop("dtype")
             inputs = tuple(x.astype(dtype) if isinstance(x, Tensor) else np.asarray(x, dtype) for x in inputs)
         if kwargs:
             raise UnsupportedError(f"np.{ufunc.__name__}: the keyword {next(iter(kwargs))!r} does not work on Tensors")
-        return record(handler, inputs, _NOTHING) if isinstance(handler, Primitive) else handler(*inputs)
+        return handler(*inputs)
 
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -450,10 +450,10 @@ class Tensor:
     # -- comparison: elementwise, untracked ------------------------------------------------------
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _binary(np.equal, self, other)
+        return NotImplemented if other is None else _binary(np.equal, self, other)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _binary(np.not_equal, self, other)
+        return NotImplemented if other is None else _binary(np.not_equal, self, other)
 
     def __lt__(self, other: Any) -> Tensor:
         return _binary(np.less, self, other)
@@ -689,30 +689,35 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
     """
     values: list[Any] = []
     parents: list[tuple[int, Node]] = []
+    rules = primitive.rules
     for position, arg in enumerate(args):
         if isinstance(arg, Tensor):
-            if arg._node is not None:
-                parents.append((position, arg._node))
-            arg = arg._data  # noqa: PLW2901
-        elif arg.__class__ is list or arg.__class__ is tuple:
-            arg = np.asarray(arg)  # noqa: PLW2901
-        values.append(arg)
+            values.append(arg._data)
+            node = arg._node
+            if node is not None and rules is not None:
+                if rules[position] is None and RECORDING.get():
+                    raise primitive.missing_rule(position)
+                parents.append((position, node))
+        else:
+            values.append(np.asarray(arg) if arg.__class__ in _SEQUENCES else arg)
     try:
         value = primitive.forward(*values, **settings)
     except ValueError as error:
         raise _misfit(primitive, values, error) from None
-    rules = primitive.rules
-    if not parents or rules is None or not RECORDING.get():
-        return _handles(value)
-    if value.__class__ is not np.ndarray and not isinstance(value, tuple):
+    if value.__class__ is not np.ndarray:
+        if isinstance(value, tuple):
+            if parents and RECORDING.get():
+                return _lift(Node(primitive, value, tuple(values), settings, parents, SCOPE.get()))
+            return tuple(_handle(part, None) for part in value)
         value = np.asarray(value)
-    if value.__class__ is np.ndarray and value.dtype.kind not in "fc":
-        return _handle(value, None)  # integers and booleans are locally constant
-    for position, _ in parents:
-        if rules[position] is None:
-            raise primitive.missing_rule(position)
-    node = Node(primitive, value, tuple(values), settings, tuple(parents), SCOPE.get())
-    return _lift(node)
+    result = _new(Tensor)
+    result._data = value
+    # Integers and booleans are locally constant: no gradient passes through them.
+    if parents and RECORDING.get() and value.dtype.kind in "fc":
+        result._node = Node(primitive, value, tuple(values), settings, parents, SCOPE.get())
+    else:
+        result._node = None
+    return result
 
 
 def buffer(t: Tensor) -> NDArray:
@@ -727,6 +732,7 @@ def buffer(t: Tensor) -> NDArray:
 
 
 _NOTHING: dict[str, Any] = {}
+_SEQUENCES = (list, tuple)
 _new = object.__new__
 
 #: What ``ufunc.reduce`` is called as a function.
@@ -744,27 +750,19 @@ def _handle(value: Any, node: Node | None) -> Tensor:
     return t
 
 
-def _handles(value: Any) -> Any:
-    """Wrap untracked results."""
-    return tuple(map(_handles, value)) if isinstance(value, tuple) else _handle(value, None)
-
-
 def _lift(node: Node) -> Any:
     """Make the Tensor that stands for a node; a tuple of them if it has several results."""
     if node.value.__class__ is not tuple:
         return _handle(node.value, node)
     return tuple(
-        _handle(part, Node(pick, part, (node.value,), {"index": i}, ((0, node),), node.scope))
+        _handle(part, Node(pick, part, (node.value,), {"index": i}, ((0, node),), node.within))
         for i, part in enumerate(node.value)
     )
 
 
 def _binary(ufunc: Any, a: Any, b: Any) -> Any:
-    """Apply an operator, leaving what is no number to the other operand."""
+    """Apply an operator: what NumPy's dispatch would do, without its detour."""
     handler = REGISTRY[ufunc]
-    other = b if isinstance(a, Tensor) else a
-    if other is None or isinstance(other, (str, dict, set)):
-        return NotImplemented
     return record(handler, (a, b), _NOTHING) if isinstance(handler, Primitive) else handler(a, b)
 
 
@@ -826,8 +824,9 @@ def _misfit(primitive: Primitive, values: list[Any], error: ValueError) -> Excep
     if type(error) is not ValueError:
         return error  # AxisError, LinAlgError and our own already say what they are about
     shapes = " and ".join(str(np.shape(v)) for v in values)
-    scope = f" in {SCOPE.get()}" if SCOPE.get() else ""
-    return ShapeError(f"{primitive.name}{scope}: shapes {shapes} do not fit: {error}")
+    scope = scope_text(SCOPE.get())
+    where = f" in {scope}" if scope else ""
+    return ShapeError(f"{primitive.name}{where}: shapes {shapes} do not fit: {error}")
 
 
 def _op_name(node: Node) -> str:

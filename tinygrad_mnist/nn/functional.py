@@ -213,9 +213,9 @@ def _class_axis(x: Array) -> int:
 
 
 def _same_shape(name: str, input: Array, target: Array) -> None:
-    if np.shape(input) != np.shape(target):
+    if input.shape != target.shape:
         raise ShapeError(
-            f"{name}: input of shape {np.shape(input)} and target of shape {np.shape(target)} differ; for classes "
+            f"{name}: input of shape {input.shape} and target of shape {target.shape} differ; for classes "
             "as targets use one_hot(target, classes, dtype), or cross_entropy"
         )
 

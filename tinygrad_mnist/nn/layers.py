@@ -248,13 +248,13 @@ class Sequential(Module):
         return x
 
     def __iter__(self) -> Iterator[Module]:
-        return self.children()
+        return iter([part for part in vars(self).values() if isinstance(part, Module)])
 
     def __len__(self) -> int:
-        return len(list(self.children()))
+        return len(list(iter(self)))
 
     def __getitem__(self, index: int | slice) -> Module:
-        modules = list(self.children())
+        modules = list(self)
         return Sequential(*modules[index]) if isinstance(index, slice) else modules[index]
 
 

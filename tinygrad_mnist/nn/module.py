@@ -86,8 +86,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run :meth:`forward`, labelling what it records with this module's place in the network."""
-        path = f"{SCOPE.get().rpartition('.')[0]}.{self._name}".strip(".")
-        token = SCOPE.set(f"{path}.{type(self).__name__}" if path else type(self).__name__)
+        token = SCOPE.set((SCOPE.get(), self._name, type(self).__name__))
         try:
             return self.forward(*args, **kwargs)
         finally:

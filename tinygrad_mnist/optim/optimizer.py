@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from ..typing import Array, NDArray
 __all__ = ["Optimizer"]
 
 #: A formula runs on this many elements at a time, so that its intermediate results stay in the
-#: processor's cache: twice as fast as whole arrays for Adam on a million parameters.
-BLOCK = 32_768
+#: processor's cache: for Adam that is faster than whole arrays by half.
+BLOCK = 65_536
 
 State = dict[str, Any]
 
@@ -34,8 +34,10 @@ class Optimizer:
 
     Notes
     -----
-    A subclass defines ``initial_state(p, settings)`` and the formula itself, a pure function
-    ``update(p, g, state, **settings)``. It has to be elementwise: it is applied block by block.
+    A subclass defines ``initial_state(p, settings)`` and the formula itself, the static method
+    ``update(p, g, state, **settings)``, which returns the next ``p`` and ``state``. It has to be
+    elementwise, as it is applied block by block; and it may overwrite ``p`` and the arrays of
+    ``state`` (with ``+=`` and the like), but not ``g``.
     """
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
@@ -79,7 +81,7 @@ class Optimizer:
 
     @staticmethod
     def update(p: Array, g: Array, state: State, **settings: Any) -> tuple[Array, State]:
-        """Compute the next parameters and state; a pure, elementwise function in plain NumPy."""
+        """Compute the next parameters and state, elementwise, in plain NumPy."""
         raise TypeError("an Optimizer has to define update(p, g, state, ...)")
 
     def step(self) -> None:
@@ -94,12 +96,11 @@ class Optimizer:
         for group in self.param_groups:
             settings = {name: value for name, value in group.items() if name != "params"}
             for p in group["params"]:
-                grad = p.grad
-                if grad is not None:
+                if p.node is not None and p.node.grad is not None:
                     updated = True
                     if p not in self.state:
                         self.state[p] = self.initial_state(p.data, settings)
-                    self._apply(buffer(p), grad.data, self.state[p], settings)
+                    self._apply(buffer(p), _plain(p.node.grad), self.state[p], settings)
         if not updated:
             raise GradientError(
                 f"{type(self).__name__}.step: no parameter has a gradient; call loss.backward() first, with a loss "
@@ -107,16 +108,18 @@ class Optimizer:
             )
 
     def _apply(self, p: NDArray, g: NDArray, state: State, settings: dict[str, Any]) -> None:
-        arrays = {name: value.reshape(-1) for name, value in state.items() if isinstance(value, np.ndarray)}
-        flat_p, flat_g = p.reshape(-1), g.reshape(-1)  # p is contiguous: a view, which is written to
-        new: State = state
-        for start in range(0, flat_p.size, BLOCK):
-            block = slice(start, start + BLOCK)
-            old = {**state, **{name: array[block] for name, array in arrays.items()}}
-            flat_p[block], new = self.update(flat_p[block], flat_g[block], old, **settings)
-            for name, array in arrays.items():
-                array[block] = new[name]
-        state.update((name, value) for name, value in new.items() if name not in arrays)
+        """Run the formula, on the whole or block by block, and write the result into ``p``."""
+        counters: State = {}
+        for p_block, g_block, old in _blocks(p, g, state):
+            new_p, new = self.update(p_block, g_block, old, **settings)
+            if new_p is not p_block:
+                p_block[...] = new_p
+            for name, value in new.items():
+                if not isinstance(value, np.ndarray):
+                    counters[name] = value
+                elif value is not old[name]:
+                    old[name][...] = value
+        state.update(counters)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -155,3 +158,22 @@ class Optimizer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={self.param_groups[0][name]!r}" for name in self.defaults)
         return f"{type(self).__name__}({settings})"
+
+
+def _blocks(p: NDArray, g: NDArray, state: State) -> Iterator[tuple[NDArray, NDArray, State]]:
+    """Cut arrays into views of at most ``BLOCK`` elements; numbers go with each."""
+    if p.size <= BLOCK:
+        yield p, g, state
+        return
+    # Parameters and state are contiguous: the flat arrays are views, and written through.
+    p, g = p.reshape(-1), g.reshape(-1)
+    flat = {name: value.reshape(-1) if isinstance(value, np.ndarray) else value for name, value in state.items()}
+    for start in range(0, p.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        cut = {name: value[block] if isinstance(value, np.ndarray) else value for name, value in flat.items()}
+        yield p[block], g[block], cut
+
+
+def _plain(grad: Array) -> NDArray:
+    """The values of a gradient, which is a Tensor after ``backward(create_graph=True)``."""
+    return grad.data if isinstance(grad, Tensor) else grad

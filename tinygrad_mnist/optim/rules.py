@@ -1,7 +1,8 @@
 """The optimizers, each its formula.
 
 ``p`` is a parameter, ``g`` its gradient, ``state`` what is remembered of earlier steps. The
-formulas are PyTorch's.
+formulas are PyTorch's. Written with ``+=`` and ``*=``, they overwrite arrays without making new
+ones, while on Tensors, where these operators compute a new value, the same lines can be traced.
 """
 
 from __future__ import annotations
@@ -59,11 +60,13 @@ class SGD(Optimizer):
         """``v = momentum * v + g; p = p - lr * v``."""
         if weight_decay:
             g = g + weight_decay * p
-        if not momentum:
-            return p - lr * g, {}
-        velocity = momentum * state["velocity"] + g
-        step = g + momentum * velocity if nesterov else velocity
-        return p - lr * step, {"velocity": velocity}
+        if momentum:
+            velocity = state["velocity"]
+            velocity *= momentum
+            velocity += g
+            g = g + momentum * velocity if nesterov else velocity
+        p -= lr * g
+        return p, state
 
     def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
         """A velocity of zero, where one is kept at all."""
@@ -100,8 +103,8 @@ class Adam(Optimizer):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
-        """Running means of zero, and no step taken."""
-        return {"step": 0, "mean": np.zeros_like(p), "square": np.zeros_like(p)}
+        """Moments of zero, and no step taken."""
+        return {"step": 0, "first": np.zeros_like(p), "second": np.zeros_like(p)}
 
     @staticmethod
     def update(
@@ -136,20 +139,30 @@ class AdamW(Adam):
         p: Array, g: Array, state: State, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
     ) -> tuple[Array, State]:
         """Shrink the parameters, then step as Adam does."""
-        return _adam(p * (1 - lr * weight_decay), g, state, lr, betas, eps)
+        p *= 1 - lr * weight_decay
+        return _adam(p, g, state, lr, betas, eps)
 
 
 def _adam(
     p: Array, g: Array, state: State, lr: float, betas: tuple[float, float], eps: float
 ) -> tuple[Array, State]:
-    step = state["step"] + 1
-    mean = betas[0] * state["mean"] + (1 - betas[0]) * g
-    square = betas[1] * state["square"] + (1 - betas[1]) * (g * g)
-    # The corrections are powers of Python numbers: a NumPy scalar would widen float32.
-    rate = lr / (1 - betas[0] ** step)
-    correction = (1 - betas[1] ** step) ** 0.5
-    p = p - (rate * correction) * (mean / (np.sqrt(square) + eps * correction))
-    return p, {"step": step, "mean": mean, "square": square}
+    # The moments are kept as decaying sums, which the means are but for factors of 1 - beta. All
+    # factors meet in two Python numbers at the end (NumPy's own would widen float32), so that no
+    # pass over the arrays is spent on them.
+    beta1, beta2 = betas
+    step, first, second = state["step"] + 1, state["first"], state["second"]
+    first *= beta1
+    first += g
+    second *= beta2
+    second += g * g
+    scale = ((1 - beta2) / (1 - beta2**step)) ** 0.5
+    rate = lr * (1 - beta1) / (1 - beta1**step)
+    direction = np.sqrt(second)
+    direction += eps / scale
+    direction = first / direction
+    direction *= rate / scale
+    p -= direction
+    return p, {**state, "step": step}
 
 
 class RMSprop(Optimizer):
@@ -195,12 +208,17 @@ class RMSprop(Optimizer):
         """``square = alpha * square + (1 - alpha) * g²; p = p - lr * g / (sqrt(square) + eps)``."""
         if weight_decay:
             g = g + weight_decay * p
-        square = alpha * state["square"] + (1 - alpha) * (g * g)
+        square = state["square"]
+        square *= alpha
+        square += (1 - alpha) * (g * g)
         step = g / (np.sqrt(square) + eps)
-        if not momentum:
-            return p - lr * step, {"square": square}
-        velocity = momentum * state["velocity"] + step
-        return p - lr * velocity, {"square": square, "velocity": velocity}
+        if momentum:
+            velocity = state["velocity"]
+            velocity *= momentum
+            velocity += step
+            step = velocity
+        p -= lr * step
+        return p, state
 
 
 class Adagrad(Optimizer):
@@ -234,5 +252,7 @@ class Adagrad(Optimizer):
         """``total = total + g²; p = p - lr * g / (sqrt(total) + eps)``."""
         if weight_decay:
             g = g + weight_decay * p
-        total = state["total"] + g * g
-        return p - lr * (g / (np.sqrt(total) + eps)), {"total": total}
+        total = state["total"]
+        total += g * g
+        p -= lr * (g / (np.sqrt(total) + eps))
+        return p, state

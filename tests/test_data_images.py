@@ -1,0 +1,228 @@
+"""Pictures of digits, brought into the form of MNIST."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinygrad_mnist.data import load_mnist, read_digit
+from tinygrad_mnist.errors import DataError, MissingExtraError, OptionError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_mnist("sample")[1].inputs
+
+
+def save(path, array):
+    if path.suffix == ".npy":
+        np.save(path, array)
+    else:
+        Image.fromarray(array).save(path)
+    return path
+
+
+def draw(height=200, width=160, paper=255, ink=0):
+    """A thick letter L, well off the middle."""
+    picture = np.full((height, width), paper, dtype=np.uint8)
+    picture[20:114, 30:42] = ink
+    picture[98:114, 30:96] = ink
+    return picture
+
+
+def centre(digit):
+    rows, columns = np.indices(digit.shape)
+    return (rows * digit).sum() / digit.sum(), (columns * digit).sum() / digit.sum()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_a_digit_of_mnist_is_left_as_it_is(tmp_path, digits, suffix):
+    for digit in digits[:100]:
+        found = read_digit(save(tmp_path / f"digit{suffix}", digit))
+        np.testing.assert_allclose(found, digit / digit.max(), atol=1e-6)
+        assert found.dtype == np.float32
+
+
+def test_ink_and_paper_may_be_exchanged(tmp_path, digits):
+    for digit in digits[:20]:
+        found = read_digit(save(tmp_path / "digit.png", 255 - digit))
+        np.testing.assert_allclose(found, digit / digit.max(), atol=1e-6)
+
+
+def test_a_digit_moved_within_a_larger_picture(tmp_path, digits):
+    for digit in digits[:20]:
+        moved = np.zeros((70, 50), dtype=np.uint8)
+        moved[40:68, 3:31] = digit
+        np.testing.assert_allclose(
+            read_digit(save(tmp_path / "d.png", moved)), digit / digit.max(), atol=1e-6
+        )
+
+
+def test_a_digit_enlarged_comes_back(tmp_path, digits):
+    for digit in digits[:20]:
+        large = np.kron(digit, np.ones((9, 9), dtype=np.uint8))
+        np.testing.assert_allclose(
+            read_digit(save(tmp_path / "d.png", large)), digit / digit.max(), atol=1e-5
+        )
+
+
+def test_size_and_place_are_those_of_mnist(tmp_path):
+    found = read_digit(save(tmp_path / "d.png", draw()))
+    rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
+    assert rows[-1] - rows[0] + 1 == 20
+    assert columns[-1] - columns[0] + 1 == 14
+    assert centre(found) == pytest.approx((14, 14), abs=0.501)
+    assert found.max() == 1
+    assert found.min() == 0
+
+
+def test_all_kinds_of_files_agree(tmp_path):
+    grey = draw(paper=230, ink=40)
+    expected = read_digit(save(tmp_path / "grey.png", grey))
+    rgb = np.stack([grey] * 3, axis=2)
+    opaque = np.dstack([rgb, np.full_like(grey, 255)])
+    on_glass = np.dstack([np.zeros_like(rgb), np.where(grey < 100, 255, 0).astype(np.uint8)])
+    chalk = np.dstack([np.full_like(rgb, 255), np.where(grey < 100, 255, 0).astype(np.uint8)])
+    kinds = {
+        "rgb.png": rgb,
+        "rgba.png": opaque,
+        "black ink on glass.png": on_glass,
+        "white ink on glass.png": chalk,
+        "grey.npy": grey,
+        "one channel.npy": grey[:, :, np.newaxis],
+        "rgb.npy": rgb,
+        "rgba.npy": opaque,
+        "unit.npy": grey / 255,
+        "float.npy": grey.astype(np.float64),
+        "int.npy": grey.astype(np.int64),
+        "deep.npy": grey.astype(np.uint16) * 257,
+        "bool.npy": grey < 100,
+        "deep.png": grey.astype(np.uint16) * 257,
+        "fortran.npy": np.asfortranarray(grey),
+    }
+    for name, array in kinds.items():
+        np.testing.assert_allclose(
+            read_digit(save(tmp_path / name, array)), expected, atol=0.01, err_msg=name
+        )
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    np.testing.assert_allclose(read_digit(tmp_path / "palette.png"), expected, atol=0.01)
+
+
+def test_ripples_of_jpeg_and_grain_of_paper_are_not_ink(tmp_path):
+    expected = read_digit(save(tmp_path / "d.png", draw()))
+    Image.fromarray(draw()).save(tmp_path / "d.jpg", quality=60)
+    assert np.abs(read_digit(tmp_path / "d.jpg") - expected).mean() < 0.02
+    noise = np.random.default_rng(0).normal(0, 6, (200, 160))
+    grainy = np.clip(draw(paper=200, ink=60) + noise, 0, 255).astype(np.uint8)
+    assert np.abs(read_digit(save(tmp_path / "grain.png", grainy)) - expected).mean() < 0.03
+
+
+def test_a_stroke_may_run_off_the_edge(tmp_path):
+    cut = draw()[:, 30:]
+    expected = read_digit(save(tmp_path / "whole.png", draw()))
+    np.testing.assert_allclose(read_digit(save(tmp_path / "cut.png", cut)), expected, atol=1e-6)
+
+
+def test_a_dot_and_a_line(tmp_path):
+    dot = np.zeros((50, 50), dtype=np.uint8)
+    dot[7, 9] = 200
+    assert read_digit(save(tmp_path / "dot.png", dot)).sum() == 400
+    line = np.zeros((300, 300), dtype=np.uint8)
+    line[10:290, 5] = 200
+    found = read_digit(save(tmp_path / "line.png", line))
+    assert found.sum() == pytest.approx(20)
+    assert centre(found) == pytest.approx((14, 14), abs=0.501)
+
+
+def test_another_size(tmp_path):
+    path = save(tmp_path / "d.png", draw())
+    assert read_digit(path, size=56).shape == (56, 56)
+    with pytest.raises(OptionError, match="at least 8"):
+        read_digit(path, size=4)
+
+
+def test_a_photo_turned_by_its_camera(tmp_path):
+    expected = read_digit(save(tmp_path / "d.png", draw()))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90° clockwise
+    Image.fromarray(np.rot90(draw())).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_allclose(read_digit(tmp_path / "turned.png"), expected, atol=1e-6)
+
+
+def boastful_png():
+    header = struct.pack(">IIBBBBB", 12_000, 12_000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    chunks = [chunk, b"IDAT" + zlib.compress(b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.png", b"no picture", "not a readable picture"),
+        ("a.png", b"", "not a readable picture"),
+        ("a.png", None, "not a readable picture"),
+        ("a.npy", None, "not a readable .npy"),
+        ("a.npy", b"no array", "not a readable .npy"),
+        ("a.npy", b"", "not a readable .npy"),
+        ("a.npy", b"PK\x03\x04", "not a readable .npy"),
+        ("a.npy", np.array([print]), "not a readable .npy"),
+        ("a.npy", np.zeros(784), "empty|shape"),
+        ("a.npy", np.eye(784), None),
+        ("a.npy", np.zeros((2, 28, 28, 1)), "shape"),
+        ("a.npy", np.zeros((28, 28, 2)), "shape"),
+        ("a.npy", np.zeros((0, 28)), "is no picture"),
+        ("a.npy", np.array([["a"]]), "is no picture"),
+        ("a.npy", np.eye(28) * 1j, "is no picture"),
+        ("a.npy", np.full((28, 28), np.nan), "pixels from nan"),
+        ("a.npy", np.full((28, 28), np.inf), "pixels from"),
+        ("a.npy", np.eye(28) * 256, "pixels from 0 to 256"),
+        ("a.npy", -np.eye(28), "pixels from -1"),
+        ("a.npy", np.zeros((28, 28)), "empty"),
+        ("a.npy", np.full((28, 28), 99, np.uint8), "empty"),
+        ("a.png", np.full((28, 28), 255, np.uint8), "empty"),
+        ("a.png", np.zeros((28, 28, 4), np.uint8), "empty"),
+    ],
+)
+def test_what_is_no_picture_of_a_digit(tmp_path, name, content, words):
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None and content.dtype == object:
+        np.save(path, content, allow_pickle=True)
+    elif content is not None:
+        save(path, content)
+    if words is None:
+        assert read_digit(path).shape == (28, 28)
+        return
+    with pytest.raises(DataError, match=words) as caught:
+        read_digit(path)
+    assert str(path) in str(caught.value)
+
+
+def test_pictures_that_would_fill_the_memory(tmp_path):
+    (tmp_path / "a.png").write_bytes(boastful_png())
+    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(DataError, match="too many"):
+        read_digit(tmp_path / "a.png")
+    with (tmp_path / "a.npy").open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**6, 10**6)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(DataError, match=r"not a readable .npy"):
+        read_digit(tmp_path / "a.npy")
+
+
+def test_without_pillow_npy_still_works(tmp_path, monkeypatch):
+    save(tmp_path / "d.npy", draw())
+    save(tmp_path / "d.png", draw())
+    for module in ("PIL.Image", "PIL.ImageOps", "PIL"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert read_digit(tmp_path / "d.npy").shape == (28, 28)
+    with pytest.raises(MissingExtraError, match=r"tinygrad-mnist\[plots\]"):
+        read_digit(tmp_path / "d.png")

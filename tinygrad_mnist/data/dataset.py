@@ -1,0 +1,206 @@
+"""A data set is two arrays and a function: what lies on disk, and how the network wants to see it."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tinygrad_mnist.errors import OptionError, ShapeError
+from tinygrad_mnist.typing import NDArray
+
+__all__ = ["DIGITS", "Dataset", "to_images", "to_vectors"]
+
+Transform: TypeAlias = Callable[[NDArray], NDArray]
+
+DIGITS = tuple("0123456789")
+
+
+class Dataset:
+    """Inputs and their targets, kept raw and transformed one batch at a time.
+
+    Parameters
+    ----------
+    inputs : ndarray or memmap, shape (N, ...)
+        One example per row, in the dtype it is stored in.
+    targets : ndarray or memmap, shape (N, ...)
+        What the network should answer; for a classifier, integers.
+    transform : callable, optional
+        Turns a batch of `inputs` into what the network is fed. It always receives a batch, so it
+        is written once, without loops. A top-level function keeps the data set picklable.
+    classes : sequence of str, optional
+        The name of each class, by target.
+    name : str, optional
+        What to call this data set in messages and plots.
+    source : str, optional
+        Where the data came from, as a sentence for people.
+
+    Raises
+    ------
+    ShapeError
+        If `inputs` and `targets` differ in length or have no axis to count along.
+
+    Examples
+    --------
+    Three grey images of two pixels, seen by the network as numbers in [0, 1]:
+
+    >>> pixels = np.array([[0, 255], [255, 0], [255, 255]], dtype=np.uint8)
+    >>> data = Dataset(pixels, np.array([0, 1, 1]), transform=to_vectors)
+    >>> data[:2]
+    (array([[0., 1.],
+           [1., 0.]], dtype=float32), array([0, 1]))
+
+    One index gives one example:
+
+    >>> x, y = data[-1]
+    >>> x.shape, int(y)
+    ((2,), 1)
+    """
+
+    def __init__(
+        self,
+        inputs: NDArray,
+        targets: NDArray,
+        *,
+        transform: Transform | None = None,
+        classes: Sequence[str] = (),
+        name: str = "",
+        source: str = "",
+    ) -> None:
+        # asanyarray keeps a memmap what it is: nothing is read from the file here.
+        self.inputs: NDArray = np.asanyarray(inputs)
+        self.targets: NDArray = np.asanyarray(targets)
+        for what, array in (("inputs", self.inputs), ("targets", self.targets)):
+            if array.ndim == 0:
+                raise ShapeError(f"Dataset: {what} is a single value ({array!r}); give one row per example")
+        if len(self.inputs) != len(self.targets):
+            raise ShapeError(
+                f"Dataset: {len(self.inputs):,} inputs but {len(self.targets):,} targets; give as many"
+            )
+        self.transform = transform
+        self.classes = tuple(classes)
+        self.name = name
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: Any) -> tuple[NDArray, Any]:
+        """Return ``(transform(inputs[index]), targets[index])`` for an int, a slice or an index array."""
+        if isinstance(index, (slice, np.ndarray, list)):
+            inputs = self.inputs[index]
+            return (self.transform(inputs) if self.transform else inputs), self.targets[index]
+        if isinstance(index, tuple):
+            raise IndexError(f"a Dataset has one axis, but was indexed with {index!r}; use an index array")
+        i = range(len(self))[operator.index(index)]
+        inputs, targets = self[i : i + 1]
+        return inputs[0], targets[0]
+
+    def subset(self, index: slice | Sequence[int] | NDArray) -> Dataset:
+        """Return the data set of some examples; a slice shares memory with this one.
+
+        Parameters
+        ----------
+        index : slice, sequence of int, or index array
+            The examples to keep, in the order wanted.
+
+        Returns
+        -------
+        Dataset
+            With the same transform, classes, name and source.
+
+        Examples
+        --------
+        >>> data = Dataset(np.arange(5), np.arange(5) % 2)
+        >>> data.subset(data.targets == 1).inputs
+        array([1, 3])
+        """
+        rows = index if isinstance(index, (slice, np.ndarray)) else list(index)
+        return Dataset(
+            self.inputs[rows],
+            self.targets[rows],
+            transform=self.transform,
+            classes=self.classes,
+            name=self.name,
+            source=self.source,
+        )
+
+    def split(self, count: int) -> tuple[Dataset, Dataset]:
+        """Cut the data set after its first `count` examples; both parts share its memory.
+
+        Parameters
+        ----------
+        count : int
+            How many examples the first part holds; at least one, and one must be left.
+
+        Returns
+        -------
+        first, rest : Dataset
+
+        Raises
+        ------
+        OptionError
+            If either part would be empty.
+
+        Examples
+        --------
+        >>> train, validation = Dataset(np.arange(10), np.arange(10)).split(8)
+        >>> len(train), len(validation)
+        (8, 2)
+        """
+        if not 0 < count < len(self):
+            raise OptionError(
+                f"split({count}): {self!r} can be cut after 1 to {len(self) - 1:,} examples, "
+                "so that neither part is empty"
+            )
+        return self.subset(slice(None, count)), self.subset(slice(count, None))
+
+    def __repr__(self) -> str:
+        parts = [repr(self.name)] if self.name else []
+        parts.append(f"{len(self):,} × {self.inputs.dtype}{list(self.inputs.shape[1:])}")
+        if self.classes:
+            parts.append(f"{len(self.classes)} classes")
+        if self.source:
+            parts.append(f"source={self.source!r}")
+        return f"Dataset({', '.join(parts)})"
+
+
+def to_vectors(images: NDArray) -> NDArray:
+    """Flatten images of 0–255 into rows of numbers from 0 to 1: what a network of `Linear` layers reads.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, ...)
+
+    Returns
+    -------
+    ndarray of float32, shape (N, pixels)
+
+    Examples
+    --------
+    >>> to_vectors(np.full((64, 28, 28), 255, dtype=np.uint8)).shape
+    (64, 784)
+    """
+    return np.divide(images.reshape(len(images), math.prod(images.shape[1:])), 255, dtype=np.float32)
+
+
+def to_images(images: NDArray) -> NDArray:
+    """Scale images of 0–255 to 0–1 and give them a channel axis: what a convolution reads.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, H, W)
+
+    Returns
+    -------
+    ndarray of float32, shape (N, 1, H, W)
+
+    Examples
+    --------
+    >>> to_images(np.full((64, 28, 28), 255, dtype=np.uint8)).shape
+    (64, 1, 28, 28)
+    """
+    return np.divide(images[:, np.newaxis], 255, dtype=np.float32)

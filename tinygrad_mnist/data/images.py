@@ -1,0 +1,181 @@
+"""Read a picture of a digit and bring it into the form of MNIST, so that a network can be asked about it.
+
+MNIST was made by fitting each digit into 20×20 pixels and putting it into 28×28 with its centre of
+mass in the middle. The same is done here; a picture in that form already goes through unchanged.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_mnist.errors import DataError, OptionError, require
+from tinygrad_mnist.typing import NDArray
+
+__all__ = ["read_digit"]
+
+MAX_PIXELS = 80_000_000
+BOX = 20 / 28  # the share of the side that a digit takes up
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def read_digit(path: str | os.PathLike[str], *, size: int = 28) -> NDArray:
+    """Read a picture of one digit and return it the way MNIST's digits look.
+
+    The picture may be of any size, grey or in colour, dark on light or light on dark; which of the
+    two is told from its border.
+
+    Parameters
+    ----------
+    path : path
+        A PNG, a JPEG, or another format that Pillow reads; or ``.npy`` with an array (H, W),
+        (H, W, 3) or (H, W, 4), of 0–255 or of 0–1.
+    size : int, default 28
+        The side of the result.
+
+    Returns
+    -------
+    ndarray of float32, shape (size, size)
+        Light on dark, from 0 to 1.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or there is nothing in the picture.
+    MissingExtraError
+        If the file is not ``.npy`` and Pillow is not installed.
+
+    Examples
+    --------
+    A black stroke on white paper, a little off the middle, comes back bright on black and centred:
+
+    >>> import tempfile
+    >>> paper = np.full((100, 80), 255, dtype=np.uint8)
+    >>> paper[10:70, 20:26] = 0
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/one.npy", paper)
+    ...     digit = read_digit(f"{folder}/one.npy")
+    >>> digit[14, 12:16]
+    array([0., 1., 1., 0.], dtype=float32)
+    >>> digit.sum(axis=1)[3:6], digit.sum(axis=1)[23:26]
+    (array([0., 2., 2.], dtype=float32), array([2., 0., 0.], dtype=float32))
+    """
+    file = Path(path).expanduser()
+    if size < 8:
+        raise OptionError(f"read_digit: size is {size}; a digit needs at least 8 pixels")
+    pixels = _read_npy(file) if file.suffix.lower() == ".npy" else _read_picture(file)
+    ink = _ink(_grey(_unit(pixels, file), file), file)
+    return _centre(_resize(_crop(ink), round(size * BOX)), size)
+
+
+def _read_npy(file: Path) -> NDArray:
+    try:
+        # Memory-mapped, the file must be as long as its header promises; and this never unpickles.
+        array = np.lib.format.open_memmap(file, mode="r")
+        if array.size > MAX_PIXELS:
+            raise ValueError(f"{array.size:,} values are too many; scale it down first")
+        return np.array(array)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise DataError(f"{file}: not a readable .npy file: {error}") from error
+
+
+def _read_picture(file: Path) -> NDArray:
+    pil = require("PIL.Image", extra="plots", purpose=f"reading {file.name}")
+    ops = require("PIL.ImageOps", extra="plots", purpose=f"reading {file.name}")
+    try:
+        with pil.open(file) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width}×{image.height} pixels are too many; scale it down first")
+            if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip to 8
+                return np.asarray(image).astype(np.uint16)
+            upright = ops.exif_transpose(image).convert("RGBA")
+            upright.thumbnail((1024, 1024))
+            return np.asarray(upright)
+    except (OSError, ValueError, SyntaxError, pil.DecompressionBombError) as error:
+        raise DataError(f"{file}: not a readable picture: {error}") from error
+
+
+def _unit(pixels: NDArray, file: Path) -> NDArray:
+    """Scale pixels of any dtype to 0–1."""
+    if not pixels.size or pixels.dtype.kind not in "buif":
+        raise DataError(
+            f"{file}: {pixels.dtype} of shape {pixels.shape} is no picture; expected 0–255 or 0–1"
+        )
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (low >= 0 and high <= (65535 if pixels.dtype == np.uint16 else 255)):
+        raise DataError(f"{file}: pixels from {low:g} to {high:g}; expected 0–255 or 0–1")
+    if pixels.dtype == np.uint16:
+        return pixels.astype(np.float32) / 65535
+    is_unit = pixels.dtype.kind == "b" or (pixels.dtype.kind == "f" and high <= 1)
+    return pixels.astype(np.float32) / (1 if is_unit else 255)
+
+
+def _grey(pixels: NDArray, file: Path) -> NDArray:
+    """Mix colours down to grey (H, W), and lay what is transparent on paper that it stands out from."""
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        grey: NDArray = pixels[:, :, :3] @ LUMA
+        if pixels.shape[2] == 3:
+            return grey
+        alpha = pixels[:, :, 3]
+        is_dark = (grey * alpha).sum() < 0.5 * alpha.sum()
+        paper = 1.0 if is_dark else 0.0
+        return paper + alpha * (grey - paper)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        return pixels[:, :, 0]
+    if pixels.ndim == 2:
+        return pixels
+    raise DataError(f"{file}: an array of shape {pixels.shape}; expected (H, W), (H, W, 3) or (H, W, 4)")
+
+
+def _ink(grey: NDArray, file: Path) -> NDArray:
+    """Tell ink from paper: 0 is paper, 1 the strongest ink, whichever of the two is the darker one."""
+    low, high, paper = grey.min(), grey.max(), np.median(_border(grey))
+    if high - low < 0.02:
+        raise DataError(f"{file}: the picture is empty, all of its pixels are alike")
+    ink: NDArray = np.maximum(paper - grey if paper > (low + high) / 2 else grey - paper, 0)
+    ink /= ink.max()
+    # What the border shows is the grain of the paper; the quantile lets a stroke run off the edge.
+    # JPEG leaves ripples around strokes, though the border may be clean.
+    ripples = 0.1 if file.suffix.lower() in (".jpg", ".jpeg", ".webp") else 0.0
+    grain = min(5 * float(np.quantile(_border(ink), 0.9)), 0.5)
+    ink[ink <= max(grain, ripples)] = 0
+    return ink
+
+
+def _border(image: NDArray) -> NDArray:
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+
+
+def _crop(ink: NDArray) -> NDArray:
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _resize(image: NDArray, side: int) -> NDArray:
+    """Scale so that the longer side is `side`, each new pixel the mean of the area it covers."""
+    scale = side / max(image.shape)
+    height, width = (max(1, round(length * scale)) for length in image.shape)
+    return _areas(image.shape[0], height) @ image @ _areas(image.shape[1], width).T
+
+
+def _areas(old: int, new: int) -> NDArray:
+    """Return the matrix (new, old) of the share that each old pixel has in each new one."""
+    length = new / old
+    start, first = np.arange(new)[:, np.newaxis], np.arange(old) * length
+    overlap = np.minimum(start + 1, first + length) - np.maximum(start, first)
+    shares: NDArray = np.maximum(overlap, 0).astype(np.float32)
+    return shares
+
+
+def _centre(digit: NDArray, size: int) -> NDArray:
+    """Put the digit into a square with its centre of mass in the middle, or as near as it fits."""
+    height, width = digit.shape
+    y = np.average(np.arange(height), weights=digit.sum(axis=1))
+    x = np.average(np.arange(width), weights=digit.sum(axis=0))
+    top = min(max(round(size / 2 - y), 0), size - height)
+    left = min(max(round(size / 2 - x), 0), size - width)
+    square = np.zeros((size, size), dtype=np.float32)
+    square[top : top + height, left : left + width] = digit / digit.max()
+    return square

@@ -1,0 +1,108 @@
+"""Cut a data set into batches: one gather and one transform for each, and no loop over examples."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_mnist.data.dataset import Dataset
+from tinygrad_mnist.errors import OptionError
+from tinygrad_mnist.typing import NDArray
+
+__all__ = ["DataLoader"]
+
+
+class DataLoader:
+    """Iterate over a data set in batches, in a new order each epoch if asked to shuffle.
+
+    Parameters
+    ----------
+    dataset : Dataset or tuple of two ndarrays
+        The examples; ``(inputs, targets)`` is taken as a data set without transform.
+        Memory-mapped arrays stay on disk: each batch reads its own rows.
+    batch_size : int
+        Examples in a batch; the last one may be smaller.
+    shuffle : bool, default False
+        Visit the examples in a fresh random order each time the loader is iterated.
+    drop_last : bool, default False
+        Leave out a last batch that is not full.
+    rng : int or numpy.random.Generator, optional
+        Where the orders come from; the same seed gives the same orders. A generator is used as it
+        is, not copied.
+
+    Raises
+    ------
+    OptionError
+        If `batch_size` is below one or the epoch would have no batch.
+    ShapeError
+        If inputs and targets differ in length.
+
+    Notes
+    -----
+    Batches own their memory: writing into one leaves the data set as it was.
+
+    Examples
+    --------
+    >>> x, y = np.arange(10.0), np.arange(10)
+    >>> for inputs, targets in DataLoader((x, y), 4):
+    ...     print(targets)
+    [0 1 2 3]
+    [4 5 6 7]
+    [8 9]
+
+    Shuffled, each epoch is a permutation of its own:
+
+    >>> loader = DataLoader((x, y), 10, shuffle=True, rng=0)
+    >>> [targets for _, targets in loader]
+    [array([4, 6, 2, 7, 3, 5, 9, 0, 8, 1])]
+    >>> [targets for _, targets in loader]
+    [array([2, 9, 3, 6, 0, 4, 8, 7, 5, 1])]
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | tuple[NDArray, NDArray],
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        rng: int | np.random.Generator | None = None,
+    ) -> None:
+        if not isinstance(dataset, Dataset):
+            if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
+                raise OptionError(
+                    f"DataLoader: got {type(dataset).__name__}; give a Dataset or a pair (inputs, targets)"
+                )
+            dataset = Dataset(*dataset)
+        self.dataset = dataset
+        self.batch_size = operator.index(batch_size)
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.rng = np.random.default_rng(rng)
+        if self.batch_size < 1:
+            raise OptionError(f"DataLoader: batch_size is {batch_size}; it must be at least 1")
+        if len(dataset) == 0:
+            raise OptionError(f"DataLoader: {dataset!r} is empty, there is nothing to iterate over")
+        if len(self) == 0:
+            raise OptionError(
+                f"DataLoader: drop_last leaves no batch, for {len(dataset):,} examples do not fill "
+                f"one of {self.batch_size:,}; lower batch_size"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        full, rest = divmod(len(self.dataset), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[tuple[NDArray, Any]]:
+        """Yield one epoch of ``(inputs, targets)``."""
+        examples = len(self.dataset)
+        order = self.rng.permutation(examples) if self.shuffle else np.arange(examples)
+        for batch in range(len(self)):
+            yield self.dataset[order[batch * self.batch_size : (batch + 1) * self.batch_size]]
+
+    def __repr__(self) -> str:
+        return f"DataLoader({self.dataset!r}, {len(self):,} batches of {self.batch_size:,})"

@@ -1,0 +1,255 @@
+"""MNIST and Fashion-MNIST, from wherever they are on this machine."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from tinygrad_mnist.data.checksums import identify
+from tinygrad_mnist.data.dataset import DIGITS, Dataset, Transform, to_vectors
+from tinygrad_mnist.data.download import fetch_mnist
+from tinygrad_mnist.data.formats import Corpus, read
+from tinygrad_mnist.data.formats.npz import read_npz
+from tinygrad_mnist.data.formats.table import read_table
+from tinygrad_mnist.data.places import (
+    FASHION_DEBIAN,
+    FASHION_VARIABLE,
+    MNIST_VARIABLE,
+    cache_folder,
+    holds_data,
+)
+from tinygrad_mnist.errors import DataError
+
+__all__ = ["CLOTHES", "BundledSampleWarning", "load_fashion_mnist", "load_mnist", "read_csv"]
+
+CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+class BundledSampleWarning(UserWarning):
+    """The full MNIST could not be had, and 5,000 of its digits are used in its place."""
+
+
+def load_mnist(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    transform: Transform | None = to_vectors,
+    download: bool = True,
+) -> tuple[Dataset, Dataset]:
+    """Load MNIST: 60,000 digits to train with and 10,000 to test with.
+
+    It is looked for, in this order, at `path`, at ``$TINYGRAD_MNIST_DATA`` and in the user's cache;
+    then it is downloaded into the cache. Without a network, the 5,000 digits that come with this
+    package are used, with a warning. A place that was asked for, by `path` or by the variable, and
+    cannot be used is an error: nothing else is used in its place.
+
+    Parameters
+    ----------
+    path : path or ``"sample"``, optional
+        A folder with the IDX files (compressed or not), ``mnist.npz``, ``mnist.pkl.gz``, or
+        ``mnist_train.csv`` and ``mnist_test.csv``; or one of the first three files itself.
+        The word ``"sample"`` stands for the digits that come with this package: 4,000 to train
+        with and 1,000 to test with, an equal number of each class. The variable may say so too.
+    transform : callable, default `to_vectors`
+        What the network is fed: rows of 784 numbers in [0, 1]. For convolutions: `to_images`.
+    download : bool, default True
+        Whether the network may be used.
+
+    Returns
+    -------
+    train, test : Dataset
+        `inputs` are the raw images, uint8 of shape (N, 28, 28); `targets` are int64; `source` says
+        which data this is, and whether it is the official MNIST, bit for bit.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged or not what its name says.
+
+    Warns
+    -----
+    BundledSampleWarning
+        If the bundled sample is used without having been asked for.
+
+    Notes
+    -----
+    ``mnist.pkl.gz`` has three parts. Here `train` holds its training and its validation digits, in
+    this order, which is the order of the original; ``train.split(50_000)`` takes them apart.
+
+    Examples
+    --------
+    >>> train, test = load_mnist("sample")
+    >>> train
+    Dataset('MNIST train', 4,000 × uint8[28, 28], 10 classes, source='bundled sample of 5,000 digits')
+    >>> x, y = test[:64]
+    >>> x.shape, x.dtype, y.dtype
+    ((64, 784), dtype('float32'), dtype('int64'))
+    """
+    if (os.environ.get(MNIST_VARIABLE) if path is None else path) == "sample":
+        return _load_sample(transform)
+    folder = cache_folder("mnist")
+    if (asked := _asked_for(path, MNIST_VARIABLE)) is not None:
+        corpus, source = asked
+    elif holds_data(folder) or (problem := _try_download(folder, download)) is None:
+        corpus, source = _read(folder)
+    else:
+        warnings.warn(
+            "using the bundled sample, 5,000 digits in place of MNIST's 70,000: accuracy will be lower. "
+            f"Set ${MNIST_VARIABLE} to a folder that holds MNIST, or try again with a network "
+            f"(nothing is in {folder}, and {problem})",
+            BundledSampleWarning,
+            stacklevel=2,
+        )
+        return _load_sample(transform)
+    return _datasets(corpus, "MNIST", DIGITS, source, transform)
+
+
+def load_fashion_mnist(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    transform: Transform | None = to_vectors,
+) -> tuple[Dataset, Dataset]:
+    """Load Fashion-MNIST: ten kinds of clothes, in the shape and number of MNIST.
+
+    It is looked for at `path`, at ``$TINYGRAD_FASHION_MNIST_DATA``, where Debian's package
+    ``dataset-fashion-mnist`` puts it, and in the user's cache. It is not downloaded.
+
+    Parameters
+    ----------
+    path : path, optional
+        A folder or file in any format that `load_mnist` reads.
+    transform : callable, default `to_vectors`
+        What the network is fed: rows of 784 numbers in [0, 1].
+
+    Returns
+    -------
+    train, test : Dataset
+        With the names of the clothes in `classes`.
+
+    Raises
+    ------
+    DataError
+        If it is nowhere, with how to get it; or if a file is damaged.
+
+    Examples
+    --------
+    >>> train, test = load_fashion_mnist()  # doctest: +SKIP
+    >>> train.classes[train.targets[0]]  # doctest: +SKIP
+    'Ankle boot'
+    """
+    folders = [FASHION_DEBIAN, cache_folder("fashion-mnist")]
+    if (asked := _asked_for(path, FASHION_VARIABLE)) is not None:
+        corpus, source = asked
+    elif (folder := next(filter(holds_data, folders), None)) is not None:
+        corpus, source = _read(folder)
+    else:
+        raise DataError(
+            f"Fashion-MNIST is not in {folders[0]} or {folders[1]}, and ${FASHION_VARIABLE} is not set. "
+            "On Debian and Ubuntu: apt install dataset-fashion-mnist. Elsewhere, put its four files "
+            "(train-images-idx3-ubyte.gz and so on) into one of these folders"
+        )
+    return _datasets(corpus, "Fashion-MNIST", CLOTHES, source, transform)
+
+
+def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_vectors) -> Dataset:
+    """Read one CSV file of digits: a label and 784 pixels of 0–255 on each line.
+
+    Parameters
+    ----------
+    path : path
+        The file, compressed or not, with or without a header that begins with ``label``.
+    transform : callable, default `to_vectors`
+        What the network is fed.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If a row is too short or holds something else, with its number.
+
+    Examples
+    --------
+    >>> read_csv("mnist_train_100.csv")  # doctest: +SKIP
+    Dataset('mnist_train_100.csv', 100 × uint8[28, 28], 10 classes, source='mnist_train_100.csv')
+    """
+    file = Path(path).expanduser()
+    images, labels = read_table(file)
+    return Dataset(images, labels, transform=transform, classes=DIGITS, name=file.name, source=str(file))
+
+
+def _asked_for(path: str | os.PathLike[str] | None, variable: str) -> tuple[Corpus, str] | None:
+    """Read what the caller or the environment asks for by name; None if neither does."""
+    if path is not None:
+        return _read(Path(path).expanduser())
+    if value := os.environ.get(variable):
+        try:
+            return _read(Path(value).expanduser())
+        except DataError as error:
+            raise DataError(f"${variable}: {error}") from error
+    return None
+
+
+def _read(path: Path) -> tuple[Corpus, str]:
+    corpus = read(path)
+    name = identify(corpus)
+    return (
+        corpus,
+        f"official {name}, verified: {path}"
+        if name
+        else f"unverified, matches no published checksum: {path}",
+    )
+
+
+def _try_download(folder: Path, is_allowed: bool) -> str | None:
+    """Download MNIST, and return what hindered it."""
+    if not is_allowed:
+        return "download=False forbids to download it"
+    try:
+        fetch_mnist(folder)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _load_sample(transform: Transform | None) -> tuple[Dataset, Dataset]:
+    with resources.as_file(resources.files("tinygrad_mnist.data") / "sample" / "mnist_sample.npz") as file:
+        corpus = read_npz(file)
+    return _datasets(corpus, "MNIST", DIGITS, "bundled sample of 5,000 digits", transform)
+
+
+def _datasets(
+    corpus: Corpus, name: str, classes: Sequence[str], source: str, transform: Transform | None
+) -> tuple[Dataset, Dataset]:
+    train = Dataset(
+        corpus.train_images,
+        corpus.train_labels,
+        transform=transform,
+        classes=classes,
+        name=f"{name} train",
+        source=source,
+    )
+    test = Dataset(
+        corpus.test_images,
+        corpus.test_labels,
+        transform=transform,
+        classes=classes,
+        name=f"{name} test",
+        source=source,
+    )
+    return train, test
