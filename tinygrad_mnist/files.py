@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import DataError, OptionError
+from .errors import DataError, DTypeError, OptionError
 from .typing import NDArray
 
 __all__ = ["load", "read_metadata", "replace", "save"]
@@ -30,7 +32,9 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Ma
     Raises
     ------
     OptionError
-        If the ending is another.
+        If the ending is another, or a name is no text.
+    DTypeError
+        If the file format cannot hold an array's dtype. Nothing has been written then.
 
     Examples
     --------
@@ -41,19 +45,20 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Ma
     {'w': array([1., 1.])}
     """
     path = Path(path)
-    arrays = {name: np.ascontiguousarray(value.data if hasattr(value, "node") else value) for name, value in state.items()}
+    arrays = {name: _plain(name, value, path) for name, value in state.items()}
     if path.suffix == ".safetensors":
         from safetensors.numpy import save as encode
 
-        content = encode(arrays, metadata=dict(metadata or {}) or None)
-        replace(path, content)
+        replace(path, encode(arrays, metadata=dict(metadata or {}) or None))
     elif path.suffix == ".npz":
         if metadata:
             raise OptionError(f"{path}: an npz file keeps no metadata; save as .safetensors")
-        with tempfile.SpooledTemporaryFile() as buffer:
-            np.savez(buffer, **arrays)
-            buffer.seek(0)
-            replace(path, buffer.read())
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w") as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+        replace(path, content.getvalue())
     else:
         raise OptionError(f"{path}: unknown file ending {path.suffix!r}; valid: .safetensors, .npz")
 
@@ -70,7 +75,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, NDArray]:
     content = path.read_bytes()
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
         from safetensors.numpy import load as decode
 
@@ -102,6 +107,17 @@ def replace(path: Path, content: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _plain(name: Any, value: Any, path: Path) -> NDArray:
+    """Return an array in row-major order, if the format can hold it."""
+    if not isinstance(name, str):
+        raise OptionError(f"{path}: {name!r} is no name for an array; names are text")
+    array = np.asarray(value.data if hasattr(value, "node") else value, order="C")
+    held = "biufc" if path.suffix == ".npz" else "biuf"
+    if array.dtype.kind not in held or (array.dtype.itemsize > 8 and path.suffix != ".npz"):
+        raise DTypeError(f"{path}: the format cannot hold {name!r}, of dtype {array.dtype}")
+    return array
 
 
 def _umask() -> int:

@@ -170,7 +170,8 @@ def sweep(
                 g = g if replacement is None else replacement
         primitive, args = node.primitive, node.args
         if primitive is None or node.retains or node in targets:
-            found[node] = g
+            # A leaf's gradient was given memory of its own on the way here, unless it came as the seed.
+            found[node] = g if lift is not None or (primitive is None and node is not root) else g.copy()
         if primitive is None:
             continue
         if args is None:

@@ -21,8 +21,8 @@ operation got. It neither undoes broadcasting nor minds dtypes: the sweep does b
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ __all__ = [
     "REGISTRY",
     "Primitive",
     "Sample",
+    "as_plain",
     "constant",
     "elementwise",
     "implements",
@@ -48,6 +49,7 @@ REGISTRY: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 _ALL: dict[str, Primitive] = {}
 _NO_SETTINGS: dict[str, Any] = {}
+_PYTHON = (float, int, list, tuple)
 
 
 class Sample:
@@ -108,6 +110,7 @@ class Primitive:
         optional: tuple[Any, ...] = (),
         variadic: bool = False,
         settings: dict[str, Any] | None = None,
+        positional: Sequence[str] = (),
     ) -> None:
         self.forward = forward
         self.name = name
@@ -121,6 +124,7 @@ class Primitive:
         self._optional = optional
         self._variadic = variadic
         self._settings = settings or _NO_SETTINGS
+        self._positional = positional
         self._required = [name for name, value in self._settings.items() if value is inspect.Parameter.empty]
 
     def vjp(self, *rules: Rule | None, each: Rule | None = None) -> Primitive:
@@ -160,9 +164,12 @@ class Primitive:
         if not self._variadic and len(args) > len(self._arrays):
             extra = args[len(self._arrays) :]
             args = args[: len(self._arrays)]
-            if len(extra) > len(settings):
-                raise TypeError(f"{self.name}: takes {len(self._arrays) + len(settings)} positional arguments")
-            settings.update(zip(settings, extra, strict=False))
+            settings.update(zip(self._positional, extra, strict=False))
+            if any(value is not None for value in extra[len(self._positional) :]):
+                named = ", ".join([*self._arrays, *self._positional])
+                raise UnsupportedError(
+                    f"{self.name}: a Tensor version takes {named} by position; pass other settings by name"
+                )
         if kwargs:
             for name in self._arrays[len(args) :]:
                 if name in kwargs:
@@ -170,11 +177,8 @@ class Primitive:
             for name, value in kwargs.items():
                 if name in settings:
                     settings[name] = value
-                elif value is not None and value is not np._NoValue:  # type: ignore[attr-defined]
-                    raise UnsupportedError(
-                        f"{self.name}: the argument {name}={value!r} is not supported on a Tensor; "
-                        f"supported: {', '.join([*self._arrays, *settings])}"
-                    )
+                elif not _is_default(value):
+                    raise _unsupported(self.name, name, value, [*self._arrays, *settings])
         missing = len(self._arrays) - len(args)
         if missing > 0:
             if missing > len(self._optional):
@@ -190,7 +194,7 @@ class Primitive:
         for arg in args:
             if hasattr(arg, "__primitive__"):  # a Tensor: it knows how to record
                 return arg.__primitive__(self, args, settings)
-        return self.forward(*args, **settings)
+        return self.forward(*(np.asarray(arg) if type(arg) in _PYTHON else arg for arg in args), **settings)
 
     def missing_rule(self, position: int) -> GradientError:
         """Build the error for a tracked input that has no rule."""
@@ -283,6 +287,7 @@ def primitive(
             optional=tuple(p.default for p in before_slash if p.default is not p.empty),
             variadic=variadic,
             settings={p.name: p.default for p in after},
+            positional=[p.name for p in after if p.kind is p.POSITIONAL_OR_KEYWORD],
         )
         return _register(declared, covers)
 
@@ -324,11 +329,43 @@ def implements(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]],
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        parameters = inspect.signature(function).parameters
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for name in [name for name in kwargs if name not in parameters]:
+                value = kwargs.pop(name)
+                if not _is_default(value):
+                    raise _unsupported(f"np.{functions[0].__name__}", name, value, parameters)
+            return function(*args, **kwargs)
+
         for covered in functions:
-            REGISTRY[covered] = function
+            REGISTRY[covered] = call
         return function
 
     return register
+
+
+def _is_default(value: Any) -> bool:
+    """Whether passing this is the same as passing nothing."""
+    return value is None or value is np._NoValue  # type: ignore[attr-defined]
+
+
+def _unsupported(function: str, name: str, value: Any, supported: Iterable[str]) -> UnsupportedError:
+    return UnsupportedError(
+        f"{function}: the argument {name}={value!r} is not supported on a Tensor; supported: {', '.join(supported)}"
+    )
+
+
+def as_plain(*functions: Callable[..., Any]) -> None:
+    """List NumPy functions that ask something of arrays: the answer is NumPy's own, and no Tensor."""
+
+    def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: function(
+            *(arg.data if hasattr(arg, "__primitive__") else arg for arg in args), **kwargs
+        )
+
+    REGISTRY.update((function, plain(function)) for function in functions)
 
 
 def primitives() -> Iterator[Primitive]:

@@ -159,8 +159,12 @@ class Tensor:
         return self._data.tolist()
 
     def detach(self) -> Tensor:
-        """Return a Tensor of the same values (not copied) that is untracked."""
-        return _handle(self._data, None)
+        """Return an untracked Tensor of the same values.
+
+        They are copied if this is a leaf, whose memory an optimizer may overwrite.
+        """
+        is_mutable = self._node is not None and self._node.is_leaf
+        return _handle(self._data.copy() if is_mutable else self._data, None)
 
     # -- gradients -------------------------------------------------------------------------------
 
@@ -173,8 +177,9 @@ class Tensor:
         """
         if self._node is None or self._node.grad is None:
             return None
-        grad = self._node.grad
-        return grad if isinstance(grad, Tensor) else _handle(grad, None)
+        if not isinstance(self._node.grad, Tensor):
+            self._node.grad = _handle(self._node.grad, None)  # kept, so that t.grad[0] = 1 has an effect
+        return self._node.grad
 
     @grad.setter
     def grad(self, value: Any) -> None:
@@ -284,12 +289,13 @@ class Tensor:
         def on_gradient(g: Array) -> Array | None:
             lifted = isinstance(g, Tensor)
             result = hook(g if lifted else _handle(g, None))
-            if result is None or lifted:
-                return result
-            result = result._data if isinstance(result, Tensor) else np.asarray(result)
+            if result is None:
+                return None
+            result = result if isinstance(result, Tensor) else Tensor(result)
             if result.shape != g.shape:
                 raise ShapeError(f"hook: returned shape {result.shape} for a gradient of shape {g.shape}")
-            return result.astype(g.dtype, copy=False)
+            result = result.astype(g.dtype)
+            return result if lifted else result._data
 
         hooks = node.hooks = node.hooks or []
         hooks.append(on_gradient)
@@ -420,10 +426,21 @@ class Tensor:
     def __ipow__(self, other: Any) -> Tensor:
         return self._rebind(self**other)
 
+    def __ifloordiv__(self, other: Any) -> Tensor:
+        return self._rebind(self // other)
+
+    def __imod__(self, other: Any) -> Tensor:
+        return self._rebind(self % other)
+
     def __imatmul__(self, other: Any) -> Tensor:
         return self._rebind(self @ other)
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(value, Tensor) and value._node is not None and self.dtype.kind not in "fc":
+            raise DTypeError(
+                f"t[index] = value: the value is tracked, and its gradient would be lost in a Tensor of {self.dtype}; "
+                "convert the Tensor with .astype(float) first"
+            )
         self._rebind(SETITEM(self, value, index))
 
     def _rebind(self, new: Any) -> Tensor:
@@ -438,10 +455,15 @@ class Tensor:
             if not np.can_cast(new.dtype, self.dtype, "same_kind"):
                 raise DTypeError(f"in place: a result of dtype {new.dtype} does not fit {self.dtype}")
             new = new.astype(self.dtype)
+        if self._node is not None and not RECORDING.get():
+            if not self._node.is_leaf:
+                raise GradientError(
+                    "in place within no_grad(): this Tensor was computed, and would be cut off from its graph; "
+                    "write t = t.detach() first if that is meant"
+                )
+            np.copyto(buffer(self), new._data)
+            return self
         if self._node is not None and self._node.is_leaf:
-            if not RECORDING.get():
-                np.copyto(buffer(self), new._data)
-                return self
             if new._node is not None:
                 new._node.retains = True  # the user who made this leaf still asks it for its grad
         self._data, self._node = new._data, new._node
@@ -642,7 +664,8 @@ class Tensor:
 
     def astype(self, dtype: Any) -> Tensor:
         """Convert to another dtype; the gradient comes back in this one's."""
-        return self if self.dtype == dtype else _call(np.astype, self, np.dtype(dtype))
+        dtype = np.dtype(dtype)
+        return self if self.dtype == dtype else _call(np.astype, self, dtype)
 
     def copy(self) -> Tensor:
         """Copy the values, keeping the gradient's way through."""

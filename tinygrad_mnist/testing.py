@@ -13,10 +13,10 @@ import numpy as np
 
 from .errors import DTypeError, GradcheckError, GradientError, OptionError
 from .graph import enable_grad, sweep
-from .tensor import Tensor, _lift
+from .tensor import Tensor, _lift, buffer
 from .typing import Array, NDArray
 
-__all__ = ["gradcheck", "numerical_gradient"]
+__all__ = ["check_parameter", "gradcheck", "numerical_gradient"]
 
 
 def numerical_gradient(
@@ -45,8 +45,8 @@ def numerical_gradient(
     >>> numerical_gradient(lambda x: np.sum(x**3), [1.0, 2.0])[0].round(4)
     array([ 3., 12.])
     """
-    moved = [np.array(x, np.float64) for x in inputs]
-    gradients = [np.zeros_like(x) for x in moved]
+    moved = [np.array(x, np.float64, order="C") for x in inputs]  # so that reshape(-1) is a view
+    gradients = [np.zeros(x.shape) for x in moved]
     for which, (x, gradient) in enumerate(zip(moved, gradients, strict=True)):
         flat = x.reshape(-1)
         for i in range(flat.size) if indices is None else indices[which]:
@@ -146,6 +146,94 @@ def gradcheck(
 
         _compare(slope, points, checked, eps, atol, rtol, "second-order gradient")
     return True
+
+
+def check_parameter(
+    loss: Callable[[], float],
+    parameter: Tensor,
+    *,
+    name: str = "",
+    elements: int = 50,
+    directions: int = 3,
+    eps: float = 1e-6,
+    atol: float = 1e-7,
+    rtol: float = 1e-4,
+) -> str:
+    """Compare the ``grad`` of a parameter, left by ``backward()``, with finite differences of a loss.
+
+    A parameter of a network is too large to move each of its elements. It is moved along random
+    directions, in which all of them take part, and then some elements one by one.
+
+    Parameters
+    ----------
+    loss : callable
+        Computes the loss anew from the present values of the parameter.
+    parameter : Tensor of float64
+        Moved while it is checked, and put back.
+    name : str
+        What to call it in messages.
+    elements, directions : int
+        How many to check; at most as many elements as there are.
+    eps, atol, rtol : float
+        As for :func:`gradcheck`.
+
+    Returns
+    -------
+    str
+        What was checked, and the largest difference found.
+
+    Raises
+    ------
+    GradcheckError
+        Names the parameter, the worst element or direction, and both values.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> np.sum(w**3).backward()
+    >>> check_parameter(lambda: float(np.sum(w**3)), w, elements=2).split(";")[0]
+    '3 directions, 2 of 2 elements'
+    """
+    if parameter.grad is None:
+        raise GradientError(f"check_parameter: {name or 'the parameter'} has no gradient; call backward() first")
+    if parameter.dtype != np.float64:
+        raise DTypeError(
+            f"check_parameter: {name or 'the parameter'} is {parameter.dtype}, too coarse for finite differences; "
+            "convert the model with .astype(np.float64)"
+        )
+    rng = np.random.default_rng(0)
+    kept, gradient = parameter.data.copy(), parameter.grad.data
+    chosen = rng.choice(kept.size, min(elements, kept.size), replace=False)
+
+    def moved(by: NDArray) -> float:
+        np.copyto(buffer(parameter), kept + by)
+        return loss()
+
+    def slope(direction: NDArray) -> float:
+        return (moved(eps * direction) - moved(-eps * direction)) / (2 * eps)
+
+    try:
+        along = [rng.choice([-1.0, 1.0], kept.shape) for _ in range(directions)]
+        units = []
+        for i in chosen:
+            units.append(np.zeros(kept.shape))
+            units[-1].flat[i] = 1.0
+        analytic = np.array([np.sum(gradient * d) for d in along + units])
+        numeric = np.array([slope(d) for d in along + units])
+    finally:
+        np.copyto(buffer(parameter), kept)
+    error = np.abs(analytic - numeric)
+    if wrong := np.flatnonzero(~(error <= atol + rtol * np.abs(numeric))).tolist():
+        worst = max(wrong, key=lambda k: error[k])
+        place = f"direction {worst}"
+        if worst >= directions:
+            place = str([int(i) for i in np.unravel_index(chosen[worst - directions], kept.shape)])
+        raise GradcheckError(
+            f"gradcheck: the gradient of {name or 'the parameter'} (shape {kept.shape}) is wrong at {place}: "
+            f"{analytic[worst]:.8g} by backward, {numeric[worst]:.8g} by finite differences"
+        )
+    return f"{directions} directions, {len(chosen)} of {kept.size} elements; largest difference {error.max():.1e}"
 
 
 def _compare(

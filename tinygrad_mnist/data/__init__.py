@@ -11,10 +11,11 @@ from tinygrad_mnist.data.digits import digits_to_vectors, load_digits
 from tinygrad_mnist.data.download import fetch_mnist
 from tinygrad_mnist.data.images import read_digit
 from tinygrad_mnist.data.loader import DataLoader
-from tinygrad_mnist.data.mnist import BundledSampleWarning, load_fashion_mnist, load_mnist, read_csv
+from tinygrad_mnist.data.mnist import SAMPLE, BundledSampleWarning, load_fashion_mnist, load_mnist, read_csv
 from tinygrad_mnist.data.places import Place, cache_folder, describe
 
 __all__ = [
+    "SAMPLE",
     "BundledSampleWarning",
     "DataLoader",
     "Dataset",

@@ -23,7 +23,10 @@ from tinygrad_mnist.data.places import (
 )
 from tinygrad_mnist.errors import DataError
 
-__all__ = ["CLOTHES", "BundledSampleWarning", "load_fashion_mnist", "load_mnist", "read_csv"]
+__all__ = ["CLOTHES", "SAMPLE", "BundledSampleWarning", "load_fashion_mnist", "load_mnist", "read_csv"]
+
+#: The `source` of the digits that come with this package.
+SAMPLE = "bundled sample of 5,000 digits"
 
 CLOTHES = (
     "T-shirt/top",
@@ -230,7 +233,7 @@ def _try_download(folder: Path, is_allowed: bool) -> str | None:
 def _load_sample(transform: Transform | None) -> tuple[Dataset, Dataset]:
     with resources.as_file(resources.files("tinygrad_mnist.data") / "sample" / "mnist_sample.npz") as file:
         corpus = read_npz(file)
-    return _datasets(corpus, "MNIST", DIGITS, "bundled sample of 5,000 digits", transform)
+    return _datasets(corpus, "MNIST", DIGITS, SAMPLE, transform)
 
 
 def _datasets(

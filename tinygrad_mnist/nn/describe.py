@@ -67,17 +67,21 @@ def build(description: Any, classes: Iterable[type[Module]] = ()) -> Module:
     Linear(3, 2)
     """
     known = {**_KNOWN, **{cls.__name__: cls for cls in classes}}
-    if not isinstance(description, dict) or description.get("class") not in known:
-        name = description.get("class") if isinstance(description, dict) else description
+    if not isinstance(description, dict):
+        raise DataError(f"a saved model is described by an object, not {description!r}")
+    name, args, kwargs = (description.get(key, empty) for key, empty in (("class", ""), ("args", []), ("kwargs", {})))
+    if not isinstance(name, str) or not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise DataError(f"the description of a saved model is damaged: {description!r}")
+    if name not in known:
         raise DataError(
             f"a saved model holds a {name!r}, which is not a layer known here; pass its class with classes=[...]"
         )
-    cls = known[description["class"]]
-    args = [_from_json(value, classes) for value in description.get("args", [])]
-    kwargs = {name: _from_json(value, classes) for name, value in description.get("kwargs", {}).items()}
+    cls = known[name]
+    args = [_from_json(value, classes) for value in args]
+    kwargs = {key: _from_json(value, classes) for key, value in kwargs.items()}
     try:
         return cls(*args, **kwargs)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise DataError(f"a saved {cls.__name__} cannot be rebuilt: {error}") from error
 
 
@@ -92,7 +96,7 @@ def _to_json(value: Any, owner: type) -> Any:
         return [_to_json(item, owner) for item in value]
     if isinstance(value, type) and value.__name__ in _KNOWN:
         return {"layer": value.__name__}
-    if isinstance(value, type) and issubclass(value, np.generic):
+    if isinstance(value, np.dtype) or (isinstance(value, type) and (value is float or issubclass(value, np.generic))):
         return np.dtype(value).name
     raise OptionError(f"{owner.__name__}: the argument {value!r} cannot be saved with the model; use a name or a number")
 

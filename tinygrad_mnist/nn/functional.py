@@ -91,13 +91,13 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     np.float64(2.0)
     """
-    _same_shape("mse_loss", input, target)
+    input, target = _alike("mse_loss", input, target)
     return _reduce(np.square(input - target), reduction)
 
 
 def l1_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     """Absolute error, ``|input - target|``; arguments as for :func:`mse_loss`."""
-    _same_shape("l1_loss", input, target)
+    input, target = _alike("l1_loss", input, target)
     return _reduce(np.absolute(input - target), reduction)
 
 
@@ -108,7 +108,9 @@ def huber_loss(input: Array, target: Array, *, delta: float = 1.0, reduction: st
     ----------
     .. [1] P. J. Huber, "Robust estimation of a location parameter", Ann. Math. Statist. 35 (1964).
     """
-    _same_shape("huber_loss", input, target)
+    if not delta > 0:
+        raise OptionError(f"huber_loss: delta = {delta!r} is not positive")
+    input, target = _alike("huber_loss", input, target)
     error = np.absolute(input - target)
     near = np.minimum(error, delta)
     return _reduce(near * (error - near / 2), reduction)
@@ -142,7 +144,7 @@ def cross_entropy(
     >>> cross_entropy(logits, np.array([0, 1])).round(4)
     np.float64(0.0635)
     """
-    logp = log_softmax(input, axis=_class_axis(input))
+    logp = log_softmax(input, axis=_class_axis("cross_entropy", input))
     return _nll("cross_entropy", logp, target, label_smoothing, reduction)
 
 
@@ -163,33 +165,31 @@ def binary_cross_entropy_with_logits(input: Array, target: Array, *, reduction: 
         Logits, and probabilities in [0, 1].
     reduction : {'mean', 'sum', 'none'}
     """
-    _same_shape("binary_cross_entropy_with_logits", input, target)
+    input, target = _alike("binary_cross_entropy_with_logits", input, target)
     return _reduce(softplus(input) - input * target, reduction)
 
 
 def _nll(name: str, logp: Array, target: Array, smoothing: float, reduction: str) -> Array:
-    """Weigh log-probabilities with the target distribution; integer classes become one-hot rows."""
-    axis = _class_axis(logp)
-    classes = logp.shape[axis]
-    target = target if hasattr(target, "dtype") else np.asarray(target)
-    if target.shape == logp.shape and target.dtype.kind == "f":
-        weights = target
-    else:
-        weights = _one_hot_classes(name, logp, target, axis, classes)
+    """Pick the log-probability of each class, or weigh all of them with the target distribution."""
     if not 0 <= smoothing < 1:
         raise OptionError(f"{name}: label_smoothing = {smoothing!r} is not in [0, 1)")
+    axis = _class_axis(name, logp)
+    target = target if hasattr(target, "dtype") else np.asarray(target)
+    if target.shape == logp.shape and target.dtype.kind == "f":
+        target = _cast(target, logp)
+        # What has no probability does not count, not even where its logarithm is -inf.
+        loss = -np.sum(np.where(target == 0, 0, logp) * target, axis=axis)
+    else:
+        _check_classes(name, logp, target, axis)
+        picked = np.take_along_axis(logp, np.expand_dims(target, axis), axis=axis)
+        loss = -np.squeeze(picked, axis=axis)
     if smoothing:
-        weights = weights * (1 - smoothing) + smoothing / classes
-    if reduction == "none":
-        return -np.sum(weights * logp, axis=axis)
-    if reduction not in ("mean", "sum"):
-        raise choice("reduction", reduction, ("mean", "sum", "none"))
-    samples = max(logp.size // max(classes, 1), 1) if reduction == "mean" else 1
-    return np.sum(logp * (weights * (-1 / samples)))
+        loss = (1 - smoothing) * loss - smoothing * np.mean(logp, axis=axis)
+    return _reduce(loss, reduction)
 
 
-def _one_hot_classes(name: str, logp: Array, target: Array, axis: int, classes: int) -> Array:
-    expected = logp.shape[:axis] + logp.shape[axis + 1 :]
+def _check_classes(name: str, logp: Array, target: Array, axis: int) -> None:
+    expected, classes = logp.shape[:axis] + logp.shape[axis + 1 :], logp.shape[axis]
     if target.shape != expected:
         raise ShapeError(
             f"{name}: a target of shape {target.shape} does not fit an input of shape {logp.shape}; expected "
@@ -200,24 +200,34 @@ def _one_hot_classes(name: str, logp: Array, target: Array, axis: int, classes: 
             f"{name}: classes must be integers, not {target.dtype}; convert them with .astype(int), or give "
             f"probabilities of shape {logp.shape}"
         )
-    if target.size and (np.min(target) < 0 or np.max(target) >= classes):
+    if target.size and (target.min() < 0 or target.max() >= classes):
         raise OptionError(
-            f"{name}: a class of {int(np.min(target))} … {int(np.max(target))} is out of range for {classes} classes"
+            f"{name}: classes from {int(target.min())} to {int(target.max())} are out of range; there are {classes}, "
+            f"0 to {classes - 1}"
         )
-    rows = one_hot(target, classes, logp.dtype)
-    return rows if axis == logp.ndim - 1 else np.moveaxis(rows, -1, axis)
 
 
-def _class_axis(x: Array) -> int:
+def _class_axis(name: str, x: Array) -> int:
+    if x.ndim == 0:
+        raise ShapeError(f"{name}: an input of shape () has no axis of classes; expected (N, C)")
     return 0 if x.ndim == 1 else 1
 
 
-def _same_shape(name: str, input: Array, target: Array) -> None:
+def _alike(name: str, input: Array, target: Array) -> tuple[Array, Array]:
+    """Check that two arrays have one shape, and give a constant target the dtype of the input."""
+    input, target = (x if hasattr(x, "dtype") else np.asarray(x) for x in (input, target))
     if input.shape != target.shape:
         raise ShapeError(
             f"{name}: input of shape {input.shape} and target of shape {target.shape} differ; for classes "
             "as targets use one_hot(target, classes, dtype), or cross_entropy"
         )
+    return input, _cast(target, input)
+
+
+def _cast(target: Array, input: Array) -> Array:
+    """Keep a float64 constant from widening a float32 network."""
+    is_wider = target.dtype != input.dtype and input.dtype.kind == "f" and not getattr(target, "requires_grad", False)
+    return target.astype(input.dtype) if is_wider else target
 
 
 def _reduce(values: Array, reduction: str) -> Array:

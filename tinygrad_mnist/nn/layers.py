@@ -81,6 +81,7 @@ class Linear(Module):
             self.bias = Parameter(drawn, dtype=dtype)
 
     def forward(self, x: Array) -> Array:
+        x = x if hasattr(x, "shape") else np.asarray(x, self.weight.dtype)
         if not x.shape or x.shape[-1] != self.in_features:
             place = f" (at {self._name!r})" if self._name else ""
             hint = "; nn.Flatten() joins the other axes" if math.prod(x.shape[1:]) == self.in_features else ""

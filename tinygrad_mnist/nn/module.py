@@ -104,9 +104,13 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Submodules one level down, with their names."""
+        return ((name, part) for name, part in self._own_parts() if isinstance(part, Module))
+
+    def _own_parts(self) -> Iterator[tuple[str, Any]]:
+        """Modules and parameters among the attributes."""
         for attribute, value in vars(self).items():
-            if not attribute.startswith("_"):
-                yield from ((name, part) for name, part in _parts(attribute, value) if isinstance(part, Module))
+            if attribute not in _INTERNAL:
+                yield from _parts(attribute, value)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all below it, each once, with their paths."""
@@ -125,11 +129,10 @@ class Module:
         """All parameters below, each once, with their paths (``layers.0.weight``)."""
         seen: set[int] = set()
         for path, module in self.named_modules(prefix):
-            for attribute, value in vars(module).items():
-                for name, part in _parts(attribute, value) if not attribute.startswith("_") else ():
-                    if isinstance(part, Parameter) and id(part) not in seen:
-                        seen.add(id(part))
-                        yield _join(path, name), part
+            for name, part in module._own_parts():
+                if isinstance(part, Parameter) and id(part) not in seen:
+                    seen.add(id(part))
+                    yield _join(path, name), part
 
     def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, NDArray]]:
         """All registered buffers below, with their paths."""
@@ -163,8 +166,8 @@ class Module:
 
     def state_dict(self) -> dict[str, NDArray]:
         """Copy all parameters and buffers into a dict of plain arrays, by path."""
-        state = {name: parameter.data.copy() for name, parameter in self.named_parameters()}
-        state.update((name, array.copy()) for name, array in self.named_buffers())
+        state = {name: np.array(parameter.data) for name, parameter in self.named_parameters()}
+        state.update((name, np.array(array)) for name, array in self.named_buffers())
         return state
 
     def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> tuple[list[str], list[str]]:
@@ -187,12 +190,16 @@ class Module:
         StateDictError
             Lists every difference. Nothing has been overwritten then.
         """
-        own: dict[str, Array] = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        parameters = dict(self.named_parameters())
+        own: dict[str, Array] = {**parameters, **dict(self.named_buffers())}
         new = {name: np.asarray(value.data if isinstance(value, Tensor) else value) for name, value in state.items()}
         missing = [name for name in own if name not in new]
         unexpected = [name for name in new if name not in own]
         misshapen = [name for name in own if name in new and new[name].shape != own[name].shape]
         problems = [f"  {n}: shape {new[n].shape}, expected {own[n].shape}" for n in misshapen]
+        for name in own:
+            if name in new and not np.can_cast(new[name].dtype, own[name].dtype, "same_kind"):
+                problems.append(f"  {name}: dtype {new[name].dtype}, expected {own[name].dtype}")
         if strict:
             problems += [f"  {n}: missing, expected shape {own[n].shape}" for n in missing]
             problems += [f"  {n}: unexpected, shape {new[n].shape}" for n in unexpected]
@@ -200,9 +207,13 @@ class Module:
             raise StateDictError(
                 f"load_state_dict: {len(problems)} entries do not fit this {type(self).__name__}:\n" + "\n".join(problems)
             )
-        for name, target in own.items():
+        for name, parameter in parameters.items():
             if name in new:
-                np.copyto(buffer(target) if isinstance(target, Tensor) else target, new[name], casting="same_kind")
+                np.copyto(buffer(parameter), new[name])
+        for path, module in self.named_modules():
+            for name in module._buffers:
+                if _join(path, name) in new:
+                    setattr(module, name, np.array(new[_join(path, name)], own[_join(path, name)].dtype))
         return missing, unexpected
 
     def train(self: Self, mode: bool = True) -> Self:
@@ -223,15 +234,14 @@ class Module:
     def astype(self: Self, dtype: Any) -> Self:
         """Convert all parameters to another dtype, in place; their gradients are forgotten."""
         for module in self.modules():
-            for attribute, value in vars(module).items():
-                for _, part in _parts(attribute, value):
-                    if isinstance(part, Parameter):
-                        tracked, name = part.requires_grad, part.name
-                        part.requires_grad = False
-                        part._data = part._data.astype(dtype)
-                        part.requires_grad = tracked
-                        if tracked:
-                            part.name = name
+            for name, part in module._own_parts():
+                if isinstance(part, Parameter):
+                    tracked = part.requires_grad
+                    part.requires_grad = False
+                    part._data = part._data.astype(dtype)
+                    part.requires_grad = tracked
+                    if tracked:
+                        part.name = name
         return self
 
     def apply(self: Self, function: Callable[[Module], Any]) -> Self:
@@ -270,8 +280,8 @@ class Module:
         """
         rows = []
         for path, module in self.named_modules():
-            own = [(name, p) for name, p in module.named_parameters() if "." not in name or not any(module.children())]
-            if own or not any(module.children()):
+            own = [(name, p) for name, p in module._own_parts() if isinstance(p, Parameter)]
+            if own or not list(module.children()):
                 shapes = ", ".join(f"{name} {p.shape}" for name, p in own)
                 rows.append((path, type(module).__name__, shapes, str(sum(p.size for _, p in own))))
         every = list(self.parameters())
@@ -285,6 +295,10 @@ class Module:
             cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)]
             lines.append("  ".join([*cells, row[3].rjust(widths[3])]))
         return "\n".join(lines)
+
+
+#: Attributes that are no part of the network.
+_INTERNAL = ("training", "_name", "_buffers", "_arguments")
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -8,11 +8,14 @@ halves for ``maximum`` of equals, the inner derivative for ``clip`` at its bound
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from ..primitive import Sample, constant, elementwise, primitive
+from ..errors import DTypeError
+from ..primitive import Sample, as_plain, constant, elementwise, implements, primitive
 from ..typing import Array
+from .network import sigmoid
 
 _LN2, _LN10 = math.log(2), math.log(10)  # Python floats: a NumPy scalar would widen float32
 
@@ -86,12 +89,12 @@ elementwise(np.log2, domain=(0.3, 3.0)).vjp(lambda g, y, x: g / (x * _LN2))
 elementwise(np.log10, domain=(0.3, 3.0)).vjp(lambda g, y, x: g / (x * _LN10))
 elementwise(np.log1p, domain=(-0.5, 2.0)).vjp(lambda g, y, x: g / (1 + x))
 elementwise(np.logaddexp).vjp(
-    lambda g, y, a, b: g * np.exp(a - y),
-    lambda g, y, a, b: g * np.exp(b - y),
+    lambda g, y, a, b: g * sigmoid(a - b),
+    lambda g, y, a, b: g * sigmoid(b - a),
 )
 elementwise(np.logaddexp2).vjp(
-    lambda g, y, a, b: g * np.exp2(a - y),
-    lambda g, y, a, b: g * np.exp2(b - y),
+    lambda g, y, a, b: g * sigmoid((a - b) * _LN2),
+    lambda g, y, a, b: g * sigmoid((b - a) * _LN2),
 )
 
 # -- trigonometry --------------------------------------------------------------------------------
@@ -133,7 +136,6 @@ for _smaller in (np.minimum, np.fmin):
 
 
 @primitive(
-    np.where,
     samples=[
         Sample(np.array([[True, False, True], [False, False, True]]), (2, 3), (3,)),
         Sample(np.array([True, False]), (), (3, 1)),
@@ -152,7 +154,6 @@ where.vjp(
 
 
 @primitive(
-    np.clip,
     samples=[
         Sample((3, 4), np.array(-0.51), np.array(1.01)),
         Sample((3, 4), (4,), None),
@@ -180,9 +181,21 @@ clip.vjp(
 )
 
 
+@implements(np.where)
+def _where(condition: Array, *choices: Array) -> Any:
+    return where(condition, *choices) if choices else np.nonzero(condition)
+
+
+@implements(np.clip)
+def _clip(a: Array, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Array:
+    return clip(a, a_min if min is None else min, a_max if max is None else max)
+
+
 @primitive(np.astype, samples=[])
 def astype(x: Array, /, dtype: np.dtype[np.generic], copy: bool = True) -> Array:
     """``x`` converted to another dtype; the sweep converts the gradient back."""
+    if np.dtype(dtype).kind not in "biufc":
+        raise DTypeError(f"astype: a Tensor holds numbers, not {np.dtype(dtype)}")
     return x.astype(dtype)
 
 
@@ -192,7 +205,8 @@ constant(
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
     np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert,
-    np.isnan, np.isinf, np.isfinite, np.isclose, np.allclose, np.array_equal, np.signbit,
+    np.isnan, np.isinf, np.isfinite, np.isclose, np.signbit,
     np.sign, np.floor, np.ceil, np.rint, np.round, np.trunc, np.floor_divide,
-    np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.shape, np.ndim, np.size,
+    np.zeros_like, np.ones_like, np.full_like, np.empty_like,
 )  # fmt: skip
+as_plain(np.shape, np.ndim, np.size, np.allclose, np.array_equal, np.array_equiv, np.iscomplexobj, np.isrealobj)

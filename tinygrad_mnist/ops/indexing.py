@@ -36,8 +36,11 @@ def take_apart(index: Any) -> tuple[list[Any], Any]:
     for part in parts:
         if isinstance(part, Tensor) and part.ndim == 0 and part.dtype != bool:
             part = part.item()  # noqa: PLW2901
-        if isinstance(part, (np.ndarray, Tensor, list)):
-            arrays.append(part if not isinstance(part, list) else np.asarray(part, int if not part else None))
+        if isinstance(part, (np.ndarray, Tensor)):
+            arrays.append(part)
+            rest.append(HOLE)
+        elif isinstance(part, (list, tuple, range)):
+            arrays.append(np.asarray(part, None if len(part) else int))
             rest.append(HOLE)
         else:
             rest.append(part)
@@ -148,15 +151,49 @@ def take(a: Array, indices: Any, axis: int | None = None) -> Array:
     return a[(slice(None),) * (axis % a.ndim) + (np.asarray(indices),)]
 
 
+def places_along(shape: tuple[int, ...], indices: NDArray, axis: int) -> tuple[NDArray, ...]:
+    """The index arrays that pick ``indices`` along ``axis``, at every place of the other axes."""
+    axis %= len(shape)
+    places: list[NDArray] = []
+    for i, n in enumerate(shape):
+        around = (1,) * i, (1,) * (len(shape) - i - 1)
+        places.append(indices if i == axis else np.arange(n).reshape(*around[0], n, *around[1]))
+    return tuple(places)
+
+
+@primitive(samples=[Sample((2, 3), np.array([[0, 0], [2, 1]]), axis=1), Sample((3, 2), np.array([[1, 0]]), axis=0)])
+def take_along(a: Array, indices: NDArray, /, axis: int) -> Array:
+    """Elements along an axis, by an index for each place."""
+    return a[places_along(a.shape, indices, axis)]
+
+
+@primitive(samples=[Sample((2, 2), np.array([[0, 0], [2, 1]]), axis=1, length=3), Sample((2, 1), np.array([[0], [2]]), axis=1, length=3)])
+def put_along(g: Array, indices: NDArray, /, axis: int, length: int) -> Array:
+    """Zeros of ``length`` along an axis, with ``g`` added in: the adjoint of ``take_along``."""
+    shape = list(g.shape)
+    shape[axis] = length
+    result = np.zeros(shape, g.dtype)
+    places = places_along(result.shape, indices, axis)
+    if indices.shape[axis] == 1:
+        result[places] = g  # one index for each place: none can occur twice
+    else:
+        np.add.at(result, places, g)
+    return result
+
+
+take_along.vjp(lambda g, y, a, indices, axis: put_along(g, indices, axis=axis, length=np.shape(a)[axis]), None)
+put_along.vjp(lambda g, y, x, indices, axis, length: take_along(g, indices, axis=axis), None)
+
+
 @implements(np.take_along_axis)
 def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
-    """Elements along an axis, by an index for each place."""
+    """NumPy's name and arguments for :data:`take_along`; other axes are broadcast."""
     if axis is None:
-        arr, axis = np.ravel(arr), 0
+        return take_along(np.reshape(arr, -1), np.asarray(indices), axis=0)
     indices = np.asarray(indices)
-    others = np.ogrid[tuple(slice(n) for n in indices.shape)]
-    others[axis % arr.ndim] = indices  # type: ignore[index]
-    return arr[tuple(others)]
+    others = [n for i, n in enumerate(np.shape(arr)) if i != axis % np.ndim(arr)]
+    others.insert(axis % np.ndim(arr), indices.shape[axis])
+    return take_along(arr, np.broadcast_to(indices, np.broadcast_shapes(indices.shape, tuple(others))), axis=axis)
 
 
 constant(np.unravel_index, np.flatnonzero, np.argwhere)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import OptionError, ShapeError, UnsupportedError
 from ..primitive import Sample, implements, primitive
 from ..typing import Array
 
@@ -90,18 +91,23 @@ def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Arr
     """``ary`` in nearly equal parts, or cut before the given places."""
     if isinstance(indices_or_sections, (int, np.integer)):
         n, parts = ary.shape[axis], int(indices_or_sections)
+        if parts < 1:
+            raise OptionError(f"split: {parts} parts are asked for; at least 1")
         sizes = [n // parts + (i < n % parts) for i in range(parts)]
         cuts = tuple(np.cumsum(sizes)[:-1].tolist())
     else:
-        cuts = tuple(int(i) for i in indices_or_sections)
+        cuts = tuple(slice(int(i)).indices(ary.shape[axis])[1] for i in indices_or_sections)
+        if any(a > b for a, b in zip(cuts, cuts[1:], strict=False)):
+            raise UnsupportedError(f"split: cuts {cuts} are not in increasing order, so that pieces overlap; use t[a:b]")
     return list(split_at(ary, cuts=cuts, axis=axis))
 
 
 @implements(np.split)
 def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
     """``ary`` in equal parts, or cut before the given places."""
-    if isinstance(indices_or_sections, (int, np.integer)) and ary.shape[axis] % indices_or_sections:
-        raise ValueError(
+    parts = indices_or_sections
+    if isinstance(parts, (int, np.integer)) and parts > 0 and ary.shape[axis] % parts:
+        raise ShapeError(
             f"split: axis {axis} of length {ary.shape[axis]} does not divide into {indices_or_sections} equal "
             "parts; use np.array_split"
         )

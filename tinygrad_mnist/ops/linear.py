@@ -63,7 +63,12 @@ matmul.vjp(matmul_left_rule, matmul_right_rule)
 def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
     """``x @ weight.T + bias``: each row of ``weight`` holds the weights of one output."""
     y = x @ weight.T
-    return y if bias is None else y + bias
+    if bias is None:
+        return y
+    if bias.dtype != y.dtype:
+        return y + bias
+    y += bias
+    return y
 
 
 def linear_weight_rule(g: Array, y: Array, x: Array, weight: Array, bias: Array | None) -> Array:
@@ -93,7 +98,7 @@ def dot(a: Array, b: Array, /) -> Array:
 
 def dot_left_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
     """As for matmul up to two axes; the free axes of ``b`` are summed beyond."""
-    if a.ndim == 0 or b.ndim == 0:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
         return g * b
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
@@ -103,7 +108,7 @@ def dot_left_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
 
 def dot_right_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
     """As for matmul up to two axes; the free axes of ``a`` are summed beyond."""
-    if a.ndim == 0 or b.ndim == 0:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
         return g * a
     free = a.ndim - 1
     product = np.tensordot(a, g, (range(free), range(free)))  # (contracted, b's free axes)
@@ -116,6 +121,7 @@ dot.vjp(dot_left_rule, dot_right_rule)
 @implements(np.tensordot)
 def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     """Sum product over any axes: both operands as matrices, multiplied."""
+    a, b = (x if hasattr(x, "ndim") else np.asarray(x) for x in (a, b))
     if isinstance(axes, (int, np.integer)):
         a_axes, b_axes = list(range(a.ndim - axes, a.ndim)), list(range(axes))
     else:

@@ -24,7 +24,8 @@ def relu(x: Array, /) -> Array:
     return np.maximum(x, 0)
 
 
-relu.vjp(lambda g, y, x: g * (y > 0))
+# The mask is converted first: NumPy multiplies numbers by booleans through a buffer.
+relu.vjp(lambda g, y, x: g * (y > 0).astype(g.dtype))
 
 
 @primitive(samples=[*_CURVE, Sample((3,), slope=0.2)])
@@ -128,17 +129,17 @@ def gelu(x: Array) -> Array:
 
 # -- soft maxima ---------------------------------------------------------------------------------
 # The classes are few and the rows many, and NumPy reduces over a short last axis up to ten times
-# more slowly than over the first: these functions compute with the axis moved to the front.
+# more slowly than over the first: these functions compute with the axis brought to the front.
 
 
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
 def softmax(x: Array, /, axis: int = -1) -> Array:
     """``exp(x) / sum(exp(x))`` along an axis: positive, and adding up to 1."""
-    t = np.moveaxis(x, axis, 0).copy()
+    t = np.swapaxes(x, axis, 0).copy()
     t -= np.maximum.reduce(t, axis=0)
     t = np.exp(t)
     t /= np.add.reduce(t, axis=0)
-    return np.moveaxis(t, 0, axis)
+    return np.swapaxes(t, 0, axis)
 
 
 softmax.vjp(lambda g, y, x, axis: y * (g - np.add.reduce(g * y, axis=axis, keepdims=True)))
@@ -147,10 +148,10 @@ softmax.vjp(lambda g, y, x, axis: y * (g - np.add.reduce(g * y, axis=axis, keepd
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
 def log_softmax(x: Array, /, axis: int = -1) -> Array:
     """``log(softmax(x))``, finite however far apart the inputs lie."""
-    t = np.moveaxis(x, axis, 0).copy()
+    t = np.swapaxes(x, axis, 0).copy()
     t -= np.maximum.reduce(t, axis=0)
     t -= np.log(np.add.reduce(np.exp(t), axis=0))
-    return np.moveaxis(t, 0, axis)
+    return np.swapaxes(t, 0, axis)
 
 
 log_softmax.vjp(lambda g, y, x, axis: g - np.exp(y) * np.add.reduce(g, axis=axis, keepdims=True))
@@ -179,6 +180,6 @@ logsumexp.vjp(logsumexp_rule)
 @Constant
 def one_hot(labels: NDArray, classes: int, dtype: Any) -> NDArray:
     """A 1 in the place of each integer label, 0 elsewhere."""
-    rows = np.zeros((labels.size, classes), dtype)
-    rows[np.arange(labels.size), labels.reshape(-1)] = 1
-    return rows.reshape(*labels.shape, classes)
+    rows = np.zeros((*labels.shape, classes), dtype)
+    rows.reshape(-1)[np.arange(0, rows.size, classes) + labels.reshape(-1)] = 1
+    return rows

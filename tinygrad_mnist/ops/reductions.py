@@ -137,6 +137,11 @@ def deviation(a: Array, axis: Axis) -> Array:
     return a - np.mean(a, axis=axis, keepdims=True)
 
 
+def freedom(a: Array, axis: Axis, ddof: float) -> float:
+    """Degrees of freedom; NaN where there are none, as NumPy's variance is."""
+    return (count(np.shape(a), axis) - ddof) or math.nan
+
+
 @primitive(np.var, samples=[*_SAMPLES[:4], Sample((2, 3), axis=1, ddof=1)])
 def var(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
     """Variance over axes."""
@@ -145,7 +150,7 @@ def var(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = Fal
 
 var.vjp(
     lambda g, y, a, axis, ddof, keepdims: (
-        keep(g, axis, keepdims) * (2 / (count(np.shape(a), axis) - ddof)) * deviation(a, axis)
+        keep(g, axis, keepdims) * (2 / freedom(a, axis, ddof)) * deviation(a, axis)
     )
 )
 
@@ -159,7 +164,7 @@ def std(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = Fal
 def std_rule(g: Array, y: Array, a: Array, axis: Axis, ddof: float, keepdims: bool) -> Array:
     """``(a - mean) / (n * std)``; a constant has no deviation to divide."""
     safe = keep(y + (y == 0), axis, keepdims)
-    return keep(g, axis, keepdims) / (safe * (count(np.shape(a), axis) - ddof)) * deviation(a, axis)
+    return keep(g, axis, keepdims) / (safe * freedom(a, axis, ddof)) * deviation(a, axis)
 
 
 std.vjp(std_rule)

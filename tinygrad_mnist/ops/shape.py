@@ -13,7 +13,7 @@ from ..typing import Array
 Axes = int | tuple[int, ...] | None
 
 
-@primitive(np.reshape, samples=[Sample((2, 6), shape=(3, 4)), Sample((2, 3), shape=-1), Sample((2, 3), shape=(3, 2), order="F")])
+@primitive(samples=[Sample((2, 6), shape=(3, 4)), Sample((2, 3), shape=-1), Sample((2, 3), shape=(3, 2), order="F")])
 def reshape(a: Array, /, shape: Any, order: str = "C") -> Array:
     """The same elements in another shape."""
     return np.reshape(a, shape, order=order)  # type: ignore[arg-type]
@@ -22,10 +22,25 @@ def reshape(a: Array, /, shape: Any, order: str = "C") -> Array:
 reshape.vjp(lambda g, y, a, shape, order: np.reshape(g, np.shape(a), order=order))
 
 
+@implements(np.reshape)
+def _reshape(a: Array, shape: Any, order: str = "C") -> Array:
+    return reshape(a, shape=shape, order=_order(a, order))
+
+
 @implements(np.ravel)
 def ravel(a: Array, order: str = "C") -> Array:
     """The elements in one row."""
-    return np.reshape(a, -1, order=order)  # type: ignore[arg-type]
+    return reshape(a, shape=-1, order=_order(a, order))
+
+
+def _order(a: Array, order: str) -> str:
+    """Decide the orders that depend on how an array lies in memory, so that the gradient can follow."""
+    if order in ("C", "F"):
+        return order
+    flags = a.data.flags
+    if order == "K" and not (flags.c_contiguous or flags.f_contiguous):
+        raise UnsupportedError("np.ravel: order 'K' of an array in pieces has no gradient rule; use 'C', 'F' or 'A'")
+    return "F" if flags.f_contiguous and not flags.c_contiguous else "C"
 
 
 @primitive(np.transpose, samples=[Sample((2, 3)), Sample((2, 3, 4), axes=(1, 2, 0)), Sample((2, 3), axes=(-1, 0))])
@@ -99,7 +114,7 @@ def roll(a: Array, /, shift: Any, axis: Any = None) -> Array:
     return np.roll(a, shift, axis=axis)
 
 
-roll.vjp(lambda g, y, a, shift, axis: np.roll(g, tuple(-s for s in shift) if isinstance(shift, tuple) else -shift, axis=axis))
+roll.vjp(lambda g, y, a, shift, axis: np.roll(g, np.negative(shift), axis=axis))
 
 
 @implements(np.repeat)

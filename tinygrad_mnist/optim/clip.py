@@ -13,12 +13,12 @@ from ..tensor import Tensor
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
 
-def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> float:
+def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients together so that their joint Euclidean norm is at most ``max_norm``.
 
     Parameters
     ----------
-    params : iterable of Tensors
+    params : Tensor, or iterable of Tensors
         Those without a gradient are passed over.
     max_norm : float
 
@@ -37,6 +37,7 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> float:
     >>> x.grad
     tensor([0.6, 0.8])
     """
+    params = [params] if isinstance(params, Tensor) else params
     if max_norm <= 0:
         raise OptionError(f"clip_grad_norm_: max_norm = {max_norm!r} is not positive")
     found = [(p, p.grad.data) for p in params if p.grad is not None]
@@ -47,8 +48,9 @@ def clip_grad_norm_(params: Iterable[Tensor], max_norm: float) -> float:
     return norm
 
 
-def clip_grad_value_(params: Iterable[Tensor], clip_value: float) -> None:
+def clip_grad_value_(params: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit every element of every gradient to ``[-clip_value, clip_value]``."""
+    params = [params] if isinstance(params, Tensor) else params
     if clip_value <= 0:
         raise OptionError(f"clip_grad_value_: clip_value = {clip_value!r} is not positive")
     for p in params:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -34,10 +35,11 @@ class Optimizer:
 
     Notes
     -----
-    A subclass defines ``initial_state(p, settings)`` and the formula itself, the static method
-    ``update(p, g, state, **settings)``, which returns the next ``p`` and ``state``. It has to be
-    elementwise, as it is applied block by block; and it may overwrite ``p`` and the arrays of
-    ``state`` (with ``+=`` and the like), but not ``g``.
+    A subclass is its formula, the static method ``update(p, g, state, **settings)``, which returns
+    the next ``p`` and ``state``; ``memory(settings)`` names the arrays it finds in ``state``, beside
+    ``state["step"]``, which counts from 1. The formula has to be elementwise, as it is applied block
+    by block; and it may overwrite ``p`` and the arrays of ``state`` (with ``+=`` and the like), but
+    not ``g``.
     """
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
@@ -71,13 +73,16 @@ class Optimizer:
             )
         settings = {**self.defaults, **group, "params": params}
         for name, value in settings.items():
-            if name in ("lr", "momentum", "weight_decay", "eps") and value < 0:
-                raise OptionError(f"{type(self).__name__}: {name} = {value!r} is negative")
+            if name in ("lr", "momentum", "weight_decay", "eps") and not 0 <= value < math.inf:
+                raise OptionError(f"{type(self).__name__}: {name} = {value!r} is not a number from 0 up")
+            if name in ("betas", "alpha") and not all(0 <= decay < 1 for decay in np.atleast_1d(value)):
+                raise OptionError(f"{type(self).__name__}: {name} = {value!r} is not in [0, 1)")
         self.param_groups.append(settings)
 
-    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
-        """State before the first update: arrays of the shape of ``p``, and numbers."""
-        return {}
+    @staticmethod
+    def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the arrays, of the shape of ``p`` and zero at first, that ``state`` holds."""
+        return ()
 
     @staticmethod
     def update(p: Array, g: Array, state: State, **settings: Any) -> tuple[Array, State]:
@@ -98,9 +103,12 @@ class Optimizer:
             for p in group["params"]:
                 if p.node is not None and p.node.grad is not None:
                     updated = True
-                    if p not in self.state:
-                        self.state[p] = self.initial_state(p.data, settings)
-                    self._apply(buffer(p), _plain(p.node.grad), self.state[p], settings)
+                    state = self.state.setdefault(p, {"step": 0})
+                    for name in self.memory(settings):
+                        if name not in state:
+                            state[name] = np.zeros(p.shape, p.dtype)
+                    state["step"] += 1
+                    self._apply(buffer(p), _plain(p.node.grad), state, settings)
         if not updated:
             raise GradientError(
                 f"{type(self).__name__}.step: no parameter has a gradient; call loss.backward() first, with a loss "
@@ -109,17 +117,13 @@ class Optimizer:
 
     def _apply(self, p: NDArray, g: NDArray, state: State, settings: dict[str, Any]) -> None:
         """Run the formula, on the whole or block by block, and write the result into ``p``."""
-        counters: State = {}
-        for p_block, g_block, old in _blocks(p, g, state):
+        for p_block, g_block, old in ((p, g, state),) if p.size <= BLOCK else _blocks(p, g, state):
             new_p, new = self.update(p_block, g_block, old, **settings)
             if new_p is not p_block:
                 p_block[...] = new_p
             for name, value in new.items():
-                if not isinstance(value, np.ndarray):
-                    counters[name] = value
-                elif value is not old[name]:
+                if value is not old[name]:
                     old[name][...] = value
-        state.update(counters)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -144,6 +148,12 @@ class Optimizer:
         sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in state_dict["param_groups"]]
         if sizes[0] != sizes[1]:
             raise StateDictError(f"{type(self).__name__}: groups of {sizes[0]} parameters, the state dict has {sizes[1]}")
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            if group.keys() != saved.keys():
+                raise StateDictError(
+                    f"{type(self).__name__}: has the settings {sorted(group)}, the state dict {sorted(saved)}; it is of "
+                    "another kind of optimizer"
+                )
         for i, state in state_dict["state"].items():
             for name, value in state.items():
                 if isinstance(value, np.ndarray) and value.shape != params[int(i)].shape:
@@ -162,9 +172,6 @@ class Optimizer:
 
 def _blocks(p: NDArray, g: NDArray, state: State) -> Iterator[tuple[NDArray, NDArray, State]]:
     """Cut arrays into views of at most ``BLOCK`` elements; numbers go with each."""
-    if p.size <= BLOCK:
-        yield p, g, state
-        return
     # Parameters and state are contiguous: the flat arrays are views, and written through.
     p, g = p.reshape(-1), g.reshape(-1)
     flat = {name: value.reshape(-1) if isinstance(value, np.ndarray) else value for name, value in state.items()}

@@ -7,12 +7,13 @@ ones, while on Tensors, where these operators compute a new value, the same line
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..typing import Array, NDArray
+from ..errors import OptionError
+from ..typing import Array
 from .optimizer import Optimizer, State
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]
@@ -51,6 +52,8 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
+        if nesterov and not momentum:
+            raise OptionError("SGD: nesterov=True looks ahead along a momentum, and there is none")
         super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 
     @staticmethod
@@ -68,9 +71,10 @@ class SGD(Optimizer):
         p -= lr * g
         return p, state
 
-    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
-        """A velocity of zero, where one is kept at all."""
-        return {"velocity": np.zeros_like(p)} if settings["momentum"] else {}
+    @staticmethod
+    def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """A velocity, where one is kept at all."""
+        return ("velocity",) if settings["momentum"] else ()
 
 
 class Adam(Optimizer):
@@ -102,9 +106,10 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
-        """Moments of zero, and no step taken."""
-        return {"step": 0, "first": np.zeros_like(p), "second": np.zeros_like(p)}
+    @staticmethod
+    def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The first and the second moment."""
+        return "first", "second"
 
     @staticmethod
     def update(
@@ -150,7 +155,7 @@ def _adam(
     # factors meet in two Python numbers at the end (NumPy's own would widen float32), so that no
     # pass over the arrays is spent on them.
     beta1, beta2 = betas
-    step, first, second = state["step"] + 1, state["first"], state["second"]
+    step, first, second = state["step"], state["first"], state["second"]
     first *= beta1
     first += g
     second *= beta2
@@ -162,7 +167,7 @@ def _adam(
     direction = first / direction
     direction *= rate / scale
     p -= direction
-    return p, {**state, "step": step}
+    return p, state
 
 
 class RMSprop(Optimizer):
@@ -196,10 +201,10 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay)
 
-    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
-        """A running mean of zero, and a velocity where one is kept."""
-        state = {"square": np.zeros_like(p)}
-        return {**state, "velocity": np.zeros_like(p)} if settings["momentum"] else state
+    @staticmethod
+    def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """A running mean, and a velocity where one is kept."""
+        return ("square", "velocity") if settings["momentum"] else ("square",)
 
     @staticmethod
     def update(
@@ -241,9 +246,10 @@ class Adagrad(Optimizer):
     def __init__(self, params: Iterable[Any], lr: float = 0.01, eps: float = 1e-10, weight_decay: float = 0.0) -> None:
         super().__init__(params, lr=lr, eps=eps, weight_decay=weight_decay)
 
-    def initial_state(self, p: NDArray, settings: dict[str, Any]) -> State:
-        """A sum of zero."""
-        return {"total": np.zeros_like(p)}
+    @staticmethod
+    def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The sum of all squares so far."""
+        return ("total",)
 
     @staticmethod
     def update(

@@ -1,0 +1,375 @@
+"""The command line: train a digit classifier, look at what it learned, ask it about pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from . import __version__, data, nn, optim, testing, training, viz
+from .data import Dataset
+from .errors import GradcheckError, MissingExtraError, TinygradError
+from .nn import functional as F  # noqa: N812
+from .training import Checkpoint, EarlyStopping, History, Progress
+from .training.runs import Run
+from .typing import Array
+
+__all__ = ["main"]
+
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "sgd": lambda p, lr, decay: optim.SGD(p, lr, weight_decay=decay),
+    "momentum": lambda p, lr, decay: optim.SGD(p, lr, momentum=0.9, nesterov=True, weight_decay=decay),
+    "adam": lambda p, lr, decay: optim.Adam(p, lr, weight_decay=decay),
+    "adamw": lambda p, lr, decay: optim.AdamW(p, lr, weight_decay=decay),
+    "rmsprop": lambda p, lr, decay: optim.RMSprop(p, lr, weight_decay=decay),
+    "adagrad": lambda p, lr, decay: optim.Adagrad(p, lr, weight_decay=decay),
+}
+LEARNING_RATES = {"sgd": 0.5, "momentum": 0.05, "adam": 4e-3, "adamw": 4e-3, "rmsprop": 1e-3, "adagrad": 2e-2}
+
+SCHEDULES: dict[str, Callable[[optim.Optimizer, int], optim.Schedule] | None] = {
+    "none": None,
+    "cosine": optim.CosineAnnealingLR,
+    "one-cycle": optim.OneCycleLR,
+    "step": lambda optimizer, steps: optim.StepLR(optimizer, max(steps // 3, 1), 0.1),
+    "warm-up": lambda optimizer, steps: optim.WarmupLR(optimizer, max(steps // 20, 1)),
+}
+LOSSES = ("cross-entropy", "mse", "l1", "huber", "bce")
+DATASETS = ("mnist", "fashion", "digits", "sample")
+
+
+def main() -> None:
+    """Run the command line; errors of the project become a message and exit status 1."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except (TinygradError, OSError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+class Sizes(click.ParamType[tuple[int, ...]]):
+    """Layer sizes, as in ``512,256``."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if value in ("", "none", "0"):
+            return ()
+        try:
+            sizes = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            sizes = (0,)
+        if min(sizes) < 1:
+            self.fail(f"{value!r} is no list of layer sizes; write it as 128 or 512,256 (or none)", param, ctx)
+        return sizes
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tinygrad-mnist")
+def cli() -> None:
+    """Train and examine networks that read handwritten digits.
+
+    Start with `tinygrad-mnist train`.
+    """
+
+
+@cli.command()
+@click.option("--dataset", type=click.Choice(DATASETS), default="mnist", show_default=True, help="Which data.")
+@click.option("--data", "path", type=click.Path(path_type=Path), help="Folder or file where they are.")
+@click.option("--hidden", type=Sizes(), default="128", show_default=True, help="Units of the hidden layers: 512,256.")
+@click.option("--activation", type=click.Choice(sorted(nn.activations)), default="relu", show_default=True)
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True)
+@click.option("--loss", type=click.Choice(LOSSES), default="cross-entropy", show_default=True)
+@click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True)
+@click.option("--optimizer", type=click.Choice(sorted(OPTIMIZERS)), default="adamw", show_default=True)
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.  [default: suits the optimizer]")
+@click.option("--weight-decay", type=click.FloatRange(0), default=0.0, show_default=True)
+@click.option("--schedule", type=click.Choice(sorted(SCHEDULES)), default="one-cycle", show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--clip-norm", type=click.FloatRange(0, min_open=True), help="Largest norm of the gradient.")
+@click.option("--validation", type=click.FloatRange(0, 0.9), default=0.05, show_default=True, help="Share held out.")
+@click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]")
+@click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on the standard output.")
+def train(**options: Any) -> int:
+    """Train a multi-layer perceptron and leave a run folder behind.
+
+    Without MNIST on this machine, and without a network, it trains on 5,000 digits that come with
+    the program. Ctrl-C stops early and keeps what has been learned.
+    """
+    plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")
+    train_data, test = _load(options["dataset"], options["path"])
+    click.echo(f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True)
+
+    options["lr"] = options["lr"] or LEARNING_RATES[options["optimizer"]]
+    model = _model(options, inputs=int(np.prod(test.inputs.shape[1:])), classes=len(test.classes))
+    parameters = sum(p.size for p in model.parameters())
+    click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
+
+    folder = Run.create(out or Run.unused("runs", options["dataset"]), _config(options, train_data))
+    history, seconds, interrupted = _fit(model, train_data, options, folder)
+
+    run = Run(folder)
+    measured = training.evaluate(model, test, loss=_loss(options))
+    result = {
+        "test_accuracy": measured["accuracy"],
+        "test_loss": measured["loss"],
+        "seconds": round(seconds, 3),
+        "parameters": parameters,
+        "epochs": len(history),
+        "stopped": "interrupted" if interrupted else history.stopped,
+        "data": train_data.source,
+        "run_dir": str(folder),
+    }
+    run.write_result(result)
+    correct = round(measured["accuracy"] * measured["count"])
+    click.echo(f"test accuracy: {measured['accuracy']:.2%} ({correct:,} of {len(test):,}), {seconds:.1f} s of training")
+    if plots:
+        try:
+            run.write_pictures(model, history, test)
+        except MissingExtraError as error:
+            click.echo(f"no pictures: {error}", err=True)
+    click.echo(f"run: {folder}")
+    if as_json:
+        click.echo(json.dumps(result))
+    return 130 if interrupted else 0
+
+
+def _fit(model: nn.Module, train_data: Dataset, options: dict[str, Any], folder: Path) -> tuple[History, float, bool]:
+    """Train; on Ctrl-C return what there is."""
+    held_out = round(len(train_data) * options["validation"])
+    validation = None
+    if held_out:
+        train_data, validation = train_data.split(len(train_data) - held_out)
+    keeper = _Keeper()
+    callbacks = [*([EarlyStopping(options["patience"])] if validation else []), Checkpoint(folder), keeper, Progress()]
+    started = time.perf_counter()
+    interrupted = False
+    try:
+        training.fit(
+            model,
+            train_data,
+            epochs=options["epochs"],
+            batch_size=options["batch_size"],
+            loss=_loss(options),
+            optimizer=OPTIMIZERS[options["optimizer"]](model.parameters(), options["lr"], options["weight_decay"]),
+            schedule=SCHEDULES[options["schedule"]],
+            validation=validation,
+            clip_norm=options["clip_norm"],
+            rng=options["seed"],
+            callbacks=callbacks,
+            progress=False,
+        )
+    except KeyboardInterrupt:
+        interrupted = True
+        click.echo("stopped; keeping what has been learned", err=True)
+    return keeper.history, time.perf_counter() - started, interrupted
+
+
+class _Keeper(training.Callback):
+    """Holds on to the history when training is interrupted."""
+
+    history = History()
+
+    def on_start(self, training: training.Training) -> None:
+        self.history = training.history
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", "path", type=click.Path(path_type=Path), help="Other data than those of the run.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
+    """Measure the model of RUN on the test data, class by class."""
+    saved = Run(run)
+    config = saved.config
+    _, test = _load_again(config, path)
+    model = saved.model()
+    outputs = training.predict(model, test)
+    matrix = training.confusion_matrix(outputs, test.targets, len(test.classes))
+    accuracy = training.accuracy(outputs, test.targets)
+    if as_json:
+        click.echo(json.dumps({"test_accuracy": accuracy, "count": len(test), "data": test.source, "confusion": matrix.tolist()}))
+        return
+    click.echo(f"data: {test.source}")
+    for name, row in zip(test.classes, range(len(matrix)), strict=True):
+        right, total = int(matrix[row, row]), int(matrix[row].sum())
+        share = f"{right / total:.2%}" if total else "–"
+        click.echo(f"{name:>12}  {share:>7}  {right:,} of {total:,}")
+    click.echo(f"{'accuracy':>12}  {accuracy:.2%}  {int(np.trace(matrix)):,} of {len(test):,}")
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object an image.")
+def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
+    """Say which digit each of the IMAGES (PNG or .npy) shows.
+
+    They may be of any size, dark on light or light on dark.
+    """
+    saved = Run(run)
+    model = saved.model()
+    config = saved.config
+    for path in images:
+        digit = data.read_digit(path, size=config["side"]).reshape(1, -1)
+        probabilities = np.asarray(F.softmax(training.predict(model, digit)))[0]
+        best = np.argsort(-probabilities)[:3]
+        names = [config["classes"][i] for i in best]
+        if as_json:
+            click.echo(
+                json.dumps(
+                    {"image": str(path), "prediction": names[0], "probabilities": dict(zip(config["classes"], probabilities.round(6).tolist(), strict=True))}
+                )
+            )
+        else:
+            shown = ", ".join(f"{name} {probabilities[i]:.1%}" for name, i in zip(names, best, strict=True))
+            click.echo(f"{path}: {names[0]}  ({shown})")
+
+
+@cli.command("draw-graph")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="PNG, SVG, PDF or .dot.  [default: graph.svg in the run]")
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
+def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
+    """Draw the graph that one training step of RUN records."""
+    saved = Run(run)
+    x, y = _load_again(saved.config)[1][:batch_size]
+    loss = _loss(saved.config)(saved.model().train()(x), y)
+    path = out or saved.folder / "graph.svg"
+    viz.render_graph(viz.draw_graph(loss), path)
+    click.echo(f"graph: {path}")
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--samples", type=click.IntRange(1), default=8, show_default=True, help="Images in the loss.")
+@click.option("--elements", type=click.IntRange(0), default=50, show_default=True, help="Elements of each parameter.")
+@click.option("--every", is_flag=True, help="Check every element of every parameter (slow).")
+def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
+    """Check the gradient of every parameter of RUN against finite differences, in float64.
+
+    Each parameter is moved along random directions, which involve all of its elements, and then
+    element by element.
+    """
+    saved = Run(run)
+    model, loss_of = saved.model().astype(np.float64), _loss(saved.config)
+    x, y = _load_again(saved.config)[1][:samples]
+    x = x.astype(np.float64)
+    loss_of(model(x), y).backward()
+    failed = 0
+    for name, parameter in model.named_parameters():
+        try:
+            report = testing.check_parameter(
+                lambda: float(loss_of(model(x), y)),
+                parameter,
+                name=name,
+                elements=parameter.size if every else elements,
+            )
+            click.echo(f"{name:<16} {parameter.shape!s:<12} ok: {report}")
+        except GradcheckError as error:
+            failed += 1
+            click.echo(f"{name:<16} {parameter.shape!s:<12} WRONG: {error}")
+    return 1 if failed else 0
+
+
+@cli.group("data")
+def data_group() -> None:
+    """See which data are on this machine, or download MNIST."""
+
+
+@data_group.command()
+def info() -> None:
+    """List where data are looked for, and what is there."""
+    for place in data.describe():
+        click.echo(f"{'*' if place.is_usable else ' '} {place}")
+
+
+@data_group.command()
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to.  [default: the user's cache]")
+def fetch(folder: Path | None) -> None:
+    """Download MNIST from its public mirrors, and check it."""
+    click.echo(f"MNIST: {data.fetch_mnist(folder)}")
+
+
+def _load(dataset: str, path: Path | str | None) -> tuple[Dataset, Dataset]:
+    """Load a data set; what it has to say of where it came from is printed, not raised."""
+    if path is not None and dataset in ("digits", "sample"):
+        raise click.UsageError(f"--data does not go with --dataset {dataset}, which comes with its package")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", data.BundledSampleWarning)
+        if dataset == "digits":
+            loaded = data.load_digits()
+        elif dataset == "fashion":
+            loaded = data.load_fashion_mnist(path)
+        else:
+            loaded = data.load_mnist("sample" if dataset == "sample" else path)
+    for warning in said:
+        click.echo(f"warning: {warning.message}", err=True)
+    return loaded
+
+
+def _load_again(config: dict[str, Any], path: Path | None = None) -> tuple[Dataset, Dataset]:
+    """Load the data a run was trained on, or others in their place."""
+    if path is None and config["data"] == data.SAMPLE:
+        return data.load_mnist("sample")
+    return _load(config["dataset"], path or config["path"])
+
+
+def _model(options: dict[str, Any], inputs: int, classes: int) -> nn.MLP:
+    output = "sigmoid" if options["loss"] in ("mse", "l1", "huber") else None
+    return nn.MLP(
+        [inputs, *options["hidden"], classes],
+        activation=options["activation"],
+        output=output,
+        dropout=options["dropout"],
+        rng=options["seed"],
+    )
+
+
+def _sizes(model: nn.MLP) -> list[int]:
+    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    return [layers[0].in_features, *(layer.out_features for layer in layers)]
+
+
+def _loss(options: dict[str, Any]) -> Callable[[Array, Array], Array]:
+    """The loss as a function of outputs and classes; all but cross-entropy compare with one-hot rows."""
+    name = options["loss"]
+    if name == "cross-entropy":
+        return nn.CrossEntropyLoss(label_smoothing=options["label_smoothing"])
+    if options["label_smoothing"]:
+        raise click.UsageError("--label-smoothing goes with --loss cross-entropy only")
+    compare = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss, "bce": F.binary_cross_entropy_with_logits}[name]
+    return lambda outputs, classes: compare(outputs, F.one_hot(classes, outputs.shape[-1], outputs.dtype))
+
+
+def _config(options: dict[str, Any], train_data: Dataset) -> dict[str, Any]:
+    path = options["path"]
+    return {
+        **options,
+        "path": None if path is None else str(path.resolve()),
+        "hidden": list(options["hidden"]),
+        "data": train_data.source,
+        "classes": list(train_data.classes),
+        "side": train_data.inputs.shape[1],
+        "version": __version__,
+        "numpy": np.__version__,
+    }

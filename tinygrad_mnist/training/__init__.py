@@ -1,0 +1,23 @@
+"""Training: the loop, what it measures, what it keeps, and models on disk."""
+
+from .callbacks import Callback, Checkpoint, EarlyStopping, Progress
+from .history import History
+from .loop import Training, evaluate, fit, predict
+from .metrics import accuracy, confusion_matrix
+from .saving import load_model, save_model
+
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "History",
+    "Progress",
+    "Training",
+    "accuracy",
+    "confusion_matrix",
+    "evaluate",
+    "fit",
+    "load_model",
+    "predict",
+    "save_model",
+]

@@ -1,0 +1,152 @@
+"""What can be done between batches and epochs: show progress, stop early, keep the best, save.
+
+A callback is an object with any of three methods, each given the :class:`Training` under way.
+Setting ``training.stop`` to a reason ends it after the present epoch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ..errors import OptionError
+from ..typing import NDArray
+from .saving import save_model
+
+if TYPE_CHECKING:
+    from .loop import Training
+
+__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Progress"]
+
+
+class Callback:
+    """Does nothing; override what you need.
+
+    Examples
+    --------
+    >>> class Shout(Callback):
+    ...     def on_epoch(self, training):
+    ...         print(f"epoch {training.epoch}!")
+    """
+
+    def on_start(self, training: Training) -> None:
+        """Before the first epoch."""
+
+    def on_batch(self, training: Training) -> None:
+        """After each update; ``training.batch`` and ``training.loss`` are its number and its loss."""
+
+    def on_epoch(self, training: Training) -> None:
+        """After each epoch; ``training.history[-1]`` is its row."""
+
+    def on_end(self, training: Training) -> None:
+        """After the last epoch, also when training was stopped or failed."""
+
+
+class EarlyStopping(Callback):
+    """Keep the weights of the best epoch, and stop when it lies too far back.
+
+    Parameters
+    ----------
+    patience : int, optional
+        Epochs without improvement after which training ends; by default it does not end early.
+    monitor : str, default 'validation_loss'
+        A measure of the history; losses are to be low, others high.
+    """
+
+    def __init__(self, patience: int | None = None, *, monitor: str = "validation_loss") -> None:
+        if patience is not None and patience < 1:
+            raise OptionError(f"EarlyStopping: patience = {patience!r} is not a positive number of epochs")
+        self.patience, self.monitor = patience, monitor
+        self.best_epoch = 0
+        self._best_weights: dict[str, NDArray] | None = None
+
+    def on_start(self, training: Training) -> None:
+        if self.monitor.startswith("validation") and not training.validates:
+            raise OptionError(f"EarlyStopping: {self.monitor} is not measured; give fit(..., validation=...)")
+        self.best_epoch, self._best_weights = 0, None
+
+    def on_epoch(self, training: Training) -> None:
+        best = training.history.best(self.monitor)["epoch"]
+        if best != self.best_epoch:
+            self.best_epoch, self._best_weights = best, training.model.state_dict()
+        if self.patience is not None and training.epoch - best >= self.patience:
+            training.stop = f"no better {self.monitor} since epoch {best}"
+
+    def on_end(self, training: Training) -> None:
+        if self._best_weights is not None:
+            training.model.load_state_dict(self._best_weights)
+
+
+class Checkpoint(Callback):
+    """Save the model and the history after every epoch, so that nothing is lost.
+
+    Parameters
+    ----------
+    folder : path
+        Receives ``model.safetensors`` and ``history.jsonl``.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def on_start(self, training: Training) -> None:
+        self._save(training)
+
+    def on_epoch(self, training: Training) -> None:
+        self._save(training)
+
+    def on_end(self, training: Training) -> None:
+        self._save(training)
+
+    def _save(self, training: Training) -> None:
+        save_model(training.model, self.folder / "model.safetensors")
+        training.history.save(self.folder / "history.jsonl")
+
+
+class Progress(Callback):
+    """Show a progress bar on a terminal, and one line an epoch elsewhere.
+
+    Parameters
+    ----------
+    file : text stream, default ``sys.stderr``
+    """
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self.file = file
+        self._bar: Any = None
+
+    def on_start(self, training: Training) -> None:
+        self.stream = self.file or sys.stderr
+        if self.stream.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=training.batches, file=self.stream, leave=False, unit="batch")
+
+    def on_batch(self, training: Training) -> None:
+        if self._bar is not None:
+            if training.batch == 1:
+                self._bar.reset()
+                self._bar.set_description(f"epoch {training.epoch}/{training.epochs}")
+            self._bar.update()
+            if training.batch % 20 == 0:
+                self._bar.set_postfix(loss=f"{training.loss:.4f}", refresh=False)
+
+    def on_epoch(self, training: Training) -> None:
+        row = training.history[-1]
+        measures = [f"{name.replace('_', ' ')} {_shown(name, row[name])}" for name in row if name not in ("epoch", "lr")]
+        line = f"epoch {training.epoch:>{len(str(training.epochs))}}/{training.epochs}  " + "  ".join(measures)
+        if self._bar is not None:
+            self._bar.write(line, file=self.stream)
+        else:
+            print(line, file=self.stream, flush=True)
+
+    def on_end(self, training: Training) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value:.2%}" if name.endswith("accuracy") else f"{value:.4f}"

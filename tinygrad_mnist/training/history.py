@@ -1,0 +1,110 @@
+"""What happened in each epoch, as rows that are written as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from ..errors import DataError
+from ..files import replace
+
+__all__ = ["History"]
+
+Row = dict[str, Any]
+
+
+class History(Sequence[Row]):
+    """One dict an epoch: ``epoch``, ``lr``, ``train_loss``, and what else was measured.
+
+    The rows hold no times, so that the same seed gives the same history.
+
+    Parameters
+    ----------
+    rows : iterable of dict, optional
+
+    Examples
+    --------
+    >>> history = History([{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25}])
+    >>> history["train_loss"]
+    [0.5, 0.25]
+    >>> print(history.to_jsonl(), end="")
+    {"epoch": 1, "train_loss": 0.5}
+    {"epoch": 2, "train_loss": 0.25}
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self.rows = list(rows)
+        self.stopped = ""  #: why training ended early, or ""
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    @overload
+    def __getitem__(self, index: str) -> list[Any]: ...
+    def __getitem__(self, index: int | slice | str) -> Any:
+        """Return a row, some rows, or one measure of all of them."""
+        if isinstance(index, str):
+            return [row.get(index) for row in self.rows]
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, History) and self.rows == other.rows
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def append(self, row: Row) -> None:
+        """Add an epoch."""
+        self.rows.append(row)
+
+    def best(self, measure: str) -> Row:
+        """Return the row with the lowest loss, or the highest value of any other measure.
+
+        Raises
+        ------
+        DataError
+            If no row has it.
+        """
+        rows = [row for row in self.rows if row.get(measure) is not None]
+        if not rows:
+            found = sorted({name for row in self.rows for name in row})
+            raise DataError(f"no epoch has a {measure!r}; measured: {', '.join(found) or 'nothing yet'}")
+        return (min if measure.endswith("loss") else max)(rows, key=lambda row: row[measure])
+
+    def to_jsonl(self) -> str:
+        """Return the rows as text, one JSON object a line."""
+        return "".join(json.dumps(row) + "\n" for row in self.rows)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows as JSON lines."""
+        replace(Path(path), self.to_jsonl().encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> History:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        DataError
+            If a line is not a JSON object; it is named.
+        """
+        rows = []
+        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}, line {number}: not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, line {number}: expected an object, found {line[:40]!r}")
+            rows.append(row)
+        return cls(rows)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={value:.4g}" for name, value in self.rows[-1].items()) if self.rows else "empty"
+        return f"History({len(self)} epochs; last: {last})" if self.rows else "History(empty)"

@@ -1,0 +1,262 @@
+"""The training loop: forward, backward, update, and a look at data the model has not learned from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..data import DataLoader, Dataset
+from ..errors import NonFiniteError, OptionError
+from ..graph import no_grad
+from ..nn import CrossEntropyLoss, Module
+from ..optim import Adam, Optimizer, Schedule, clip_grad_norm_
+from ..tensor import Tensor
+from ..typing import Array, NDArray
+from .callbacks import Callback, Progress
+from .history import History
+
+__all__ = ["Training", "evaluate", "fit", "predict"]
+
+Data = Dataset | DataLoader | tuple[NDArray, NDArray]
+Loss = Callable[[Array, Array], Array]
+
+
+class Training:
+    """A training under way: what callbacks are shown.
+
+    Attributes
+    ----------
+    model : Module
+    optimizer : Optimizer
+    history : History
+    epochs, batches : int
+        How many epochs there will be, and batches in each.
+    epoch, batch : int
+        The present ones, counted from 1.
+    loss : float
+        Of the last batch.
+    validates : bool
+        Whether there are validation data.
+    stop : str
+        Set it to a reason, and training ends after this epoch.
+    """
+
+    def __init__(self, model: Module, optimizer: Optimizer, epochs: int, batches: int, validates: bool) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.epochs, self.batches, self.validates = epochs, batches, validates
+        self.history = History()
+        self.epoch = self.batch = 0
+        self.loss = math.nan
+        self.stop = ""
+
+
+def fit(
+    model: Module,
+    train: Data,
+    *,
+    epochs: int = 5,
+    batch_size: int = 64,
+    loss: Loss | None = None,
+    optimizer: Optimizer | None = None,
+    schedule: Schedule | Callable[[Optimizer, int], Schedule] | None = None,
+    validation: Data | None = None,
+    clip_norm: float | None = None,
+    rng: np.random.Generator | int | None = None,
+    callbacks: Iterable[Callback] = (),
+    progress: bool = True,
+) -> History:
+    """Train a model.
+
+    Parameters
+    ----------
+    model : Module
+        Trained in place.
+    train : Dataset, DataLoader, or (inputs, targets)
+        Anything but a DataLoader is shuffled before each epoch.
+    epochs : int, default 5
+        How often to go through the data.
+    batch_size : int, default 64
+        Samples an update; ignored for a DataLoader.
+    loss : callable, default ``nn.CrossEntropyLoss()``
+        ``loss(model(x), y)`` has to be a scalar.
+    optimizer : Optimizer, default ``optim.Adam(model.parameters())``
+    schedule : Schedule, or a function that makes one
+        Stepped after every batch. A function gets the optimizer and the total number of batches, as
+        in ``schedule=tg.optim.OneCycleLR``.
+    validation : as ``train``, optional
+        Measured after each epoch.
+    clip_norm : float, optional
+        The largest joint norm of the gradients.
+    rng : numpy.random.Generator or seed
+        For shuffling. The same seed and the same model give the same result, bit for bit.
+    callbacks : iterable of Callback
+    progress : bool, default True
+        Whether to show a bar (on a terminal) or a line an epoch.
+
+    Returns
+    -------
+    History
+        One row an epoch. ``train_loss`` and ``train_accuracy`` are averages over the epoch, while
+        the weights changed.
+
+    Raises
+    ------
+    NonFiniteError
+        If the loss becomes NaN or infinite; the model then has the weights from before that epoch.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> train, test = tg.data.load_mnist("sample")
+    >>> model = tg.nn.MLP([784, 32, 10], rng=0)
+    >>> history = fit(model, train, epochs=2, rng=0, progress=False)
+    >>> evaluate(model, test)["accuracy"] > 0.85
+    True
+    """
+    if epochs < 1:
+        raise OptionError(f"fit: epochs = {epochs!r} is not a positive number")
+    loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
+    loss = CrossEntropyLoss() if loss is None else loss
+    optimizer = Adam(model.parameters()) if optimizer is None else optimizer
+    if schedule is not None and not isinstance(schedule, Schedule):
+        schedule = schedule(optimizer, epochs * len(loader))
+    training = Training(model, optimizer, epochs, len(loader), validation is not None)
+    watching = [*callbacks, *([Progress()] if progress else [])]
+
+    for callback in watching:
+        callback.on_start(training)
+    try:
+        for training.epoch in range(1, epochs + 1):
+            before = model.state_dict()
+            row: dict[str, Any] = {"epoch": training.epoch, "lr": optimizer.param_groups[0]["lr"]}
+            tally = _Tally()
+            model.train()
+            for training.batch, (x, y) in enumerate(loader, 1):
+                optimizer.zero_grad()
+                output = model(x)
+                value = loss(output, y)
+                training.loss = float(value)
+                if not math.isfinite(training.loss):
+                    model.load_state_dict(before)
+                    raise _diverged(training)
+                value.backward()
+                if clip_norm is not None:
+                    clip_grad_norm_(model.parameters(), clip_norm)
+                optimizer.step()
+                if schedule is not None:
+                    schedule.step()
+                tally.add(training.loss, output, y)
+                for callback in watching:
+                    callback.on_batch(training)
+            row.update(tally.means("train_"))
+            if validation is not None:
+                measured = evaluate(model, validation, loss=loss)
+                row.update((f"validation_{name}", measured[name]) for name in measured if name != "count")
+            training.history.append(row)
+            for callback in watching:
+                callback.on_epoch(training)
+            if training.stop:
+                break
+    finally:
+        model.eval()
+        training.history.stopped = training.stop
+        for callback in watching:
+            callback.on_end(training)
+    return training.history
+
+
+def evaluate(model: Module, data: Data, *, loss: Loss | None = None, batch_size: int = 1000) -> dict[str, float]:
+    """Measure a model on data.
+
+    Parameters
+    ----------
+    model : Module
+        Switched to ``eval()`` while it is measured.
+    data : Dataset, DataLoader, or (inputs, targets)
+    loss : callable, default ``nn.CrossEntropyLoss()``
+    batch_size : int, default 1000
+        Ignored for a DataLoader.
+
+    Returns
+    -------
+    dict
+        ``loss``; ``accuracy`` where targets are classes; ``count``, the number of samples.
+    """
+    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
+    loss = CrossEntropyLoss() if loss is None else loss
+    tally = _Tally()
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            for x, y in loader:
+                output = model(x)
+                tally.add(float(loss(output, y)), output, y)
+    finally:
+        model.train(was_training)
+    return {**tally.means(), "count": tally.count}
+
+
+def predict(model: Module, inputs: NDArray | Dataset, *, batch_size: int = 1000) -> NDArray:
+    """Compute a model's outputs, without recording, as one plain array.
+
+    Parameters
+    ----------
+    model : Module
+    inputs : array, shape (N, …), or Dataset
+    batch_size : int, default 1000
+
+    Returns
+    -------
+    ndarray, shape (N, …)
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            starts = range(0, max(len(inputs), 1), batch_size)
+            if isinstance(inputs, Dataset):
+                parts = [model(inputs[i : i + batch_size][0]) for i in starts]
+            else:
+                parts = [model(inputs[i : i + batch_size]) for i in starts]
+            return np.concatenate([np.asarray(part) for part in parts])
+    finally:
+        model.train(was_training)
+
+
+class _Tally:
+    """Averages over samples, gathered batch by batch."""
+
+    def __init__(self) -> None:
+        self.loss = 0.0
+        self.correct = 0
+        self.count = 0
+        self.classifies = True
+
+    def add(self, loss: float, output: Any, targets: NDArray) -> None:
+        n = len(targets)
+        self.loss += loss * n
+        self.count += n
+        values = output.data if isinstance(output, Tensor) else np.asarray(output)
+        if targets.dtype.kind in "iu" and values.ndim == targets.ndim + 1:
+            self.correct += int(np.count_nonzero(values.argmax(axis=-1) == targets))
+        else:
+            self.classifies = False
+
+    def means(self, prefix: str = "") -> dict[str, float]:
+        means = {f"{prefix}loss": self.loss / self.count}
+        if self.classifies:
+            means[f"{prefix}accuracy"] = self.correct / self.count
+        return means
+
+
+def _diverged(training: Training) -> NonFiniteError:
+    rates = ", ".join(f"{group['lr']:.3g}" for group in training.optimizer.param_groups)
+    return NonFiniteError(
+        f"fit: the loss became {training.loss} in epoch {training.epoch}, batch {training.batch}; the model has the "
+        f"weights from before that epoch. Lower the learning rate (now {rates}), clip the gradients with clip_norm=, "
+        "or look for a logarithm, root or division at zero"
+    )

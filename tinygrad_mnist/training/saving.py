@@ -1,0 +1,74 @@
+"""Models on disk: one safetensors file with the weights and the description of what they belong to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import DataError, RunError
+from ..files import load, read_metadata, save
+from ..nn import Module, build, describe
+
+__all__ = ["load_model", "save_model"]
+
+
+def save_model(model: Module, path: str | os.PathLike[str]) -> None:
+    """Write a model to a ``.safetensors`` file that :func:`load_model` needs nothing else to read.
+
+    Parameters
+    ----------
+    model : Module
+        Made of the layers of :mod:`tinygrad_mnist.nn`, or of classes of your own whose constructors
+        take names and numbers.
+    path : path
+
+    Raises
+    ------
+    OptionError
+        If a layer was made with something that has no JSON form, such as a function.
+
+    Examples
+    --------
+    >>> import tempfile, tinygrad_mnist as tg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(tg.nn.MLP([4, 3, 2], rng=0), f"{folder}/model.safetensors")
+    ...     load_model(f"{folder}/model.safetensors")
+    MLP(
+      (0): Linear(4, 3)
+      (1): ReLU()
+      (2): Linear(3, 2)
+    )
+    """
+    save(model.state_dict(), path, metadata={"model": json.dumps(describe(model))})
+
+
+def load_model(path: str | os.PathLike[str], *, classes: Iterable[type[Module]] = ()) -> Module:
+    """Read a model that :func:`save_model` wrote.
+
+    Parameters
+    ----------
+    path : path
+    classes : iterable of Module classes
+        Your own, where the model has any. Nothing is imported or executed because a file says so.
+
+    Raises
+    ------
+    RunError
+        If there is no such file.
+    DataError, StateDictError
+        If it is damaged, describes no model, or its weights do not fit the description.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RunError(f"{path}: there is no saved model here")
+    description = read_metadata(path).get("model")
+    if description is None:
+        raise DataError(f"{path}: holds arrays but no description of a model; read it with tg.load")
+    try:
+        model = build(json.loads(description), classes)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: the description of the model is damaged: {error}") from error
+    model.load_state_dict(load(path))
+    return model

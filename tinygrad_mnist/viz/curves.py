@@ -1,0 +1,107 @@
+"""Learning curves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import OptionError
+from .figures import BLUE, INK, ORANGE, finish, library, new_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_history"]
+
+#: The two curves of each panel, told apart by colour, dashes and markers.
+CURVES = {
+    "train": {"color": BLUE, "linestyle": "-", "marker": "o"},
+    "validation": {"color": ORANGE, "linestyle": "--", "marker": "s"},
+}
+
+
+def plot_history(
+    history: Iterable[Mapping[str, Any]], *, path: str | os.PathLike[str] | None = None
+) -> Figure:
+    """Plot how loss and accuracy went, epoch by epoch.
+
+    Parameters
+    ----------
+    history : iterable of mappings
+        One for each epoch, with any of ``epoch``, ``train_loss``, ``validation_loss``,
+        ``train_accuracy`` and ``validation_accuracy`` (from 0 to 1); other entries are ignored.
+    path : path, optional
+        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel for the loss and one for the accuracy, as far as there is either.
+
+    Raises
+    ------
+    OptionError
+        If there is no epoch, or none with a loss or an accuracy.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> figure = tg.viz.plot_history(
+    ...     [{"train_loss": 0.9, "validation_loss": 1.0}, {"train_loss": 0.3, "validation_loss": 0.5}]
+    ... )
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss']
+    """
+    epochs = list(history)
+    curves = {
+        (panel, name): _curve(epochs, f"{name}_{panel}") for panel in ("loss", "accuracy") for name in CURVES
+    }
+    panels = [panel for panel in ("loss", "accuracy") if any(curves[panel, name] for name in CURVES)]
+    if not panels:
+        found = sorted({key for epoch in epochs for key in epoch})
+        raise OptionError(
+            f"plot_history: {len(epochs)} epochs with the entries {', '.join(found) or 'none'}; expected "
+            "train_loss, validation_loss, train_accuracy or validation_accuracy in at least one"
+        )
+    figure = new_figure(4.6 * len(panels), 3.4)
+    for number, panel in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), number + 1)
+        for name, look in CURVES.items():
+            if curves[panel, name]:
+                _draw(axes, curves[panel, name], 100 if panel == "accuracy" else 1, name, look)
+        tidy(axes)
+        axes.set_xlabel("epoch", color=INK)
+        axes.set_ylabel("accuracy (%)" if panel == "accuracy" else "loss", color=INK)
+        axes.xaxis.set_major_locator(library("matplotlib.ticker").MaxNLocator(integer=True, nbins=8))
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+        if panel == "accuracy":
+            _mark_best(axes, curves[panel, "validation"])
+    return finish(figure, path)
+
+
+def _curve(epochs: list[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
+    """List the points of one curve; an epoch without the entry has none."""
+    numbers = ((epoch.get("epoch", i), epoch.get(key)) for i, epoch in enumerate(epochs, start=1))
+    return [(float(x), float(y)) for x, y in numbers if y is not None]
+
+
+def _draw(
+    axes: Axes, points: list[tuple[float, float]], scale: float, name: str, look: dict[str, str]
+) -> None:
+    x, y = np.array(points).T
+    size = 3.5 if len(points) <= 40 else 0
+    axes.plot(x, y * scale, label=name, linewidth=1.6, markersize=size, **look)  # type: ignore[arg-type]
+
+
+def _mark_best(axes: Axes, points: list[tuple[float, float]]) -> None:
+    """Ring the best validation accuracy and write it down."""
+    known = [point for point in points if np.isfinite(point[1])]
+    if known:
+        epoch, best = max(known, key=lambda point: point[1])
+        axes.plot([epoch], [best * 100], "o", markersize=9, markerfacecolor="none", markeredgecolor=ORANGE)
+        title = f"best validation accuracy {best:.2%}, epoch {epoch:g}"
+        axes.set_title(title, fontsize=9, color=INK, loc="left")

@@ -1,0 +1,54 @@
+"""The object a drawing is: a ``graphviz.Digraph`` that pip alone can render.
+
+This file stands apart because it imports graphviz, which nothing else here does before it has to.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import graphviz
+
+from ..errors import OptionError
+from ..files import replace
+from .rendering import layout
+
+__all__ = ["Drawing"]
+
+
+class Drawing(graphviz.Digraph):  # type: ignore[misc]
+    """A ``graphviz.Digraph`` that also shows and renders itself where no ``dot`` is installed."""
+
+    def pipe(self, format: str | None = None, *args: Any, encoding: str | None = None, **options: Any) -> Any:
+        """Return the picture as bytes, or as text if given an ``encoding``; see :class:`graphviz.Digraph`."""
+        if shutil.which("dot"):
+            return super().pipe(format, *args, encoding=encoding, **options)
+        content = layout(self.source, format or self.format, options.get("engine") or self.engine)
+        return content.decode(encoding) if encoding else content
+
+    def render(self, filename: Any = None, *args: Any, **options: Any) -> str:
+        """Write DOT text and picture to files, and return the picture's path; see :class:`graphviz.Digraph`.
+
+        Without ``dot``, the options that are understood are ``filename``, ``directory``, ``format``,
+        ``outfile``, ``engine`` and ``cleanup``.
+        """
+        if shutil.which("dot"):
+            return super().render(filename, *args, **options)  # type: ignore[no-any-return]
+        unknown = set(options) - {"directory", "format", "outfile", "engine", "cleanup", "quiet"}
+        if args or unknown:
+            raise OptionError(
+                f"render: without Graphviz's own dot, {sorted(unknown) or list(args)} is not understood"
+            )
+        outfile, directory = options.get("outfile"), options.get("directory")
+        if outfile is not None and filename is None:
+            filename = Path(outfile).with_suffix(".gv").name
+            directory = directory or Path(outfile).parent
+        source = self.save(filename, directory)
+        format = options.get("format") or (Path(outfile).suffix[1:] if outfile is not None else self.format)
+        target = Path(outfile if outfile is not None else f"{source}.{format}")
+        replace(target, layout(self.source, format, options.get("engine") or self.engine))
+        if options.get("cleanup"):
+            Path(source).unlink()
+        return str(target)

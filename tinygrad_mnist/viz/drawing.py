@@ -1,0 +1,219 @@
+"""Draw the graph a Tensor was computed by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import GradientError, OptionError, UnsupportedError, choice
+from ..graph import Node
+from ..tensor import Tensor
+from .collapse import shrink
+from .labels import cluster_words, words
+from .rendering import render_graph
+from .sketch import Box, Path, Sketch, survey
+
+if TYPE_CHECKING:
+    import graphviz
+
+__all__ = ["draw_graph"]
+
+#: The largest graph that is handed to Graphviz: beyond, a tangled one takes minutes.
+MOST_NODES = 1_000
+
+# Placing a recurrent net of 300 boxes takes Graphviz a minute, nearly all of it spent on the last few
+# percent; with this limit on the rounds of improvement (a multiple of the boxes), a second.
+LARGE, ROUNDS = 60, "5"
+
+DIRECTIONS = {"TB": "top to bottom", "BT": "bottom to top", "LR": "left to right", "RL": "right to left"}
+
+# One hue per kind of box, told apart by the line too: by colour-blind readers, and in print.
+INK, PALE_INK = "#1f2933", "#5f6c7b"
+LOOKS: dict[str, dict[str, str]] = {
+    "operation": {},
+    "leaf": {"fillcolor": "#fdf1d8", "color": "#c98a12"},
+    "constant": {"fillcolor": "#f4f5f7", "color": "#98a2b0", "style": "rounded,filled,dashed"},
+    "module": {"fillcolor": "#e4edf8", "color": "#3f6ea8", "penwidth": "1.4"},
+    "rest": {"fillcolor": "white", "color": "#98a2b0", "style": "rounded,filled,dotted", "penwidth": "1.6"},
+}
+RESULT = {"fillcolor": "#ddf1e4", "color": "#1f7a4d", "penwidth": "2.2"}
+NODE = {
+    "shape": "box", "style": "rounded,filled", "fillcolor": "white", "color": "#3f6ea8",
+    "fontname": "Helvetica", "fontsize": "11", "fontcolor": INK, "height": "0.3", "margin": "0.13,0.06",
+}  # fmt: skip
+EDGE = {"color": "#7b8794", "arrowsize": "0.6", "penwidth": "1.0"}
+CLUSTER = {
+    "style": "rounded,filled", "fillcolor": "#f7f9fc", "color": "#cbd3dd", "labeljust": "l", "labelloc": "t",
+    "margin": "10",
+}  # fmt: skip
+GRAPH = {
+    "bgcolor": "white",
+    "fontname": "Helvetica",
+    "fontsize": "10",
+    "nodesep": "0.25",
+    "ranksep": "0.35",
+    "newrank": "true",
+}
+
+
+def draw_graph(
+    tensor: Tensor | Sequence[Tensor],
+    *,
+    names: Mapping[str, Any] | None = None,
+    collapse: bool | str = "auto",
+    max_nodes: int = 300,
+    values: bool = False,
+    direction: str = "TB",
+    path: str | os.PathLike[str] | None = None,
+) -> graphviz.Digraph:
+    """Draw the graph a Tensor was computed by.
+
+    Arrows point the way the data flows. Operations are white, leaves (which receive a gradient)
+    amber, constants grey and dashed, and the result is green with a thick line. Operations are
+    grouped by the module they ran in, and parameters are named as in ``state_dict()``.
+
+    Parameters
+    ----------
+    tensor : Tensor, or sequence of Tensors
+        The results. Draw before ``backward()``, which frees the graph unless told to
+        ``retain_graph``.
+    names : mapping of str to Tensor or array, optional
+        What to call leaves, constants and intermediate results, such as
+        ``{"images": x, "hidden": h}`` or ``dict(model.named_parameters())``.
+    collapse : bool or 'auto', default 'auto'
+        Whether to draw each module as one box; ``'auto'`` does so where more than ``max_nodes``
+        boxes would be drawn without.
+    max_nodes : int, default 300
+        The most boxes to draw, up to 1,000. Where there would be more, shallower modules are
+        collapsed, then long runs of operations summed up, then whatever lies in the middle; a
+        note in the drawing says so.
+    values : bool, default False
+        Also write the values of scalars, and the gradients that a backward pass has left.
+    direction : {'TB', 'BT', 'LR', 'RL'}
+        From where to where the data flows: top to bottom, left to right, ….
+    path : path, optional
+        Also write the drawing there; see :func:`render_graph`.
+
+    Returns
+    -------
+    graphviz.Digraph
+        A notebook shows it. ``.source`` is the DOT text, the same each time the same computation
+        is drawn.
+
+    Raises
+    ------
+    GradientError
+        If the Tensor is untracked, or a backward pass has freed its graph.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> x, y = tg.tensor(0.5, requires_grad=True), tg.tensor(4.2, requires_grad=True)
+    >>> graph = tg.viz.draw_graph(x * y + np.sin(x), names={"x": x, "y": y}, direction="LR")
+    >>> print(graph.source.splitlines()[-2].strip())  # the last arrow: from the sine to the sum
+    n3 -> n4
+    """
+    from .digraph import Drawing
+
+    _check(collapse, max_nodes, direction)
+    sketch = survey(_roots(tensor), _names(names or {}))
+    sketch, note = shrink(sketch, collapse, max_nodes)
+    drawing = Drawing(graph_attr={**GRAPH, "rankdir": direction}, node_attr=NODE, edge_attr=EDGE)
+    if len(sketch.boxes) > LARGE:
+        drawing.attr(nslimit=ROUNDS)
+    if note:
+        drawing.attr(label=_label(note, [], is_title_bold=False), labelloc="b", fontcolor=PALE_INK)
+    _add_boxes(drawing, sketch, values)
+    for source, target in sketch.arrows:
+        drawing.edge(f"n{source}", f"n{target}")
+    if path is not None:
+        render_graph(drawing, path)
+    return drawing
+
+
+def _check(collapse: bool | str, max_nodes: int, direction: str) -> None:
+    if collapse not in (True, False, "auto"):
+        raise OptionError(f"draw_graph: collapse={collapse!r}; valid: True, False, 'auto'")
+    if not 10 <= max_nodes <= MOST_NODES:
+        raise OptionError(
+            f"draw_graph: max_nodes={max_nodes!r}; valid: 10 to {MOST_NODES:,}, since Graphviz takes minutes "
+            "to lay out more; collapse=True draws each module as one box"
+        )
+    if direction not in DIRECTIONS:
+        raise choice("direction", direction, DIRECTIONS)
+
+
+def _roots(tensor: Tensor | Sequence[Tensor]) -> list[Node]:
+    tensors = list(tensor) if isinstance(tensor, (list, tuple)) else [tensor]
+    if not tensors:
+        raise OptionError("draw_graph: no Tensor was given")
+    nodes = []
+    for each in tensors:
+        if not isinstance(each, Tensor):
+            raise UnsupportedError(
+                f"draw_graph: expects a Tensor, or several in a list, got {type(each).__name__}"
+            )
+        if each.node is None:
+            raise GradientError(
+                "draw_graph: this Tensor is untracked, so nothing was recorded; make an input with "
+                "requires_grad=True, and compute outside no_grad()"
+            )
+        nodes.append(each.node)
+    return nodes
+
+
+def _names(names: Mapping[str, Any]) -> dict[int, str]:
+    """Turn names of things into names by identity: of the node, or of the array of a constant."""
+    things = {}
+    for name, thing in names.items():
+        if isinstance(thing, Tensor):
+            things[id(thing._data if thing.node is None else thing.node)] = str(name)
+        elif isinstance(thing, np.ndarray):
+            things[id(thing)] = str(name)
+    return things
+
+
+def _add_boxes(drawing: Any, sketch: Sketch, values: bool) -> None:
+    """Add the boxes, those of a module inside a frame with its name."""
+    frames: dict[Path, list[int]] = {(): []}
+    for place, box in enumerate(sketch.boxes):
+        around = box.path[:-1] if box.kind == "module" else box.path
+        for depth in range(1, len(around) + 1):
+            frames.setdefault(around[:depth], [])
+        frames[around].append(place)
+    numbers = {path: f"cluster_{number}" for number, path in enumerate(frames)}
+    inside: dict[Path, list[Path]] = {path: [] for path in frames}
+    for path in list(frames)[1:]:
+        inside[path[:-1]].append(path)
+
+    def fill(frame: Any, path: Path) -> None:
+        for place in frames[path]:
+            _add_box(frame, place, sketch.boxes[place], place in sketch.results, values)
+        for inner in inside[path]:
+            with frame.subgraph(name=numbers[inner]) as cluster:
+                head, *kind = cluster_words(inner)
+                cluster.attr(label=_label(head, [], " ".join(kind)), fontcolor=PALE_INK, **CLUSTER)
+                fill(cluster, inner)
+
+    fill(drawing, ())
+
+
+def _add_box(frame: Any, place: int, box: Box, is_result: bool, values: bool) -> None:
+    title, lines = words(box, values=values)
+    looks = {**LOOKS[box.kind], **(RESULT if is_result else {})}
+    frame.node(f"n{place}", label=_label(title, lines), **looks)
+
+
+def _label(title: str, lines: list[str], after: str = "", *, is_title_bold: bool = True) -> str:
+    """Write an HTML-like label; nothing in a name can be mistaken for markup."""
+    head = f"<b>{_safe(title)}</b>" if is_title_bold else _safe(title)
+    below = "".join(f'<br/><font point-size="9" color="{PALE_INK}">{_safe(line)}</font>' for line in lines)
+    return f"<{head}{' ' + _safe(after) if after else ''}{below}>"
+
+
+def _safe(text: str) -> str:
+    return escape("".join(c if c.isprintable() else "�" for c in text), quote=False)

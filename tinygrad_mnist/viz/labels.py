@@ -1,0 +1,144 @@
+"""The words in a box: what it is called, its shape and dtype, the settings that matter."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..graph import Node
+from ..primitive import Primitive
+from .sketch import Box, Path, dotted
+
+__all__ = ["cluster_words", "words"]
+
+#: Longer settings are cut: a box is to be read at a glance.
+LONGEST = 36
+
+
+def words(box: Box, *, values: bool = False) -> tuple[str, list[str]]:
+    """Return a box's title and the smaller lines under it."""
+    if box.kind == "module":
+        title = " ".join(cluster_words(box.path))
+        lines = [count(box.operations, "operation")]
+        if box.numbers:
+            lines.append(count(box.numbers, "parameter"))
+        return title, [*lines, f"→ {shape(box.value)}"]
+    if box.kind == "rest":
+        parts = [count(box.operations, "operation")] if box.operations else []
+        parts += [count(box.leaves, "leaf", "leaves")] if box.leaves else []
+        parts += [] if parts else [count(box.constants, "constant")]
+        return "… " + " and ".join(parts).replace(" ", " more ", 1), [f"→ {shape(box.value)}"]
+    if box.constants > 1:
+        return count(box.constants, "constant"), [f"{shape(box.value)} each"]
+    if box.node is None or box.node.primitive is None:
+        return box.name or box.kind, [shape(box.value), *_numbers(box, values)]
+    title = box.node.primitive.name + _scalars(box.node)
+    settings = _settings(box.node)
+    lines = [settings] if settings else []
+    if box.name:
+        title, lines = box.name, [title, *lines]
+    return title, [*lines, shape(box.value), *_numbers(box, values)]
+
+
+def cluster_words(path: Path) -> tuple[str, ...]:
+    """Say where a module is and of what kind: ``("encoder.0", "Linear")``, or whichever is known."""
+    name, kind = path[-1]
+    return tuple(part for part in (dotted(path) if name else "", kind) if part) or ("module",)
+
+
+def count(number: int, one: str, several: str = "") -> str:
+    """Write a number and what it counts: ``1 leaf``, ``1,200 operations``."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def shape(value: Any) -> str:
+    """Write shape and dtype, of each part if there are several."""
+    if isinstance(value, tuple):
+        return cut(", ".join(str(part.shape) for part in value)) + f" {value[0].dtype}"
+    return f"{value.shape if value.shape else 'scalar'} {value.dtype}"
+
+
+def cut(text: str) -> str:
+    """Shorten a text that is too long for a box."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip(" ,") + "…"
+
+
+def _scalars(node: Node) -> str:
+    """List the numbers among an operation's inputs, in their places: ``(·, 2)``."""
+    tracked = {position for position, _ in node.parents}
+    slots = []
+    for position, arg in enumerate(node.args or ()):
+        is_array = position in tracked or (isinstance(arg, np.ndarray) and arg.ndim)
+        slots.append("·" if is_array else _spell(arg))
+    while slots and slots[-1] == "None":  # an optional array left out
+        slots.pop()
+    return "" if set(slots) <= {"·"} else cut(f"({', '.join(slots)})")
+
+
+def _settings(node: Node) -> str:
+    """List the settings that are not what they are by default."""
+    defaults = _defaults(node.primitive) if node.primitive else {}
+    chosen = {
+        name: value
+        for name, value in node.kwargs.items()
+        if not _is_default(value, defaults.get(name, _NONE))
+    }
+    if list(chosen) == ["index"]:
+        index = chosen["index"]
+        return cut(f"[{_spell_all(index) if isinstance(index, tuple) else _spell(index)}]")
+    return cut(", ".join(f"{name}={_spell(value)}" for name, value in chosen.items()))
+
+
+@cache
+def _defaults(primitive: Primitive) -> dict[str, Any]:
+    try:
+        parameters = inspect.signature(primitive.forward).parameters
+    except ValueError:  # a NumPy ufunc, which has no settings
+        return {}
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+_NONE = object()
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or (
+        type(value) is type(default) and not isinstance(value, np.ndarray) and value == default
+    )
+
+
+def _numbers(box: Box, values: bool) -> Iterable[str]:
+    """Write the value of a scalar and its gradient, if one was left there."""
+    if values and not isinstance(box.value, tuple) and not box.value.ndim:
+        yield f"= {_spell(box.value)}"
+        if box.node is not None and box.node.grad is not None:
+            yield f"gradient {float(box.node.grad):.6g}"
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"array{value.shape}"
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.item()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, slice):
+        ends = ["" if end is None else _spell(end) for end in (value.start, value.stop)]
+        return ":".join(ends) + ("" if value.step is None else f":{_spell(value.step)}")
+    if isinstance(value, tuple):
+        return f"({_spell_all(value)}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{_spell_all(value)}]"
+    if value is Ellipsis:
+        return "..."
+    if isinstance(value, (type, np.dtype)):
+        return str(np.dtype(value))
+    return value if isinstance(value, str) else repr(value)
+
+
+def _spell_all(values: Iterable[Any]) -> str:
+    return ", ".join(map(_spell, values))
