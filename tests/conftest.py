@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+import tinygrad_mnist as tg
+
+hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="also run the deeper and slower checks")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("thorough" if config.getoption("--thorough") else "fast")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--thorough"):
+        skip = pytest.mark.skip(reason="runs with --thorough")
+        for item in items:
+            if item.get_closest_marker("thorough"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_state() -> Iterator[None]:
+    """Every test leaves recording switched on and no module scope open, as it found them."""
+    yield
+    assert tg.is_recording(), "the test left no_grad() switched on"
+    assert tg.graph.SCOPE.get() is None, "the test left a module scope open"
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
 import time
 import warnings
@@ -15,10 +17,10 @@ import numpy as np
 
 from . import __version__, data, nn, optim, testing, training, viz
 from .data import Dataset
-from .errors import GradcheckError, MissingExtraError, TinygradError
+from .errors import GradcheckError, MissingExtraError, TinygradError, choice
 from .nn import functional as F  # noqa: N812
 from .training import Checkpoint, EarlyStopping, History, Progress
-from .training.runs import Run
+from .training.runs import Run, probabilities
 from .typing import Array
 
 __all__ = ["main"]
@@ -54,8 +56,14 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (or Python complains again at exit)
+        sys.exit(1)
     except (TinygradError, OSError) as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except MemoryError:
+        click.echo("error: that does not fit into memory; use smaller layers or batches", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -75,8 +83,20 @@ class Sizes(click.ParamType[tuple[int, ...]]):
         except ValueError:
             sizes = (0,)
         if min(sizes) < 1:
-            self.fail(f"{value!r} is no list of layer sizes; write it as 128 or 512,256 (or none)", param, ctx)
+            self.fail(
+                f"{value!r} is no list of layer sizes; write it as 128 or 512,256 (or none)", param, ctx
+            )
         return sizes
+
+
+class Number(click.FloatRange):
+    """A float in a range; NaN and infinity are not."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -89,24 +109,32 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--dataset", type=click.Choice(DATASETS), default="mnist", show_default=True, help="Which data.")
+@click.option(
+    "--dataset", type=click.Choice(DATASETS), default="mnist", show_default=True, help="Which data."
+)
 @click.option("--data", "path", type=click.Path(path_type=Path), help="Folder or file where they are.")
-@click.option("--hidden", type=Sizes(), default="128", show_default=True, help="Units of the hidden layers: 512,256.")
+@click.option(
+    "--hidden", type=Sizes(), default="128", show_default=True, help="Units of the hidden layers: 512,256."
+)
 @click.option("--activation", type=click.Choice(sorted(nn.activations)), default="relu", show_default=True)
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True)
+@click.option("--dropout", type=Number(0, 1, max_open=True), default=0.0, show_default=True)
 @click.option("--loss", type=click.Choice(LOSSES), default="cross-entropy", show_default=True)
-@click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.0, show_default=True)
+@click.option("--label-smoothing", type=Number(0, 1, max_open=True), default=0.0, show_default=True)
 @click.option("--optimizer", type=click.Choice(sorted(OPTIMIZERS)), default="adamw", show_default=True)
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Learning rate.  [default: suits the optimizer]")
-@click.option("--weight-decay", type=click.FloatRange(0), default=0.0, show_default=True)
+@click.option("--lr", type=Number(0, min_open=True), help="Learning rate.  [default: suits the optimizer]")
+@click.option("--weight-decay", type=Number(0), default=0.0, show_default=True)
 @click.option("--schedule", type=click.Choice(sorted(SCHEDULES)), default="one-cycle", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--clip-norm", type=click.FloatRange(0, min_open=True), help="Largest norm of the gradient.")
-@click.option("--validation", type=click.FloatRange(0, 0.9), default=0.05, show_default=True, help="Share held out.")
-@click.option("--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]")
+@click.option("--clip-norm", type=Number(0, min_open=True), help="Largest norm of the gradient.")
+@click.option("--validation", type=Number(0, 0.9), default=0.05, show_default=True, help="Share held out.")
+@click.option(
+    "--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
+)
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on the standard output.")
 def train(**options: Any) -> int:
@@ -117,18 +145,26 @@ def train(**options: Any) -> int:
     """
     plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")
     train_data, test = _load(options["dataset"], options["path"])
-    click.echo(f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True)
+    click.echo(
+        f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True
+    )
 
     options["lr"] = options["lr"] or LEARNING_RATES[options["optimizer"]]
     model = _model(options, inputs=int(np.prod(test.inputs.shape[1:])), classes=len(test.classes))
     parameters = sum(p.size for p in model.parameters())
     click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
 
+    # Whatever can be refused is refused before anything is written.
+    loss = _loss(options)
+    optimizer = OPTIMIZERS[options["optimizer"]](model.parameters(), options["lr"], options["weight_decay"])
+    held_out = round(len(train_data) * options["validation"])
+    if options["patience"] and not held_out:
+        raise click.UsageError("--patience watches the validation loss; it needs a larger --validation")
     folder = Run.create(out or Run.unused("runs", options["dataset"]), _config(options, train_data))
-    history, seconds, interrupted = _fit(model, train_data, options, folder)
+    history, seconds, interrupted = _fit(model, train_data, held_out, loss, optimizer, options, folder)
 
     run = Run(folder)
-    measured = training.evaluate(model, test, loss=_loss(options))
+    measured = training.evaluate(model, test, loss=loss)
     result = {
         "test_accuracy": measured["accuracy"],
         "test_loss": measured["loss"],
@@ -141,7 +177,9 @@ def train(**options: Any) -> int:
     }
     run.write_result(result)
     correct = round(measured["accuracy"] * measured["count"])
-    click.echo(f"test accuracy: {measured['accuracy']:.2%} ({correct:,} of {len(test):,}), {seconds:.1f} s of training")
+    click.echo(
+        f"test accuracy: {measured['accuracy']:.2%} ({correct:,} of {len(test):,}), {seconds:.1f} s of training"
+    )
     if plots:
         try:
             run.write_pictures(model, history, test)
@@ -153,14 +191,26 @@ def train(**options: Any) -> int:
     return 130 if interrupted else 0
 
 
-def _fit(model: nn.Module, train_data: Dataset, options: dict[str, Any], folder: Path) -> tuple[History, float, bool]:
+def _fit(
+    model: nn.Module,
+    train_data: Dataset,
+    held_out: int,
+    loss: Callable[[Array, Array], Array],
+    optimizer: optim.Optimizer,
+    options: dict[str, Any],
+    folder: Path,
+) -> tuple[History, float, bool]:
     """Train; on Ctrl-C return what there is."""
-    held_out = round(len(train_data) * options["validation"])
     validation = None
     if held_out:
         train_data, validation = train_data.split(len(train_data) - held_out)
     keeper = _Keeper()
-    callbacks = [*([EarlyStopping(options["patience"])] if validation else []), Checkpoint(folder), keeper, Progress()]
+    callbacks = [
+        *([EarlyStopping(options["patience"])] if validation else []),
+        Checkpoint(folder),
+        keeper,
+        Progress(),
+    ]
     started = time.perf_counter()
     interrupted = False
     try:
@@ -169,8 +219,8 @@ def _fit(model: nn.Module, train_data: Dataset, options: dict[str, Any], folder:
             train_data,
             epochs=options["epochs"],
             batch_size=options["batch_size"],
-            loss=_loss(options),
-            optimizer=OPTIMIZERS[options["optimizer"]](model.parameters(), options["lr"], options["weight_decay"]),
+            loss=loss,
+            optimizer=optimizer,
             schedule=SCHEDULES[options["schedule"]],
             validation=validation,
             clip_norm=options["clip_norm"],
@@ -207,7 +257,16 @@ def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
     matrix = training.confusion_matrix(outputs, test.targets, len(test.classes))
     accuracy = training.accuracy(outputs, test.targets)
     if as_json:
-        click.echo(json.dumps({"test_accuracy": accuracy, "count": len(test), "data": test.source, "confusion": matrix.tolist()}))
+        click.echo(
+            json.dumps(
+                {
+                    "test_accuracy": accuracy,
+                    "count": len(test),
+                    "data": test.source,
+                    "confusion": matrix.tolist(),
+                }
+            )
+        )
         return
     click.echo(f"data: {test.source}")
     for name, row in zip(test.classes, range(len(matrix)), strict=True):
@@ -231,23 +290,29 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
     config = saved.config
     for path in images:
         digit = data.read_digit(path, size=config["side"]).reshape(1, -1)
-        probabilities = np.asarray(F.softmax(training.predict(model, digit)))[0]
-        best = np.argsort(-probabilities)[:3]
+        shares = probabilities(training.predict(model, digit), config["loss"])[0]
+        best = np.argsort(-shares)[:3]
         names = [config["classes"][i] for i in best]
         if as_json:
             click.echo(
                 json.dumps(
-                    {"image": str(path), "prediction": names[0], "probabilities": dict(zip(config["classes"], probabilities.round(6).tolist(), strict=True))}
+                    {
+                        "image": str(path),
+                        "prediction": names[0],
+                        "probabilities": dict(zip(config["classes"], shares.round(6).tolist(), strict=True)),
+                    }
                 )
             )
         else:
-            shown = ", ".join(f"{name} {probabilities[i]:.1%}" for name, i in zip(names, best, strict=True))
+            shown = ", ".join(f"{name} {shares[i]:.1%}" for name, i in zip(names, best, strict=True))
             click.echo(f"{path}: {names[0]}  ({shown})")
 
 
 @cli.command("draw-graph")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="PNG, SVG, PDF or .dot.  [default: graph.svg in the run]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="PNG, SVG, PDF or .dot.  [default: graph.svg in the run]"
+)
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
 def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
     """Draw the graph that one training step of RUN records."""
@@ -262,7 +327,9 @@ def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--samples", type=click.IntRange(1), default=8, show_default=True, help="Images in the loss.")
-@click.option("--elements", type=click.IntRange(0), default=50, show_default=True, help="Elements of each parameter.")
+@click.option(
+    "--elements", type=click.IntRange(0), default=50, show_default=True, help="Elements of each parameter."
+)
 @click.option("--every", is_flag=True, help="Check every element of every parameter (slow).")
 def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
     """Check the gradient of every parameter of RUN against finite differences, in float64.
@@ -312,6 +379,8 @@ def fetch(folder: Path | None) -> None:
 
 def _load(dataset: str, path: Path | str | None) -> tuple[Dataset, Dataset]:
     """Load a data set; what it has to say of where it came from is printed, not raised."""
+    if dataset not in DATASETS:
+        raise choice("dataset", dataset, DATASETS)
     if path is not None and dataset in ("digits", "sample"):
         raise click.UsageError(f"--data does not go with --dataset {dataset}, which comes with its package")
     with warnings.catch_warnings(record=True) as said:
@@ -357,7 +426,12 @@ def _loss(options: dict[str, Any]) -> Callable[[Array, Array], Array]:
         return nn.CrossEntropyLoss(label_smoothing=options["label_smoothing"])
     if options["label_smoothing"]:
         raise click.UsageError("--label-smoothing goes with --loss cross-entropy only")
-    compare = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss, "bce": F.binary_cross_entropy_with_logits}[name]
+    compare = {
+        "mse": F.mse_loss,
+        "l1": F.l1_loss,
+        "huber": F.huber_loss,
+        "bce": F.binary_cross_entropy_with_logits,
+    }[name]
     return lambda outputs, classes: compare(outputs, F.one_hot(classes, outputs.shape[-1], outputs.dtype))
 
 

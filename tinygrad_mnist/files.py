@@ -18,7 +18,9 @@ from .typing import NDArray
 __all__ = ["load", "read_metadata", "replace", "save"]
 
 
-def save(state: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None) -> None:
+def save(
+    state: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write named arrays to a file, all of it or nothing.
 
     Parameters
@@ -79,7 +81,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, NDArray]:
                 return {name: file[name] for name in file.files}
         from safetensors.numpy import load as decode
 
-        return decode(content)  # type: ignore[no-any-return]
+        return decode(content)
     except Exception as error:  # each reader has errors of its own; all mean a file that cannot be read
         raise DataError(f"{path}: not a readable {path.suffix or 'safetensors'} file: {error}") from error
 
@@ -102,10 +104,10 @@ def replace(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise
 
 

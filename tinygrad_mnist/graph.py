@@ -83,7 +83,7 @@ class Node:
         primitive: Primitive | None,
         value: Any,
         args: tuple[Any, ...] | None = (),
-        kwargs: Mapping[str, Any] = {},  # noqa: B006 (never written to)
+        kwargs: Mapping[str, Any] = {},
         parents: Sequence[tuple[int, Node]] = (),
         within: Scope = None,
     ) -> None:
@@ -317,11 +317,11 @@ def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
     """Sum ``g`` over the axes in which ``shape`` was broadcast, then broadcast what is missing."""
     extra = len(g.shape) - len(shape)
     added = tuple(range(extra))
-    stretched = tuple(
-        axis + extra for axis, size in enumerate(shape) if size == 1 and g.shape[axis + extra : axis + extra + 1] != (1,)
-    ) if extra >= 0 else ()  # fmt: skip
+    is_broadcast = extra >= 0
+    stretched = tuple(i + extra for i, n in enumerate(shape) if is_broadcast and n == 1 != g.shape[i + extra])
     if added or stretched:
-        g = np.add.reduce(g, axis=added + stretched, keepdims=bool(stretched))
+        settings: Any = {"axis": added + stretched, "keepdims": bool(stretched)}
+        g = np.add.reduce(g, **settings)
         if added and stretched:
             g = np.reshape(g, g.shape[extra:])
     if g.shape != shape:
@@ -332,7 +332,9 @@ def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
         try:
             g = np.broadcast_to(g, shape)
         except ValueError:
-            raise ShapeError(f"a gradient of shape {g.shape} does not fit its input of shape {shape}") from None
+            raise ShapeError(
+                f"a gradient of shape {g.shape} does not fit its input of shape {shape}"
+            ) from None
     return g
 
 

@@ -82,7 +82,9 @@ class Sample:
         for spec in self.arrays:
             if isinstance(spec, tuple):
                 size = int(np.prod(spec, dtype=int))
-                grid = low + (high - low) * (rng.permutation(size) + rng.uniform(0.3, 0.7, size)) / max(size, 1)
+                grid = low + (high - low) * (rng.permutation(size) + rng.uniform(0.3, 0.7, size)) / max(
+                    size, 1
+                )
                 drawn.append(grid.reshape(spec).astype(dtype))
             else:
                 drawn.append(spec)
@@ -190,6 +192,7 @@ class Primitive:
         return args, settings
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute with arrays, or record with Tensors."""
         args, settings = self.bind(args, kwargs)
         for arg in args:
             if hasattr(arg, "__primitive__"):  # a Tensor: it knows how to record
@@ -348,7 +351,7 @@ def implements(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]],
 
 def _is_default(value: Any) -> bool:
     """Whether passing this is the same as passing nothing."""
-    return value is None or value is np._NoValue  # type: ignore[attr-defined]
+    return value is None or value is np._NoValue
 
 
 def _unsupported(function: str, name: str, value: Any, supported: Iterable[str]) -> UnsupportedError:

@@ -77,7 +77,7 @@ class Tensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
-        return self._data.shape
+        return self._data.shape  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -212,7 +212,8 @@ class Tensor:
             Keep the saved arrays, so that another backward pass can run through the same graph.
         create_graph : bool, default False
             Record the backward pass itself, so that the gradients can be differentiated. Implies
-            ``retain_graph``.
+            ``retain_graph``. A leaf's ``grad`` then refers to a graph that refers to the leaf: this
+            circle is freed by the garbage collector, or at once by :meth:`zero_grad`.
 
         Raises
         ------
@@ -254,10 +255,10 @@ class Tensor:
                     f"after it, of shape {self.shape}"
                 )
             return _handle(np.ones_like(self._data), None)
-        gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
-        if gradient.shape != self.shape:
-            raise ShapeError(f"backward: gradient of shape {gradient.shape} for a Tensor of {self.shape}")
-        return gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
+        seed = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+        if seed.shape != self.shape:
+            raise ShapeError(f"backward: gradient of shape {seed.shape} for a Tensor of {self.shape}")
+        return seed.astype(self.dtype)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this computed Tensor too, in its ``grad``."""
@@ -317,7 +318,9 @@ class Tensor:
             )
         return np.array(self.data, dtype=dtype, copy=copy)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
+    ) -> Any:
         handler = REGISTRY.get(ufunc)
         if method == "__call__" and out is None and not kwargs and isinstance(handler, Primitive):
             return record(handler, inputs, _NOTHING)
@@ -333,7 +336,9 @@ class Tensor:
             dtype = kwargs.pop("dtype")
             inputs = tuple(x.astype(dtype) if isinstance(x, Tensor) else np.asarray(x, dtype) for x in inputs)
         if kwargs:
-            raise UnsupportedError(f"np.{ufunc.__name__}: the keyword {next(iter(kwargs))!r} does not work on Tensors")
+            raise UnsupportedError(
+                f"np.{ufunc.__name__}: the keyword {next(iter(kwargs))!r} does not work on Tensors"
+            )
         return handler(*inputs)
 
     def __array_function__(
@@ -463,9 +468,8 @@ class Tensor:
                 )
             np.copyto(buffer(self), new._data)
             return self
-        if self._node is not None and self._node.is_leaf:
-            if new._node is not None:
-                new._node.retains = True  # the user who made this leaf still asks it for its grad
+        if self._node is not None and self._node.is_leaf and new._node is not None:
+            new._node.retains = True  # the user who made this leaf still asks it for its grad
         self._data, self._node = new._data, new._node
         return self
 
@@ -542,6 +546,9 @@ class Tensor:
 
     def __index__(self) -> int:
         return self._data.__index__()
+
+    def __round__(self, ndigits: int = 0) -> Tensor:
+        return self.round(ndigits)
 
     def __format__(self, spec: str) -> str:
         return format(self._data.item(), spec) if spec else str(self)
@@ -783,14 +790,16 @@ def _lift(node: Node) -> Any:
     )
 
 
-def _binary(ufunc: Any, a: Any, b: Any) -> Any:
+def _binary(ufunc: Any, a: Any, b: Any) -> Tensor:
     """Apply an operator: what NumPy's dispatch would do, without its detour."""
     handler = REGISTRY[ufunc]
-    return record(handler, (a, b), _NOTHING) if isinstance(handler, Primitive) else handler(a, b)
+    result: Tensor = record(handler, (a, b), _NOTHING) if isinstance(handler, Primitive) else handler(a, b)
+    return result
 
 
-def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return REGISTRY[function](*args, **kwargs)
+def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
+    result: Tensor = REGISTRY[function](*args, **kwargs)
+    return result
 
 
 def _numbers(data: Any) -> NDArray:
@@ -873,4 +882,3 @@ def GETITEM(t: Tensor, index: Any) -> Any:  # noqa: N802
 def SETITEM(t: Tensor, value: Any, index: Any) -> Any:  # noqa: N802
     """Assign to part of a Tensor: ``ops.indexing`` registers how under this function."""
     return REGISTRY[SETITEM](t, value, index)
-

@@ -68,7 +68,7 @@ def gradcheck(
     rtol: float = 1e-4,
     order: int = 1,
 ) -> bool:
-    """Compare the gradients of ``fn`` with central differences, in float64.
+    r"""Compare the gradients of ``fn`` with central differences, in float64.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ def gradcheck(
     Notes
     -----
     An output of many elements is checked through one random combination of them,
-    :math:`h(x) = \\sum_k v_k f_k(x)`: if any :math:`\\partial f_k / \\partial x_i` is wrong, so is
-    :math:`\\partial h / \\partial x_i`, but for a chance of measure zero. The second order is the
+    :math:`h(x) = \sum_k v_k f_k(x)`: if any :math:`\partial f_k / \partial x_i` is wrong, so is
+    :math:`\partial h / \partial x_i`, but for a chance of measure zero. The second order is the
     same check applied to a random combination of the gradients.
 
     Examples
@@ -109,7 +109,9 @@ def gradcheck(
     """
     if order not in (1, 2):
         raise OptionError(f"gradcheck: order is 1 or 2, not {order!r}")
-    arrays: list[Any] = [x.data if isinstance(x, Tensor) else x if x is None else np.asarray(x) for x in inputs]
+    arrays: list[Any] = [
+        x.data if isinstance(x, Tensor) else x if x is None else np.asarray(x) for x in inputs
+    ]
     checked = [i for i, x in enumerate(arrays) if x is not None and x.dtype.kind == "f"]
     if not checked:
         raise DTypeError("gradcheck: no floating-point input to differentiate with respect to")
@@ -128,7 +130,9 @@ def gradcheck(
                 raise GradientError(
                     f"gradcheck: the function returned {type(y).__name__}, not a Tensor computed from its inputs"
                 )
-            total = total + np.sum(y * generator.uniform(0.5, 1.5, y.shape) * generator.choice([-1, 1], y.shape))
+            total = total + np.sum(
+                y * generator.uniform(0.5, 1.5, y.shape) * generator.choice([-1, 1], y.shape)
+            )
         return total
 
     points = [arrays[i].astype(np.float64) for i in checked]
@@ -196,7 +200,9 @@ def check_parameter(
     '3 directions, 2 of 2 elements'
     """
     if parameter.grad is None:
-        raise GradientError(f"check_parameter: {name or 'the parameter'} has no gradient; call backward() first")
+        raise GradientError(
+            f"check_parameter: {name or 'the parameter'} has no gradient; call backward() first"
+        )
     if parameter.dtype != np.float64:
         raise DTypeError(
             f"check_parameter: {name or 'the parameter'} is {parameter.dtype}, too coarse for finite differences; "
@@ -268,7 +274,9 @@ def describe_mismatch(a: NDArray, n: NDArray, whose: str, what: str, atol: float
     )
 
 
-def _gradients(scalar: Callable[..., Any], leaves: list[Tensor], *, create_graph: bool = False) -> list[Array]:
+def _gradients(
+    scalar: Callable[..., Any], leaves: list[Tensor], *, create_graph: bool = False
+) -> list[Array]:
     """Gradients of a scalar function with respect to Tensors; nothing is left in their ``grad``."""
     with enable_grad():
         y = scalar(*leaves)

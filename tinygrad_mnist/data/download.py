@@ -100,7 +100,10 @@ def _fetch(file: Published, folder: Path, mirrors: list[str]) -> str:
             error.close()
         except (OSError, http.client.HTTPException, DataError) as error:
             failures.append(f"{mirror}: {error}")
-    raise DataError(f"{file.name} could not be downloaded: {'; '.join(failures) or 'no mirrors given'}")
+    raise DataError(
+        f"{file.name} could not be downloaded: {'; '.join(failures) or 'no mirrors given'}. Try again with a "
+        f"network, or put MNIST's four files into {folder}"
+    )
 
 
 def _download(url: str, path: Path, file: Published) -> None:

@@ -1,7 +1,7 @@
 """A module as a small JSON value, and back: what a saved model needs beside its weights.
 
-A module is described by its class and the arguments it was made with. Random generators are left
-out, since the weights they drew are saved themselves.
+A module is described by its class and the arguments it was made with. Of random generators only the
+place is kept, since the weights they drew are saved themselves.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, OptionError
-from . import layers
+from . import init, layers
 from .module import Module
 
 __all__ = ["build", "describe"]
 
 _KNOWN: dict[str, type[Module]] = {
-    name: cls for name in layers.__all__ if inspect.isclass(cls := getattr(layers, name)) and issubclass(cls, Module)
+    name: cls
+    for name in layers.__all__
+    if inspect.isclass(cls := getattr(layers, name)) and issubclass(cls, Module)
 }
 
 
@@ -29,18 +31,29 @@ def describe(module: Module) -> dict[str, Any]:
     Raises
     ------
     OptionError
-        If an argument of its constructor has no JSON form.
+        If an argument of its constructor has no JSON form, or a layer occurs twice: what is shared
+        could not be told from what is only alike.
 
     Examples
     --------
     >>> describe(layers.MLP([4, 2], rng=0))
     {'class': 'MLP', 'args': [[4, 2]]}
     """
+    return _describe(module, set())
+
+
+def _describe(module: Module, seen: set[int]) -> dict[str, Any]:
+    if id(module) in seen:
+        raise OptionError(
+            f"a {type(module).__name__} occurs twice in the model, and would be read back as two; save the arrays "
+            "alone, with tg.save(model.state_dict(), path)"
+        )
+    seen.add(id(module))
     args, kwargs = module._arguments
     described: dict[str, Any] = {"class": type(module).__name__}
     if args:
-        described["args"] = [_to_json(value, type(module)) for value in args]
-    settings = {name: _to_json(value, type(module)) for name, value in kwargs.items() if name != "rng"}
+        described["args"] = [_to_json(value, type(module), seen) for value in args]
+    settings = {name: _to_json(value, type(module), seen) for name, value in kwargs.items() if name != "rng"}
     if settings:
         described["kwargs"] = settings
     return described
@@ -67,45 +80,67 @@ def build(description: Any, classes: Iterable[type[Module]] = ()) -> Module:
     Linear(3, 2)
     """
     known = {**_KNOWN, **{cls.__name__: cls for cls in classes}}
+    try:
+        return _build(description, known)
+    except DataError:
+        raise
+    except (TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RecursionError) as error:
+        raise DataError(f"a saved model cannot be rebuilt: {error}") from error
+
+
+def _build(description: Any, known: dict[str, type[Module]]) -> Module:
     if not isinstance(description, dict):
         raise DataError(f"a saved model is described by an object, not {description!r}")
-    name, args, kwargs = (description.get(key, empty) for key, empty in (("class", ""), ("args", []), ("kwargs", {})))
+    name, args, kwargs = (
+        description.get(key, empty) for key, empty in (("class", ""), ("args", []), ("kwargs", {}))
+    )
     if not isinstance(name, str) or not isinstance(args, list) or not isinstance(kwargs, dict):
         raise DataError(f"the description of a saved model is damaged: {description!r}")
+    return _known(name, known)(
+        *(_from_json(value, known) for value in args),
+        **{key: _from_json(value, known) for key, value in kwargs.items()},
+    )
+
+
+def _known(name: Any, known: dict[str, type[Module]]) -> type[Module]:
     if name not in known:
         raise DataError(
             f"a saved model holds a {name!r}, which is not a layer known here; pass its class with classes=[...]"
         )
-    cls = known[name]
-    args = [_from_json(value, classes) for value in args]
-    kwargs = {key: _from_json(value, classes) for key, value in kwargs.items()}
-    try:
-        return cls(*args, **kwargs)
-    except (TypeError, AttributeError) as error:
-        raise DataError(f"a saved {cls.__name__} cannot be rebuilt: {error}") from error
+    return known[name]
 
 
-def _to_json(value: Any, owner: type) -> Any:
+def _to_json(value: Any, owner: type, seen: set[int]) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, np.random.Generator):
+        return {"generator": None}
     if isinstance(value, (np.integer, np.floating)):
         return value.item()
     if isinstance(value, Module):
-        return describe(value)
+        return _describe(value, seen)
     if isinstance(value, (list, tuple)):
-        return [_to_json(item, owner) for item in value]
-    if isinstance(value, type) and value.__name__ in _KNOWN:
+        return [_to_json(item, owner, seen) for item in value]
+    if isinstance(value, type) and issubclass(value, Module):
         return {"layer": value.__name__}
-    if isinstance(value, np.dtype) or (isinstance(value, type) and (value is float or issubclass(value, np.generic))):
+    if callable(value) and value in init.INITIALISERS.values():
+        return value.__name__
+    if isinstance(value, np.dtype) or (
+        isinstance(value, type) and (value is float or issubclass(value, np.generic))
+    ):
         return np.dtype(value).name
-    raise OptionError(f"{owner.__name__}: the argument {value!r} cannot be saved with the model; use a name or a number")
+    raise OptionError(
+        f"{owner.__name__}: the argument {value!r} cannot be saved with the model; use a name or a number"
+    )
 
 
-def _from_json(value: Any, classes: Iterable[type[Module]]) -> Any:
+def _from_json(value: Any, known: dict[str, type[Module]]) -> Any:
     if isinstance(value, dict) and "class" in value:
-        return build(value, classes)
-    if isinstance(value, dict) and value.get("layer") in _KNOWN:
-        return _KNOWN[value["layer"]]
+        return _build(value, known)
+    if isinstance(value, dict) and "layer" in value:
+        return _known(value["layer"], known)
+    if isinstance(value, dict) and "generator" in value:
+        return np.random.default_rng(0)
     if isinstance(value, list):
-        return [_from_json(item, classes) for item in value]
+        return [_from_json(item, known) for item in value]
     return value

@@ -47,7 +47,9 @@ __all__ = [
 ]
 
 
-def dropout(x: Array, p: float = 0.5, *, rng: np.random.Generator | int | None = None, training: bool = True) -> Array:
+def dropout(
+    x: Array, p: float = 0.5, *, rng: np.random.Generator | int | None = None, training: bool = True
+) -> Array:
     """Set elements to zero with probability ``p``, and scale the others by ``1 / (1 - p)`` [1]_.
 
     Parameters
@@ -226,7 +228,11 @@ def _alike(name: str, input: Array, target: Array) -> tuple[Array, Array]:
 
 def _cast(target: Array, input: Array) -> Array:
     """Keep a float64 constant from widening a float32 network."""
-    is_wider = target.dtype != input.dtype and input.dtype.kind == "f" and not getattr(target, "requires_grad", False)
+    is_wider = (
+        target.dtype != input.dtype
+        and input.dtype.kind == "f"
+        and not getattr(target, "requires_grad", False)
+    )
     return target.astype(input.dtype) if is_wider else target
 
 

@@ -35,12 +35,16 @@ Shape = tuple[int, ...]
 Rng = np.random.Generator | int | None
 
 
-def uniform(shape: Shape, low: float = -0.5, high: float = 0.5, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+def uniform(
+    shape: Shape, low: float = -0.5, high: float = 0.5, *, rng: Rng = None, dtype: Any = np.float32
+) -> NDArray:
     """Draw from U(low, high)."""
     return np.random.default_rng(rng).uniform(low, high, shape).astype(dtype)
 
 
-def normal(shape: Shape, mean: float = 0.0, std: float = 0.01, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+def normal(
+    shape: Shape, mean: float = 0.0, std: float = 0.01, *, rng: Rng = None, dtype: Any = np.float32
+) -> NDArray:
     """Draw from N(mean, std²)."""
     return np.random.default_rng(rng).normal(mean, std, shape).astype(dtype)
 
@@ -125,11 +129,11 @@ def fans(shape: Shape) -> tuple[int, int]:
     return shape[1] * rest, shape[0] * rest
 
 
-#: The initialisers that take a shape and nothing else, by name.
+#: The initialisers by name; each needs a shape and nothing else.
 INITIALISERS: dict[str, Callable[..., NDArray]] = {
     function.__name__: function
     for function in (
-        uniform, normal, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal,
+        constant, uniform, normal, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal,
         lecun_uniform, lecun_normal, fan_in_uniform, book_normal,
     )
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,11 @@ class Linear(Module):
         if bias:
             bound = 1 / math.sqrt(in_features)
             shape = (out_features,)
-            drawn = init.uniform(shape, -bound, bound, rng=rng) if bias_init is None else init.get(bias_init)(shape, rng=rng)
+            drawn = (
+                init.uniform(shape, -bound, bound, rng=rng)
+                if bias_init is None
+                else init.get(bias_init)(shape, rng=rng)
+            )
             self.bias = Parameter(drawn, dtype=dtype)
 
     def forward(self, x: Array) -> Array:
@@ -304,12 +309,19 @@ class MLP(Sequential):
             raise OptionError(f"MLP: sizes {list(sizes)!r} name no input and output")
         rng = np.random.default_rng(rng)
         modules: list[Module] = []
-        for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             is_last = i == len(sizes) - 2
             follows = output if is_last else activation
             make, suits = _activation(follows)
             modules.append(
-                Linear(fan_in, fan_out, weight_init=weight_init or suits, bias_init=init.constant, rng=rng, dtype=dtype)
+                Linear(
+                    fan_in,
+                    fan_out,
+                    weight_init=weight_init or suits,
+                    bias_init="constant",
+                    rng=rng,
+                    dtype=dtype,
+                )
             )
             if make is not None:
                 modules.append(make())

@@ -21,7 +21,11 @@ class _Loss(Module):
         return ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
 
     def _settings(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "training"}
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not name.startswith("_") and name != "training"
+        }
 
 
 class MSELoss(_Loss):

@@ -76,6 +76,7 @@ class Module:
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
+        """Set what every module has, so that subclasses need not call a constructor."""
         self = super().__new__(cls)
         self.__dict__.update(training=True, _name="", _buffers=(), _arguments=(args, kwargs))
         return self
@@ -170,7 +171,9 @@ class Module:
         state.update((name, np.array(array)) for name, array in self.named_buffers())
         return state
 
-    def load_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> tuple[list[str], list[str]]:
+    def load_state_dict(
+        self, state: Mapping[str, Any], *, strict: bool = True
+    ) -> tuple[list[str], list[str]]:
         """Overwrite parameters and buffers in place with the arrays of a state dict.
 
         Parameters
@@ -192,20 +195,26 @@ class Module:
         """
         parameters = dict(self.named_parameters())
         own: dict[str, Array] = {**parameters, **dict(self.named_buffers())}
-        new = {name: np.asarray(value.data if isinstance(value, Tensor) else value) for name, value in state.items()}
+        new = {
+            name: np.asarray(value.data if isinstance(value, Tensor) else value)
+            for name, value in state.items()
+        }
         missing = [name for name in own if name not in new]
         unexpected = [name for name in new if name not in own]
         misshapen = [name for name in own if name in new and new[name].shape != own[name].shape]
         problems = [f"  {n}: shape {new[n].shape}, expected {own[n].shape}" for n in misshapen]
-        for name in own:
-            if name in new and not np.can_cast(new[name].dtype, own[name].dtype, "same_kind"):
-                problems.append(f"  {name}: dtype {new[name].dtype}, expected {own[name].dtype}")
+        problems += [
+            f"  {n}: dtype {new[n].dtype}, expected {own[n].dtype}"
+            for n in own
+            if n in new and not np.can_cast(new[n].dtype, own[n].dtype, "same_kind")
+        ]
         if strict:
             problems += [f"  {n}: missing, expected shape {own[n].shape}" for n in missing]
             problems += [f"  {n}: unexpected, shape {new[n].shape}" for n in unexpected]
         if problems:
             raise StateDictError(
-                f"load_state_dict: {len(problems)} entries do not fit this {type(self).__name__}:\n" + "\n".join(problems)
+                f"load_state_dict: {len(problems)} entries do not fit this {type(self).__name__}:\n"
+                + "\n".join(problems)
             )
         for name, parameter in parameters.items():
             if name in new:
@@ -279,8 +288,11 @@ class Module:
         MLP            4 arrays, float32             12730
         """
         rows = []
+        first_seen_at = {id(p): path for path, p in self.named_parameters()}
         for path, module in self.named_modules():
-            own = [(name, p) for name, p in module._own_parts() if isinstance(p, Parameter)]
+            own = [
+                (name, p) for name, p in module._own_parts() if first_seen_at.get(id(p)) == _join(path, name)
+            ]
             if own or not list(module.children()):
                 shapes = ", ".join(f"{name} {p.shape}" for name, p in own)
                 rows.append((path, type(module).__name__, shapes, str(sum(p.size for _, p in own))))
@@ -315,4 +327,3 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-

@@ -60,7 +60,6 @@ def power_exponent_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
 
 @primitive(
     np.power,
-    np.float_power,
     samples=[
         Sample((2, 3), (3,), domain=(0.3, 2.0)),
         Sample((2, 3), 3),
@@ -74,6 +73,14 @@ def power(a: Array, b: Array, /) -> Array:
 
 
 power.vjp(power_base_rule, power_exponent_rule)
+
+
+@implements(np.float_power)
+def float_power(a: Array, b: Array) -> Array:
+    """``a**b`` in float64 at the least."""
+    dtype = np.result_type(np.float64, *(x.dtype for x in (a, b) if hasattr(x, "dtype")))
+    return power(*(x.astype(dtype) if hasattr(x, "astype") else x for x in (a, b)))
+
 
 elementwise(np.sqrt, domain=(0.3, 3.0)).vjp(lambda g, y, x: g / (2 * y))
 elementwise(np.cbrt, domain=(0.3, 3.0)).vjp(lambda g, y, x: g / (3 * y * y))
@@ -209,4 +216,6 @@ constant(
     np.sign, np.floor, np.ceil, np.rint, np.round, np.trunc, np.floor_divide,
     np.zeros_like, np.ones_like, np.full_like, np.empty_like,
 )  # fmt: skip
-as_plain(np.shape, np.ndim, np.size, np.allclose, np.array_equal, np.array_equiv, np.iscomplexobj, np.isrealobj)
+as_plain(
+    np.shape, np.ndim, np.size, np.allclose, np.array_equal, np.array_equiv, np.iscomplexobj, np.isrealobj
+)

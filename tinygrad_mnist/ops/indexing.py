@@ -35,7 +35,7 @@ def take_apart(index: Any) -> tuple[list[Any], Any]:
     arrays, rest = [], []
     for part in parts:
         if isinstance(part, Tensor) and part.ndim == 0 and part.dtype != bool:
-            part = part.item()  # noqa: PLW2901
+            part = part.item()
         if isinstance(part, (np.ndarray, Tensor)):
             arrays.append(part)
             rest.append(HOLE)
@@ -161,13 +161,20 @@ def places_along(shape: tuple[int, ...], indices: NDArray, axis: int) -> tuple[N
     return tuple(places)
 
 
-@primitive(samples=[Sample((2, 3), np.array([[0, 0], [2, 1]]), axis=1), Sample((3, 2), np.array([[1, 0]]), axis=0)])
+@primitive(
+    samples=[Sample((2, 3), np.array([[0, 0], [2, 1]]), axis=1), Sample((3, 2), np.array([[1, 0]]), axis=0)]
+)
 def take_along(a: Array, indices: NDArray, /, axis: int) -> Array:
     """Elements along an axis, by an index for each place."""
     return a[places_along(a.shape, indices, axis)]
 
 
-@primitive(samples=[Sample((2, 2), np.array([[0, 0], [2, 1]]), axis=1, length=3), Sample((2, 1), np.array([[0], [2]]), axis=1, length=3)])
+@primitive(
+    samples=[
+        Sample((2, 2), np.array([[0, 0], [2, 1]]), axis=1, length=3),
+        Sample((2, 1), np.array([[0], [2]]), axis=1, length=3),
+    ]
+)
 def put_along(g: Array, indices: NDArray, /, axis: int, length: int) -> Array:
     """Zeros of ``length`` along an axis, with ``g`` added in: the adjoint of ``take_along``."""
     shape = list(g.shape)
@@ -181,7 +188,9 @@ def put_along(g: Array, indices: NDArray, /, axis: int, length: int) -> Array:
     return result
 
 
-take_along.vjp(lambda g, y, a, indices, axis: put_along(g, indices, axis=axis, length=np.shape(a)[axis]), None)
+take_along.vjp(
+    lambda g, y, a, indices, axis: put_along(g, indices, axis=axis, length=np.shape(a)[axis]), None
+)
 put_along.vjp(lambda g, y, x, indices, axis, length: take_along(g, indices, axis=axis), None)
 
 
@@ -193,7 +202,9 @@ def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
     indices = np.asarray(indices)
     others = [n for i, n in enumerate(np.shape(arr)) if i != axis % np.ndim(arr)]
     others.insert(axis % np.ndim(arr), indices.shape[axis])
-    return take_along(arr, np.broadcast_to(indices, np.broadcast_shapes(indices.shape, tuple(others))), axis=axis)
+    return take_along(
+        arr, np.broadcast_to(indices, np.broadcast_shapes(indices.shape, tuple(others))), axis=axis
+    )
 
 
 constant(np.unravel_index, np.flatnonzero, np.argwhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from ..primitive import Sample, implements, primitive
 from ..typing import Array
 
 
-@primitive(samples=[Sample((2, 3), (1, 3)), Sample((2, 1), (2, 3), (2, 2), axis=-1), Sample((2, 2), (3,), axis=None)])
+@primitive(
+    samples=[Sample((2, 3), (1, 3)), Sample((2, 1), (2, 3), (2, 2), axis=-1), Sample((2, 2), (3,), axis=None)]
+)
 def concatenate(*arrays: Array, axis: int | None = 0) -> Array:
     """Arrays joined along an existing axis."""
     return np.concatenate(arrays, axis=axis)
@@ -97,13 +100,15 @@ def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Arr
         cuts = tuple(np.cumsum(sizes)[:-1].tolist())
     else:
         cuts = tuple(slice(int(i)).indices(ary.shape[axis])[1] for i in indices_or_sections)
-        if any(a > b for a, b in zip(cuts, cuts[1:], strict=False)):
-            raise UnsupportedError(f"split: cuts {cuts} are not in increasing order, so that pieces overlap; use t[a:b]")
+        if any(a > b for a, b in pairwise(cuts)):
+            raise UnsupportedError(
+                f"split: cuts {cuts} are not in increasing order, so that pieces overlap; use t[a:b]"
+            )
     return list(split_at(ary, cuts=cuts, axis=axis))
 
 
 @implements(np.split)
-def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> Array:
     """``ary`` in equal parts, or cut before the given places."""
     parts = indices_or_sections
     if isinstance(parts, (int, np.integer)) and parts > 0 and ary.shape[axis] % parts:

@@ -59,7 +59,9 @@ def rows(x: Array) -> Array:
 matmul.vjp(matmul_left_rule, matmul_right_rule)
 
 
-@primitive(samples=[((2, 3), (4, 3), (4,)), ((1, 3), (4, 3), (4,)), ((3,), (2, 3), (2,)), ((2, 2, 3), (4, 3), (4,))])
+@primitive(
+    samples=[((2, 3), (4, 3), (4,)), ((1, 3), (4, 3), (4,)), ((3,), (2, 3), (2,)), ((2, 2, 3), (4, 3), (4,))]
+)
 def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
     """``x @ weight.T + bias``: each row of ``weight`` holds the weights of one output."""
     y = x @ weight.T
@@ -90,7 +92,17 @@ linear.vjp(
 )
 
 
-@primitive(np.dot, samples=[((2, 3), (3, 2)), ((3,), (3,)), ((2, 3), (3,)), ((), (2, 2)), ((2, 2, 3), (2, 3, 4)), ((3,), (2, 3, 2))])
+@primitive(
+    np.dot,
+    samples=[
+        ((2, 3), (3, 2)),
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((), (2, 2)),
+        ((2, 2, 3), (2, 3, 4)),
+        ((3,), (2, 3, 2)),
+    ],
+)
 def dot(a: Array, b: Array, /) -> Array:
     """Sum product over the last axis of ``a`` and the last but one of ``b``."""
     return np.dot(a, b)
@@ -122,15 +134,19 @@ dot.vjp(dot_left_rule, dot_right_rule)
 def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     """Sum product over any axes: both operands as matrices, multiplied."""
     a, b = (x if hasattr(x, "ndim") else np.asarray(x) for x in (a, b))
+    a_axes: list[int]
+    b_axes: list[int]
     if isinstance(axes, (int, np.integer)):
         a_axes, b_axes = list(range(a.ndim - axes, a.ndim)), list(range(axes))
     else:
-        a_axes, b_axes = ([n] if isinstance(n, (int, np.integer)) else list(n) for n in axes)
+        a_axes, b_axes = ([int(i) for i in np.atleast_1d(n)] for n in axes)
         a_axes, b_axes = [n % a.ndim for n in a_axes], [n % b.ndim for n in b_axes]
     a_free = [n for n in range(a.ndim) if n not in a_axes]
     b_free = [n for n in range(b.ndim) if n not in b_axes]
     if [a.shape[n] for n in a_axes] != [b.shape[n] for n in b_axes]:
-        raise ShapeError(f"tensordot: shapes {a.shape} and {b.shape} do not fit along axes {a_axes} and {b_axes}")
+        raise ShapeError(
+            f"tensordot: shapes {a.shape} and {b.shape} do not fit along axes {a_axes} and {b_axes}"
+        )
     inner = math.prod(a.shape[n] for n in a_axes)
     left = np.reshape(np.transpose(a, a_free + a_axes), (math.prod(a.shape[n] for n in a_free), inner))
     right = np.reshape(np.transpose(b, b_axes + b_free), (inner, math.prod(b.shape[n] for n in b_free)))
@@ -195,7 +211,9 @@ def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
     left, arrow, output = subscripts.replace(" ", "").partition("->")
     inputs = left.split(",")
     unused = [c for c in _LETTERS if c not in subscripts]
-    longest = max(n - len(s.replace("...", "")) if "..." in s else 0 for s, n in zip(inputs, ndims, strict=True))
+    longest = max(
+        n - len(s.replace("...", "")) if "..." in s else 0 for s, n in zip(inputs, ndims, strict=True)
+    )
     ellipsis = "".join(unused[:longest])
     if not arrow:
         letters = left.replace(",", "").replace("...", "")
@@ -222,4 +240,3 @@ def _einsum(*operands: Any, optimize: Any = False) -> Array:
 
 def _letters(labels: Sequence[Any]) -> str:
     return "".join("..." if label is Ellipsis else _LETTERS[label] for label in labels)
-

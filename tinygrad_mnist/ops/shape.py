@@ -13,10 +13,13 @@ from ..typing import Array
 Axes = int | tuple[int, ...] | None
 
 
-@primitive(samples=[Sample((2, 6), shape=(3, 4)), Sample((2, 3), shape=-1), Sample((2, 3), shape=(3, 2), order="F")])
+@primitive(
+    samples=[Sample((2, 6), shape=(3, 4)), Sample((2, 3), shape=-1), Sample((2, 3), shape=(3, 2), order="F")]
+)
 def reshape(a: Array, /, shape: Any, order: str = "C") -> Array:
     """The same elements in another shape."""
-    return np.reshape(a, shape, order=order)  # type: ignore[arg-type]
+    settings: Any = {"order": order}
+    return np.reshape(a, shape, **settings)
 
 
 reshape.vjp(lambda g, y, a, shape, order: np.reshape(g, np.shape(a), order=order))
@@ -39,11 +42,15 @@ def _order(a: Array, order: str) -> str:
         return order
     flags = a.data.flags
     if order == "K" and not (flags.c_contiguous or flags.f_contiguous):
-        raise UnsupportedError("np.ravel: order 'K' of an array in pieces has no gradient rule; use 'C', 'F' or 'A'")
+        raise UnsupportedError(
+            "np.ravel: order 'K' of an array in pieces has no gradient rule; use 'C', 'F' or 'A'"
+        )
     return "F" if flags.f_contiguous and not flags.c_contiguous else "C"
 
 
-@primitive(np.transpose, samples=[Sample((2, 3)), Sample((2, 3, 4), axes=(1, 2, 0)), Sample((2, 3), axes=(-1, 0))])
+@primitive(
+    np.transpose, samples=[Sample((2, 3)), Sample((2, 3, 4), axes=(1, 2, 0)), Sample((2, 3), axes=(-1, 0))]
+)
 def transpose(a: Array, /, axes: Any = None) -> Array:
     """The axes in another order, by default reversed."""
     return np.transpose(a, axes)
@@ -63,7 +70,13 @@ def swapaxes(a: Array, /, axis1: int, axis2: int) -> Array:
 swapaxes.vjp(lambda g, y, a, axis1, axis2: np.swapaxes(g, axis1, axis2))
 
 
-@primitive(np.moveaxis, samples=[Sample((2, 3, 4), source=0, destination=-1), Sample((2, 3, 4), source=(0, 1), destination=(2, 0))])
+@primitive(
+    np.moveaxis,
+    samples=[
+        Sample((2, 3, 4), source=0, destination=-1),
+        Sample((2, 3, 4), source=(0, 1), destination=(2, 0)),
+    ],
+)
 def moveaxis(a: Array, /, source: Any, destination: Any) -> Array:
     """Axes moved to other places, the rest in their order."""
     return np.moveaxis(a, source, destination)
@@ -72,7 +85,9 @@ def moveaxis(a: Array, /, source: Any, destination: Any) -> Array:
 moveaxis.vjp(lambda g, y, a, source, destination: np.moveaxis(g, destination, source))
 
 
-@primitive(np.squeeze, samples=[Sample((1, 3, 1)), Sample((1, 3, 1), axis=0), Sample((1, 3, 1), axis=(0, -1))])
+@primitive(
+    np.squeeze, samples=[Sample((1, 3, 1)), Sample((1, 3, 1), axis=0), Sample((1, 3, 1), axis=(0, -1))]
+)
 def squeeze(a: Array, /, axis: Axes = None) -> Array:
     """Axes of length one removed."""
     return np.squeeze(a, axis=axis)
@@ -90,7 +105,10 @@ def expand_dims(a: Array, /, axis: int | tuple[int, ...]) -> Array:
 expand_dims.vjp(lambda g, y, a, axis: np.reshape(g, np.shape(a)))
 
 
-@primitive(np.broadcast_to, samples=[Sample((3,), shape=(2, 3)), Sample((2, 1), shape=(2, 3)), Sample((), shape=(2,))])
+@primitive(
+    np.broadcast_to,
+    samples=[Sample((3,), shape=(2, 3)), Sample((2, 1), shape=(2, 3)), Sample((), shape=(2,))],
+)
 def broadcast_to(a: Array, /, shape: Any) -> Array:
     """Repeated, without copying, to a larger shape."""
     return np.broadcast_to(a, shape)
@@ -108,7 +126,14 @@ def flip(a: Array, /, axis: Axes = None) -> Array:
 flip.vjp(lambda g, y, a, axis: np.flip(g, axis=axis))
 
 
-@primitive(np.roll, samples=[Sample((2, 3), shift=2), Sample((2, 3), shift=1, axis=1), Sample((2, 3), shift=(1, -1), axis=(0, 1))])
+@primitive(
+    np.roll,
+    samples=[
+        Sample((2, 3), shift=2),
+        Sample((2, 3), shift=1, axis=1),
+        Sample((2, 3), shift=(1, -1), axis=(0, 1)),
+    ],
+)
 def roll(a: Array, /, shift: Any, axis: Any = None) -> Array:
     """Elements moved along axes, those that fall off coming back at the other end."""
     return np.roll(a, shift, axis=axis)
@@ -137,14 +162,18 @@ def tile(A: Array, reps: Any) -> Array:
     return np.reshape(apart, [rep * size for rep, size in zip(reps, shape, strict=True)])
 
 
-@primitive(name="pad", samples=[Sample((2, 3), widths=((1, 0), (2, 1))), Sample((3,), widths=((1, 2),), value=5.0)])
+@primitive(
+    name="pad", samples=[Sample((2, 3), widths=((1, 0), (2, 1))), Sample((3,), widths=((1, 2),), value=5.0)]
+)
 def pad_constant(a: Array, /, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> Array:
     """``a`` with a constant around it."""
     return np.pad(a, widths, constant_values=value)
 
 
 pad_constant.vjp(
-    lambda g, y, a, widths, value: g[tuple(slice(w, w + n) for (w, _), n in zip(widths, np.shape(a), strict=True))]
+    lambda g, y, a, widths, value: g[
+        tuple(slice(w, w + n) for (w, _), n in zip(widths, np.shape(a), strict=True))
+    ]
 )
 
 _INDEXABLE_PADS = ("edge", "reflect", "symmetric", "wrap")
@@ -161,8 +190,13 @@ def pad(array: Array, pad_width: Any, mode: str = "constant", *, constant_values
     if mode == "constant":
         return pad_constant(array, widths=widths, value=constant_values)
     if mode not in _INDEXABLE_PADS:
-        raise UnsupportedError(f"np.pad: mode {mode!r} has no gradient rule; valid: constant, {', '.join(_INDEXABLE_PADS)}")
-    for axis, pair in enumerate(widths):
-        if any(pair):
-            array = np.take(array, np.pad(np.arange(array.shape[axis]), pair, mode=mode), axis=axis)
+        raise UnsupportedError(
+            f"np.pad: mode {mode!r} has no gradient rule; valid: constant, {', '.join(_INDEXABLE_PADS)}"
+        )
+    kind: Any = mode
+    for axis, (before, after) in enumerate(widths):
+        if before or after:
+            array = np.take(
+                array, np.pad(np.arange(array.shape[axis]), (before, after), mode=kind), axis=axis
+            )
     return array

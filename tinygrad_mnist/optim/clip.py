@@ -38,7 +38,7 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     tensor([0.6, 0.8])
     """
     params = [params] if isinstance(params, Tensor) else params
-    if max_norm <= 0:
+    if not max_norm > 0:
         raise OptionError(f"clip_grad_norm_: max_norm = {max_norm!r} is not positive")
     found = [(p, p.grad.data) for p in params if p.grad is not None]
     norm = math.sqrt(sum(float(np.vdot(g, g).real) for _, g in found))
@@ -51,7 +51,7 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
 def clip_grad_value_(params: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit every element of every gradient to ``[-clip_value, clip_value]``."""
     params = [params] if isinstance(params, Tensor) else params
-    if clip_value <= 0:
+    if not clip_value > 0:
         raise OptionError(f"clip_grad_value_: clip_value = {clip_value!r} is not positive")
     for p in params:
         if p.grad is not None:

@@ -60,9 +60,13 @@ class Optimizer:
         present = {id(p) for g in self.param_groups for p in g["params"]}
         for p in params:
             if not isinstance(p, Tensor):
-                raise OptionError(f"{type(self).__name__}: {type(p).__name__} is not a Tensor that can be optimized")
+                raise OptionError(
+                    f"{type(self).__name__}: {type(p).__name__} is not a Tensor that can be optimized"
+                )
             if not p.is_leaf:
-                raise GradientError(f"{type(self).__name__}: a computed Tensor of shape {p.shape} cannot be optimized")
+                raise GradientError(
+                    f"{type(self).__name__}: a computed Tensor of shape {p.shape} cannot be optimized"
+                )
             if id(p) in present:
                 raise OptionError(f"{type(self).__name__}: the parameter {p.name!r} appears twice")
             present.add(id(p))
@@ -85,8 +89,8 @@ class Optimizer:
         return ()
 
     @staticmethod
-    def update(p: Array, g: Array, state: State, **settings: Any) -> tuple[Array, State]:
-        """Compute the next parameters and state, elementwise, in plain NumPy."""
+    def update(*args: Any, **settings: Any) -> tuple[Array, State]:
+        """``update(p, g, state, **settings)`` computes the next ``p`` and ``state``, elementwise."""
         raise TypeError("an Optimizer has to define update(p, g, state, ...)")
 
     def step(self) -> None:
@@ -137,7 +141,10 @@ class Optimizer:
         return {
             "state": {numbers[p]: copy.deepcopy(state) for p, state in self.state.items()},
             "param_groups": [
-                {**copy.deepcopy({k: v for k, v in group.items() if k != "params"}), "params": [numbers[p] for p in group["params"]]}
+                {
+                    **copy.deepcopy({k: v for k, v in group.items() if k != "params"}),
+                    "params": [numbers[p] for p in group["params"]],
+                }
                 for group in self.param_groups
             ],
         }
@@ -145,19 +152,31 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over state and settings from :meth:`state_dict` of an optimizer of equal parameters."""
         params = self._params()
-        sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in state_dict["param_groups"]]
+        sizes = (
+            [len(g["params"]) for g in self.param_groups],
+            [len(g["params"]) for g in state_dict["param_groups"]],
+        )
         if sizes[0] != sizes[1]:
-            raise StateDictError(f"{type(self).__name__}: groups of {sizes[0]} parameters, the state dict has {sizes[1]}")
+            raise StateDictError(
+                f"{type(self).__name__}: groups of {sizes[0]} parameters, the state dict has {sizes[1]}"
+            )
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             if group.keys() != saved.keys():
                 raise StateDictError(
-                    f"{type(self).__name__}: has the settings {sorted(group)}, the state dict {sorted(saved)}; it is of "
-                    "another kind of optimizer"
+                    f"{type(self).__name__}: has the settings {sorted(group)}, the state dict {sorted(saved)}; it is "
+                    "of another kind of optimizer"
                 )
         for i, state in state_dict["state"].items():
+            if not 0 <= int(i) < len(params):
+                raise StateDictError(
+                    f"{type(self).__name__}: has {len(params)} parameters, the state dict one number {i}"
+                )
             for name, value in state.items():
                 if isinstance(value, np.ndarray) and value.shape != params[int(i)].shape:
-                    raise ShapeError(f"{type(self).__name__}: {name} of parameter {i} has shape {value.shape}, not {params[int(i)].shape}")
+                    raise ShapeError(
+                        f"{type(self).__name__}: {name} of parameter {i} has shape {value.shape}, "
+                        f"not {params[int(i)].shape}"
+                    )
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group.update({k: copy.deepcopy(v) for k, v in saved.items() if k != "params"})
         self.state = {params[int(i)]: copy.deepcopy(state) for i, state in state_dict["state"].items()}
@@ -174,7 +193,9 @@ def _blocks(p: NDArray, g: NDArray, state: State) -> Iterator[tuple[NDArray, NDA
     """Cut arrays into views of at most ``BLOCK`` elements; numbers go with each."""
     # Parameters and state are contiguous: the flat arrays are views, and written through.
     p, g = p.reshape(-1), g.reshape(-1)
-    flat = {name: value.reshape(-1) if isinstance(value, np.ndarray) else value for name, value in state.items()}
+    flat = {
+        name: value.reshape(-1) if isinstance(value, np.ndarray) else value for name, value in state.items()
+    }
     for start in range(0, p.size, BLOCK):
         block = slice(start, start + BLOCK)
         cut = {name: value[block] if isinstance(value, np.ndarray) else value for name, value in flat.items()}

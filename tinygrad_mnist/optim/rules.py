@@ -113,7 +113,14 @@ class Adam(Optimizer):
 
     @staticmethod
     def update(
-        p: Array, g: Array, state: State, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+        p: Array,
+        g: Array,
+        state: State,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
     ) -> tuple[Array, State]:
         """Step along ``mean / (sqrt(square) + eps)``, both corrected for having begun at zero."""
         if weight_decay:
@@ -141,7 +148,14 @@ class AdamW(Adam):
 
     @staticmethod
     def update(
-        p: Array, g: Array, state: State, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+        p: Array,
+        g: Array,
+        state: State,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
     ) -> tuple[Array, State]:
         """Shrink the parameters, then step as Adam does."""
         p *= 1 - lr * weight_decay
@@ -208,7 +222,15 @@ class RMSprop(Optimizer):
 
     @staticmethod
     def update(
-        p: Array, g: Array, state: State, *, lr: float, alpha: float, eps: float, momentum: float, weight_decay: float
+        p: Array,
+        g: Array,
+        state: State,
+        *,
+        lr: float,
+        alpha: float,
+        eps: float,
+        momentum: float,
+        weight_decay: float,
     ) -> tuple[Array, State]:
         """``square = alpha * square + (1 - alpha) * g²; p = p - lr * g / (sqrt(square) + eps)``."""
         if weight_decay:
@@ -243,7 +265,9 @@ class Adagrad(Optimizer):
     .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods", JMLR 12 (2011).
     """
 
-    def __init__(self, params: Iterable[Any], lr: float = 0.01, eps: float = 1e-10, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Iterable[Any], lr: float = 0.01, eps: float = 1e-10, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, lr=lr, eps=eps, weight_decay=weight_decay)
 
     @staticmethod

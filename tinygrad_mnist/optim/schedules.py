@@ -133,7 +133,9 @@ class OneCycleLR(Schedule):
         rise = max(self.pct_start * self.total_steps - 1, 1e-12)
         if steps <= rise:
             return _cosine(low, 1.0, steps / rise)
-        return _cosine(1.0, low / self.final_div_factor, (steps - rise) / max(self.total_steps - 1 - rise, 1e-12))
+        return _cosine(
+            1.0, low / self.final_div_factor, (steps - rise) / max(self.total_steps - 1 - rise, 1e-12)
+        )
 
 
 class WarmupLR(Schedule):

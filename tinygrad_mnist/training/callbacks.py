@@ -31,6 +31,9 @@ class Callback:
     ...         print(f"epoch {training.epoch}!")
     """
 
+    #: Whether ``on_end`` changes the model; such callbacks end before those that only look.
+    changes_model = False
+
     def on_start(self, training: Training) -> None:
         """Before the first epoch."""
 
@@ -54,6 +57,8 @@ class EarlyStopping(Callback):
     monitor : str, default 'validation_loss'
         A measure of the history; losses are to be low, others high.
     """
+
+    changes_model = True
 
     def __init__(self, patience: int | None = None, *, monitor: str = "validation_loss") -> None:
         if patience is not None and patience < 1:
@@ -135,8 +140,14 @@ class Progress(Callback):
 
     def on_epoch(self, training: Training) -> None:
         row = training.history[-1]
-        measures = [f"{name.replace('_', ' ')} {_shown(name, row[name])}" for name in row if name not in ("epoch", "lr")]
-        line = f"epoch {training.epoch:>{len(str(training.epochs))}}/{training.epochs}  " + "  ".join(measures)
+        measures = [
+            f"{name.replace('_', ' ')} {_shown(name, row[name])}"
+            for name in row
+            if name not in ("epoch", "lr")
+        ]
+        line = f"epoch {training.epoch:>{len(str(training.epochs))}}/{training.epochs}  " + "  ".join(
+            measures
+        )
         if self._bar is not None:
             self._bar.write(line, file=self.stream)
         else:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+
 from ..errors import DataError
 from ..files import replace
 
@@ -71,15 +73,19 @@ class History(Sequence[Row]):
         DataError
             If no row has it.
         """
-        rows = [row for row in self.rows if row.get(measure) is not None]
+        rows = [row for row in self.rows if row.get(measure) is not None and np.isfinite(row[measure])]
         if not rows:
             found = sorted({name for row in self.rows for name in row})
-            raise DataError(f"no epoch has a {measure!r}; measured: {', '.join(found) or 'nothing yet'}")
+            raise DataError(
+                f"no epoch has a finite {measure!r}; measured: {', '.join(found) or 'nothing yet'}"
+            )
         return (min if measure.endswith("loss") else max)(rows, key=lambda row: row[measure])
 
     def to_jsonl(self) -> str:
         """Return the rows as text, one JSON object a line."""
-        return "".join(json.dumps(row) + "\n" for row in self.rows)
+        return "".join(
+            json.dumps({name: _jsonable(value) for name, value in row.items()}) + "\n" for row in self.rows
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the rows as JSON lines."""
@@ -95,10 +101,10 @@ class History(Sequence[Row]):
             If a line is not a JSON object; it is named.
         """
         rows = []
-        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+        for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except ValueError as error:  # not JSON, or not even text
                 raise DataError(f"{path}, line {number}: not JSON ({error})") from error
             if not isinstance(row, dict):
                 raise DataError(f"{path}, line {number}: expected an object, found {line[:40]!r}")
@@ -106,5 +112,13 @@ class History(Sequence[Row]):
         return cls(rows)
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name}={value:.4g}" for name, value in self.rows[-1].items()) if self.rows else "empty"
-        return f"History({len(self)} epochs; last: {last})" if self.rows else "History(empty)"
+        if not self.rows:
+            return "History(empty)"
+        last = [f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.rows[-1].items()]
+        return f"History({len(self)} epochs; last: {', '.join(last)})"
+
+
+def _jsonable(value: Any) -> Any:
+    """Make NumPy's numbers Python's; JSON has no NaN and no infinity, and shows them as null."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from ..data import DataLoader, Dataset
-from ..errors import NonFiniteError, OptionError
+from ..errors import NonFiniteError, OptionError, ShapeError
 from ..graph import no_grad
 from ..nn import CrossEntropyLoss, Module
 from ..optim import Adam, Optimizer, Schedule, clip_grad_norm_
@@ -44,7 +46,9 @@ class Training:
         Set it to a reason, and training ends after this epoch.
     """
 
-    def __init__(self, model: Module, optimizer: Optimizer, epochs: int, batches: int, validates: bool) -> None:
+    def __init__(
+        self, model: Module, optimizer: Optimizer, epochs: int, batches: int, validates: bool
+    ) -> None:
         self.model, self.optimizer = model, optimizer
         self.epochs, self.batches, self.validates = epochs, batches, validates
         self.history = History()
@@ -81,7 +85,7 @@ def fit(
     batch_size : int, default 64
         Samples an update; ignored for a DataLoader.
     loss : callable, default ``nn.CrossEntropyLoss()``
-        ``loss(model(x), y)`` has to be a scalar.
+        ``loss(model(x), y)`` has to be a scalar, a mean over the batch.
     optimizer : Optimizer, default ``optim.Adam(model.parameters())``
     schedule : Schedule, or a function that makes one
         Stepped after every batch. A function gets the optimizer and the total number of batches, as
@@ -100,12 +104,13 @@ def fit(
     -------
     History
         One row an epoch. ``train_loss`` and ``train_accuracy`` are averages over the epoch, while
-        the weights changed.
+        the weights changed. The model is left in ``eval()`` mode.
 
     Raises
     ------
     NonFiniteError
-        If the loss becomes NaN or infinite; the model then has the weights from before that epoch.
+        If a loss or a weight becomes NaN or infinite; the model then has the weights from before
+        that epoch.
 
     Examples
     --------
@@ -116,9 +121,13 @@ def fit(
     >>> evaluate(model, test)["accuracy"] > 0.85
     True
     """
-    if epochs < 1:
+    if operator.index(epochs) < 1:
         raise OptionError(f"fit: epochs = {epochs!r} is not a positive number")
+    if not (schedule is None or isinstance(schedule, Schedule) or callable(schedule)):
+        raise OptionError(f"fit: schedule = {schedule!r} is no Schedule, and no function that makes one")
     loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
+    if validation is not None and not isinstance(validation, DataLoader):
+        validation = DataLoader(validation, 1000)
     loss = CrossEntropyLoss() if loss is None else loss
     optimizer = Adam(model.parameters()) if optimizer is None else optimizer
     if schedule is not None and not isinstance(schedule, Schedule):
@@ -126,9 +135,12 @@ def fit(
     training = Training(model, optimizer, epochs, len(loader), validation is not None)
     watching = [*callbacks, *([Progress()] if progress else [])]
 
-    for callback in watching:
-        callback.on_start(training)
-    try:
+    # Endings run last in, first out: those that change the model have to come before those that save it.
+    with ExitStack() as endings, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for callback in sorted(watching, key=lambda callback: callback.changes_model):
+            callback.on_start(training)
+            endings.callback(callback.on_end, training)
+        endings.callback(_finish, training)
         for training.epoch in range(1, epochs + 1):
             before = model.state_dict()
             row: dict[str, Any] = {"epoch": training.epoch, "lr": optimizer.param_groups[0]["lr"]}
@@ -138,10 +150,9 @@ def fit(
                 optimizer.zero_grad()
                 output = model(x)
                 value = loss(output, y)
-                training.loss = float(value)
+                training.loss = _scalar(value)
                 if not math.isfinite(training.loss):
-                    model.load_state_dict(before)
-                    raise _diverged(training)
+                    raise _diverged(training, before, f"the loss became {training.loss}")
                 value.backward()
                 if clip_norm is not None:
                     clip_grad_norm_(model.parameters(), clip_norm)
@@ -151,24 +162,25 @@ def fit(
                 tally.add(training.loss, output, y)
                 for callback in watching:
                     callback.on_batch(training)
+            if not all(np.isfinite(p.data).all() for p in model.parameters()):
+                raise _diverged(training, before, "weights became NaN or infinite")
             row.update(tally.means("train_"))
             if validation is not None:
                 measured = evaluate(model, validation, loss=loss)
+                if not math.isfinite(measured["loss"]):
+                    raise _diverged(training, before, f"the validation loss became {measured['loss']}")
                 row.update((f"validation_{name}", measured[name]) for name in measured if name != "count")
             training.history.append(row)
             for callback in watching:
                 callback.on_epoch(training)
             if training.stop:
                 break
-    finally:
-        model.eval()
-        training.history.stopped = training.stop
-        for callback in watching:
-            callback.on_end(training)
     return training.history
 
 
-def evaluate(model: Module, data: Data, *, loss: Loss | None = None, batch_size: int = 1000) -> dict[str, float]:
+def evaluate(
+    model: Module, data: Data, *, loss: Loss | None = None, batch_size: int = 1000
+) -> dict[str, float]:
     """Measure a model on data.
 
     Parameters
@@ -200,29 +212,33 @@ def evaluate(model: Module, data: Data, *, loss: Loss | None = None, batch_size:
     return {**tally.means(), "count": tally.count}
 
 
-def predict(model: Module, inputs: NDArray | Dataset, *, batch_size: int = 1000) -> NDArray:
+def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> NDArray:
     """Compute a model's outputs, without recording, as one plain array.
 
     Parameters
     ----------
     model : Module
-    inputs : array, shape (N, …), or Dataset
+    data : array, shape (N, …), or as for :func:`evaluate`
+        Targets, where there are any, are not looked at.
     batch_size : int, default 1000
 
     Returns
     -------
     ndarray, shape (N, …)
     """
+    if batch_size < 1:
+        raise OptionError(f"predict: batch_size = {batch_size!r} is not a positive number")
+    if isinstance(data, DataLoader):
+        batches: Iterable[NDArray] = (x for x, _ in data)
+    else:
+        data = data[0] if isinstance(data, tuple) else data
+        parts = (data[i : i + batch_size] for i in range(0, max(len(data), 1), batch_size))
+        batches = (part[0] for part in parts) if isinstance(data, Dataset) else parts
     was_training = model.training
     model.eval()
     try:
         with no_grad():
-            starts = range(0, max(len(inputs), 1), batch_size)
-            if isinstance(inputs, Dataset):
-                parts = [model(inputs[i : i + batch_size][0]) for i in starts]
-            else:
-                parts = [model(inputs[i : i + batch_size]) for i in starts]
-            return np.concatenate([np.asarray(part) for part in parts])
+            return np.concatenate([np.asarray(model(x)) for x in batches])
     finally:
         model.train(was_training)
 
@@ -253,10 +269,26 @@ class _Tally:
         return means
 
 
-def _diverged(training: Training) -> NonFiniteError:
+def _finish(training: Training) -> None:
+    """Leave the model ready for use."""
+    training.model.eval()
+    training.history.stopped = training.stop
+
+
+def _scalar(loss: Array) -> float:
+    if np.size(loss) != 1:
+        raise ShapeError(
+            f"fit: the loss has shape {np.shape(loss)}; it has to be a scalar, such as a mean over the batch"
+        )
+    return float(loss)
+
+
+def _diverged(training: Training, before: Mapping[str, NDArray], what: str) -> NonFiniteError:
+    """Put the last good weights back, and say what happened."""
+    training.model.load_state_dict(before)
     rates = ", ".join(f"{group['lr']:.3g}" for group in training.optimizer.param_groups)
     return NonFiniteError(
-        f"fit: the loss became {training.loss} in epoch {training.epoch}, batch {training.batch}; the model has the "
-        f"weights from before that epoch. Lower the learning rate (now {rates}), clip the gradients with clip_norm=, "
-        "or look for a logarithm, root or division at zero"
+        f"fit: {what} in epoch {training.epoch}, batch {training.batch}; the model has the weights from before that "
+        f"epoch. Lower the learning rate (now {rates}), clip the gradients with clip_norm=, or look for a logarithm, "
+        "root or division at zero, or for NaN in the data"
     )

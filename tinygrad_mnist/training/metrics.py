@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import OptionError, ShapeError
 from ..tensor import Tensor
 from ..typing import NDArray
 
@@ -55,6 +55,11 @@ def confusion_matrix(outputs: Any, targets: Any, classes: int | None = None) -> 
     if predicted.shape != targets.shape:
         raise ShapeError(f"confusion_matrix: {predicted.shape} predictions, targets of shape {targets.shape}")
     n = classes or int(max(predicted.max(initial=0), targets.max(initial=0))) + 1
+    for what, found in (("target", targets), ("prediction", predicted)):
+        if found.size and not (found.min() >= 0 and found.max() < n):
+            raise OptionError(
+                f"confusion_matrix: a {what} of {found.min()} to {found.max()} is not one of {n} classes"
+            )
     return np.bincount(targets * n + predicted, minlength=n * n).reshape(n, n)
 
 

@@ -15,13 +15,34 @@ from ..data import Dataset
 from ..errors import DataError, RunError
 from ..files import replace
 from ..nn import Module
-from ..nn.functional import softmax
+from ..nn.functional import sigmoid, softmax
+from ..typing import NDArray
 from .history import History
 from .loop import predict
 from .metrics import confusion_matrix
 from .saving import load_model
 
-__all__ = ["Run"]
+__all__ = ["Run", "probabilities"]
+
+
+#: What other commands need of config.json.
+_NEEDED = ("dataset", "path", "data", "classes", "side", "loss", "label_smoothing")
+
+
+def probabilities(outputs: NDArray, loss: str) -> NDArray:
+    """Turn the outputs of a model into shares that add up to 1.
+
+    Parameters
+    ----------
+    outputs : ndarray, shape (N, C)
+    loss : str
+        What the model was trained with, which says what its outputs are: logits of a softmax, logits
+        of sigmoids (``bce``), or numbers from 0 to 1 (all others).
+    """
+    if loss == "cross-entropy":
+        return softmax(outputs)  # type: ignore[no-any-return]
+    shares = sigmoid(outputs) if loss == "bce" else np.maximum(outputs, 0)
+    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)  # type: ignore[no-any-return]
 
 
 class Run:
@@ -51,7 +72,9 @@ class Run:
         if not self.folder.is_dir():
             raise RunError(f"{self.folder}: there is no such folder; `tinygrad-mnist train` makes one")
         if not self.weights.is_file():
-            raise RunError(f"{self.folder}: holds no model.safetensors, so it is not a run of `tinygrad-mnist train`")
+            raise RunError(
+                f"{self.folder}: holds no model.safetensors, so it is not a run of `tinygrad-mnist train`"
+            )
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], config: dict[str, Any]) -> Path:
@@ -64,7 +87,9 @@ class Run:
         """
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(f"{folder}: is already there and not empty; choose another folder, or remove it first")
+            raise RunError(
+                f"{folder}: is already there and not empty; choose another folder, or remove it first"
+            )
         replace(folder / "config.json", json.dumps(config, indent=2).encode() + b"\n")
         return folder
 
@@ -84,7 +109,10 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The settings it was made with."""
-        return self._json("config.json")
+        config = self._json("config.json")
+        if missing := [name for name in _NEEDED if name not in config]:
+            raise RunError(f"{self.folder / 'config.json'}: lacks {', '.join(missing)}; the run is damaged")
+        return config
 
     @property
     def result(self) -> dict[str, Any]:
@@ -96,8 +124,8 @@ class Run:
         if not path.is_file():
             raise RunError(f"{path}: is missing; the run is not complete")
         try:
-            value = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
+            value = json.loads(path.read_bytes())
+        except ValueError as error:  # not JSON, or not even text
             raise DataError(f"{path}: is damaged: {error}") from error
         if not isinstance(value, dict):
             raise DataError(f"{path}: is damaged: expected an object")
@@ -132,15 +160,18 @@ class Run:
             viz.plot_history(list(history), path=(path := self.folder / "learning_curve.png"))
             yield path
         matrix = confusion_matrix(outputs, test.targets, len(test.classes) or None)
-        viz.plot_confusion(matrix, classes=test.classes or None, path=(path := self.folder / "confusion_matrix.png"))
+        viz.plot_confusion(
+            matrix, classes=test.classes or None, path=(path := self.folder / "confusion_matrix.png")
+        )
         yield path
         mistakes = np.argmax(outputs, axis=1) != test.targets
         if mistakes.any():
-            probabilities = np.asarray(softmax(outputs))
-            viz.plot_mistakes(test.inputs, test.targets, probabilities, path=(path := self.folder / "worst_mistakes.png"))
+            shares = probabilities(outputs, self.config["loss"])
+            viz.plot_mistakes(
+                test.inputs, test.targets, shares, path=(path := self.folder / "worst_mistakes.png")
+            )
             yield path
         first = next(model.parameters())
         if first.ndim == 2 and first.shape[1] == side[0] * side[1]:
             viz.plot_weights(first.data, shape=side, path=(path := self.folder / "first_layer.png"))
             yield path
-

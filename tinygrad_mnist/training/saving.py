@@ -68,7 +68,11 @@ def load_model(path: str | os.PathLike[str], *, classes: Iterable[type[Module]] 
         raise DataError(f"{path}: holds arrays but no description of a model; read it with tg.load")
     try:
         model = build(json.loads(description), classes)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: the description of the model is damaged: {error}") from error
-    model.load_state_dict(load(path))
+    except (DataError, json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{path}: the description of the model cannot be used: {error}") from error
+    state = load(path)
+    dtypes = {state[name].dtype for name, _ in model.named_parameters() if name in state}
+    if len(dtypes) == 1:
+        model.astype(dtypes.pop())  # the model may have been converted since it was made
+    model.load_state_dict(state)
     return model

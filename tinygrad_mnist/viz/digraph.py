@@ -45,7 +45,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]
         if outfile is not None and filename is None:
             filename = Path(outfile).with_suffix(".gv").name
             directory = directory or Path(outfile).parent
-        source = self.save(filename, directory)
+        source = self.save(filename, directory=directory)
         format = options.get("format") or (Path(outfile).suffix[1:] if outfile is not None else self.format)
         target = Path(outfile if outfile is not None else f"{source}.{format}")
         replace(target, layout(self.source, format, options.get("engine") or self.engine))

@@ -131,7 +131,7 @@ def plot_mistakes(
     titles = [f"{classes[i]} → {predicted[i]}  {p[i, predicted[i]]:.0%}" for i in worst]
     low, high = _range(pictures)
     caption = f"{len(worst):,} worst of {len(wrong):,} mistakes: true → predicted"
-    look = {"cmap": "gray_r", "vmin": low, "vmax": high, "tile": 0.95, "caption": caption}
+    look: dict[str, Any] = {"cmap": "gray_r", "vmin": low, "vmax": high, "tile": 0.95, "caption": caption}
     figure = sheet("plot_mistakes", pictures, titles, [False] * len(titles), columns, **look)
     return finish(figure, path)
 
@@ -187,7 +187,7 @@ def plot_weights(
     limit = limit or 1.0
     titles = [str(i) for i in range(len(shown))]
     caption = f"the first {len(shown)} of {len(values):,} units" if len(shown) < len(values) else ""
-    look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "caption": caption}
+    look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "caption": caption}
     figure = sheet("plot_weights", shown, titles, [False] * len(titles), columns, **look)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + 0.9, max(height, 1.8))

@@ -1,0 +1,5 @@
+"""``python -m tests.benchmarks``: see ``run.py``."""
+
+from .run import main
+
+main()

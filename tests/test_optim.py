@@ -1,0 +1,504 @@
+"""Optimizers, schedules and clipping against their formulas, written again in plain NumPy."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist import nn, optim
+from tinygrad_mnist.errors import GradientError, OptionError, StateDictError, TinygradError
+from tinygrad_mnist.optim import optimizer as optimizer_module
+
+STEPS = 20
+
+
+def sgd(p, g, s, t, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
+    g = g + weight_decay * p
+    if momentum:
+        s["v"] = momentum * s.get("v", 0) + g
+        g = g + momentum * s["v"] if nesterov else s["v"]
+    return p - lr * g
+
+
+def adam(p, g, s, t, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    g = g + weight_decay * p
+    s["m"] = betas[0] * s.get("m", 0) + (1 - betas[0]) * g
+    s["v"] = betas[1] * s.get("v", 0) + (1 - betas[1]) * g**2
+    mean, square = s["m"] / (1 - betas[0] ** t), s["v"] / (1 - betas[1] ** t)
+    return p - lr * mean / (np.sqrt(square) + eps)
+
+
+def adamw(p, g, s, t, lr=1e-3, weight_decay=0.01, **settings):
+    return adam(p * (1 - lr * weight_decay), g, s, t, lr, **settings)
+
+
+def rmsprop(p, g, s, t, lr=0.01, alpha=0.99, eps=1e-8, momentum=0.0, weight_decay=0.0):
+    g = g + weight_decay * p
+    s["v"] = alpha * s.get("v", 0) + (1 - alpha) * g**2
+    step = g / (np.sqrt(s["v"]) + eps)
+    if momentum:
+        step = s["b"] = momentum * s.get("b", 0) + step
+    return p - lr * step
+
+
+def adagrad(p, g, s, t, lr=0.01, eps=1e-10, weight_decay=0.0):
+    g = g + weight_decay * p
+    s["v"] = s.get("v", 0) + g**2
+    return p - lr * g / (np.sqrt(s["v"]) + eps)
+
+
+RULES = [
+    (optim.SGD, sgd, {"lr": 0.1}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.5, "nesterov": True, "weight_decay": 0.1}),
+    (optim.SGD, sgd, {"lr": 0.1, "weight_decay": 0.1}),
+    (optim.SGD, sgd, {"lr": 0.0}),
+    (optim.Adam, adam, {}),
+    (optim.Adam, adam, {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.1}),
+    (optim.Adam, adam, {"lr": 0.1, "weight_decay": 0.3}),
+    (optim.Adam, adam, {"lr": 0.1, "betas": (0.0, 0.9)}),
+    (optim.AdamW, adamw, {}),
+    (optim.AdamW, adamw, {"lr": 0.1, "betas": (0.8, 0.99), "weight_decay": 0.2}),
+    (optim.RMSprop, rmsprop, {}),
+    (optim.RMSprop, rmsprop, {"lr": 0.1, "alpha": 0.5, "eps": 1e-3, "momentum": 0.9, "weight_decay": 0.1}),
+    (optim.Adagrad, adagrad, {}),
+    (optim.Adagrad, adagrad, {"lr": 0.5, "eps": 1e-3, "weight_decay": 0.1}),
+]
+rules = pytest.mark.parametrize(
+    ("Optimizer", "formula", "settings"), RULES, ids=lambda v: getattr(v, "__name__", None) or str(v)
+)
+kinds = pytest.mark.parametrize(
+    "Optimizer", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad]
+)
+
+
+def gradients(shape, steps=STEPS, seed=0):
+    return np.random.default_rng(seed).normal(size=(steps, *shape))
+
+
+def parameter(values, dtype=np.float64):
+    return tg.tensor(values, dtype=dtype, requires_grad=True)
+
+
+def run(optimizer, params, grads):
+    for step in grads:
+        for p, g in zip(params, step, strict=True):
+            p.grad = g
+        optimizer.step()
+
+
+@rules
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0,)])
+def test_formula(Optimizer, formula, settings, dtype, rtol, shape):
+    start = np.random.default_rng(1).normal(size=shape)
+    p = parameter(start, dtype)
+    memory = p.data
+    grads = gradients(shape)
+    run(Optimizer([p], **settings), [p], grads[:, None])
+    expected, state = start, {}
+    full = {"lr": inspect.signature(Optimizer).parameters["lr"].default, **settings}
+    for t, g in enumerate(grads, 1):
+        expected = formula(expected, g, state, t, **full)
+    np.testing.assert_allclose(p.data, expected, rtol=rtol, atol=rtol)
+    assert p.dtype == dtype
+    assert np.shares_memory(p.data, memory) or not p.size
+    np.testing.assert_array_equal(p.grad.data, grads[-1].astype(dtype))  # the gradient is left as it was
+
+
+@rules
+def test_state_keeps_the_dtype(Optimizer, formula, settings):
+    p = parameter(np.ones(3), np.float32)
+    optimizer = Optimizer([p], **settings)
+    run(optimizer, [p], gradients((3,), 2)[:, None])
+    for value in optimizer.state[p].values():
+        assert not isinstance(value, np.ndarray) or value.dtype == np.float32
+
+
+@rules
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_blocks_change_nothing(Optimizer, formula, settings, order, monkeypatch):
+    start = np.random.default_rng(1).normal(size=(7, 9))
+    grads = [np.asarray(g, order=order) for g in gradients((7, 9), 5)]
+    found = []
+    for block in (10**9, 10, 63, 62, 1):
+        monkeypatch.setattr(optimizer_module, "BLOCK", block)
+        p = parameter(start)
+        run(Optimizer([p], **settings), [p], [[g] for g in grads])
+        found.append(p.data.copy())
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-13)
+
+
+@kinds
+def test_a_parameter_of_several_real_blocks(Optimizer):
+    size = 2 * optimizer_module.BLOCK + 5
+    start, grads = np.linspace(-1, 1, size), gradients((size,), 3)
+    whole = parameter(start)
+    run(Optimizer([whole], lr=0.1), [whole], grads[:, None])
+    for some in (
+        slice(0, 7),
+        slice(optimizer_module.BLOCK - 3, optimizer_module.BLOCK + 3),
+        slice(size - 4, size),
+    ):
+        part = parameter(start[some])
+        run(Optimizer([part], lr=0.1), [part], grads[:, None, some])
+        np.testing.assert_allclose(whole.data[some], part.data, rtol=1e-13)
+
+
+@kinds
+def test_a_network_learns(Optimizer):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 2)).astype(np.float32)
+    y = (x[:, 0] * x[:, 1] > 0).astype(int)
+    model = nn.MLP([2, 16, 2], activation="tanh", rng=0)
+    optimizer = Optimizer(model.parameters(), lr=0.5 if Optimizer is optim.SGD else 0.02)
+    losses = []
+    for _ in range(150):
+        loss = nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+# -- which parameters ----------------------------------------------------------------------------
+
+
+@kinds
+def test_parameters_without_gradients_are_passed_over(Optimizer):
+    p, q = parameter([1.0]), parameter([1.0])
+    optimizer = Optimizer([p, q], lr=0.1)
+    p.grad = [1.0]
+    optimizer.step()
+    assert p.data[0] != 1.0
+    assert q.data[0] == 1.0
+    assert q not in optimizer.state
+    optimizer.zero_grad()
+    assert p.grad is None
+
+
+@kinds
+def test_no_gradient_at_all_is_an_error(Optimizer):
+    p = parameter([1.0])
+    with pytest.raises(
+        GradientError, match=rf"{Optimizer.__name__}\.step: no parameter has a gradient.*backward"
+    ):
+        Optimizer([p]).step()
+    assert p.data[0] == 1.0
+
+
+def test_a_gradient_that_is_itself_tracked():
+    p = parameter([2.0])
+    optimizer = optim.SGD([p], lr=0.1, momentum=0.9)
+    (p**2).sum().backward(create_graph=True)
+    optimizer.step()
+    np.testing.assert_allclose(p.data, [1.6])
+    assert type(optimizer.state[p]["velocity"]) is np.ndarray
+
+
+def test_parameter_groups():
+    p, q, r = (parameter([1.0]) for _ in range(3))
+    optimizer = optim.SGD([{"params": [p]}, {"params": q, "lr": 1.0}], lr=0.1)
+    optimizer.add_param_group({"params": [r], "weight_decay": 1.0})
+    run(optimizer, [p, q, r], np.ones((1, 3, 1)))
+    np.testing.assert_allclose([p.item(), q.item(), r.item()], [0.9, 0.0, 0.8])
+    assert [g["lr"] for g in optimizer.param_groups] == [0.1, 1.0, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        (list, "no parameters"),
+        (lambda: [np.ones(2)], "ndarray is not a Tensor"),
+        (lambda: [parameter([1.0]) * 2], "computed Tensor"),
+        (lambda: [parameter([1.0])] * 2, "twice"),
+        (lambda: nn.Linear(2, 2).named_parameters(), "tuple is not a Tensor"),
+        (
+            lambda: [{"params": [parameter([1.0])], "learning_rate": 1}],
+            r"unknown settings.*learning_rate.*valid: lr",
+        ),
+        (lambda: [{"params": [parameter([1.0])], "lr": -1}], "lr = -1"),
+    ],
+)
+def test_parameters_that_cannot_be_optimized(params, problem):
+    with pytest.raises(TinygradError, match=problem):
+        optim.SGD(params(), lr=0.1)
+
+
+def test_a_group_that_is_refused_is_not_added():
+    p = parameter([1.0])
+    optimizer = optim.SGD([p])
+    for bad in (
+        {"params": [p]},
+        {"params": [parameter([2.0])], "lr": -1},
+        {"params": [parameter([2.0])], "x": 1},
+    ):
+        with pytest.raises(OptionError):
+            optimizer.add_param_group(bad)
+    assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize(
+    ("Optimizer", "settings"),
+    [
+        (optim.SGD, {"lr": -0.1}),
+        (optim.SGD, {"lr": math.nan}),
+        (optim.SGD, {"lr": 0.1, "momentum": -1}),
+        (optim.SGD, {"lr": 0.1, "nesterov": True}),
+        (optim.SGD, {"lr": 0.1, "weight_decay": -1}),
+        (optim.Adam, {"betas": (1.0, 0.9)}),
+        (optim.Adam, {"betas": (0.9, -0.1)}),
+        (optim.Adam, {"eps": -1e-8}),
+        (optim.RMSprop, {"alpha": 1.5}),
+        (optim.Adagrad, {"lr": -1}),
+    ],
+)
+def test_settings_outside_their_values(Optimizer, settings):
+    with pytest.raises(OptionError, match=Optimizer.__name__):
+        Optimizer([parameter([1.0])], **settings)
+
+
+def test_repr():
+    p = parameter([1.0])
+    assert repr(optim.SGD([p], lr=0.1)) == "SGD(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0)"
+    assert repr(optim.Adam([p])) == "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"
+
+
+def test_an_optimizer_of_ones_own():
+    class Sign(optim.Optimizer):
+        def __init__(self, params, lr=0.1):
+            super().__init__(params, lr=lr)
+
+        @staticmethod
+        def update(p, g, state, *, lr):
+            return p - lr * np.sign(g), state
+
+    p = parameter([1.0, -1.0])
+    run(Sign([p]), [p], [[[3.0, -2.0]]])
+    np.testing.assert_allclose(p.data, [0.9, -0.9])
+    with pytest.raises(TypeError, match="update"):
+        run(optim.Optimizer([p], lr=0.1), [p], [[[1.0, 1.0]]])
+
+
+# -- state ---------------------------------------------------------------------------------------
+
+
+@rules
+def test_state_goes_on_bit_for_bit(Optimizer, formula, settings):
+    start, grads = np.random.default_rng(1).normal(size=(2, 5)), gradients((2, 5))
+    through = [parameter(s, np.float32) for s in start]
+    run(Optimizer(through, **settings), through, grads)
+
+    halfway = [parameter(s, np.float32) for s in start]
+    first = Optimizer(halfway, **settings)
+    run(first, halfway, grads[:10])
+    state = copy.deepcopy(first.state_dict())
+    resumed = [parameter(p.data, np.float32) for p in halfway]
+    second = Optimizer(resumed, lr=9.9)
+    second.load_state_dict(state)
+    run(first, halfway, grads[10:])  # must not disturb the other
+    run(second, resumed, grads[10:])
+    for a, b, c in zip(through, resumed, halfway, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+        np.testing.assert_array_equal(a.data, c.data)
+    assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"]
+
+
+def test_state_dict_is_a_copy():
+    p = parameter([1.0])
+    optimizer = optim.Adam([p])
+    run(optimizer, [p], [[[1.0]]])
+    state = optimizer.state_dict()
+    state["state"][0]["first"][:] = 99
+    state["param_groups"][0]["lr"] = 99
+    assert optimizer.state[p]["first"][0] != 99
+    assert optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_state_that_does_not_fit_changes_nothing():
+    p, q = parameter([1.0]), parameter([1.0, 2.0])
+    optimizer = optim.Adam([p, q])
+    run(optimizer, [p, q], [[[1.0], [1.0, 1.0]]])
+    before = optimizer.state_dict()
+    other = optim.Adam([q])
+    run(other, [q], [[[1.0, 1.0]]])
+    swapped = copy.deepcopy(before)
+    swapped["state"] = {0: before["state"][1], 1: before["state"][0]}
+    sgd_state = optim.SGD([parameter([1.0]), parameter([1.0, 2.0])], momentum=0.9).state_dict()
+    beyond = {**copy.deepcopy(before), "state": {7: before["state"][0]}}
+    for bad in (other.state_dict(), swapped, sgd_state, beyond):
+        with pytest.raises(TinygradError):
+            optimizer.load_state_dict(bad)
+        after = optimizer.state_dict()
+        assert after["param_groups"] == before["param_groups"]
+        for i, state in before["state"].items():
+            for name, value in state.items():
+                np.testing.assert_array_equal(after["state"][i][name], value)
+    with pytest.raises(StateDictError, match="groups"):
+        optimizer.load_state_dict(other.state_dict())
+
+
+def test_settings_changed_midway():
+    p = parameter([1.0])
+    optimizer = optim.SGD([p], lr=0.1)
+    run(optimizer, [p], [[[1.0]]])
+    optimizer.param_groups[0]["momentum"] = 0.9
+    run(optimizer, [p], [[[1.0]], [[1.0]]])
+    np.testing.assert_allclose(p.data, [1 - 0.1 - 0.1 - 0.19])
+
+
+# -- clipping ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("max_norm", [0.5, 1e3])
+def test_clip_grad_norm(dtype, max_norm):
+    params = [
+        parameter(np.ones((2, 3)), dtype),
+        parameter(np.ones(4), dtype),
+        parameter(1.0, dtype),
+        parameter(np.ones(2), dtype),
+    ]
+    grads = [np.random.default_rng(i).normal(size=p.shape) * 3 for i, p in enumerate(params[:3])]
+    for p, g in zip(params, grads, strict=False):
+        p.grad = g
+    norm = math.sqrt(sum(np.sum(g**2) for g in grads))
+    assert optim.clip_grad_norm_(iter(params), max_norm) == pytest.approx(norm, rel=1e-6)
+    scale = min(1.0, max_norm / norm)
+    for p, g in zip(params, grads, strict=False):
+        np.testing.assert_allclose(p.grad.data, g * scale, rtol=1e-6)
+        assert p.grad.dtype == dtype
+    assert params[3].grad is None
+
+
+def test_clip_grad_value():
+    p, q = parameter([1.0, 2.0, 3.0], np.float32), parameter([1.0])
+    p.grad = [-5.0, 0.2, 5.0]
+    optim.clip_grad_value_([p, q], 0.5)
+    np.testing.assert_allclose(p.grad.data, [-0.5, 0.2, 0.5])
+    assert p.grad.dtype == np.float32
+    assert q.grad is None
+
+
+def test_clipping_a_single_tensor():
+    p = parameter([1.0, 1.0])
+    p.grad = [3.0, 4.0]
+    assert optim.clip_grad_norm_(p, 1.0) == 5.0
+    np.testing.assert_allclose(p.grad.data, [0.6, 0.8])
+    optim.clip_grad_value_(p, 0.7)
+    np.testing.assert_allclose(p.grad.data, [0.6, 0.7])
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, math.nan])
+def test_clipping_to_nothing(limit):
+    with pytest.raises(OptionError, match="max_norm"):
+        optim.clip_grad_norm_([parameter([1.0])], limit)
+    with pytest.raises(OptionError, match="clip_value"):
+        optim.clip_grad_value_([parameter([1.0])], limit)
+
+
+# -- schedules -----------------------------------------------------------------------------------
+
+
+def rates(make, steps, lr=0.8):
+    optimizer = optim.SGD(
+        [{"params": [parameter([1.0])]}, {"params": [parameter([1.0])], "lr": lr / 2}], lr=lr
+    )
+    schedule = make(optimizer)
+    found = []
+    for _ in range(steps):
+        first, second = schedule.get_last_lr()
+        assert first == optimizer.param_groups[0]["lr"]
+        assert second == pytest.approx(first / 2)
+        found.append(first)
+        schedule.step()
+    return found
+
+
+def test_step_lr():
+    found = rates(lambda o: optim.StepLR(o, step_size=3, gamma=0.5), 8)
+    np.testing.assert_allclose(found, [0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.2, 0.2])
+
+
+def test_cosine():
+    found = rates(lambda o: optim.CosineAnnealingLR(o, T_max=4), 6)
+    np.testing.assert_allclose(
+        found, [0.8 * (1 + math.cos(math.pi * t / 4)) / 2 for t in (0, 1, 2, 3, 4, 4)], atol=1e-15
+    )
+    assert rates(lambda o: optim.CosineAnnealingLR(o, T_max=4, eta_min=0.1), 5)[-1] == pytest.approx(0.08)
+
+
+def test_one_cycle():
+    found = rates(lambda o: optim.OneCycleLR(o, total_steps=10, pct_start=0.3), 12)
+    assert found[0] == pytest.approx(0.8 / 25)
+    assert found[2] == max(found) == pytest.approx(0.8)
+    assert found[9] == pytest.approx(0.8 / 25 / 1e4)
+    assert found[11] == found[9]
+    assert found[:3] == sorted(found[:3])
+    assert found[2:] == sorted(found[2:], reverse=True)
+
+
+def test_warm_up():
+    np.testing.assert_allclose(rates(lambda o: optim.WarmupLR(o, 4), 6), [0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
+    found = rates(lambda o: optim.WarmupLR(o, 2, after=optim.StepLR(o, 2, gamma=0.5)), 7)
+    np.testing.assert_allclose(found, [0.4, 0.8, 0.8, 0.8, 0.4, 0.4, 0.2])
+    found = rates(lambda o: optim.WarmupLR(o, 2, after=optim.OneCycleLR(o, 10)), 6)
+    np.testing.assert_allclose(found[2:5], rates(lambda o: optim.OneCycleLR(o, 10), 3), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: optim.StepLR(o, 2),
+        lambda o: optim.CosineAnnealingLR(o, 9, eta_min=0.1),
+        lambda o: optim.OneCycleLR(o, 10),
+        lambda o: optim.WarmupLR(o, 3, after=optim.CosineAnnealingLR(o, 9)),
+    ],
+)
+def test_a_schedule_goes_on_where_it_was(make):
+    optimizer = optim.SGD([parameter([1.0])], lr=0.8)
+    schedule = make(optimizer)
+    for _ in range(4):
+        schedule.step()
+    state, expected = schedule.state_dict(), []
+    for _ in range(4):
+        schedule.step()
+        expected += schedule.get_last_lr()
+    resumed = make(optim.SGD([parameter([1.0])], lr=0.8))
+    resumed.load_state_dict(state)
+    found = []
+    for _ in range(4):
+        resumed.step()
+        found += resumed.get_last_lr()
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: optim.StepLR(o, 0),
+        lambda o: optim.CosineAnnealingLR(o, -1),
+        lambda o: optim.OneCycleLR(o, 0),
+        lambda o: optim.OneCycleLR(o, 10, pct_start=1.0),
+        lambda o: optim.OneCycleLR(o, 10, pct_start=0.0),
+        lambda o: optim.WarmupLR(o, 0),
+    ],
+)
+def test_schedules_of_no_length_leave_the_rate_alone(make):
+    optimizer = optim.SGD([parameter([1.0])], lr=0.8)
+    with pytest.raises(OptionError):
+        make(optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.8
+
+
+def test_a_schedule_without_a_formula():
+    with pytest.raises(TypeError, match="factor"):
+        optim.Schedule(optim.SGD([parameter([1.0])]))

@@ -1,0 +1,854 @@
+"""The Tensor: what it holds, how it meets NumPy and Python, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import math
+import operator
+import pickle
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist import Tensor, tensor
+from tinygrad_mnist.errors import DTypeError, GradientError, ShapeError, UnsupportedError
+from tinygrad_mnist.nn import Parameter
+
+A = np.array([[1.0, -2.0, 3.0], [0.5, 4.0, -1.5]])
+FLOATS = [np.float16, np.float32, np.float64]
+
+
+def leaf(values=A, dtype=None) -> Tensor:
+    return tensor(values, dtype=dtype, requires_grad=True)
+
+
+# -- making one ----------------------------------------------------------------------------------
+
+
+def test_a_constant_shares_the_array_and_a_leaf_owns_its_memory():
+    array = A.copy()
+    assert np.shares_memory(Tensor(array).data, array)
+    owner = Tensor(array, requires_grad=True)
+    array[:] = 0
+    np.testing.assert_array_equal(owner.data, A)
+    assert not np.shares_memory(tensor(array).data, array)
+
+
+def test_requires_grad_set_later_copies_too():
+    array = A.copy()
+    t = Tensor(array)
+    t.requires_grad = True
+    array[:] = 0
+    np.testing.assert_array_equal(t.data, A)
+    assert t.is_leaf
+
+
+@pytest.mark.parametrize("data", [[1, 2], [True, False], np.uint8([1])])
+def test_integers_cannot_require_a_gradient(data):
+    with pytest.raises(DTypeError, match=r"cannot require a gradient.*float"):
+        Tensor(data, requires_grad=True)
+    with pytest.raises(TypeError):
+        tensor(data, requires_grad=True)
+    t = Tensor(data)
+    with pytest.raises(DTypeError):
+        t.requires_grad = True
+    assert not t.requires_grad
+
+
+@pytest.mark.parametrize("data", ["a", None, [None, 1.0], {}, np.array(["x"]), np.datetime64("2020-01-01")])
+def test_a_tensor_holds_numbers(data):
+    with pytest.raises(DTypeError, match="holds numbers"):
+        Tensor(data)
+
+
+def test_a_tracked_tensor_inside_a_new_one_is_an_error():
+    with pytest.raises(GradientError):
+        Tensor(leaf())
+    with pytest.raises(GradientError):
+        tensor([leaf(1.0), leaf(2.0)])
+    np.testing.assert_array_equal(tensor(tensor(A)).data, A)
+
+
+def test_attributes():
+    t = leaf(A, np.float32)
+    assert (t.shape, t.ndim, t.size, t.nbytes, t.dtype) == ((2, 3), 2, 6, 24, np.float32)
+    assert t.tolist() == A.tolist()
+    assert t.sum().item() == pytest.approx(A.sum())
+    assert isinstance(t.sum().item(), float)
+    np.testing.assert_array_equal(t.T.data, A.T)
+    np.testing.assert_array_equal(t.mT.data, A.T)
+
+
+def test_data_is_a_read_only_view():
+    t = leaf()
+    assert np.shares_memory(t.data, t.data)
+    with pytest.raises(ValueError, match="read-only"):
+        t.data[0] = 1
+    with pytest.raises(AttributeError):
+        t.data = A
+
+
+def test_requires_grad_can_be_dropped_from_a_leaf_only():
+    t = leaf()
+    y = t * 2
+    with pytest.raises(GradientError, match="detach"):
+        y.requires_grad = False
+    t.requires_grad = False
+    assert not (t * 2).requires_grad
+
+
+def test_detach_shares_values_and_forgets_the_graph():
+    y = leaf() * 2
+    d = y.detach()
+    assert np.shares_memory(d.data, y.data)
+    assert not d.requires_grad
+    assert d.is_leaf
+    assert not y.is_leaf
+    d[0] = 0  # rebinds d alone
+    np.testing.assert_array_equal(y.data, A * 2)
+
+
+def test_only_a_leaf_has_a_name():
+    t = leaf()
+    t.name = "weight"
+    assert t.name == "weight"
+    assert (t * 2).name == ""
+    with pytest.raises(GradientError):
+        (t * 2).name = "x"
+    with pytest.raises(GradientError):
+        tensor(A).name = "x"
+
+
+# -- operators -----------------------------------------------------------------------------------
+
+BINARY = [
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+    operator.floordiv,
+    operator.mod,
+    operator.pow,
+    operator.lt,
+    operator.le,
+    operator.gt,
+    operator.ge,
+    operator.eq,
+    operator.ne,
+]
+
+
+@pytest.mark.parametrize("op", BINARY)
+@pytest.mark.parametrize(
+    "other",
+    [2, 2.5, np.float64(2.5), np.int64(2), np.array([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0], True],
+    ids=lambda o: type(o).__name__,
+)
+def test_binary_operators_are_numpys_from_both_sides(op, other):
+    x = np.abs(A)
+    for t in (tensor(x), leaf(x)):
+        result, mirrored = op(t, other), op(other, t)
+        assert isinstance(result, Tensor)
+        assert isinstance(mirrored, Tensor)
+        np.testing.assert_allclose(result.data, op(x, other), rtol=1e-15)
+        np.testing.assert_allclose(mirrored.data, op(np.asarray(other), x), rtol=1e-15)
+
+
+def test_matmul_from_both_sides():
+    b = np.arange(12.0).reshape(3, 4)
+    for left, right in [
+        (leaf(A), leaf(b)),
+        (A, leaf(b)),
+        (leaf(A), b),
+        (A.tolist(), leaf(b)),
+        (leaf(A), b.tolist()),
+    ]:
+        result = left @ right
+        assert isinstance(result, Tensor)
+        assert result.requires_grad
+        np.testing.assert_array_equal(result.data, A @ b)
+
+
+@pytest.mark.parametrize("op", [operator.neg, operator.pos, operator.abs])
+def test_unary_operators(op):
+    np.testing.assert_array_equal(op(leaf()).data, op(A))
+
+
+def test_bit_operators_on_masks():
+    a, b = np.array([True, False, True]), np.array([True, True, False])
+    t = tensor(a)
+    for op in (operator.and_, operator.or_, operator.xor):
+        np.testing.assert_array_equal(op(t, b).data, op(a, b))
+        np.testing.assert_array_equal(op(b, t).data, op(b, a))
+    np.testing.assert_array_equal((~t).data, ~a)
+
+
+@pytest.mark.parametrize("op", BINARY[7:])
+def test_comparisons_are_untracked(op):
+    result = op(leaf(), 1.0)
+    assert result.dtype == bool
+    assert not result.requires_grad
+
+
+def test_comparison_with_none_is_by_identity():
+    t = leaf()
+    assert (t == None) is False  # noqa: E711
+    assert (t != None) is True  # noqa: E711
+
+
+def test_an_operand_that_is_no_number():
+    for wrong in (None, "a", object()):
+        with pytest.raises(TypeError):
+            leaf() + wrong
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda t: t + 1.0,
+        lambda t: 1 / (2.5 + t * t),
+        lambda t: (t * t + 1) ** 0.5,
+        lambda t: 2.0**t,
+        lambda t: t.mean(),
+        lambda t: t.var(axis=0),
+        lambda t: t.std(),
+        lambda t: t.max(axis=1),
+        lambda t: t.prod(),
+        lambda t: t.clip(-1.0, 1.0),
+        lambda t: np.where(t > 0, t, 0.1),
+        lambda t: np.maximum(t, 0.5),
+        lambda t: np.minimum(0, t),
+        lambda t: np.clip(t, 0, None),
+        lambda t: tg.nn.functional.gelu(t),
+        lambda t: tg.nn.functional.softmax(t),
+        lambda t: np.logaddexp(t, 0.0),
+        lambda t: np.log10(t * t + 1),
+        lambda t: np.exp2(t),
+        lambda t: t[0] * t[1, 0],
+        lambda t: np.hypot(t, 1.0),
+        lambda t: np.pad(t, 1, constant_values=2.0),
+        lambda t: np.einsum("ij,kj->ik", t, t),
+        lambda t: np.arctan2(t, 2.0),
+        lambda t: np.cumsum(t),
+        lambda t: t.T @ t,
+        lambda t: np.float16(3) * t,
+    ],
+)
+def test_python_scalars_are_weak_and_gradients_keep_the_dtype(f, dtype):
+    t = leaf(A, dtype)
+    y = f(t)
+    assert y.dtype == dtype
+    y.backward(np.ones(y.shape))
+    assert t.grad.dtype == dtype
+    assert t.grad.shape == t.shape
+
+
+def test_a_numpy_float64_widens_as_in_numpy_but_not_the_gradient():
+    t = leaf(A, np.float32)
+    for y in (np.float64(2.0) * t, t * np.float64(2.0), t + A):
+        assert y.dtype == np.float64
+        t.zero_grad()
+        y.sum().backward()
+        assert t.grad.dtype == np.float32
+
+
+def test_integers_and_booleans_compute_untracked():
+    t = tensor([1, 2, 3])
+    assert (t + 1).dtype == np.int64
+    assert (t / 2).dtype == np.float64
+    assert t.mean().item() == 2.0
+    assert not (t * 2.0).requires_grad
+    assert (t * leaf([1.0, 1.0, 1.0])).requires_grad
+
+
+def test_astype_of_integers_is_where_the_gradient_ends():
+    t = leaf()
+    assert not t.astype(int).requires_grad
+    half = t.astype(np.float16)
+    assert half.dtype == np.float16
+    half.sum().backward()
+    assert t.grad.dtype == np.float64
+    assert t.astype(np.float64) is t
+    with pytest.raises(DTypeError):
+        t.astype(str)
+
+
+# -- meeting NumPy -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.asarray,
+        np.array,
+        np.ascontiguousarray,
+        lambda t: np.array([t, t]),
+        lambda t: t.numpy(),
+        lambda t: np.array([1.0, t[0, 0]]),
+        lambda t: np.mean([t, t]),
+        lambda t: memoryview(t.numpy()),
+        lambda t: np.zeros((2, 3)).__setitem__(slice(None), t),
+    ],
+)
+def test_a_gradient_is_never_lost_silently(f):
+    with pytest.raises(GradientError, match=r"detach\(\)"):
+        f(leaf())
+    with pytest.raises(GradientError):
+        f(leaf() * 2)
+
+
+def test_what_is_untracked_becomes_an_array():
+    t = tensor(A)
+    np.testing.assert_array_equal(np.asarray(t), A)
+    np.testing.assert_array_equal(np.array([t, t]), [A, A])
+    assert np.asarray(t, np.float32).dtype == np.float32
+    with tg.no_grad():
+        np.testing.assert_array_equal(np.asarray(leaf()), A)
+    copied = t.numpy()
+    copied[:] = 0  # writable, and ours
+    np.testing.assert_array_equal(t.data, A)
+
+
+def test_numbers_may_be_read_off_a_tracked_scalar():
+    t = leaf(2.0) * 3
+    assert float(t) == 6.0
+    assert int(t) == 6
+    assert complex(t) == 6
+    assert math.sqrt(t) == math.sqrt(6)
+    assert t.item() == 6.0
+    with pytest.raises(TypeError):
+        float(leaf())
+    with pytest.raises(ValueError, match="size 1"):
+        leaf().item()
+
+
+def test_index_of_an_integer_tensor():
+    assert [10, 20, 30][tensor(1)] == 20
+    assert list(range(tensor(3))) == [0, 1, 2]
+    with pytest.raises(TypeError):
+        [10, 20, 30][tensor(1.0)]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a, t: operator.iadd(a, t),
+        lambda a, t: operator.imul(a, t),
+        lambda a, t: np.add(a, t, out=a),
+        lambda a, t: np.exp(t, out=a),
+        lambda a, t: np.add.reduce(t, out=a[0]),
+        lambda a, t: np.add(a, t, a),
+    ],
+)
+def test_writing_a_tracked_result_into_an_array_is_refused(f):
+    array = A.copy()
+    with pytest.raises(GradientError, match=r"array = array \+ t"):
+        f(array, leaf())
+    np.testing.assert_array_equal(array, A)
+
+
+def test_out_may_not_be_a_tensor_and_functions_take_no_out():
+    with pytest.raises(GradientError):
+        np.add(A, A, out=tensor(A))
+    with pytest.raises(UnsupportedError, match="out="):
+        np.sum(leaf(), axis=0, out=np.zeros(3))
+    with pytest.raises(UnsupportedError, match="out="):
+        np.concatenate([leaf(), leaf()], out=np.zeros((4, 3)))
+
+
+def test_constants_may_be_written_into_arrays():
+    array = A.copy()
+    array += tensor(A)
+    np.testing.assert_array_equal(array, 2 * A)
+    with tg.no_grad():
+        array += leaf()
+    np.testing.assert_array_equal(array, 3 * A)
+
+
+@pytest.mark.parametrize(
+    ("f", "name"),
+    [
+        (np.linalg.norm, "np.linalg.norm"),
+        (np.fft.fft, "np.fft.fft"),
+        (np.median, "np.median"),
+        (np.add.accumulate, "np.add.accumulate"),
+        (lambda t: np.add.at(np.zeros((2, 3)), 0, t[0]), "np.add.at"),
+        (lambda t: np.copyto(np.zeros((2, 3)), t), "np.copyto"),
+        (lambda t: np.multiply.outer(t, t), "np.multiply.outer"),
+        (lambda t: np.block([[t], [t]]), "np.block"),
+        (np.spacing, "np.spacing"),
+        (lambda t: np.put(t, 0, 1.0), "np.put"),
+        (np.modf, "np.modf"),
+    ],
+)
+def test_a_function_without_a_rule_is_named_and_works_on_constants(f, name):
+    with pytest.raises(UnsupportedError, match=rf"{name} has no gradient rule.*adding_an_op.*detach"):
+        f(leaf())
+    f(tensor(A))
+    with tg.no_grad():
+        f(leaf())
+
+
+def test_results_of_functions_without_a_rule_are_numpys():
+    np.testing.assert_allclose(np.linalg.norm(tensor(A)).data, np.linalg.norm(A))
+    np.testing.assert_array_equal(np.median(tensor(A), axis=0).data, np.median(A, axis=0))
+    fraction, whole = np.modf(tensor(A))
+    np.testing.assert_array_equal(fraction, np.modf(A)[0])
+    np.testing.assert_array_equal(whole, np.modf(A)[1])
+
+
+def test_ufunc_reduce_is_the_function():
+    t = leaf()
+    np.testing.assert_array_equal(np.add.reduce(t).data, A.sum(0))
+    np.testing.assert_array_equal(np.add.reduce(t, axis=None).data, A.sum())
+    np.testing.assert_array_equal(np.maximum.reduce(t, axis=1).data, A.max(1))
+    np.testing.assert_array_equal(np.minimum.reduce(t, 1).data, A.min(1))
+    np.testing.assert_array_equal(
+        np.multiply.reduce(t, axis=(0, 1), keepdims=True).data, A.prod(keepdims=True)
+    )
+    assert np.add.reduce(t).requires_grad
+
+
+def test_ufunc_keywords():
+    t = leaf()
+    assert np.add(t, 1, dtype=np.float32).dtype == np.float32
+    for keywords in ({"where": A > 0}, {"casting": "no"}, {"order": "F"}):
+        with pytest.raises(UnsupportedError, match=r"np.add"):
+            np.add(t, 1, **keywords)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda t: np.sum(t, dtype=np.float32),
+        lambda t: np.sum(t, where=A > 0),
+        lambda t: np.sum(t, initial=1.0),
+        lambda t: np.max(t, initial=1.0),
+        lambda t: np.mean(t, dtype=np.float32),
+        lambda t: np.prod(t, where=A > 0),
+        lambda t: np.sum(t, 0, np.float32),
+        lambda t: np.take(t, [5], mode="clip"),
+        lambda t: np.pad(t, 1, mode="mean"),
+        lambda t: np.pad(t, 1, mode="reflect", reflect_type="odd"),
+        lambda t: np.einsum("ij->i", t, dtype=np.float32),
+    ],
+)
+def test_unsupported_arguments_are_named(f):
+    with pytest.raises((UnsupportedError, DTypeError)):
+        f(leaf())
+
+
+def test_shapes_that_do_not_fit_name_operation_and_shapes():
+    with pytest.raises(ShapeError, match=r"matmul: shapes \(2, 3\) and \(2, 3\)"):
+        leaf() @ leaf()
+    with pytest.raises(ShapeError, match=r"add: shapes \(2, 3\) and \(2,\)"):
+        leaf() + np.ones(2)
+    with pytest.raises(ValueError, match="concatenate"):
+        np.concatenate([leaf(), np.ones((2, 2))])
+    with pytest.raises(ShapeError, match="reshape"):
+        leaf().reshape(4, 4)
+
+
+def test_shape_ndim_and_size_are_plain_integers():
+    t = leaf()
+    assert np.shape(t) == (2, 3)
+    assert all(type(n) is int for n in np.shape(t))
+    assert type(np.ndim(t)) is int
+    assert type(np.size(t)) is int
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.zeros_like,
+        np.ones_like,
+        np.argmax,
+        np.sign,
+        np.floor,
+        np.isnan,
+        np.round,
+        lambda t: np.full_like(t, 2.0),
+    ],
+)
+def test_locally_constant_functions_are_untracked(f):
+    result = f(leaf())
+    assert not result.requires_grad
+    np.testing.assert_array_equal(result.data, f(A))
+
+
+def test_methods_are_numpys():
+    t, cube = leaf(), np.arange(24.0).reshape(2, 3, 4)
+    for name, args, kwargs in [
+        ("sum", (), {}),
+        ("sum", (0,), {"keepdims": True}),
+        ("mean", (1,), {}),
+        ("prod", (), {"axis": 0}),
+        ("max", (), {}),
+        ("min", (-1,), {}),
+        ("var", (), {"ddof": 1}),
+        ("std", (0,), {}),
+        ("cumsum", (), {}),
+        ("cumsum", (1,), {}),
+        ("argmax", (), {}),
+        ("argmin", (1,), {"keepdims": True}),
+        ("all", (), {}),
+        ("any", (0,), {}),
+        ("round", (1,), {}),
+        ("clip", (-1.0, 1.0), {}),
+        ("clip", (), {"min": 0.0}),
+        ("clip", (), {"max": 0.0}),
+        ("reshape", (3, 2), {}),
+        ("reshape", ((3, 2),), {}),
+        ("reshape", (-1,), {"order": "F"}),
+        ("ravel", (), {}),
+        ("flatten", (), {}),
+        ("transpose", (), {}),
+        ("transpose", (1, 0), {}),
+        ("transpose", ((-1, 0),), {}),
+        ("transpose", (None,), {}),
+        ("swapaxes", (0, 1), {}),
+        ("squeeze", (), {}),
+        ("repeat", (2,), {}),
+        ("repeat", ([1, 2],), {"axis": 0}),
+        ("take", ([0, 0, 2],), {"axis": 1}),
+        ("take", (4,), {}),
+        ("dot", (A.T,), {}),
+        ("copy", (), {}),
+        ("astype", (np.float32,), {}),
+    ]:
+        expected = getattr(A, name)(*args, **kwargs)
+        result = getattr(t, name)(*args, **kwargs)
+        np.testing.assert_allclose(result.data, expected, rtol=1e-15, err_msg=name)
+        assert result.shape == np.shape(expected), name
+    np.testing.assert_array_equal(leaf(cube).transpose(2, 0, 1).data, cube.transpose(2, 0, 1))
+    np.testing.assert_array_equal(leaf(cube).mT.data, cube.mT)
+
+
+# -- a Python object among others ----------------------------------------------------------------
+
+
+def test_len_iteration_and_membership():
+    t = leaf()
+    assert len(t) == 2
+    rows = list(t)
+    assert [r.shape for r in rows] == [(3,), (3,)]
+    (rows[0] * 2 + rows[1]).sum().backward()
+    np.testing.assert_array_equal(t.grad.data, [[2, 2, 2], [1, 1, 1]])
+    assert 4.0 in t
+    assert 7.0 not in t
+    with pytest.raises(TypeError):
+        iter(leaf(1.0))
+    with pytest.raises(TypeError):
+        len(leaf(1.0))
+
+
+def test_truth_is_numpys():
+    assert leaf(1.0)
+    assert not leaf(0.0)
+    assert tensor([[3.0]])
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(leaf())
+
+
+def test_hash_is_by_identity():
+    a, b = leaf(), leaf()
+    assert len({a, b, a}) == 2
+    assert {a: 1}[a] == 1
+
+
+@pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+@pytest.mark.parametrize("cls", [leaf, tensor, Parameter])
+def test_copies_are_leaves_of_their_own(copier, cls):
+    t = cls(A)
+    if t.requires_grad:
+        t.name = "weight"
+        (t * 2).sum().backward()
+    twin = copier(t)
+    assert type(twin) is type(t)
+    assert (twin.dtype, twin.requires_grad, twin.name) == (t.dtype, t.requires_grad, t.name)
+    np.testing.assert_array_equal(twin.data, t.data)
+    if t.requires_grad:
+        assert not np.shares_memory(twin.data, t.data)
+        np.testing.assert_array_equal(twin.grad.data, t.grad.data)
+        (twin * 3).sum().backward()
+        np.testing.assert_array_equal(twin.grad.data, np.full(A.shape, 5.0))
+        np.testing.assert_array_equal(t.grad.data, np.full(A.shape, 2.0))
+
+
+@pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_computed_tensor_is_not_copied_with_its_graph(copier):
+    with pytest.raises(GradientError, match="detach"):
+        copier(leaf() * 2)
+
+
+def test_copy_method_lets_the_gradient_through():
+    t = leaf()
+    t.copy().sum().backward()
+    np.testing.assert_array_equal(t.grad.data, np.ones_like(A))
+    assert not np.shares_memory(t.copy().data, t.data)
+
+
+@pytest.mark.parametrize(
+    ("t", "text"),
+    [
+        (tensor(1.5), "tensor(1.5)"),
+        (tensor([1, 2]), "tensor([1, 2])"),
+        (tensor([True]), "tensor([ True])"),
+        (tensor([1.0], dtype=np.float32), "tensor([1.], dtype=float32)"),
+        (tensor(2.0, requires_grad=True), "tensor(2., requires_grad=True)"),
+        (tensor(2.0, requires_grad=True) * 3, "tensor(6., op=multiply)"),
+        (tensor([1, 2], dtype=np.uint8), "tensor([1, 2], dtype=uint8)"),
+        (tensor([[1.0, 2.0], [3.0, 4.0]]), "tensor([[1., 2.],\n        [3., 4.]])"),
+        (Parameter([1.0]), "tensor([1.], dtype=float32, requires_grad=True)"),
+        (tensor([]), "tensor([])"),
+    ],
+)
+def test_repr(t, text):
+    assert repr(t) == text
+    assert str(t) == text
+
+
+def test_format():
+    assert f"{leaf(math.pi):.3f}" == "3.142"
+    assert f"{leaf([[math.pi]]) * 1:8.2f}" == "    3.14"
+    assert f"{leaf(1.0)}" == "tensor(1., requires_grad=True)"
+    with pytest.raises(ValueError, match="size 1"):
+        f"{leaf():.3f}"
+
+
+# -- in place: by rebinding ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("op", "plain"),
+    [
+        (operator.iadd, operator.add),
+        (operator.isub, operator.sub),
+        (operator.imul, operator.mul),
+        (operator.itruediv, operator.truediv),
+        (operator.ipow, operator.pow),
+    ],
+)
+def test_in_place_operators_compute_and_differentiate(op, plain):
+    x = np.abs(A)
+
+    def f(t, use):
+        y = t * 1.5
+        z = np.exp(-y)
+        y = use(y, z + 1)
+        return (y * z).sum()
+
+    gradients = []
+    for use in (op, plain):
+        t = leaf(x)
+        f(t, use).backward()
+        gradients.append(t.grad.data)
+    np.testing.assert_allclose(*gradients, rtol=1e-14)
+    assert tg.testing.gradcheck(lambda t: f(t, op), x, order=2)
+
+
+def test_in_place_matmul():
+    m = np.array([[0.0, 1.0], [1.0, 1.0]])
+    t = leaf(m)
+    y = t * 2
+    y @= m
+    np.testing.assert_array_equal(y.data, 2 * m @ m)
+    y.sum().backward()
+    np.testing.assert_array_equal(t.grad.data, 2 * np.ones((2, 2)) @ m.T)
+
+
+def test_in_place_keeps_other_handles_and_arrays_as_they_were():
+    array = A.copy()
+    t = Tensor(array)
+    other = t
+    view = t[0]
+    alias = t.detach()
+    t += 1
+    t[0, 0] = 9
+    assert other is t
+    np.testing.assert_array_equal(array, A)
+    np.testing.assert_array_equal(view.data, A[0])
+    np.testing.assert_array_equal(alias.data, A)
+    assert t.data[0, 0] == 9
+
+
+def test_in_place_has_to_fit():
+    t = leaf() * 1
+    with pytest.raises(ShapeError):
+        t += np.ones((4, 2, 3))
+    integers = tensor([1, 2, 3])
+    with pytest.raises(DTypeError):
+        integers += 0.5
+    np.testing.assert_array_equal(t.data, A)
+    np.testing.assert_array_equal(integers.data, [1, 2, 3])
+    single = leaf(A, np.float32) * 1
+    single += A  # float64 into float32, as NumPy allows
+    assert single.dtype == np.float32
+
+
+INDEXES = [
+    0,
+    -1,
+    (1, 2),
+    slice(None),
+    slice(None, None, -2),
+    (slice(None), 1),
+    Ellipsis,
+    (Ellipsis, None, 0),
+    [0, 1],
+    (np.array([0, 1, 1]), np.array([2, 0, 1])),
+    A > 0,
+    (slice(None), np.array([2, 0])),
+    tensor([1, 0]),
+    tensor(A > 1),
+    ((0, 1), (2, 2)),
+]
+
+
+@pytest.mark.parametrize("index", INDEXES, ids=str)
+def test_assignment(index):
+    plain_index = index.data if isinstance(index, Tensor) else index
+    region = A[plain_index].shape
+    value = np.linspace(5.0, 6.0, int(np.prod(region))).reshape(region)
+    expected = A.copy()
+    expected[plain_index] = value
+
+    def f(t, v):
+        y = t * 1
+        y[index] = v
+        return y * y
+
+    np.testing.assert_array_equal(f(leaf(), leaf(value)).data, expected**2)
+    assert tg.testing.gradcheck(f, A, value, order=2)
+    assert tg.testing.gradcheck(f, A, 3.0, order=2)  # one value for the whole region
+
+
+@pytest.mark.parametrize(
+    "rows", [[0, 0, 1], np.array([0, 0, 1]), ((0, 0, 1),)], ids=["list", "array", "tuple"]
+)
+def test_assignment_through_repeated_indices_keeps_the_last(rows):
+    t, v = leaf(np.zeros(3)), leaf([1.0, 2.0, 3.0])
+    y = t * 1
+    y[rows] = v
+    np.testing.assert_array_equal(y.data, [2.0, 3.0, 0.0])
+    (y * [1.0, 10.0, 100.0]).sum().backward()
+    np.testing.assert_array_equal(v.grad.data, [0.0, 1.0, 10.0])
+    np.testing.assert_array_equal(t.grad.data, [0.0, 0.0, 100.0])
+
+
+def test_augmented_assignment_to_a_part():
+    def f(t):
+        y = t * 2
+        y[0] *= t[1]
+        y[:, 1] += y[:, 0]
+        y[y > 3] = 1.0
+        return y
+
+    y = A * 2
+    y[0] *= A[1]
+    y[:, 1] += y[:, 0]
+    y[y > 3] = 1.0
+    np.testing.assert_array_equal(f(leaf()).data, y)
+    assert tg.testing.gradcheck(f, A, order=2)
+
+
+def test_a_tracked_value_is_not_lost_in_integers():
+    t = tensor([1, 2, 3])
+    with pytest.raises(DTypeError):
+        t[0] = leaf(2.5)
+    np.testing.assert_array_equal(t.data, [1, 2, 3])
+
+
+def test_assigning_a_tracked_value_makes_a_constant_tracked():
+    t, x = tensor(np.zeros(3)), leaf(2.0)
+    t[1] = x * 3
+    assert t.requires_grad
+    t.sum().backward()
+    assert x.grad.item() == 3.0
+
+
+def test_a_leaf_changed_in_place_still_gets_a_gradient():
+    t = leaf([1.0, 2.0])
+    t[0] = 5.0
+    (t * t).sum().backward()
+    np.testing.assert_array_equal(t.grad.data, [10.0, 4.0])
+
+
+def test_wrong_index_is_an_index_error():
+    with pytest.raises(IndexError):
+        leaf()[5]
+    with pytest.raises(IndexError):
+        leaf()[0] = leaf()[0, 0, 0]
+    with pytest.raises(IndexError):
+        leaf()[1.5]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: operator.iadd(w, 1),
+        lambda w: operator.imul(w, 2),
+        lambda w: operator.setitem(w, 0, 7.0),
+        lambda w: operator.ipow(w, 2),
+        lambda w: operator.imod(w, 2),
+        lambda w: operator.ifloordiv(w, 2),
+    ],
+)
+def test_in_place_under_no_grad_writes_into_a_leafs_memory(change):
+    for w in (leaf([5.0, 3.0]), Parameter([5.0, 3.0])):
+        memory, node = w.data, w.node
+        serial = node.serial
+        with tg.no_grad():
+            change(w)
+        assert w.node is node
+        assert w.is_leaf
+        assert np.shares_memory(w.data, memory)
+        assert w.data[0] != 5.0
+        assert node.serial > serial
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: operator.iadd(w, 1),
+        lambda w: operator.setitem(w, 0, 7.0),
+        lambda w: operator.imod(w, 2),
+        lambda w: operator.ifloordiv(w, 2),
+    ],
+)
+def test_a_parameter_refuses_recorded_changes_in_place(change):
+    w = Parameter([5.0, 3.0])
+    w.name = "weight"
+    with pytest.raises(GradientError, match=r"'weight'.*no_grad"):
+        change(w)
+    np.testing.assert_array_equal(w.data, [5, 3])
+
+
+# -- shapes at the edge --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1, 1)])
+def test_0d_and_empty(shape):
+    t = leaf(np.ones(shape))
+    for y in (
+        t * 2 + 1,
+        np.exp(t),
+        t.reshape(-1).sum(),
+        t.ravel(),
+        t.T,
+        np.where(t > 0, t, 0.0),
+        np.maximum(t, 0.0),
+    ):
+        t.zero_grad()
+        y.backward(np.ones(y.shape))
+        assert t.grad.shape == shape
+    assert isinstance(t.data, np.ndarray)
+
+
+def test_nothing_broadcast_against_nothing():
+    x, e = leaf(np.ones((1, 3))), leaf(np.ones((0, 3)))
+    (x + e).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.zeros((1, 3)))
+    assert e.grad.shape == (0, 3)

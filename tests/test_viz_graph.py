@@ -1,0 +1,449 @@
+"""Drawings of graphs: their exact text, what is grouped and collapsed, and both layout engines."""
+
+from __future__ import annotations
+
+import gc
+import re
+import shutil
+import time
+
+import graphviz
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist import nn
+from tinygrad_mnist.errors import GradientError, MissingExtraError, OptionError, UnsupportedError
+from tinygrad_mnist.viz import draw_graph, render_graph, rendering
+
+HEAD = r"""digraph {
+	graph [bgcolor=white fontname=Helvetica fontsize=10 newrank=true nodesep=0.25 rankdir=TB ranksep=0.35]
+	node [color="#3f6ea8" fillcolor=white fontcolor="#1f2933" fontname=Helvetica fontsize=11 height=0.3 margin="0.13,0.06" shape=box style="rounded,filled"]
+	edge [arrowsize=0.6 color="#7b8794" penwidth=1.0]
+"""  # noqa: E501
+LEAF = 'color="#c98a12" fillcolor="#fdf1d8"'
+RESULT = 'color="#1f7a4d" fillcolor="#ddf1e4" penwidth=2.2'
+CONSTANT = 'color="#98a2b0" fillcolor="#f4f5f7" style="rounded,filled,dashed"'
+
+
+def small(*lines: str) -> str:
+    return "".join(f'<br/><font point-size="9" color="#5f6c7b">{line}</font>' for line in lines)
+
+
+def scalars() -> tuple[tg.Tensor, tg.Tensor]:
+    return tg.tensor(0.5, requires_grad=True), tg.tensor(4.2, requires_grad=True)
+
+
+class Layer(nn.Module):
+    """Written out, so that no other choice of operations in ``nn`` changes a drawing here."""
+
+    def __init__(self, fan_in: int, fan_out: int) -> None:
+        self.weight = nn.Parameter(np.ones((fan_in, fan_out)))
+        self.bias = nn.Parameter(np.zeros(fan_out))
+
+    def forward(self, x):
+        return x @ self.weight + self.bias
+
+
+class Tanh(nn.Module):
+    def forward(self, x):
+        return np.tanh(x)
+
+
+class Error(nn.Module):
+    def forward(self, x, y):
+        return np.mean(np.square(x - y), axis=(0, 1))
+
+
+def two_layers() -> tuple[nn.Module, np.ndarray, tg.Tensor]:
+    model = nn.Sequential(Layer(4, 3), Tanh(), Layer(3, 2))
+    images = np.ones((5, 4), np.float32)
+    return model, images, Error()(model(images), np.ones((5, 2), np.float32))
+
+
+def titles(graph: graphviz.Digraph) -> list[str]:
+    """The bold words of all boxes and frames, in the order of the text."""
+    return re.findall(r"label=<<b>(.*?)</b>", graph.source)
+
+
+class Cell(nn.Module):
+    def __init__(self) -> None:
+        self.inner = Layer(4, 3)
+        self.outer = Layer(3, 3)
+
+    def forward(self, x, h):
+        return np.tanh(self.inner(x) + self.outer(h))
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        self.cell = Cell()
+        self.head = Layer(3, 2)
+
+    def forward(self, xs):
+        h = np.zeros((1, 3), np.float32)
+        for x in xs:
+            h = self.cell(x, h)
+        return self.head(h)
+
+
+def steps(count: int) -> list[np.ndarray]:
+    return [np.ones((1, 4), np.float32) for _ in range(count)]
+
+
+# -- the text ------------------------------------------------------------------------------------
+
+
+def test_an_expression_as_text():
+    x, y = scalars()
+    graph = draw_graph(x * y + np.sin(x) ** 2, names={"x": x, "y": y})
+    assert isinstance(graph, graphviz.Digraph)
+    assert (
+        graph.source
+        == HEAD
+        + "".join(
+            f"\t{line}\n"
+            for line in (
+                f"n0 [label=<<b>x</b>{small('scalar float64')}> {LEAF}]",
+                f"n1 [label=<<b>y</b>{small('scalar float64')}> {LEAF}]",
+                f"n2 [label=<<b>multiply</b>{small('scalar float64')}>]",
+                f"n3 [label=<<b>sin</b>{small('scalar float64')}>]",
+                f"n4 [label=<<b>power(·, 2)</b>{small('scalar float64')}>]",
+                f"n5 [label=<<b>add</b>{small('scalar float64')}> {RESULT}]",
+                *("n0 -> n2", "n1 -> n2", "n0 -> n3", "n3 -> n4", "n2 -> n5", "n4 -> n5"),
+            )
+        )
+        + "}\n"
+    )
+
+
+def test_a_network_as_text():
+    _, images, loss = two_layers()
+    text = draw_graph(loss, names={"images": images}).source
+    text = re.sub(r"color=\S+ fillcolor=\S+ fontcolor=\S+ (label=<.*?>) labeljust.*", r"\1", text)
+    assert (
+        text
+        == HEAD
+        + "".join(
+            f"\t{line}\n"
+            for line in (
+                f"n0 [label=<<b>images</b>{small('(5, 4) float32')}> {CONSTANT}]",
+                f"n10 [label=<<b>constant</b>{small('(5, 2) float32')}> {CONSTANT}]",
+                "subgraph cluster_1 {",
+                "\tlabel=<<b>Sequential</b>>",
+                "\tsubgraph cluster_2 {",
+                "\t\tlabel=<<b>0</b> Layer>",
+                f"\t\tn1 [label=<<b>0.weight</b>{small('(4, 3) float32')}> {LEAF}]",
+                f"\t\tn2 [label=<<b>matmul</b>{small('(5, 3) float32')}>]",
+                f"\t\tn3 [label=<<b>0.bias</b>{small('(3,) float32')}> {LEAF}]",
+                f"\t\tn4 [label=<<b>add</b>{small('(5, 3) float32')}>]",
+                "\t}",
+                "\tsubgraph cluster_3 {",
+                "\t\tlabel=<<b>1</b> Tanh>",
+                f"\t\tn5 [label=<<b>tanh</b>{small('(5, 3) float32')}>]",
+                "\t}",
+                "\tsubgraph cluster_4 {",
+                "\t\tlabel=<<b>2</b> Layer>",
+                f"\t\tn6 [label=<<b>2.weight</b>{small('(3, 2) float32')}> {LEAF}]",
+                f"\t\tn7 [label=<<b>matmul</b>{small('(5, 2) float32')}>]",
+                f"\t\tn8 [label=<<b>2.bias</b>{small('(2,) float32')}> {LEAF}]",
+                f"\t\tn9 [label=<<b>add</b>{small('(5, 2) float32')}>]",
+                "\t}",
+                "}",
+                "subgraph cluster_5 {",
+                "\tlabel=<<b>Error</b>>",
+                f"\tn11 [label=<<b>subtract</b>{small('(5, 2) float32')}>]",
+                f"\tn12 [label=<<b>square</b>{small('(5, 2) float32')}>]",
+                f"\tn13 [label=<<b>mean</b>{small('axis=(0, 1)', 'scalar float32')}> {RESULT}]",
+                "}",
+                *(
+                    "n0 -> n2",
+                    "n1 -> n2",
+                    "n2 -> n4",
+                    "n3 -> n4",
+                    "n4 -> n5",
+                    "n5 -> n7",
+                    "n6 -> n7",
+                    "n7 -> n9",
+                ),
+                *("n8 -> n9", "n9 -> n11", "n10 -> n11", "n11 -> n12", "n12 -> n13"),
+            )
+        )
+        + "}\n"
+    )
+
+
+def test_the_same_computation_is_drawn_the_same():
+    model, images, loss = two_layers()
+    first = draw_graph(loss).source
+    optimizer = tg.optim.SGD(list(model.parameters()), lr=0.1)
+    loss.backward()
+    optimizer.step()  # the parameters are overwritten, and what is new comes from elsewhere in memory
+    gc.collect()
+    again = Error()(model(images), np.ones((5, 2), np.float32))
+    assert draw_graph(again).source == first == draw_graph(two_layers()[2]).source
+
+
+@pytest.mark.parametrize(
+    ("compute", "title", "setting"),
+    [
+        (lambda x: x.sum(axis=1), "sum", "axis=1"),
+        (lambda x: x.sum(axis=(0, 1), keepdims=True), "sum", "axis=(0, 1), keepdims=True"),
+        (lambda x: x.sum(), "sum", ""),
+        (lambda x: 1.0001 - x, "subtract(1.0001, ·)", ""),
+        (lambda x: np.where(np.eye(2) > 0, x, 0.0), "where(·, ·, 0)", ""),
+        (lambda x: np.clip(x, 0, None), "clip(·, 0)", ""),
+        (lambda x: x[0], "getitem", "[0]"),
+        (lambda x: x[..., ::-1], "getitem", "[..., ::-1]"),
+        (lambda x: x[np.array([0, 1]), 1:], "getitem", "[array, 1:]"),
+        (lambda x: x.reshape(4, 1), "reshape", "shape=(4, 1)"),
+        (lambda x: x.astype(np.float32), "astype", "dtype=float32"),
+        (lambda x: np.einsum("ij,kj->ik", x, x), "einsum", "subscripts=ij,kj-&gt;ik"),
+        (lambda x: np.split(x, 2)[1], "pick", "[1]"),
+    ],
+)
+def test_settings_that_matter_are_written(compute, title, setting):
+    graph = draw_graph(compute(tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)))
+    (line,) = [line for line in graph.source.splitlines() if RESULT in line]
+    written = re.findall(r">([^<>]+)<", line)
+    assert written[:-1] == ([title, setting] if setting else [title])  # the last are shape and dtype
+
+
+def test_values_and_gradients_on_request():
+    x, y = scalars()
+    z = x * y
+    z.backward(retain_graph=True)
+    assert "= 2.1<" not in draw_graph(z).source
+    source = draw_graph(z, values=True).source
+    assert small("scalar float64", "= 0.5", "gradient 4.2") in source
+    assert small("scalar float64", "= 2.1") in source
+
+
+def test_a_value_used_twice_has_two_arrows():
+    x, _ = scalars()
+    assert draw_graph(x * x).source.count("n0 -> n1") == 2
+
+
+def test_names_cannot_break_the_text():
+    x, y = scalars()
+    x.name = '</b>"\\n<\x07'
+    source = draw_graph(x * y, names={"a & b": y}).source
+    assert '<b>&lt;/b&gt;"\\n&lt;�</b>' in source
+    assert "<b>a &amp; b</b>" in source
+
+
+def test_intermediate_results_can_be_named():
+    x, y = scalars()
+    hidden = x * y
+    assert (
+        f"<b>hidden</b>{small('multiply', 'scalar float64')}"
+        in draw_graph(np.exp(hidden), names={"hidden": hidden}).source
+    )
+
+
+def test_constants_shared_by_identity():
+    w = tg.tensor(np.ones((2, 2)), requires_grad=True)
+    mask = tg.tensor(np.eye(2))
+    assert titles(draw_graph(w * mask + mask, names={"mask": mask})).count("mask") == 1
+
+
+def test_several_results():
+    x, y = scalars()
+    assert draw_graph([x * y, np.sin(x)]).source.count(RESULT) == 2
+    assert draw_graph(x).source.count("->") == 0
+
+
+# -- modules -------------------------------------------------------------------------------------
+
+
+def test_frames_nest_by_scope():
+    with tg.graph.scope("encoder"):
+        y = nn.Sequential(Layer(2, 2))(np.ones((1, 2), np.float32))
+    graph = draw_graph(y)
+    assert titles(graph)[:4] == ["constant", "encoder", "Sequential", "encoder.0"]
+    assert "<b>encoder.0</b> Layer>" in graph.source
+    assert "encoder.0.weight" in titles(graph)
+
+
+def test_parameters_are_named_as_in_the_state_dict():
+    model = Recurrent()
+    drawn = titles(draw_graph(model(steps(2))))
+    assert set(model.state_dict()) <= set(drawn)
+    assert drawn.count("cell.inner.weight") == 1
+
+
+def test_operations_outside_of_modules_do_not_move_a_parameter():
+    model = nn.Sequential(Layer(2, 2))
+    penalty = sum(np.sum(p**2) for p in model.parameters())
+    assert "0.weight" in titles(draw_graph(penalty + np.sum(model(np.ones((1, 2), np.float32)))))
+
+
+def test_a_recorded_backward_pass_can_be_drawn():
+    _, _, loss = two_layers()
+    loss.backward(create_graph=True)
+    x = tg.tensor(2.0, requires_grad=True)
+    np.exp(x).backward(create_graph=True)
+    assert titles(draw_graph(x.grad, names={"x": x})) == ["x", "exp", "multiply(1, ·)"]
+
+
+# -- collapsing ----------------------------------------------------------------------------------
+
+
+def test_collapsed_modules():
+    _, images, loss = two_layers()
+    graph = draw_graph(loss, names={"images": images}, collapse=True)
+    assert titles(graph) == ["images", "constant", "Error", "Sequential", "0 Layer", "1 Tanh", "2 Layer"]
+    assert small("2 operations", "15 parameters", "→ (5, 3) float32") in graph.source
+    assert small("1 operation", "→ (5, 3) float32") in graph.source
+    assert small("3 operations", "→ scalar float32") in graph.source
+    assert "8 operations in all; each module is drawn as one box" in graph.source
+
+
+def test_auto_collapses_only_what_is_too_large():
+    model = Recurrent()
+    y = model(steps(4))
+    assert draw_graph(y).source == draw_graph(y, collapse=False).source
+    # In all 26 operations, 6 parameters and 5 constants; the innermost modules as boxes leave the
+    # additions and tanhs of the cell itself.
+    middle, tiny = draw_graph(y, max_nodes=20), draw_graph(y, max_nodes=10)
+    assert "cell.inner Layer" in titles(middle)
+    assert titles(middle).count("tanh") == 4
+    assert titles(tiny) == ["4 constants", "constant", "Recurrent", "cell Cell", "head Layer"]
+    assert small("24 operations", "27 parameters", "→ (1, 3) float32") in tiny.source
+
+
+def test_collapsed_modules_have_no_arrows_to_themselves():
+    source = draw_graph(Recurrent()(steps(6)), max_nodes=10).source
+    arrows = re.findall(r"(n\d+) -> (n\d+)", source)
+    assert all(a != b for a, b in arrows)
+    assert len(set(arrows)) == len(arrows)
+
+
+def test_a_chain_of_100_000_is_drawn_at_once():
+    z = tg.tensor(1.0, requires_grad=True)
+    for _ in range(100_000):
+        z = z * 1.0001
+    start = time.perf_counter()
+    graph = draw_graph(z)
+    assert time.perf_counter() - start < 8
+    each = "multiply(·, 1.0001)"
+    assert titles(graph) == ["leaf", *[each] * 3, "… 99,994 more operations", *[each] * 3]
+    assert "100,000 operations in all; long runs of operations are summed up" in graph.source
+
+
+def test_a_chain_with_its_own_constants_is_summed_up_too():
+    z = tg.tensor(np.ones(2), requires_grad=True)
+    w = tg.tensor(np.ones(2), requires_grad=True)
+    for _ in range(50):
+        z = z * np.ones(2) * w
+    graph = draw_graph(z, names={"w": w}, max_nodes=20)
+    assert "… 94 more operations" in titles(graph)
+    assert titles(graph).count("w") == 1
+
+
+def test_a_tangle_never_exceeds_the_limit():
+    rng = np.random.default_rng(0)
+    values = [tg.tensor(1.0, requires_grad=True) for _ in range(4)]
+    for _ in range(3000):
+        i, j = rng.integers(max(len(values) - 30, 0), len(values), 2)
+        values.append(values[i] + values[j])
+    graph = draw_graph(sum(values[-30:]), max_nodes=50)
+    assert len(titles(graph)) <= 50
+    assert "what lies in the middle is summed up" in graph.source
+    arrows = [tuple(map(int, pair)) for pair in re.findall(r"n(\d+) -> n(\d+)", graph.source)]
+    assert all(a < b for a, b in arrows)
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+def test_freed_graphs_say_what_to_do():
+    x, y = scalars()
+    z = np.sin(x * y)
+    z.backward()
+    with pytest.raises(GradientError, match=r"through sin was freed.*before backward.*retain_graph=True"):
+        draw_graph(z)
+    shared = x * y
+    np.sin(shared).backward()
+    with pytest.raises(GradientError, match=r"through multiply was freed"):
+        draw_graph(np.cos(shared))
+
+
+def test_wrong_arguments():
+    x, y = scalars()
+    with pytest.raises(GradientError, match=r"untracked"):
+        draw_graph(tg.tensor(1.0))
+    with pytest.raises(UnsupportedError, match=r"expects a Tensor.*ndarray"):
+        draw_graph(np.ones(2))
+    with pytest.raises(OptionError, match=r"no Tensor"):
+        draw_graph([])
+    with pytest.raises(OptionError, match=r"collapse='deep'"):
+        draw_graph(x * y, collapse="deep")
+    with pytest.raises(OptionError, match=r"10 to 1,000.*minutes"):
+        draw_graph(x * y, max_nodes=5000)
+    with pytest.raises(OptionError, match=r"did you mean 'TB'|valid: BT, LR, RL, TB"):
+        draw_graph(x * y, direction="down")
+
+
+# -- rendering -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["dot", "graphviz-pure"])
+def engine(request, monkeypatch, tmp_path):
+    if request.param == "dot":
+        if shutil.which("dot") is None:
+            pytest.skip("Graphviz's own dot is not installed")
+    else:
+        (tmp_path / "empty").mkdir()
+        monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+        if rendering._pure() is None:
+            pytest.skip("graphviz-pure is not installed")
+    return request.param
+
+
+def test_pictures(engine, tmp_path):
+    _, _, loss = two_layers()
+    graph = draw_graph(loss, path=tmp_path / "new" / "mlp.png")
+    png = (tmp_path / "new" / "mlp.png").read_bytes()
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = (int.from_bytes(png[at : at + 4]) for at in (16, 20))
+    assert 500 < width < 2500
+    assert 500 < height < 3000
+    svg = render_graph(graph, tmp_path / "mlp.svg").read_text()
+    assert "<svg" in svg
+    assert "Sequential" in svg
+    assert list(tmp_path.glob("**/.*")) == []
+    if engine == "dot":
+        assert render_graph(graph, tmp_path / "mlp.pdf").read_bytes()[:4] == b"%PDF"
+    else:
+        with pytest.raises(OptionError, match=r"PDF needs Graphviz's own"):
+            render_graph(graph, tmp_path / "mlp.pdf")
+
+
+@pytest.mark.usefixtures("engine")
+def test_the_methods_of_a_digraph_work(tmp_path):
+    x, y = scalars()
+    graph = draw_graph(x * y)
+    assert "<svg" in graph._repr_mimebundle_()["image/svg+xml"]
+    assert graph.pipe(format="png")[:4] == b"\x89PNG"
+    assert graph.pipe("svg", encoding="utf-8").startswith("<?xml")
+    written = graph.render("product", directory=tmp_path, format="svg", cleanup=True)
+    assert written == str(tmp_path / "product.svg")
+    assert [file.name for file in tmp_path.glob("*.*")] == ["product.svg"]
+    assert graph.render(outfile=tmp_path / "other.png", cleanup=True) == str(tmp_path / "other.png")
+
+
+def test_without_an_engine_the_text_can_be_saved(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(rendering, "_pure", lambda: None)
+    x, y = scalars()
+    graph = draw_graph(x * y, path=tmp_path / "product.gv")
+    assert (tmp_path / "product.gv").read_text(encoding="utf-8") == graph.source
+    for attempt in (lambda: render_graph(graph, tmp_path / "a.svg"), lambda: graph.pipe("svg"), graph.render):
+        with pytest.raises(
+            MissingExtraError, match=r"pip install 'tinygrad-mnist\[render\]'.*save it as .dot or .gv"
+        ):
+            attempt()
+    with pytest.raises(OptionError, match=r"unknown file ending '.bmp'"):
+        render_graph(graph, tmp_path / "a.bmp")

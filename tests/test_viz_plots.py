@@ -1,0 +1,278 @@
+"""Plots: that the right numbers are in them, and that their files are pictures."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist import viz
+from tinygrad_mnist.errors import DTypeError, MissingExtraError, OptionError, ShapeError
+
+pytest.importorskip("matplotlib")
+Image = pytest.importorskip("PIL.Image")
+
+HISTORY = [
+    {
+        "epoch": epoch,
+        "train_loss": 1 / epoch,
+        "train_accuracy": 1 - 0.5 / epoch,
+        "validation_loss": 1.1 / epoch,
+        "validation_accuracy": accuracy,
+        "lr": 0.1,
+        "seconds": 1.0,
+    }
+    for epoch, accuracy in enumerate([0.8, 0.95, 0.9], start=1)
+]
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+# -- learning curves -----------------------------------------------------------------------------
+
+
+def test_history_has_a_panel_for_loss_and_one_for_accuracy():
+    figure = viz.plot_history(HISTORY)
+    loss, accuracy = figure.axes
+    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy (%)")
+    assert loss.get_xlabel() == accuracy.get_xlabel() == "epoch"
+    assert [line.get_label() for line in loss.lines] == ["train", "validation"]
+    np.testing.assert_allclose(loss.lines[0].get_xydata(), [[1, 1], [2, 1 / 2], [3, 1 / 3]])
+    np.testing.assert_allclose(accuracy.lines[1].get_ydata(), [80, 95, 90])
+    assert accuracy.get_title(loc="left") == "best validation accuracy 95.00%, epoch 2"
+
+
+def test_history_draws_what_there_is():
+    figure = viz.plot_history([{"train_loss": 2.0}, {"seconds": 3.0}, {"train_loss": 1.0, "epoch": 7}])
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[1, 2], [7, 1]])
+    assert len(viz.plot_history([{"validation_accuracy": float("nan")}]).axes) == 1
+
+
+def test_history_of_nothing():
+    with pytest.raises(OptionError, match="0 epochs"):
+        viz.plot_history([])
+    with pytest.raises(OptionError, match="entries lr; expected train_loss"):
+        viz.plot_history([{"lr": 0.1}])
+
+
+# -- confusion -----------------------------------------------------------------------------------
+
+
+def test_confusion_counts():
+    targets, predictions = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 0, 1, 1, 2, 0])
+    figure = viz.plot_confusion(targets, predictions)
+    axes = figure.axes[0]
+    cells = {text.get_position(): text.get_text() for text in axes.texts if text.get_ha() == "center"}
+    assert cells == {(0, 0): "2", (1, 0): "1", (1, 1): "1", (2, 2): "1", (0, 2): "1"}
+    assert axes.get_title(loc="left") == "6 samples, 66.67% right"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    assert texts(figure)[-3:] == ["66.7%", "100.0%", "50.0%"]
+
+
+def test_confusion_of_counts_is_the_same():
+    counts = np.array([[2, 1, 0], [0, 1, 0], [1, 0, 1]])
+    figure = viz.plot_confusion(counts, classes=["a", "b", "c"])
+    assert texts(figure) == texts(viz.plot_confusion([0, 0, 0, 1, 2, 2], [0, 0, 1, 1, 2, 0]))
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["a", "b", "c"]
+
+
+def test_confusion_names_reserve_room_for_classes_that_do_not_occur():
+    figure = viz.plot_confusion([0, 1], [0, 1], classes=range(10))
+    assert figure.axes[0].images[0].get_array().shape[:2] == (10, 10)
+
+
+def test_many_classes_have_no_numbers():
+    assert texts(viz.plot_confusion(np.eye(30, dtype=int))) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((np.ones((2, 3), int),), ShapeError, r"\(2, 3\); expected \(C, C\)"),
+        ((np.ones((2, 2)),), DTypeError, "integers"),
+        ((np.zeros((2, 2), int),), OptionError, "no samples"),
+        (([], []), OptionError, "no samples"),
+        (([0, 1], [0]), ShapeError, "one shape"),
+        (([0, 1], [0.2, 0.8]), DTypeError, "np.argmax"),
+        (([0, -1], [0, 1]), OptionError, "-1 … 1 is out of range for 2"),
+    ],
+)
+def test_confusion_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        viz.plot_confusion(*arguments)
+
+
+def test_confusion_refuses_names_that_do_not_fit():
+    with pytest.raises(ShapeError, match="3 names for 2 classes"):
+        viz.plot_confusion(np.eye(2, dtype=int), classes="abc")
+    with pytest.raises(OptionError, match="out of range for 2 classes"):
+        viz.plot_confusion([0, 2], [0, 1], classes="ab")
+
+
+# -- contact sheets ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 6), (5, 36), (5, 1, 6, 6), (5, 6, 6, 1)])
+def test_images_are_where_they_belong(shape):
+    images = np.arange(5 * 36).reshape(shape)
+    canvas = viz.plot_images(images, columns=3).axes[0].images[0].get_array()
+    flat = images.reshape(5, 6, 6)
+    np.testing.assert_array_equal(canvas[:6, :6], flat[0])
+    np.testing.assert_array_equal(canvas[:6, 14:20], flat[2])
+    np.testing.assert_array_equal(canvas[7:13, 7:13], flat[4])
+    assert np.ma.is_masked(canvas[7:13, 14:20])
+
+
+def test_images_that_are_not_square():
+    images = np.arange(12).reshape(2, 6)
+    canvas = viz.plot_images(images, shape=(2, 3)).axes[0].images[0].get_array()
+    np.testing.assert_array_equal(canvas[:2, :3], [[0, 1, 2], [3, 4, 5]])
+
+
+def test_titles_of_images():
+    figure = viz.plot_images(np.zeros((2, 4, 4)), np.array([3, 5]), np.array([3, 6]))
+    assert texts(figure) == ["3 → 3", "5 → 6"]
+    right, wrong = figure.axes[0].texts
+    assert right.get_color() != wrong.get_color()
+    assert texts(viz.plot_images(np.zeros((2, 4, 4)), labels=["a", "b"])) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "error", "message"),
+    [
+        (np.zeros((0, 4, 4)), {}, OptionError, "no images"),
+        (np.zeros((401, 4, 4)), {}, OptionError, "at most 400"),
+        (np.zeros((2, 7)), {}, ShapeError, r"\(2, 7\).*expected numbers of shape"),
+        (np.zeros((2, 3, 4, 4)), {}, ShapeError, "expected numbers of shape"),
+        (np.zeros((2, 4, 4)), {"labels": [1, 2, 3]}, ShapeError, r"\(3,\) for 2 images"),
+        (np.zeros((2, 4, 4)), {"columns": 0}, OptionError, "columns=0"),
+    ],
+)
+def test_images_refused(images, options, error, message):
+    with pytest.raises(error, match=message):
+        viz.plot_images(images, **options)
+
+
+def test_mistakes_are_the_worst():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(4, 0.3), 200)
+    targets = rng.integers(0, 4, 200)
+    images = np.broadcast_to(np.arange(200.0)[:, None, None], (200, 3, 3))
+    figure = viz.plot_mistakes(images, targets, p, count=6, columns=6)
+    predicted = p.argmax(1)
+    wrong = [i for i in range(200) if predicted[i] != targets[i]]
+    worst = sorted(wrong, key=lambda i: p[i, targets[i]])[:6]
+    canvas = figure.axes[0].images[0].get_array()
+    np.testing.assert_array_equal(canvas[-2, 1::4], worst)
+    assert texts(figure) == [f"{targets[i]} → {predicted[i]}  {p[i, predicted[i]]:.0%}" for i in worst]
+    assert figure.get_suptitle() == f"6 worst of {len(wrong)} mistakes: true → predicted"
+
+
+def test_ties_among_mistakes_go_to_the_surest():
+    p = np.array([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0], [0.6, 0.4, 0.0]])
+    assert texts(viz.plot_mistakes(np.zeros((3, 2, 2)), [2, 2, 2], p, count=2)) == [
+        "2 → 0  90%",
+        "2 → 0  60%",
+    ]
+
+
+def test_no_mistakes_is_said():
+    figure = viz.plot_mistakes(np.zeros((2, 2, 2)), [0, 1], np.eye(2))
+    assert figure.texts[0].get_text() == "no mistakes among 2 images"
+
+
+@pytest.mark.parametrize(
+    ("targets", "probabilities", "error", "message"),
+    [
+        ([0], np.eye(2), ShapeError, r"expected N, \(N,\) and \(N, C\)"),
+        ([0, 2], np.eye(2), OptionError, "integers from 0 to 1"),
+        ([0, 1], np.eye(2) * 9, OptionError, "for logits"),
+        ([0, 1], np.full((2, 2), np.nan), OptionError, "not in"),
+    ],
+)
+def test_mistakes_refused(targets, probabilities, error, message):
+    with pytest.raises(error, match=message):
+        viz.plot_mistakes(np.zeros((2, 2, 2)), targets, probabilities)
+
+
+def test_weights_of_a_tracked_parameter():
+    weight = tg.nn.Parameter(np.arange(3 * 16).reshape(3, 16) - 20.0)
+    figure = viz.plot_weights(weight, shape=(4, 4), columns=3, count=2)
+    image = figure.axes[0].images[0]
+    np.testing.assert_array_equal(image.get_array()[-5:-1, 5:9], weight.data[1].reshape(4, 4))
+    low, high = image.get_clim()
+    assert low == -high
+    assert figure.get_suptitle() == "the first 2 of 3 units"
+    assert figure.axes[1].get_ylabel() == "weight"
+
+
+def test_weights_refused():
+    with pytest.raises(ShapeError, match=r"\(10, 128\).*expected \(units, 784\)"):
+        viz.plot_weights(np.zeros((10, 128)))
+    with pytest.raises(OptionError, match="no images"):
+        viz.plot_weights(np.zeros((0, 784)))
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+PLOTS = {
+    "history": lambda path: viz.plot_history(HISTORY, path=path),
+    "confusion": lambda path: viz.plot_confusion(np.eye(10, dtype=int) * 9, path=path),
+    "images": lambda path: viz.plot_images(np.ones((12, 28, 28)), range(12), path=path),
+    "mistakes": lambda path: viz.plot_mistakes(np.ones((4, 784)), [1, 1, 0, 0], np.eye(4)[:, :2], path=path),
+    "nothing": lambda path: viz.plot_mistakes(np.ones((2, 784)), [0, 1], np.eye(2), path=path),
+    "weights": lambda path: viz.plot_weights(np.ones((20, 784)), path=path),
+}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_files_are_pictures(name, tmp_path):
+    path = tmp_path / "new" / f"{name}.png"
+    figure = PLOTS[name](path)
+    picture = Image.open(io.BytesIO(path.read_bytes())).convert("L")
+    assert 300 < picture.width < 2000
+    assert 100 < picture.height < 2000
+    assert len(set(picture.tobytes())) > 2  # something is drawn
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert figure.get_size_inches()[0] * 150 == pytest.approx(picture.width, abs=2)
+
+
+def test_vector_formats(tmp_path):
+    viz.plot_history(HISTORY, path=tmp_path / "a.svg")
+    viz.plot_history(HISTORY, path=tmp_path / "a.PDF")
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+    assert "<dc:date>" not in (tmp_path / "a.svg").read_text()
+    assert (tmp_path / "a.PDF").read_bytes()[:4] == b"%PDF"
+    with pytest.raises(OptionError, match=r"unknown file ending '\.pgn' \(did you mean '\.png'"):
+        viz.plot_history(HISTORY, path=tmp_path / "a.pgn")
+    assert {file.name for file in tmp_path.iterdir()} == {"a.svg", "a.PDF"}
+
+
+def test_no_global_state_is_touched():
+    loaded = "matplotlib.pyplot" in sys.modules
+    viz.plot_history(HISTORY)
+    assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+def test_drawing_packages_are_imported_only_when_needed():
+    check = "import sys, tinygrad_mnist.viz; sys.exit(bool({'graphviz', 'matplotlib'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r"'matplotlib'.*pip install 'tinygrad-mnist\[plots\]'"):
+        viz.plot_history(HISTORY)
+
+
+def test_the_bundled_digits():
+    images = np.asarray(tg.data.load_mnist("sample")[1].inputs)[:30]
+    figure = viz.plot_images(images)
+    assert figure.axes[0].images[0].get_array().max() == images.max()
