@@ -110,7 +110,9 @@ def test_there_and_back(tmp_path, rows):
 def test_numpy_numbers_are_numbers(tmp_path):
     row = {"epoch": 1, "share": np.float32(0.5), "count": np.int64(3), "is_best": np.True_}
     History([row]).save(tmp_path / "h.jsonl")
-    assert History.load(tmp_path / "h.jsonl").rows == [{"epoch": 1, "share": 0.5, "count": 3, "is_best": True}]
+    assert History.load(tmp_path / "h.jsonl").rows == [
+        {"epoch": 1, "share": 0.5, "count": 3, "is_best": True}
+    ]
 
 
 def test_saving_replaces_the_whole_file(tmp_path, monkeypatch):
@@ -132,7 +134,18 @@ def test_saving_replaces_the_whole_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "line",
-    [b"{", b'{"epoch": 2', b"[1, 2]", b"7", b'"epoch"', b"null", b"epoch 2", b'{"a": 1} {"b": 2}', b"\xff\xfe{}", b""],
+    [
+        b"{",
+        b'{"epoch": 2',
+        b"[1, 2]",
+        b"7",
+        b'"epoch"',
+        b"null",
+        b"epoch 2",
+        b'{"a": 1} {"b": 2}',
+        b"\xff\xfe{}",
+        b"",
+    ],
     ids=repr,
 )
 def test_a_damaged_line_is_named(tmp_path, line):

@@ -56,14 +56,22 @@ MODELS = {
     "float64": lambda: nn.Linear(3, 2, dtype=np.float64, rng=0),
     "MLP": lambda: nn.MLP([3, 4, 2], rng=0),
     "MLP with everything": lambda: nn.MLP(
-        (3, 5, 4, 2), "tanh", "softmax", dropout=0.25, weight_init="lecun_uniform", rng=np.random.default_rng(1)
+        (3, 5, 4, 2),
+        "tanh",
+        "softmax",
+        dropout=0.25,
+        weight_init="lecun_uniform",
+        rng=np.random.default_rng(1),
     ),
     "MLP with classes": lambda: nn.MLP([3, 4, 2], activation=nn.GELU, output=nn.LogSoftmax, rng=0),
     "MLP with a class of ours": lambda: nn.MLP([3, 4, 2], activation=Doubled, rng=0),
     "MLP with a function of init": lambda: nn.MLP([3, 4, 2], weight_init=nn.init.kaiming_normal, rng=0),
     "part of an MLP": lambda: nn.MLP([3, 4, 2], rng=0)[:2],
     "Sequential": lambda: nn.Sequential(
-        nn.Flatten(), nn.Linear(3, 4, rng=0), nn.ELU(0.5), nn.Sequential(nn.Dropout(0.3, rng=0), nn.LeakyReLU(slope=0.2))
+        nn.Flatten(),
+        nn.Linear(3, 4, rng=0),
+        nn.ELU(0.5),
+        nn.Sequential(nn.Dropout(0.3, rng=0), nn.LeakyReLU(slope=0.2)),
     ),
     "empty": lambda: nn.Sequential(),
     "of our own": lambda: Residual(nn.MLP([3, 4, 3], rng=0), 0.5, rng=3),
@@ -248,7 +256,9 @@ def test_other_contents(path):
 
 
 def test_a_promise_of_more_than_there_is(path):
-    header = json.dumps({"weight": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4 * 10**12]}}).encode()
+    header = json.dumps(
+        {"weight": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4 * 10**12]}}
+    ).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\x00" * 16)
     with pytest.raises(DataError):
         load_model(path)
@@ -303,7 +313,11 @@ HOSTILE = {
     "helper as initialiser": {"class": "Linear", "args": [3, 2], "kwargs": {"weight_init": "get"}},
     "unknown activation": {"class": "MLP", "args": [[3, 2, 2]], "kwargs": {"activation": "__import__"}},
     "object as activation": {"class": "MLP", "args": [[3, 2, 2]], "kwargs": {"activation": {"eval": "1"}}},
-    "layer as activation": {"class": "MLP", "args": [[3, 2, 2]], "kwargs": {"activation": {"layer": "Linear"}}},
+    "layer as activation": {
+        "class": "MLP",
+        "args": [[3, 2, 2]],
+        "kwargs": {"activation": {"layer": "Linear"}},
+    },
     "unknown layer": {"class": "MLP", "args": [[3, 2, 2]], "kwargs": {"activation": {"layer": "system"}}},
     "unknown dtype": {"class": "Linear", "args": [3, 2], "kwargs": {"dtype": "system"}},
     "objects": {"class": "Linear", "args": [3, 2], "kwargs": {"dtype": "O"}},
@@ -311,7 +325,10 @@ HOSTILE = {
     "impossible seed": {"class": "Linear", "args": [3, 2], "kwargs": {"rng": -1}},
     "impossible share": {"class": "Dropout", "args": [7]},
     "numbers for layers": {"class": "Sequential", "args": [1, 2]},
-    "hidden below": {"class": "Sequential", "args": [{"class": "Sequential", "args": [{"class": "subprocess.run"}]}]},
+    "hidden below": {
+        "class": "Sequential",
+        "args": [{"class": "Sequential", "args": [{"class": "subprocess.run"}]}],
+    },
     "very deep": '{"class":"Sequential","args":[' * 100_000,
     "deep and whole": '{"class":"Sequential","args":[' * 5_000 + "]}" * 5_000,
 }

@@ -231,9 +231,9 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
     if isinstance(data, DataLoader):
         batches: Iterable[NDArray] = (x for x, _ in data)
     else:
-        data = data[0] if isinstance(data, tuple) else data
-        parts = (data[i : i + batch_size] for i in range(0, max(len(data), 1), batch_size))
-        batches = (part[0] for part in parts) if isinstance(data, Dataset) else parts
+        inputs = Dataset(data, data) if isinstance(data, np.ndarray) else data
+        inputs = Dataset(*inputs) if isinstance(inputs, tuple) else inputs
+        batches = (inputs[i : i + batch_size][0] for i in range(0, max(len(inputs), 1), batch_size))
     was_training = model.training
     model.eval()
     try:
