@@ -17,39 +17,21 @@ import numpy as np
 
 from . import __version__, data, nn, optim, testing, training, viz
 from .data import Dataset
-from .errors import GradcheckError, MissingExtraError, TinygradError, choice
-from .nn import functional as F  # noqa: N812
+from .errors import DataError, GradcheckError, MissingExtraError, TinygradError
 from .training import Checkpoint, EarlyStopping, History, Progress
+from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, make_loss, make_optimizer
 from .training.runs import Run, probabilities
 from .typing import Array
 
 __all__ = ["main"]
 
-OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
-    "sgd": lambda p, lr, decay: optim.SGD(p, lr, weight_decay=decay),
-    "momentum": lambda p, lr, decay: optim.SGD(p, lr, momentum=0.9, nesterov=True, weight_decay=decay),
-    "adam": lambda p, lr, decay: optim.Adam(p, lr, weight_decay=decay),
-    "adamw": lambda p, lr, decay: optim.AdamW(p, lr, weight_decay=decay),
-    "rmsprop": lambda p, lr, decay: optim.RMSprop(p, lr, weight_decay=decay),
-    "adagrad": lambda p, lr, decay: optim.Adagrad(p, lr, weight_decay=decay),
-}
-LEARNING_RATES = {"sgd": 0.5, "momentum": 0.05, "adam": 4e-3, "adamw": 4e-3, "rmsprop": 1e-3, "adagrad": 2e-2}
-
-SCHEDULES: dict[str, Callable[[optim.Optimizer, int], optim.Schedule] | None] = {
-    "none": None,
-    "cosine": optim.CosineAnnealingLR,
-    "one-cycle": optim.OneCycleLR,
-    "step": lambda optimizer, steps: optim.StepLR(optimizer, max(steps // 3, 1), 0.1),
-    "warm-up": lambda optimizer, steps: optim.WarmupLR(optimizer, max(steps // 20, 1)),
-}
-LOSSES = ("cross-entropy", "mse", "l1", "huber", "bce")
 DATASETS = ("mnist", "fashion", "digits", "sample")
 
 
 def main() -> None:
     """Run the command line; errors of the project become a message and exit status 1."""
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name="tinygrad-mnist", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -114,24 +96,86 @@ def cli() -> None:
 )
 @click.option("--data", "path", type=click.Path(path_type=Path), help="Folder or file where they are.")
 @click.option(
-    "--hidden", type=Sizes(), default="128", show_default=True, help="Units of the hidden layers: 512,256."
+    "--hidden",
+    type=Sizes(),
+    default="128",
+    show_default=True,
+    help="Units of the hidden layers, as 512,256; none for no hidden layer.",
 )
-@click.option("--activation", type=click.Choice(sorted(nn.activations)), default="relu", show_default=True)
-@click.option("--dropout", type=Number(0, 1, max_open=True), default=0.0, show_default=True)
-@click.option("--loss", type=click.Choice(LOSSES), default="cross-entropy", show_default=True)
-@click.option("--label-smoothing", type=Number(0, 1, max_open=True), default=0.0, show_default=True)
-@click.option("--optimizer", type=click.Choice(sorted(OPTIMIZERS)), default="adamw", show_default=True)
-@click.option("--lr", type=Number(0, min_open=True), help="Learning rate.  [default: suits the optimizer]")
-@click.option("--weight-decay", type=Number(0), default=0.0, show_default=True)
-@click.option("--schedule", type=click.Choice(sorted(SCHEDULES)), default="one-cycle", show_default=True)
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
+@click.option(
+    "--activation",
+    type=click.Choice(sorted(nn.activations)),
+    default="relu",
+    show_default=True,
+    help="After each hidden layer.",
+)
+@click.option(
+    "--dropout",
+    type=Number(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of the hidden units switched off at random in training.",
+)
+@click.option(
+    "--loss", type=click.Choice(LOSSES), default="cross-entropy", show_default=True, help="What is minimised."
+)
+@click.option(
+    "--label-smoothing",
+    type=Number(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of each target spread over all classes (cross-entropy only).",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(sorted(OPTIMIZERS)),
+    default="adamw",
+    show_default=True,
+    help="How the weights follow the gradient; momentum is SGD with Nesterov momentum 0.9.",
+)
+@click.option(
+    "--lr",
+    type=Number(0, min_open=True),
+    help=f"Learning rate.  [default: {', '.join(f'{name} {lr:g}' for name, lr in LEARNING_RATES.items())}]",
+)
+@click.option(
+    "--weight-decay",
+    type=Number(0),
+    default=0.0,
+    show_default=True,
+    help="How strongly weights are pulled to 0.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(sorted(SCHEDULES)),
+    default="one-cycle",
+    show_default=True,
+    help="How the learning rate changes during the training.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=10, show_default=True, help="Times through the data."
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images in an update."
+)
 @click.option("--clip-norm", type=Number(0, min_open=True), help="Largest norm of the gradient.")
-@click.option("--validation", type=Number(0, 0.9), default=0.05, show_default=True, help="Share held out.")
+@click.option(
+    "--validation",
+    type=Number(0, 0.9),
+    default=0.05,
+    show_default=True,
+    help="Share of the training images held out to watch, and to choose the best epoch.",
+)
 @click.option(
     "--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same weights.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
 )
@@ -155,8 +199,12 @@ def train(**options: Any) -> int:
     click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
 
     # Whatever can be refused is refused before anything is written.
-    loss = _loss(options)
-    optimizer = OPTIMIZERS[options["optimizer"]](model.parameters(), options["lr"], options["weight_decay"])
+    if options["label_smoothing"] and options["loss"] != "cross-entropy":
+        raise click.UsageError("--label-smoothing goes with --loss cross-entropy only")
+    loss = make_loss(options["loss"], options["label_smoothing"])
+    optimizer = make_optimizer(
+        options["optimizer"], model.parameters(), options["lr"], options["weight_decay"]
+    )
     held_out = round(len(train_data) * options["validation"])
     if options["patience"] and not held_out:
         raise click.UsageError("--patience watches the validation loss; it needs a larger --validation")
@@ -250,7 +298,7 @@ class _Keeper(training.Callback):
 def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
     """Measure the model of RUN on the test data, class by class."""
     saved = Run(run)
-    config = saved.config
+    config = _config_of(saved)
     _, test = _load_again(config, path)
     model = saved.model()
     outputs = training.predict(model, test)
@@ -287,7 +335,7 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
     """
     saved = Run(run)
     model = saved.model()
-    config = saved.config
+    config = _config_of(saved)
     for path in images:
         digit = data.read_digit(path, size=config["side"]).reshape(1, -1)
         shares = probabilities(training.predict(model, digit), config["loss"])[0]
@@ -317,8 +365,9 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
 def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
     """Draw the graph that one training step of RUN records."""
     saved = Run(run)
-    x, y = _load_again(saved.config)[1][:batch_size]
-    loss = _loss(saved.config)(saved.model().train()(x), y)
+    x, y = _load_again(_config_of(saved))[1][:batch_size]
+    config = _config_of(saved)
+    loss = make_loss(config["loss"], config["label_smoothing"])(saved.model().train()(x), y)
     path = out or saved.folder / "graph.svg"
     viz.render_graph(viz.draw_graph(loss), path)
     click.echo(f"graph: {path}")
@@ -332,14 +381,15 @@ def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
 )
 @click.option("--every", is_flag=True, help="Check every element of every parameter (slow).")
 def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
-    """Check the gradient of every parameter of RUN against finite differences, in float64.
+    """Check the gradients of RUN by finite differences.
 
-    Each parameter is moved along random directions, which involve all of its elements, and then
+    In float64. Each parameter is moved along random directions, which involve all of its elements, and then
     element by element.
     """
     saved = Run(run)
-    model, loss_of = saved.model().astype(np.float64), _loss(saved.config)
-    x, y = _load_again(saved.config)[1][:samples]
+    config = _config_of(saved)
+    model, loss_of = saved.model().astype(np.float64), make_loss(config["loss"], config["label_smoothing"])
+    x, y = _load_again(_config_of(saved))[1][:samples]
     x = x.astype(np.float64)
     loss_of(model(x), y).backward()
     failed = 0
@@ -365,9 +415,16 @@ def data_group() -> None:
 
 @data_group.command()
 def info() -> None:
-    """List where data are looked for, and what is there."""
+    """List where data are looked for, and what is there.
+
+    The places that would be used now are marked.
+    """
+    used: set[str] = set()
     for place in data.describe():
-        click.echo(f"{'*' if place.is_usable else ' '} {place}")
+        is_first = place.is_usable and place.dataset not in used
+        if is_first:
+            used.add(place.dataset)
+        click.echo(f"{'>' if is_first else ' '} {place}")
 
 
 @data_group.command()
@@ -379,8 +436,6 @@ def fetch(folder: Path | None) -> None:
 
 def _load(dataset: str, path: Path | str | None) -> tuple[Dataset, Dataset]:
     """Load a data set; what it has to say of where it came from is printed, not raised."""
-    if dataset not in DATASETS:
-        raise choice("dataset", dataset, DATASETS)
     if path is not None and dataset in ("digits", "sample"):
         raise click.UsageError(f"--data does not go with --dataset {dataset}, which comes with its package")
     with warnings.catch_warnings(record=True) as said:
@@ -398,9 +453,30 @@ def _load(dataset: str, path: Path | str | None) -> tuple[Dataset, Dataset]:
 
 def _load_again(config: dict[str, Any], path: Path | None = None) -> tuple[Dataset, Dataset]:
     """Load the data a run was trained on, or others in their place."""
-    if path is None and config["data"] == data.SAMPLE:
+    comes_with_package = config["dataset"] in ("digits", "sample")
+    if path is not None:
+        return _load("mnist" if comes_with_package else config["dataset"], path)
+    if config["data"] == data.SAMPLE:
         return data.load_mnist("sample")
-    return _load(config["dataset"], path or config["path"])
+    return _load(config["dataset"], config["path"])
+
+
+def _config_of(run: Run) -> dict[str, Any]:
+    """Read the settings of a run, and see that they can be used."""
+    config = run.config
+    is_usable = (
+        config["dataset"] in DATASETS
+        and config["loss"] in LOSSES
+        and isinstance(config["side"], int)
+        and isinstance(config["classes"], list)
+        and isinstance(config["path"], (str, type(None)))
+        and isinstance(config["label_smoothing"], (int, float))
+    )
+    if not is_usable:
+        raise DataError(
+            f"{run.folder / 'config.json'}: holds settings that `tinygrad-mnist train` does not write"
+        )
+    return config
 
 
 def _model(options: dict[str, Any], inputs: int, classes: int) -> nn.MLP:
@@ -417,22 +493,6 @@ def _model(options: dict[str, Any], inputs: int, classes: int) -> nn.MLP:
 def _sizes(model: nn.MLP) -> list[int]:
     layers = [layer for layer in model if isinstance(layer, nn.Linear)]
     return [layers[0].in_features, *(layer.out_features for layer in layers)]
-
-
-def _loss(options: dict[str, Any]) -> Callable[[Array, Array], Array]:
-    """The loss as a function of outputs and classes; all but cross-entropy compare with one-hot rows."""
-    name = options["loss"]
-    if name == "cross-entropy":
-        return nn.CrossEntropyLoss(label_smoothing=options["label_smoothing"])
-    if options["label_smoothing"]:
-        raise click.UsageError("--label-smoothing goes with --loss cross-entropy only")
-    compare = {
-        "mse": F.mse_loss,
-        "l1": F.l1_loss,
-        "huber": F.huber_loss,
-        "bce": F.binary_cross_entropy_with_logits,
-    }[name]
-    return lambda outputs, classes: compare(outputs, F.one_hot(classes, outputs.shape[-1], outputs.dtype))
 
 
 def _config(options: dict[str, Any], train_data: Dataset) -> dict[str, Any]:

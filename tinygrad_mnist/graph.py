@@ -365,14 +365,12 @@ def _own(g: Array, others: tuple[Any, ...]) -> Array:
     A rule may return its incoming gradient, one of its inputs, or a view of either; what it
     computed afresh (possibly seen through a transposing view) is kept without a copy.
     """
-    memory = g if g.base is None else g.base
-    if memory.__class__ is np.ndarray and memory.nbytes == g.nbytes:
-        for other in others:
-            if other is memory or getattr(other, "base", None) is memory:
-                break
-        else:
-            return g
-    return g.copy()
+    if g.base is None:
+        return g.copy() if any(g is other for other in others) else g
+    memory = g.base
+    is_whole = memory.__class__ is np.ndarray and memory.nbytes == g.nbytes
+    is_shared = any(other is memory or getattr(other, "base", None) is memory for other in others)
+    return g if is_whole and not is_shared else g.copy()
 
 
 def _stale(parent: Node, node: Node) -> GradientError:

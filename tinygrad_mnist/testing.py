@@ -257,10 +257,10 @@ def _compare(
     # Tensors go in, so that functions which ask for a Tensor's attributes work.
     numeric = numerical_gradient(lambda *values: scalar(*map(Tensor, values)), *points, eps=eps)
     for number, a, n in zip(numbers, analytic, numeric, strict=True):
-        describe_mismatch(a, n, f"argument {number}", what, atol, rtol)
+        _raise_mismatch(a, n, f"argument {number}", what, atol, rtol)
 
 
-def describe_mismatch(a: NDArray, n: NDArray, whose: str, what: str, atol: float, rtol: float) -> None:
+def _raise_mismatch(a: NDArray, n: NDArray, whose: str, what: str, atol: float, rtol: float) -> None:
     """Raise a :class:`GradcheckError` that names the worst element, if any is out of tolerance."""
     error = np.abs(a - n)
     wrong = ~(error <= atol + rtol * np.abs(n))  # so that NaN is wrong

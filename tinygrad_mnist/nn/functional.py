@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import DTypeError, OptionError, ShapeError, choice
+from ..ops.indexing import take_along
 from ..ops.linear import linear
 from ..ops.network import (
     elu,
@@ -183,10 +184,11 @@ def _nll(name: str, logp: Array, target: Array, smoothing: float, reduction: str
         loss = -np.sum(np.where(target == 0, 0, logp) * target, axis=axis)
     else:
         _check_classes(name, logp, target, axis)
-        picked = np.take_along_axis(logp, np.expand_dims(target, axis), axis=axis)
-        loss = -np.squeeze(picked, axis=axis)
+        loss = -take_along(logp, target[(slice(None),) * axis + (None,)], axis=axis)
+        loss = loss if reduction in ("mean", "sum") else np.squeeze(loss, axis=axis)
     if smoothing:
-        loss = (1 - smoothing) * loss - smoothing * np.mean(logp, axis=axis)
+        spread = np.mean(logp, axis=axis, keepdims=loss.ndim == logp.ndim)
+        loss = (1 - smoothing) * loss - smoothing * spread
     return _reduce(loss, reduction)
 
 

@@ -92,7 +92,7 @@ def scatter(g: Array, /, *arrays: NDArray, index: Any, shape: tuple[int, ...]) -
     return result
 
 
-getitem.vjp(lambda g, y, a, *arrays, index: scatter(g, *arrays, index=index, shape=np.shape(a)))
+getitem.vjp(lambda g, y, a, *arrays, index: scatter(g, *arrays, index=index, shape=a.shape))
 scatter.vjp(lambda g, y, x, *arrays, index, shape: getitem(g, *arrays, index=index))
 
 
@@ -114,7 +114,7 @@ def setitem(a: Array, value: Array, /, *arrays: NDArray, index: Any) -> Array:
 def setitem_value_rule(g: Array, y: Array, a: Array, value: Array, *arrays: NDArray, index: Any) -> Array:
     """The gradient where the value went; where an index repeats, NumPy keeps the last value only."""
     if not all(part.dtype == bool for part in arrays):
-        shape = np.shape(y)
+        shape = y.shape
         written = np.full(shape, -1)
         here = put_together(arrays, index)
         order = np.arange(written[here].size).reshape(written[here].shape)
@@ -153,12 +153,12 @@ def take(a: Array, indices: Any, axis: int | None = None) -> Array:
 
 def places_along(shape: tuple[int, ...], indices: NDArray, axis: int) -> tuple[NDArray, ...]:
     """The index arrays that pick ``indices`` along ``axis``, at every place of the other axes."""
-    axis %= len(shape)
-    places: list[NDArray] = []
-    for i, n in enumerate(shape):
-        around = (1,) * i, (1,) * (len(shape) - i - 1)
-        places.append(indices if i == axis else np.arange(n).reshape(*around[0], n, *around[1]))
-    return tuple(places)
+    ndim = len(shape)
+    axis %= ndim
+    return tuple(
+        indices if i == axis else np.arange(n).reshape((n,) + (1,) * (ndim - i - 1))
+        for i, n in enumerate(shape)
+    )
 
 
 @primitive(
@@ -188,9 +188,7 @@ def put_along(g: Array, indices: NDArray, /, axis: int, length: int) -> Array:
     return result
 
 
-take_along.vjp(
-    lambda g, y, a, indices, axis: put_along(g, indices, axis=axis, length=np.shape(a)[axis]), None
-)
+take_along.vjp(lambda g, y, a, indices, axis: put_along(g, indices, axis=axis, length=a.shape[axis]), None)
 put_along.vjp(lambda g, y, x, indices, axis, length: take_along(g, indices, axis=axis), None)
 
 
@@ -200,8 +198,8 @@ def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
     if axis is None:
         return take_along(np.reshape(arr, -1), np.asarray(indices), axis=0)
     indices = np.asarray(indices)
-    others = [n for i, n in enumerate(np.shape(arr)) if i != axis % np.ndim(arr)]
-    others.insert(axis % np.ndim(arr), indices.shape[axis])
+    others = list(np.shape(arr))
+    others[axis] = indices.shape[axis]
     return take_along(
         arr, np.broadcast_to(indices, np.broadcast_shapes(indices.shape, tuple(others))), axis=axis
     )

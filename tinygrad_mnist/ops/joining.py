@@ -25,10 +25,10 @@ def concatenate(*arrays: Array, axis: int | None = 0) -> Array:
 def concatenate_rule(i: int, g: Array, y: Array, *arrays: Array, axis: int | None) -> Array:
     """The part of the gradient that lies where array ``i`` went."""
     if axis is None:
-        sizes = [math.prod(np.shape(a)) for a in arrays]
+        sizes = [math.prod(a.shape) for a in arrays]
         start = _total(sizes[:i])
-        return np.reshape(g[start : start + sizes[i]], np.shape(arrays[i]))
-    sizes = [np.shape(a)[axis] for a in arrays]
+        return np.reshape(g[start : start + sizes[i]], arrays[i].shape)
+    sizes = [a.shape[axis] for a in arrays]
     start = _total(sizes[:i])
     return g[(slice(None),) * (axis % y.ndim) + (slice(start, start + sizes[i]),)]
 

@@ -185,8 +185,8 @@ def einsum_rule(i: int, g: Array, y: Array, *operands: Array, subscripts: str, o
     operand alone was summed away: a vector of ones stretches the gradient along it. An index that
     occurs twice walks a diagonal: an identity matrix puts the gradient back onto it.
     """
-    inputs, output = _explicit(subscripts, [np.ndim(x) for x in operands])
-    mine, shape = inputs[i], np.shape(operands[i])
+    inputs, output = _explicit(subscripts, [x.ndim for x in operands])
+    mine, shape = inputs[i], operands[i].shape
     terms = [(output, g)] + [(s, x) for k, (s, x) in enumerate(zip(inputs, operands, strict=True)) if k != i]
     unused = iter(sorted(set(_LETTERS) - set("".join(inputs) + output)))
     target = ""

@@ -58,7 +58,7 @@ def mean(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     return _add(a, axis=axis, keepdims=keepdims) / count(a.shape, axis)
 
 
-mean.vjp(lambda g, y, a, axis, keepdims: keep(g, axis, keepdims) / count(np.shape(a), axis))
+mean.vjp(lambda g, y, a, axis, keepdims: keep(g, axis, keepdims) / count(a.shape, axis))
 
 
 def extreme_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
@@ -143,7 +143,7 @@ def deviation(a: Array, axis: Axis) -> Array:
 
 def freedom(a: Array, axis: Axis, ddof: float) -> float:
     """Degrees of freedom; NaN where there are none, as NumPy's variance is."""
-    return (count(np.shape(a), axis) - ddof) or math.nan
+    return (count(a.shape, axis) - ddof) or math.nan
 
 
 @primitive(np.var, samples=[*_SAMPLES[:4], Sample((2, 3), axis=1, ddof=1)])
@@ -183,7 +183,7 @@ def cumsum(a: Array, /, axis: int | None = None) -> Array:
 def cumsum_rule(g: Array, y: Array, a: Array, axis: int | None) -> Array:
     """Each element is in every later sum: a running sum from the other end."""
     backward: Any = np.flip(np.cumsum(np.flip(g, axis=axis or 0), axis=axis or 0), axis=axis or 0)
-    return np.reshape(backward, np.shape(a))
+    return np.reshape(backward, a.shape)
 
 
 cumsum.vjp(cumsum_rule)

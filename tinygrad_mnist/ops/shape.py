@@ -22,7 +22,7 @@ def reshape(a: Array, /, shape: Any, order: str = "C") -> Array:
     return np.reshape(a, shape, **settings)
 
 
-reshape.vjp(lambda g, y, a, shape, order: np.reshape(g, np.shape(a), order=order))
+reshape.vjp(lambda g, y, a, shape, order: np.reshape(g, a.shape, order=order))
 
 
 @implements(np.reshape)
@@ -93,7 +93,7 @@ def squeeze(a: Array, /, axis: Axes = None) -> Array:
     return np.squeeze(a, axis=axis)
 
 
-squeeze.vjp(lambda g, y, a, axis: np.reshape(g, np.shape(a)))
+squeeze.vjp(lambda g, y, a, axis: np.reshape(g, a.shape))
 
 
 @primitive(np.expand_dims, samples=[Sample((2, 3), axis=1), Sample((2,), axis=(0, -1))])
@@ -102,7 +102,7 @@ def expand_dims(a: Array, /, axis: int | tuple[int, ...]) -> Array:
     return np.expand_dims(a, axis)
 
 
-expand_dims.vjp(lambda g, y, a, axis: np.reshape(g, np.shape(a)))
+expand_dims.vjp(lambda g, y, a, axis: np.reshape(g, a.shape))
 
 
 @primitive(
@@ -172,7 +172,7 @@ def pad_constant(a: Array, /, widths: tuple[tuple[int, int], ...], value: float 
 
 pad_constant.vjp(
     lambda g, y, a, widths, value: g[
-        tuple(slice(w, w + n) for (w, _), n in zip(widths, np.shape(a), strict=True))
+        tuple(slice(w, w + n) for (w, _), n in zip(widths, a.shape, strict=True))
     ]
 )
 

@@ -1,7 +1,7 @@
 """What can be done between batches and epochs: show progress, stop early, keep the best, save.
 
-A callback is an object with any of three methods, each given the :class:`Training` under way.
-Setting ``training.stop`` to a reason ends it after the present epoch.
+A callback derives from :class:`Callback` and overrides any of its four methods, each of which is given
+the :class:`Training` under way. Setting ``training.stop`` to a reason ends it after the present epoch.
 """
 
 from __future__ import annotations
@@ -159,5 +159,7 @@ class Progress(Callback):
             self._bar = None
 
 
-def _shown(name: str, value: float) -> str:
+def _shown(name: str, value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
     return f"{value:.2%}" if name.endswith("accuracy") else f"{value:.4f}"

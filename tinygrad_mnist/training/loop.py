@@ -162,10 +162,12 @@ def fit(
                 tally.add(training.loss, output, y)
                 for callback in watching:
                     callback.on_batch(training)
-            if not all(np.isfinite(p.data).all() for p in model.parameters()):
-                raise _diverged(training, before, "weights became NaN or infinite")
             row.update(tally.means("train_"))
-            if validation is not None:
+            if validation is None:
+                # With nothing to validate with, see at least that the last update left usable weights.
+                if not np.isfinite(predict(model, np.asarray(x))).all():
+                    raise _diverged(training, before, "outputs became NaN or infinite after the last update")
+            else:
                 measured = evaluate(model, validation, loss=loss)
                 if not math.isfinite(measured["loss"]):
                     raise _diverged(training, before, f"the validation loss became {measured['loss']}")

@@ -1,0 +1,84 @@
+"""Losses, optimizers and schedules by name, for the command line and for saved settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .. import nn, optim
+from ..errors import OptionError, choice
+from ..nn import functional as F  # noqa: N812
+from ..tensor import Tensor
+from ..typing import Array
+
+__all__ = ["LEARNING_RATES", "LOSSES", "OPTIMIZERS", "SCHEDULES", "make_loss", "make_optimizer"]
+
+#: Losses that compare numbers with one-hot rows, and the one that takes the classes as they are.
+_COMPARING: dict[str, Callable[[Array, Array], Array]] = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "huber": F.huber_loss,
+    "bce": F.binary_cross_entropy_with_logits,
+}
+LOSSES = ("cross-entropy", *_COMPARING)
+
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "sgd": lambda params, lr, decay: optim.SGD(params, lr, weight_decay=decay),
+    "momentum": lambda params, lr, decay: optim.SGD(
+        params, lr, momentum=0.9, nesterov=True, weight_decay=decay
+    ),
+    "adam": lambda params, lr, decay: optim.Adam(params, lr, weight_decay=decay),
+    "adamw": lambda params, lr, decay: optim.AdamW(params, lr, weight_decay=decay),
+    "rmsprop": lambda params, lr, decay: optim.RMSprop(params, lr, weight_decay=decay),
+    "adagrad": lambda params, lr, decay: optim.Adagrad(params, lr, weight_decay=decay),
+}
+
+#: What suits a small network that reads digits.
+LEARNING_RATES = {"sgd": 0.5, "momentum": 0.05, "adam": 4e-3, "adamw": 4e-3, "rmsprop": 1e-3, "adagrad": 2e-2}
+
+#: Functions of an optimizer and the number of all its steps.
+SCHEDULES: dict[str, Callable[[optim.Optimizer, int], optim.Schedule] | None] = {
+    "none": None,
+    "cosine": optim.CosineAnnealingLR,
+    "one-cycle": optim.OneCycleLR,
+    "step": lambda optimizer, steps: optim.StepLR(optimizer, max(steps // 3, 1), 0.1),
+    "warm-up": lambda optimizer, steps: optim.WarmupLR(optimizer, max(steps // 20, 1)),
+}
+
+
+def make_loss(name: str, label_smoothing: float = 0.0) -> Callable[[Array, Array], Array]:
+    """Return a loss as a function of outputs, shape (N, C), and integer classes, shape (N,).
+
+    Raises
+    ------
+    OptionError
+        If there is no such loss, or smoothing goes with another than cross-entropy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> make_loss("mse")(np.array([[0.0, 1.0]]), np.array([1]))
+    np.float64(0.0)
+    """
+    if name not in LOSSES:
+        raise choice("loss", name, LOSSES)
+    if name == "cross-entropy":
+        return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+    if label_smoothing:
+        raise OptionError(f"label smoothing goes with the loss cross-entropy only, not with {name}")
+    compare = _COMPARING[name]
+    return lambda outputs, classes: compare(outputs, F.one_hot(classes, outputs.shape[-1], outputs.dtype))
+
+
+def make_optimizer(
+    name: str, params: Iterable[Tensor], lr: float | None = None, weight_decay: float = 0.0
+) -> optim.Optimizer:
+    """Return an optimizer, with the learning rate that suits it unless one is given.
+
+    Raises
+    ------
+    OptionError
+        If there is no such optimizer.
+    """
+    if name not in OPTIMIZERS:
+        raise choice("optimizer", name, OPTIMIZERS)
+    return OPTIMIZERS[name](params, lr or LEARNING_RATES[name], weight_decay)
