@@ -50,7 +50,7 @@ def main(steps=1500, seed=0):
                 v[:] = 0.9 * v - 0.1 * w.grad.data
                 w += v
                 w.zero_grad()
-        if step % (steps // 5) == 0:
+        if step % max(steps // 5, 1) == 0:
             print(f"step {step:5d}  loss {loss:.4f}")
 
     with tg.no_grad():

@@ -20,6 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Test processes run side by side: with more BLAS threads than cores they would wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     hypothesis.settings.load_profile("thorough" if config.getoption("--thorough") else "fast")
 
 

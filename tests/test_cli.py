@@ -372,6 +372,38 @@ def test_every_choice_trains(option, value):
     )
 
 
+@pytest.fixture(scope="session")
+def usual(tmp_path_factory):
+    """The history of a quick run without further options."""
+    folder = tmp_path_factory.mktemp("runs") / "usual"
+    succeed(*QUICK, "--epochs", "2", "--out", folder)
+    return History.load(folder / "history.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--activation", "tanh"),
+        ("--dropout", "0.2"),
+        ("--loss", "bce"),
+        ("--label-smoothing", "0.2"),
+        ("--optimizer", "sgd"),
+        ("--lr", "0.003"),
+        ("--weight-decay", "0.3"),
+        ("--schedule", "none"),
+        ("--batch-size", "10"),
+        ("--clip-norm", "0.01"),
+        ("--validation", "0.3"),
+        ("--seed", "1"),
+    ],
+)
+def test_options_have_an_effect(usual, option, value):
+    succeed(*QUICK, "--epochs", "2", option, value, "--out", "run")
+    history = History.load("run/history.jsonl")
+    assert len(history) == len(usual)
+    assert history[-1]["train_loss"] != usual[-1]["train_loss"]
+
+
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse", "huber", "bce"])
 def test_losses_learn(loss):
     done = succeed("train", "--dataset", "digits", "--loss", loss, "--epochs", "8", "--no-plots", "--json")
@@ -469,8 +501,8 @@ def test_patience():
     result = json_line(done.out)
     history = History.load("r/history.jsonl")
     assert result["epochs"] == len(history) < 60
-    assert "validation_loss" in result["stopped"]
-    assert history.best("validation_loss")["epoch"] == len(history) - 1
+    assert "validation_accuracy" in result["stopped"]
+    assert history.best("validation_accuracy")["epoch"] == len(history) - 1
 
 
 def test_divergence(tmp_path):
@@ -780,6 +812,16 @@ def test_digits_are_read_mostly_right(trained, sample, name, ending):
         assert line.startswith(f"{path}: ")
         guesses.append(int(line.removeprefix(f"{path}: ").split()[0]))
     assert np.mean(np.array(guesses) == sample.targets[:30]) >= 0.8
+
+
+def test_other_sizes_are_read_as_the_model_saw_them():
+    succeed("train", "--dataset", "digits", "--epochs", "8", "--no-plots", "--out", "run")
+    images = data.load_digits()[1].inputs[:30] * 15
+    right = 0
+    for image, target in zip(images, data.load_digits()[1].targets, strict=False):
+        Image.fromarray(255 - np.kron(image, np.ones((9, 9), np.uint8))).save("digit.png")
+        right += json_line(succeed("predict", "run", "digit.png", "--json").out)["prediction"] == str(target)
+    assert right > 15
 
 
 def test_predict_as_json(run, sample):

@@ -167,7 +167,9 @@ def cli() -> None:
     help="Share of the training images held out to watch, and to choose the best epoch.",
 )
 @click.option(
-    "--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss."
+    "--patience",
+    type=click.IntRange(1),
+    help="Stop after so many epochs without a better validation accuracy.",
 )
 @click.option(
     "--seed",
@@ -207,7 +209,7 @@ def train(**options: Any) -> int:
     )
     held_out = round(len(train_data) * options["validation"])
     if options["patience"] and not held_out:
-        raise click.UsageError("--patience watches the validation loss; it needs a larger --validation")
+        raise click.UsageError("--patience watches the validation accuracy; it needs a larger --validation")
     folder = Run.create(out or Run.unused("runs", options["dataset"]), _config(options, train_data))
     history, seconds, interrupted = _fit(model, train_data, held_out, loss, optimizer, options, folder)
 
@@ -254,7 +256,7 @@ def _fit(
         train_data, validation = train_data.split(len(train_data) - held_out)
     keeper = _Keeper()
     callbacks = [
-        *([EarlyStopping(options["patience"])] if validation else []),
+        *([EarlyStopping(options["patience"], monitor="validation_accuracy")] if validation else []),
         Checkpoint(folder),
         keeper,
         Progress(),
@@ -336,8 +338,9 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
     saved = Run(run)
     model = saved.model()
     config = _config_of(saved)
+    fill = 1.0 if config["dataset"] == "digits" else 20 / 28
     for path in images:
-        digit = data.read_digit(path, size=config["side"]).reshape(1, -1)
+        digit = data.read_digit(path, size=config["side"], fill=fill).reshape(1, -1)
         shares = probabilities(training.predict(model, digit), config["loss"])[0]
         best = np.argsort(-shares)[:3]
         names = [config["classes"][i] for i in best]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,6 +54,8 @@ def save(
     elif path.suffix == ".npz":
         if metadata:
             raise OptionError(f"{path}: an npz file keeps no metadata; save as .safetensors")
+        import zipfile  # here, since importing it takes longer than importing the rest of the package
+
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             for name, array in arrays.items():

@@ -17,11 +17,10 @@ from tinygrad_mnist.typing import NDArray
 __all__ = ["read_digit"]
 
 MAX_PIXELS = 80_000_000
-BOX = 20 / 28  # the share of the side that a digit takes up
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-def read_digit(path: str | os.PathLike[str], *, size: int = 28) -> NDArray:
+def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20 / 28) -> NDArray:
     """Read a picture of one digit and return it the way MNIST's digits look.
 
     The picture may be of any size, grey or in colour, dark on light or light on dark; which of the
@@ -34,6 +33,8 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28) -> NDArray:
         (H, W, 3) or (H, W, 4), of 0–255 or of 0–1.
     size : int, default 28
         The side of the result.
+    fill : float, default 20/28
+        The share of the side that the digit takes up: as in MNIST. scikit-learn's digits fill it all.
 
     Returns
     -------
@@ -65,9 +66,11 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28) -> NDArray:
     file = Path(path).expanduser()
     if size < 8:
         raise OptionError(f"read_digit: size is {size}; a digit needs at least 8 pixels")
+    if not 0 < fill <= 1:
+        raise OptionError(f"read_digit: fill is {fill}; it is a share, above 0 and at most 1")
     pixels = _read_npy(file) if file.suffix.lower() == ".npy" else _read_picture(file)
     ink = _ink(_grey(_unit(pixels, file), file), file)
-    return _centre(_resize(_crop(ink), round(size * BOX)), size)
+    return _centre(_resize(_crop(ink), max(round(size * fill), 1)), size)
 
 
 def _read_npy(file: Path) -> NDArray:
