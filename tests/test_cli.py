@@ -324,8 +324,8 @@ def test_the_settings(trained):
     expected = {
         "dataset": "sample", "path": None, "hidden": [48], "activation": "relu", "dropout": 0.0,
         "loss": "cross-entropy", "label_smoothing": 0.0, "optimizer": "adamw", "lr": cli.LEARNING_RATES["adamw"],
-        "weight_decay": 0.0, "schedule": "one-cycle", "epochs": 4, "batch_size": 64, "clip_norm": None,
-        "validation": 0.05, "patience": None, "seed": 0, "classes": list("0123456789"), "side": 28,
+        "weight_decay": 0.05, "schedule": "one-cycle", "epochs": 4, "batch_size": 128, "clip_norm": None,
+        "validation": 0.05, "patience": None, "keep": "last", "seed": 0, "classes": list("0123456789"), "side": 28,
         "data": "bundled sample of 5,000 digits", "version": tg.__version__, "numpy": np.__version__,
     }  # fmt: skip
     assert {name: config.get(name, "missing") for name in expected} == expected
@@ -406,8 +406,35 @@ def test_options_have_an_effect(usual, option, value):
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse", "huber", "bce"])
 def test_losses_learn(loss):
-    done = succeed("train", "--dataset", "digits", "--loss", loss, "--epochs", "8", "--no-plots", "--json")
+    done = succeed(
+        *("train", "--dataset", "digits", "--loss", loss, "--epochs", "8", "--batch-size", "32"),
+        *("--no-plots", "--json"),
+    )
     assert json_line(done.out)["test_accuracy"] > 0.75
+
+
+def test_keep():
+    digits = (
+        "train",
+        "--dataset",
+        "digits",
+        "--epochs",
+        "4",
+        "--lr",
+        "0.3",
+        "--schedule",
+        "none",
+        "--no-plots",
+    )
+    weights = {}
+    for keep in ("last", "best"):
+        succeed(*digits, "--keep", keep, "--out", keep)
+        history = History.load(f"{keep}/history.jsonl")
+        weights[keep] = load_model(f"{keep}/model.safetensors").state_dict()["2.bias"]
+    assert history.best("validation_loss")["epoch"] < 6, "the case does not tell the two apart"
+    assert not np.array_equal(weights["last"], weights["best"])
+    assert "--patience" in fail("train", "--keep", "last", "--patience", "2", status=2).err
+    assert "--validation" in fail("train", "--keep", "best", "--validation", "0", status=2).err
 
 
 def test_no_hidden_layer():
@@ -501,8 +528,8 @@ def test_patience():
     result = json_line(done.out)
     history = History.load("r/history.jsonl")
     assert result["epochs"] == len(history) < 60
-    assert "validation_accuracy" in result["stopped"]
-    assert history.best("validation_accuracy")["epoch"] == len(history) - 1
+    assert "validation_loss" in result["stopped"]
+    assert history.best("validation_loss")["epoch"] == len(history) - 1
 
 
 def test_divergence(tmp_path):

@@ -19,7 +19,7 @@ from . import __version__, data, nn, optim, testing, training, viz
 from .data import Dataset
 from .errors import DataError, GradcheckError, MissingExtraError, TinygradError
 from .training import Checkpoint, EarlyStopping, History, Progress
-from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, make_loss, make_optimizer
+from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
 from .training.runs import Run, probabilities
 from .typing import Array
 
@@ -136,12 +136,14 @@ def cli() -> None:
 @click.option(
     "--lr",
     type=Number(0, min_open=True),
-    help=f"Learning rate.  [default: {', '.join(f'{name} {lr:g}' for name, lr in LEARNING_RATES.items())}]",
+    help="Learning rate.  [default: "
+    + ", ".join(f"{name} {lr:g}" for name, lr in LEARNING_RATES.items())
+    + "; for layers wider than 128 less, but for sgd and momentum]",
 )
 @click.option(
     "--weight-decay",
     type=Number(0),
-    default=0.0,
+    default=0.05,
     show_default=True,
     help="How strongly weights are pulled to 0.",
 )
@@ -156,7 +158,7 @@ def cli() -> None:
     "--epochs", type=click.IntRange(1), default=10, show_default=True, help="Times through the data."
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images in an update."
+    "--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Images in an update."
 )
 @click.option("--clip-norm", type=Number(0, min_open=True), help="Largest norm of the gradient.")
 @click.option(
@@ -164,12 +166,15 @@ def cli() -> None:
     type=Number(0, 0.9),
     default=0.05,
     show_default=True,
-    help="Share of the training images held out to watch, and to choose the best epoch.",
+    help="Share of the training images held out to watch.",
 )
 @click.option(
-    "--patience",
-    type=click.IntRange(1),
-    help="Stop after so many epochs without a better validation accuracy.",
+    "--keep",
+    type=click.Choice(["last", "best"]),
+    help="Weights of the last epoch, or of that with the best validation loss.  [default: last; best with --patience]",
+)
+@click.option(
+    "--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss."
 )
 @click.option(
     "--seed",
@@ -195,7 +200,7 @@ def train(**options: Any) -> int:
         f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True
     )
 
-    options["lr"] = options["lr"] or LEARNING_RATES[options["optimizer"]]
+    options["lr"] = options["lr"] or learning_rate(options["optimizer"], max(options["hidden"], default=0))
     model = _model(options, inputs=int(np.prod(test.inputs.shape[1:])), classes=len(test.classes))
     parameters = sum(p.size for p in model.parameters())
     click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
@@ -204,12 +209,15 @@ def train(**options: Any) -> int:
     if options["label_smoothing"] and options["loss"] != "cross-entropy":
         raise click.UsageError("--label-smoothing goes with --loss cross-entropy only")
     loss = make_loss(options["loss"], options["label_smoothing"])
-    optimizer = make_optimizer(
-        options["optimizer"], model.parameters(), options["lr"], options["weight_decay"]
-    )
+    optimizer = OPTIMIZERS[options["optimizer"]](model.parameters(), options["lr"], options["weight_decay"])
     held_out = round(len(train_data) * options["validation"])
-    if options["patience"] and not held_out:
-        raise click.UsageError("--patience watches the validation accuracy; it needs a larger --validation")
+    options["keep"] = options["keep"] or ("best" if options["patience"] else "last")
+    if options["keep"] == "best" and not held_out:
+        raise click.UsageError(
+            "--keep best and --patience watch the validation loss; they need a larger --validation"
+        )
+    if options["keep"] == "last" and options["patience"]:
+        raise click.UsageError("--patience goes back to the best epoch; it does not go with --keep last")
     folder = Run.create(out or Run.unused("runs", options["dataset"]), _config(options, train_data))
     history, seconds, interrupted = _fit(model, train_data, held_out, loss, optimizer, options, folder)
 
@@ -256,7 +264,7 @@ def _fit(
         train_data, validation = train_data.split(len(train_data) - held_out)
     keeper = _Keeper()
     callbacks = [
-        *([EarlyStopping(options["patience"], monitor="validation_accuracy")] if validation else []),
+        *([EarlyStopping(options["patience"])] if options["keep"] == "best" else []),
         Checkpoint(folder),
         keeper,
         Progress(),
