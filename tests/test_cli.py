@@ -414,7 +414,8 @@ def test_losses_learn(loss):
 
 
 def test_keep():
-    digits = "train --dataset digits --epochs 8 --lr 0.05 --batch-size 16 --schedule none --no-plots".split()
+    digits = ("train", "--dataset", "digits", "--epochs", "8", "--schedule", "none", "--no-plots")
+    digits += ("--lr", "0.05", "--batch-size", "16")
     weights = {}
     for keep in ("last", "best"):
         succeed(*digits, "--keep", keep, "--out", keep)

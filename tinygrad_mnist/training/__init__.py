@@ -1,8 +1,8 @@
 """Training: the loop, what it measures, what it keeps, and models on disk."""
 
-from .callbacks import Callback, Checkpoint, EarlyStopping, Progress
+from .callbacks import Callback, Checkpoint, EarlyStopping, Progress, Training
 from .history import History
-from .loop import Training, evaluate, fit, predict
+from .loop import evaluate, fit, predict
 from .metrics import accuracy, confusion_matrix
 from .saving import load_model, save_model
 

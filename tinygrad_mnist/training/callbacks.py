@@ -6,19 +6,51 @@ the :class:`Training` under way. Setting ``training.stop`` to a reason ends it a
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from ..errors import OptionError
+from ..nn import Module
+from ..optim import Optimizer
 from ..typing import NDArray
+from .history import History
 from .saving import save_model
 
-if TYPE_CHECKING:
-    from .loop import Training
+__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Progress", "Training"]
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Progress"]
+
+class Training:
+    """A training under way: what callbacks are shown.
+
+    Attributes
+    ----------
+    model : Module
+    optimizer : Optimizer
+    history : History
+    epochs, batches : int
+        How many epochs there will be, and batches in each.
+    epoch, batch : int
+        The present ones, counted from 1.
+    loss : float
+        Of the last batch.
+    validates : bool
+        Whether there are validation data.
+    stop : str
+        Set it to a reason, and training ends after this epoch.
+    """
+
+    def __init__(
+        self, model: Module, optimizer: Optimizer, epochs: int, batches: int, validates: bool
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.epochs, self.batches, self.validates = epochs, batches, validates
+        self.history = History()
+        self.epoch = self.batch = 0
+        self.loss = math.nan
+        self.stop = ""
 
 
 class Callback:

@@ -17,44 +17,13 @@ from ..nn import CrossEntropyLoss, Module
 from ..optim import Adam, Optimizer, Schedule, clip_grad_norm_
 from ..tensor import Tensor
 from ..typing import Array, NDArray
-from .callbacks import Callback, Progress
+from .callbacks import Callback, Progress, Training
 from .history import History
 
-__all__ = ["Training", "evaluate", "fit", "predict"]
+__all__ = ["evaluate", "fit", "predict"]
 
 Data = Dataset | DataLoader | tuple[NDArray, NDArray]
 Loss = Callable[[Array, Array], Array]
-
-
-class Training:
-    """A training under way: what callbacks are shown.
-
-    Attributes
-    ----------
-    model : Module
-    optimizer : Optimizer
-    history : History
-    epochs, batches : int
-        How many epochs there will be, and batches in each.
-    epoch, batch : int
-        The present ones, counted from 1.
-    loss : float
-        Of the last batch.
-    validates : bool
-        Whether there are validation data.
-    stop : str
-        Set it to a reason, and training ends after this epoch.
-    """
-
-    def __init__(
-        self, model: Module, optimizer: Optimizer, epochs: int, batches: int, validates: bool
-    ) -> None:
-        self.model, self.optimizer = model, optimizer
-        self.epochs, self.batches, self.validates = epochs, batches, validates
-        self.history = History()
-        self.epoch = self.batch = 0
-        self.loss = math.nan
-        self.stop = ""
 
 
 def fit(
