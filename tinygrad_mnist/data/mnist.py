@@ -111,8 +111,7 @@ def load_mnist(
     else:
         warnings.warn(
             "using the bundled sample, 5,000 digits in place of MNIST's 70,000: accuracy will be lower. "
-            f"Set ${MNIST_VARIABLE} to a folder that holds MNIST, or try again with a network "
-            f"(nothing is in {folder}, and {problem})",
+            f"Set ${MNIST_VARIABLE} to a folder that holds MNIST to use that (nothing is in {folder}, and {problem})",
             BundledSampleWarning,
             stacklevel=2,
         )

@@ -204,7 +204,7 @@ def _check_classes(name: str, logp: Array, target: Array, axis: int) -> None:
             f"{name}: classes must be integers, not {target.dtype}; convert them with .astype(int), or give "
             f"probabilities of shape {logp.shape}"
         )
-    if target.size and (target.min() < 0 or target.max() >= classes):
+    if target.size and target.astype(np.uint64).max() >= classes:  # a negative class becomes a huge one
         raise OptionError(
             f"{name}: classes from {int(target.min())} to {int(target.max())} are out of range; there are {classes}, "
             f"0 to {classes - 1}"

@@ -196,13 +196,10 @@ def _blocks(p: NDArray, g: NDArray, state: State) -> Iterator[tuple[NDArray, NDA
     """Cut arrays into views of at most ``BLOCK`` elements; numbers go with each."""
     # Parameters and state are contiguous: the flat arrays are views, and written through.
     p, g = p.reshape(-1), g.reshape(-1)
-    flat = {
-        name: value.reshape(-1) if isinstance(value, np.ndarray) else value for name, value in state.items()
-    }
+    flat = {name: value.reshape(-1) for name, value in state.items() if isinstance(value, np.ndarray)}
     for start in range(0, p.size, BLOCK):
         block = slice(start, start + BLOCK)
-        cut = {name: value[block] if isinstance(value, np.ndarray) else value for name, value in flat.items()}
-        yield p[block], g[block], cut
+        yield p[block], g[block], {**state, **{name: array[block] for name, array in flat.items()}}
 
 
 def _plain(grad: Array) -> NDArray:
