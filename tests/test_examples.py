@@ -79,7 +79,12 @@ def test_as_a_script(name, last_line, tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={"PYTHONPATH": str(EXAMPLES.parent), "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            "PYTHONPATH": str(EXAMPLES.parent),
+            "PATH": "",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        },
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -91,3 +96,18 @@ def test_as_a_script(name, last_line, tmp_path):
 def test_every_example_is_tested():
     names = {path.stem for path in EXAMPLES.glob("*.py")}
     assert names == {"mnist_mlp", "custom_model", "custom_op"}
+
+
+def test_the_pictures_of_the_docs_can_be_drawn(tmp_path):
+    spec = importlib.util.spec_from_file_location(
+        "make_pictures", EXAMPLES.parent / "docs" / "make_pictures.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(tmp_path)
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert drawn == {path.name for path in (EXAMPLES.parent / "docs" / "images").iterdir()}
+    pages = "".join(
+        path.read_text() for path in [EXAMPLES.parent / "README.md", *(EXAMPLES.parent / "docs").glob("*.md")]
+    )
+    assert all(f"images/{name}" in pages for name in drawn), "a picture that no page shows"

@@ -25,8 +25,8 @@ def relu(x: Array, /) -> Array:
 
 
 def relu_rule(g: Array, y: Array, x: Array) -> Array:
-    """``g`` where ``x`` is positive. (NumPy multiplies numbers by booleans through a slow buffer.)"""
-    mask = (y > 0).astype(g.dtype)
+    """``g`` where ``x`` is positive, 0 elsewhere."""
+    mask = (y > 0).astype(g.dtype)  # NumPy multiplies numbers by booleans through a slow buffer
     mask *= g
     return mask
 
