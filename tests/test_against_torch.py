@@ -190,8 +190,8 @@ def test_optimizers(name, settings, dtype, tolerance):
             10,
         ),
         (
-            lambda o: optim.CosineAnnealingLR(o, 9),
-            lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 9),
+            lambda o: optim.CosineAnnealingLR(o, 9, eta_min=0.1),
+            lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 9, eta_min=0.1),
             9,
         ),
         (lambda o: optim.OneCycleLR(o, 20), lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.8, 20), 19),

@@ -433,7 +433,12 @@ def test_cosine():
     np.testing.assert_allclose(
         found, [0.8 * (1 + math.cos(math.pi * t / 4)) / 2 for t in (0, 1, 2, 3, 4, 4)], atol=1e-15
     )
-    assert rates(lambda o: optim.CosineAnnealingLR(o, T_max=4, eta_min=0.1), 5)[-1] == pytest.approx(0.08)
+    optimizer = optim.SGD([{"params": [parameter([1.0])]}, {"params": [parameter([1.0])], "lr": 0.4}], lr=0.8)
+    schedule = optim.CosineAnnealingLR(optimizer, T_max=4, eta_min=0.1)
+    for expected in ([0.45, 0.25], [0.1, 0.1]):  # half way, and at the end
+        schedule.step()
+        schedule.step()
+        assert schedule.get_last_lr() == pytest.approx(expected)
 
 
 def test_one_cycle():
@@ -442,6 +447,8 @@ def test_one_cycle():
     assert found[2] == max(found) == pytest.approx(0.8)
     assert found[9] == pytest.approx(0.8 / 25 / 1e4)
     assert found[11] == found[9]
+    schedule = optim.OneCycleLR(optim.SGD([parameter([1.0])], lr=0.8), max_lr=0.2, total_steps=10)
+    assert schedule.base_lrs == [0.2]
     assert found[:3] == sorted(found[:3])
     assert found[2:] == sorted(found[2:], reverse=True)
 

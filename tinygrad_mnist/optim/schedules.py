@@ -1,6 +1,6 @@
 """Learning rates that change as training goes on.
 
-A schedule is a formula for the factor on each group's learning rate after so many steps. Call
+A schedule is a formula for each group's learning rate after so many steps. Call
 ``schedule.step()`` after ``optimizer.step()``, once a batch or once an epoch as its length was meant.
 """
 
@@ -16,7 +16,7 @@ __all__ = ["CosineAnnealingLR", "OneCycleLR", "Schedule", "StepLR", "WarmupLR"]
 
 
 class Schedule:
-    """Sets ``lr`` of every group to its initial value times ``factor(steps)``.
+    """Sets ``lr`` of every group to ``rate(initial, steps)``, by default ``initial * factor(steps)``.
 
     Parameters
     ----------
@@ -33,6 +33,10 @@ class Schedule:
     def factor(self, steps: int) -> float:
         """The factor after so many steps."""
         raise TypeError(f"{type(self).__name__} does not define factor(steps)")
+
+    def rate(self, initial: float, steps: int) -> float:
+        """The learning rate, after so many steps, of a group that began with ``initial``."""
+        return initial * self.factor(steps)
 
     def step(self) -> None:
         """Count one step and set the learning rates."""
@@ -54,7 +58,7 @@ class Schedule:
 
     def _set(self) -> None:
         for group, lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = lr * self.factor(self.steps)
+            group["lr"] = self.rate(lr, self.steps)
 
 
 class StepLR(Schedule):
@@ -78,7 +82,7 @@ class StepLR(Schedule):
 
 
 class CosineAnnealingLR(Schedule):
-    """Fall along half a cosine to ``eta_min`` times the initial rate, over ``T_max`` steps [1]_.
+    """Fall along half a cosine to the rate ``eta_min``, over ``T_max`` steps [1]_.
 
     References
     ----------
@@ -89,8 +93,8 @@ class CosineAnnealingLR(Schedule):
         self.T_max, self.eta_min = _positive("T_max", T_max), eta_min
         super().__init__(optimizer)
 
-    def factor(self, steps: int) -> float:
-        return _cosine(1.0, self.eta_min, steps / self.T_max)
+    def rate(self, initial: float, steps: int) -> float:
+        return _cosine(initial, self.eta_min, steps / self.T_max)
 
 
 class OneCycleLR(Schedule):
@@ -99,9 +103,10 @@ class OneCycleLR(Schedule):
     Parameters
     ----------
     optimizer : Optimizer
-        Its learning rate is the highest.
     total_steps : int
         The length of the whole cycle.
+    max_lr : float, optional
+        The highest rate; by default the optimizer's own.
     pct_start : float, default 0.3
         The share of the cycle spent rising.
     div_factor, final_div_factor : float, default 25 and 1e4
@@ -118,6 +123,7 @@ class OneCycleLR(Schedule):
         optimizer: Optimizer,
         total_steps: int,
         *,
+        max_lr: float | None = None,
         pct_start: float = 0.3,
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
@@ -126,6 +132,9 @@ class OneCycleLR(Schedule):
             raise OptionError(f"OneCycleLR: pct_start = {pct_start!r} is not in (0, 1)")
         self.total_steps, self.pct_start = _positive("total_steps", total_steps), pct_start
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        if max_lr is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = max_lr
         super().__init__(optimizer)
 
     def factor(self, steps: int) -> float:
@@ -157,10 +166,10 @@ class WarmupLR(Schedule):
             self.base_lrs = list(after.base_lrs)  # ``after`` has already changed the optimizer's
             self._set()
 
-    def factor(self, steps: int) -> float:
+    def rate(self, initial: float, steps: int) -> float:
         if steps < self.warmup_steps:
-            return (steps + 1) / self.warmup_steps
-        return 1.0 if self.after is None else self.after.factor(steps - self.warmup_steps)
+            return initial * (steps + 1) / self.warmup_steps
+        return initial if self.after is None else self.after.rate(initial, steps - self.warmup_steps)
 
 
 def _cosine(start: float, end: float, share: float) -> float:
