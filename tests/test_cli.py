@@ -988,7 +988,7 @@ def test_gradcheck_of_other_runs(options):
 
 @pytest.mark.parametrize("options", [[], ["--elements", "0"], ["--samples", "2"]], ids=" ".join)
 def test_gradcheck_finds_a_wrong_rule(run, monkeypatch, options):
-    input_rule, weight_rule, bias_rule = linear.linear.rules
+    input_rule, weight_rule, bias_rule = linear.linear.rules.values()
     wrong = (input_rule, lambda *args: 1.01 * weight_rule(*args), bias_rule)
     monkeypatch.setattr(linear.linear, "rules", wrong)
     done = command("gradcheck", run, *options)

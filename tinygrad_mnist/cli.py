@@ -18,7 +18,7 @@ import numpy as np
 from . import __version__, data, nn, optim, testing, training, viz
 from .data import Dataset
 from .errors import DataError, GradcheckError, MissingExtraError, TinygradError
-from .training import Checkpoint, EarlyStopping, History, Progress
+from .training import Checkpoint, EarlyStopping, Progress
 from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
 from .training.runs import Run, probabilities
 from .typing import Array
@@ -219,9 +219,10 @@ def train(**options: Any) -> int:
     if options["keep"] == "last" and options["patience"]:
         raise click.UsageError("--patience goes back to the best epoch; it does not go with --keep last")
     folder = Run.create(out or Run.unused("runs", options["dataset"]), _config(options, train_data))
-    history, seconds, interrupted = _fit(model, train_data, held_out, loss, optimizer, options, folder)
+    stopped, seconds = _fit(model, train_data, held_out, loss, optimizer, options, folder)
 
     run = Run(folder)
+    history = run.history()
     measured = training.evaluate(model, test, loss=loss)
     result = {
         "test_accuracy": measured["accuracy"],
@@ -229,7 +230,7 @@ def train(**options: Any) -> int:
         "seconds": round(seconds, 3),
         "parameters": parameters,
         "epochs": len(history),
-        "stopped": "interrupted" if interrupted else history.stopped,
+        "stopped": stopped,
         "data": train_data.source,
         "run_dir": str(folder),
     }
@@ -246,7 +247,10 @@ def train(**options: Any) -> int:
     click.echo(f"run: {folder}")
     if as_json:
         click.echo(json.dumps(result))
-    return 130 if interrupted else 0
+    return 130 if stopped == _INTERRUPTED else 0
+
+
+_INTERRUPTED = "interrupted"
 
 
 def _fit(
@@ -257,22 +261,19 @@ def _fit(
     optimizer: optim.Optimizer,
     options: dict[str, Any],
     folder: Path,
-) -> tuple[History, float, bool]:
-    """Train; on Ctrl-C return what there is."""
+) -> tuple[str, float]:
+    """Train into a folder; return why training ended early, or "", and the seconds it took."""
     validation = None
     if held_out:
         train_data, validation = train_data.split(len(train_data) - held_out)
-    keeper = _Keeper()
     callbacks = [
         *([EarlyStopping(options["patience"])] if options["keep"] == "best" else []),
         Checkpoint(folder),
-        keeper,
         Progress(),
     ]
     started = time.perf_counter()
-    interrupted = False
     try:
-        training.fit(
+        history = training.fit(
             model,
             train_data,
             epochs=options["epochs"],
@@ -286,19 +287,11 @@ def _fit(
             callbacks=callbacks,
             progress=False,
         )
+        stopped = history.stopped
     except KeyboardInterrupt:
-        interrupted = True
+        stopped = _INTERRUPTED
         click.echo("stopped; keeping what has been learned", err=True)
-    return keeper.history, time.perf_counter() - started, interrupted
-
-
-class _Keeper(training.Callback):
-    """Holds on to the history when training is interrupted."""
-
-    history = History()
-
-    def on_start(self, training: training.Training) -> None:
-        self.history = training.history
+    return stopped, time.perf_counter() - started
 
 
 @cli.command()

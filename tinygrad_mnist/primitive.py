@@ -72,9 +72,9 @@ class Sample:
         self.settings = settings
 
     def draw(self, seed: int = 0, dtype: Any = np.float64) -> list[NDArray]:
-        """Make the inputs: the same for the same seed, and no two random values closer than 1e-3.
+        """Make the inputs: the same for the same seed, the values of each array well apart.
 
-        The gap keeps finite differences clear of ties, where a maximum has no derivative.
+        The gaps keep finite differences clear of ties, where a maximum has no derivative.
         """
         rng = np.random.default_rng(seed)
         low, high = self.domain
@@ -120,7 +120,7 @@ class Primitive:
         self.__doc__ = forward.__doc__
         self.__wrapped__ = forward
         self.samples = [s if isinstance(s, Sample) else Sample(*s) for s in samples]
-        self.rules: Any = (None,) * 64
+        self.rules: Any = _Rules()
         self.covers: list[Callable[..., Any]] = []
         self._arrays = arrays
         self._optional = optional
@@ -155,7 +155,7 @@ class Primitive:
                     f"{self.name}.vjp: {len(rules)} rules for {len(self._arrays)} array arguments "
                     f"({', '.join(self._arrays)}); give one each, None where there is no gradient"
                 )
-            self.rules = rules + (None,) * 64 if self._variadic else rules
+            self.rules = _Rules(enumerate(rules))
         return self
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -223,6 +223,13 @@ class Constant(Primitive):
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Pass every argument on as it was given."""
         return args, kwargs
+
+
+class _Rules(dict[int, Rule | None]):
+    """Rules by position: none for the arrays of ``*arrays``, nor where none was stated."""
+
+    def __missing__(self, position: int) -> None:
+        return None
 
 
 class _Each:
@@ -297,7 +304,7 @@ def primitive(
     return declare
 
 
-def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0), **more: Any) -> Primitive:
+def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0)) -> Primitive:
     """Declare a NumPy ufunc, whose body is the ufunc itself; state its rules with ``.vjp(...)``.
 
     Parameters
@@ -306,14 +313,12 @@ def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0), *
         Of one or two arguments.
     domain : (float, float)
         Where its random test inputs are drawn from.
-    **more
-        ``samples``, to add to the usual ones.
     """
     shapes = [((),), ((2, 3),)] if ufunc.nin == 1 else [((2, 3), (3,)), ((), (2, 1)), ((2, 1), (1, 3))]
     declared = Primitive(
         ufunc,
         name=ufunc.__name__,
-        samples=[Sample(*s, domain=domain) for s in shapes] + list(more.get("samples", ())),
+        samples=[Sample(*s, domain=domain) for s in shapes],
         arrays=("x",) if ufunc.nin == 1 else ("a", "b"),
     )
     return _register(declared, (ufunc,))
