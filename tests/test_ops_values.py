@@ -81,7 +81,8 @@ EDGES = [
     ("logaddexp of the far", lambda x: np.logaddexp(x, 0.0), [1000.0, -1000.0], [1, 0]),
     ("logaddexp of infinities", lambda x: np.logaddexp(x, 0.0), [INF, -INF], [1, 0]),
     ("logsumexp of the far", F.logsumexp, [1000.0, 0.0], [1, 0]),
-    ("logsumexp of -inf", F.logsumexp, [-INF, -INF], [0, 0]),
+    ("logsumexp of -inf", F.logsumexp, [-INF, -INF], [0.5, 0.5]),
+    ("logsumexp of inf", F.logsumexp, [INF, 0.0], [1, 0]),
     ("softmax of the far", lambda x: F.softmax(x) * [1.0, 2.0], [1e300, -1e300], [0, 0]),
     ("log_softmax of the far", lambda x: F.log_softmax(x)[0], [1000.0, 0.0], [0, 0]),
     ("gelu of the far", F.gelu, [40.0, -40.0], [1, 0]),
@@ -562,11 +563,6 @@ SHAPES = [
 @pytest.mark.parametrize(("f", "x"), [pytest.param(f, x, id=name) for name, f, x in SHAPES])
 def test_shape_functions(f, x):
     check(f, x)
-
-
-def test_pad_modes_without_a_rule_are_listed():
-    with pytest.raises(UnsupportedError, match=r"'mean'.*constant, edge, reflect, symmetric, wrap"):
-        np.pad(leaf(M), 1, mode="mean")
 
 
 # -- joining -------------------------------------------------------------------------------------

@@ -16,10 +16,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from . import errors, graph, ops
+from .anomaly import detect_anomaly
+from .checkpointing import checkpoint
 from .files import load, save
 from .graph import enable_grad, is_recording, no_grad
-from .primitive import Sample, primitive
+from .primitive import primitive
+from .samples import Sample
 from .tensor import Tensor, tensor
+from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
     from . import data, nn, optim, testing, training, viz
@@ -29,11 +33,18 @@ __version__ = "0.1.0"
 __all__ = [
     "Sample",
     "Tensor",
+    "checkpoint",
     "data",
+    "detect_anomaly",
     "enable_grad",
     "errors",
+    "grad",
     "graph",
+    "hessian",
+    "hvp",
     "is_recording",
+    "jacobian",
+    "jvp",
     "load",
     "nn",
     "no_grad",
@@ -44,7 +55,9 @@ __all__ = [
     "tensor",
     "testing",
     "training",
+    "value_and_grad",
     "viz",
+    "vjp",
 ]
 
 # These are imported when first used, so that importing the core stays about as quick as importing NumPy.

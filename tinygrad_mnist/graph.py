@@ -1,4 +1,4 @@
-"""The graph an expression leaves behind, and the sweep that differentiates it.
+r"""The graph an expression leaves behind, and the sweep that differentiates it.
 
 A :class:`Node` is one recorded operation: which primitive ran, on which arrays, with what result.
 :func:`sweep` walks the nodes backward from a result and applies each primitive's rules. It knows
@@ -11,6 +11,11 @@ file together: **a node's parents are older than the node**. Visiting nodes from
 oldest is therefore a topological order, found with a heap and no recursion; and a parameter that is
 overwritten is given a new serial, so that a graph which saved its older value breaks the invariant
 and is caught.
+
+For complex values the gradient users see is PyTorch's, :math:`\partial L/\partial a + i\,\partial L/\partial b`
+for a real :math:`L` and :math:`z = a + ib`. Inside the sweep its conjugate is passed on, which is the
+plain derivative :math:`\partial L/\partial z`: the rules of calculus then hold as they stand, and
+``g * b`` is the rule of a product whether the numbers are real or complex.
 """
 
 from __future__ import annotations
@@ -20,29 +25,42 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from .errors import GradientError, ShapeError
+from .origins import Line, Origin, is_internal, line_of
 from .typing import Array
 
 if TYPE_CHECKING:
     from .primitive import Primitive
 
-__all__ = ["Node", "enable_grad", "fit", "is_recording", "no_grad", "scope", "sweep"]
+__all__ = ["Node", "conjugate", "enable_grad", "fit", "is_recording", "no_grad", "scope", "sweep"]
 
 # Context variables, not globals: a thread or an asyncio task that turns recording off
 # does so for itself alone.
-RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
+# RECORDING holds False, True, or the Watch of a detect_anomaly() block, which looks at every result.
+RECORDING: ContextVar[Any] = ContextVar("recording", default=True)
+WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
-# Where a node was recorded, as nested (outer scope, name, kind): kept as it is while recording, and
-# made into text only where somebody reads it.
-Scope = tuple["Scope", str, str] | None
+# Where a node was recorded, as nested (outer scope, name, kind, origin, whether it is a layer of this
+# package): kept as it is while recording, and made into text only where somebody reads it.
+Scope = tuple["Scope", str, str, Origin | None, bool] | None
 SCOPE: ContextVar[Scope] = ContextVar("scope", default=None)
 
 SERIALS = itertools.count()
+
+
+class Watch(Protocol):
+    """Somebody who is shown everything that is computed, forward and backward."""
+
+    def computed(self, node: Node) -> None:
+        """See an operation that was just recorded."""
+
+    def passed(self, node: Node, position: int, g: Array, contribution: Array) -> None:
+        """See what a rule made of an incoming gradient."""
 
 
 class Node:
@@ -63,6 +81,9 @@ class Node:
         Larger than the serial of every parent.
     within : nested tuples, or None
         The module the operation ran in; read it as :attr:`scope`.
+    origin : code object and place in it, or None
+        Where the user's program called the operation, unless a layer of this package did, whose scope
+        knows where it was called itself; read it as :attr:`line`.
     name : str
         For a leaf, what its owner calls it (``weight``), or ``""``.
     hooks : list of callables, or None
@@ -74,7 +95,7 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "args", "grad", "hooks", "kwargs", "name",
+        "__weakref__", "args", "grad", "hooks", "kwargs", "name", "origin",
         "parents", "primitive", "retains", "serial", "value", "within",
     )  # fmt: skip
 
@@ -86,6 +107,7 @@ class Node:
         kwargs: Mapping[str, Any] = {},
         parents: Sequence[tuple[int, Node]] = (),
         within: Scope = None,
+        origin: Origin | None = None,
     ) -> None:
         self.primitive = primitive
         self.value = value
@@ -94,6 +116,7 @@ class Node:
         self.parents = parents
         self.serial = next(SERIALS)
         self.within = within
+        self.origin = origin
         self.name = ""
         self.hooks: list[Callable[[Array], Array | None]] | None = None
         self.retains = False
@@ -103,6 +126,15 @@ class Node:
     def scope(self) -> str:
         """The module the operation ran in, as a path and a kind (``layers.0.Linear``), or ``""``."""
         return scope_text(self.within)
+
+    @property
+    def line(self) -> Line | None:
+        """The line of the user's program that called the operation, or the layer it belongs to."""
+        origin, within = self.origin, self.within
+        while within is not None and (origin is None or is_internal(origin)):
+            origin = within[3]
+            within = within[0]
+        return line_of(origin) if origin is not None else None
 
     @property
     def is_leaf(self) -> bool:
@@ -124,23 +156,23 @@ class Node:
 
 
 def sweep(
-    root: Node,
-    seed: Array,
+    seeds: Mapping[Node, Array],
     *,
-    targets: Collection[Node] = (),
+    targets: Collection[Node] | None = None,
     retain: bool = False,
     lift: Callable[[Node], Array] | None = None,
 ) -> dict[Node, Array]:
-    """Propagate ``seed`` from ``root`` back to the leaves.
+    """Propagate gradients from results back to the leaves, or to ``targets``.
 
     Parameters
     ----------
-    root : Node
-        Where to start.
-    seed : Array, of the shape and dtype of ``root.value``
-        The gradient of the final result with respect to ``root``.
-    targets : collection of Nodes
-        Inner nodes whose gradients are wanted too.
+    seeds : mapping of Nodes to Arrays
+        Where to start, each node with the gradient of the final result with respect to it, of the
+        shape and dtype of its value.
+    targets : collection of Nodes, optional
+        The only nodes whose gradients are wanted, leaves or not. They count as independent: the
+        sweep ends at them, and leaves alone what is older than all of them and so cannot depend on
+        them.
     retain : bool
         Whether to keep the saved arrays for another sweep; by default each node lets go of its
         own as soon as it has been used.
@@ -151,7 +183,7 @@ def sweep(
     Returns
     -------
     dict
-        The gradient of each leaf reached, of each node that ``retains``, and of each target.
+        The gradient of each leaf reached and of each node that ``retains``; of the targets, if given.
 
     Raises
     ------
@@ -159,20 +191,26 @@ def sweep(
         If the graph was already freed, or saved a value that has been overwritten since.
     """
     found: dict[Node, Array] = {}
-    pending: dict[Node, Array] = {root: seed}
-    youngest_first = [(-root.serial, root)]
+    pending: dict[Node, Array] = {node: conjugate(seed) for node, seed in seeds.items()}
+    youngest_first = [(-node.serial, node) for node in seeds]
+    heapify(youngest_first)
+    oldest = min((node.serial for node in targets), default=0) if targets is not None else 0
+    watch = WATCH.get()
     while youngest_first:
         _, node = heappop(youngest_first)
         g = pending.pop(node)
         if node.hooks:
             for hook in tuple(node.hooks):
-                replacement = hook(g)
-                g = g if replacement is None else replacement
+                replacement = hook(conjugate(g))
+                g = g if replacement is None else conjugate(replacement)
         primitive, args = node.primitive, node.args
-        if primitive is None or node.retains or node in targets:
+        is_wanted = primitive is None or node.retains if targets is None else node in targets
+        if is_wanted:
             # A leaf's gradient was given memory of its own on the way here, unless it came as the seed.
-            found[node] = g if lift is not None or (primitive is None and node is not root) else g.copy()
-        if primitive is None:
+            is_own = lift is not None or (primitive is None and node not in seeds)
+            g_own = g if is_own else g.copy()
+            found[node] = g_own if g.__class__ is np.ndarray and g.dtype.kind == "f" else conjugate(g_own)
+        if primitive is None or (is_wanted and targets is not None):
             continue
         if args is None:
             raise GradientError(
@@ -184,8 +222,12 @@ def sweep(
             y, args = lift(node), _lifted(args, node.parents, lift)
         for position, parent in node.parents:
             if parent.serial > serial:
-                raise _stale(parent, node)
+                raise stale(parent, node)
+            if parent.serial < oldest:
+                continue
             contribution = primitive.rules[position](g, y, *args, **kwargs)
+            if watch is not None:
+                watch.passed(node, position, g, contribution)
             value = parent.value
             if (
                 contribution.__class__ is not np.ndarray
@@ -206,6 +248,13 @@ def sweep(
         if not retain:
             node.release()
     return found
+
+
+def conjugate(x: Array) -> Array:
+    """Return the complex conjugate; a real ``x`` itself, at no cost."""
+    if x.__class__ is tuple:
+        return tuple(map(conjugate, x))
+    return np.conjugate(x) if x.dtype.kind == "c" else x
 
 
 def fit(g: Array, like: Any) -> Array:
@@ -270,13 +319,18 @@ def enable_grad() -> Iterator[None]:
     ...     tg.is_recording()
     True
     """
-    with _set(RECORDING, True):
+    with _set(RECORDING, recording_on()):
         yield
 
 
 def is_recording() -> bool:
     """Whether operations on tracked Tensors are recorded here and now."""
-    return RECORDING.get()
+    return bool(RECORDING.get())
+
+
+def recording_on() -> Any:
+    """The value of ``RECORDING`` that switches it on, watched where somebody watches."""
+    return RECORDING.get() or WATCH.get() or True
 
 
 @contextmanager
@@ -291,7 +345,7 @@ def scope(name: str) -> Iterator[None]:
     >>> y.node.scope
     'encoder'
     """
-    with _set(SCOPE, (SCOPE.get(), name, "")):
+    with _set(SCOPE, (SCOPE.get(), name, "", None, False)):
         yield
 
 
@@ -365,15 +419,22 @@ def _own(g: Array, others: tuple[Any, ...]) -> Array:
     A rule may return its incoming gradient, one of its inputs, or a view of either; what it
     computed afresh (possibly seen through a transposing view) is kept without a copy.
     """
-    if g.base is None:
-        return g.copy() if any(g is other for other in others) else g
     memory = g.base
-    is_whole = memory.__class__ is np.ndarray and memory.nbytes == g.nbytes
-    is_shared = any(other is memory or getattr(other, "base", None) is memory for other in others)
-    return g if is_whole and not is_shared else g.copy()
+    if memory is None:
+        for other in others:
+            if other is g:
+                return g.copy()
+        return g
+    if memory.__class__ is not np.ndarray or memory.nbytes != g.nbytes:
+        return g.copy()
+    for other in others:
+        if other is memory or getattr(other, "base", None) is memory:
+            return g.copy()
+    return g
 
 
-def _stale(parent: Node, node: Node) -> GradientError:
+def stale(parent: Node, node: Node) -> GradientError:
+    """Build the error for a leaf that was overwritten after a node saved its value."""
     name = f"parameter {parent.name!r}" if parent.name else f"a leaf of shape {parent.value.shape}"
     where = f" (in {node.scope})" if node.scope else ""
     saver = node.primitive.name if node.primitive else "a node"

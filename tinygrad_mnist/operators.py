@@ -22,6 +22,19 @@ __all__ = ["Operators"]
 _NOTHING: dict[str, Any] = {}
 
 
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method that calls a NumPy function with the Tensor as its first argument."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("out") is not None:
+            return self.__array_function__(function, (), (self, *args), kwargs)
+        return REGISTRY[function](self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = function.__name__
+    method.__doc__ = f"As :func:`numpy.{function.__name__}`."
+    return method
+
+
 class Operators:
     """Arithmetic, comparison, and ndarray's methods, for :class:`~tinygrad_mnist.tensor.Tensor`."""
 
@@ -132,7 +145,57 @@ class Operators:
     def __rxor__(self, other: Any) -> Tensor:
         return _binary(np.bitwise_xor, other, self)
 
-    # -- ndarray's methods -----------------------------------------------------------------------
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return _binary(np.left_shift, self, other)
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return _binary(np.left_shift, other, self)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return _binary(np.right_shift, self, other)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return _binary(np.right_shift, other, self)
+
+    # -- ndarray's methods: each is the NumPy function of its name -------------------------------
+
+    all = _method(np.all)
+    any = _method(np.any)
+    argmax = _method(np.argmax)
+    argmin = _method(np.argmin)
+    argpartition = _method(np.argpartition)
+    argsort = _method(np.argsort)
+    choose = _method(np.choose)
+    clip = _method(np.clip)
+    conj = _method(np.conjugate)
+    conjugate = _method(np.conjugate)
+    cumprod = _method(np.cumprod)
+    cumsum = _method(np.cumsum)
+    diagonal = _method(np.diagonal)
+    dot = _method(np.dot)
+    max = _method(np.max)
+    mean = _method(np.mean)
+    min = _method(np.min)
+    nonzero = _method(np.nonzero)
+    prod = _method(np.prod)
+    ravel = _method(np.ravel)
+    flatten = _method(np.ravel)
+    repeat = _method(np.repeat)
+    round = _method(np.round)
+    searchsorted = _method(np.searchsorted)
+    squeeze = _method(np.squeeze)
+    std = _method(np.std)
+    sum = _method(np.sum)
+    swapaxes = _method(np.swapaxes)
+    take = _method(np.take)
+    trace = _method(np.trace)
+    var = _method(np.var)
 
     @property
     def T(self) -> Tensor:  # noqa: N802
@@ -142,97 +205,56 @@ class Operators:
     @property
     def mT(self) -> Tensor:  # noqa: N802
         """The last two axes swapped."""
-        return _call(np.swapaxes, self, -1, -2)
+        return _call(np.matrix_transpose, self)
 
-    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.sum`."""
-        return _call(np.sum, self, axis=axis, keepdims=keepdims)
+    @property
+    def real(self) -> Tensor:
+        """The real part."""
+        return _call(np.real, self)
 
-    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.mean`."""
-        return _call(np.mean, self, axis=axis, keepdims=keepdims)
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part."""
+        return _call(np.imag, self)
 
-    def prod(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.prod`."""
-        return _call(np.prod, self, axis=axis, keepdims=keepdims)
+    @property
+    def flat(self) -> Tensor:
+        """The elements in one row, to read; assign to ``t[...]`` itself."""
+        return _call(np.ravel, self)
 
-    def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.max`."""
-        return _call(np.max, self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.min`."""
-        return _call(np.min, self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.var`."""
-        return _call(np.var, self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def std(self, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.std`."""
-        return _call(np.std, self, axis=axis, ddof=ddof, keepdims=keepdims)
-
-    def cumsum(self, axis: int | None = None) -> Tensor:
-        """As :func:`numpy.cumsum`."""
-        return _call(np.cumsum, self, axis=axis)
-
-    def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.argmax`; untracked."""
-        return _call(np.argmax, self, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.argmin`; untracked."""
-        return _call(np.argmin, self, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.all`; untracked."""
-        return _call(np.all, self, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """As :func:`numpy.any`; untracked."""
-        return _call(np.any, self, axis=axis, keepdims=keepdims)
-
-    def round(self, decimals: int = 0) -> Tensor:
-        """As :func:`numpy.round`; untracked."""
-        return _call(np.round, self, decimals)
-
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
-        """As :func:`numpy.clip`."""
-        return _call(np.clip, self, min, max)
-
-    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """As :func:`numpy.reshape`; the shape as one tuple or as several integers."""
         return _call(np.reshape, self, shape[0] if len(shape) == 1 else shape, order=order)
-
-    def ravel(self, order: str = "C") -> Tensor:
-        """As :func:`numpy.ravel`."""
-        return _call(np.reshape, self, -1, order=order)
-
-    flatten = ravel
 
     def transpose(self, *axes: Any) -> Tensor:
         """As :func:`numpy.transpose`; the axes as one tuple or as several integers."""
         return _call(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
 
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        """As :func:`numpy.swapaxes`."""
-        return _call(np.swapaxes, self, axis1, axis2)
+    def compress(self, condition: Any, axis: int | None = None) -> Tensor:
+        """As :func:`numpy.compress`."""
+        return _call(np.compress, condition, self, axis=axis)
 
-    def squeeze(self, axis: Any = None) -> Tensor:
-        """As :func:`numpy.squeeze`."""
-        return _call(np.squeeze, self, axis)
+    # -- ndarray's methods that change it in place: the handle is bound to the result ------------
 
-    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
-        """As :func:`numpy.repeat`."""
-        return _call(np.repeat, self, repeats, axis=axis)
+    def sort(self, axis: int = -1, **how: Any) -> None:
+        """Sort in place, as :meth:`numpy.ndarray.sort`."""
+        self._rebind(_call(np.sort, self, axis=axis, **how))
 
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
-        """As :func:`numpy.take`."""
-        return _call(np.take, self, indices, axis=axis)
+    def partition(self, kth: Any, axis: int = -1, **how: Any) -> None:
+        """Partition in place, as :meth:`numpy.ndarray.partition`."""
+        self._rebind(_call(np.partition, self, kth, axis=axis, **how))
 
-    def dot(self, other: Any) -> Tensor:
-        """As :func:`numpy.dot`."""
-        return _call(np.dot, self, other)
+    def fill(self, value: Any) -> None:
+        """Set all elements to one value."""
+        self[...] = value  # type: ignore[index]
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """Set elements of the flattened array, as :func:`numpy.put`."""
+        _call(np.put, self, indices, values, mode=mode)
+
+    def _rebind(self, new: Any) -> Any:
+        """Make this handle stand for another value; Tensor says how."""
+        raise TypeError("Operators are those of a Tensor")
 
 
 def _binary(ufunc: Any, a: Any, b: Any) -> Tensor:

@@ -15,7 +15,12 @@ for the gradient. ::
 
 Positional-only parameters (before the ``/``, or ``*arrays``) are the arrays; all others are
 settings. A rule gets the gradient ``g`` of the result, the result ``y``, and then exactly what the
-operation got. It neither undoes broadcasting nor minds dtypes: the sweep does both.
+operation got. It neither undoes broadcasting nor minds dtypes: the sweep does both. Complex numbers
+need no thought either where a function has a complex derivative: ``g`` is then the plain derivative
+of the final result, unconjugated, so that the rule is the real one.
+
+A NumPy function that others can express needs no rules: it is declared with :func:`implements`, by
+its definition in terms of them.
 """
 
 from __future__ import annotations
@@ -27,17 +32,23 @@ from typing import Any
 
 import numpy as np
 
-from .errors import GradientError, UnsupportedError
-from .typing import Array, NDArray
+from .errors import GradientError, UnsupportedError, choice
+from .samples import Sample
+from .typing import Array
 
 __all__ = [
     "REGISTRY",
+    "Composite",
     "Primitive",
     "Sample",
     "as_plain",
+    "composites",
     "constant",
     "elementwise",
+    "identity",
     "implements",
+    "pack",
+    "pick",
     "primitive",
     "primitives",
 ]
@@ -48,51 +59,10 @@ Rule = Callable[..., Array]
 REGISTRY: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 _ALL: dict[str, Primitive] = {}
+_COMPOSITES: list[Composite] = []
 _NO_SETTINGS: dict[str, Any] = {}
-_PYTHON = (float, int, list, tuple)
-
-
-class Sample:
-    """Inputs on which an operation is tested.
-
-    Parameters
-    ----------
-    *arrays : tuple of int, ndarray, or None
-        For each array argument the shape of random floats, or the very array to use
-        (an index, a mask), or ``None`` for an optional one left out.
-    domain : (float, float)
-        The interval random values are drawn from.
-    **settings
-        Passed to the operation by name.
-    """
-
-    def __init__(self, *arrays: Any, domain: tuple[float, float] = (-2.0, 2.0), **settings: Any) -> None:
-        self.arrays = arrays
-        self.domain = domain
-        self.settings = settings
-
-    def draw(self, seed: int = 0, dtype: Any = np.float64) -> list[NDArray]:
-        """Make the inputs: the same for the same seed, the values of each array well apart.
-
-        The gaps keep finite differences clear of ties, where a maximum has no derivative.
-        """
-        rng = np.random.default_rng(seed)
-        low, high = self.domain
-        drawn = []
-        for spec in self.arrays:
-            if isinstance(spec, tuple):
-                size = int(np.prod(spec, dtype=int))
-                grid = low + (high - low) * (rng.permutation(size) + rng.uniform(0.3, 0.7, size)) / max(
-                    size, 1
-                )
-                drawn.append(grid.reshape(spec).astype(dtype))
-            else:
-                drawn.append(spec)
-        return drawn
-
-    def __repr__(self) -> str:
-        shapes = [f"{a.dtype}{a.shape}" if isinstance(a, np.ndarray) else str(a) for a in self.arrays]
-        return " ".join(shapes + [f"{name}={value}" for name, value in self.settings.items()])
+_PYTHON = (float, int, complex, list, tuple)
+_STRUCTURES = ("", "elementwise", "linear", "multilinear")
 
 
 class Primitive:
@@ -100,6 +70,12 @@ class Primitive:
 
     Given arrays it computes with NumPy and nothing else; given a Tensor anywhere among its array
     arguments it is recorded. Make one with :func:`primitive`.
+
+    Attributes
+    ----------
+    jvp : {"elementwise", "linear", "multilinear", ""}
+        What is known of its derivative, so that tangents can be pushed forward quickly; see
+        :func:`primitive`.
     """
 
     def __init__(
@@ -113,8 +89,12 @@ class Primitive:
         variadic: bool = False,
         settings: dict[str, Any] | None = None,
         positional: Sequence[str] = (),
+        jvp: str = "",
     ) -> None:
+        if jvp not in _STRUCTURES:
+            raise choice("structure of a derivative", jvp, _STRUCTURES)
         self.forward = forward
+        self.jvp = jvp
         self.name = name
         self.__name__ = name
         self.__doc__ = forward.__doc__
@@ -128,6 +108,16 @@ class Primitive:
         self._settings = settings or _NO_SETTINGS
         self._positional = positional
         self._required = [name for name, value in self._settings.items() if value is inspect.Parameter.empty]
+        self._otherwise: Callable[..., Any] | None = None
+
+    def otherwise(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Say what calls with NumPy's rarer arguments (``where=``, ``dtype=``) mean (a decorator).
+
+        The decorated function takes all of NumPy's arguments, and expresses such a call by this
+        operation without them, and by others. The plain calls never come by it.
+        """
+        self._otherwise = Composite(function, [self], ())
+        return function
 
     def vjp(self, *rules: Rule | None, each: Rule | None = None) -> Primitive:
         """State the gradient, one rule per array argument.
@@ -167,19 +157,21 @@ class Primitive:
             extra = args[len(self._arrays) :]
             args = args[: len(self._arrays)]
             settings.update(zip(self._positional, extra, strict=False))
-            if any(value is not None for value in extra[len(self._positional) :]):
+            if not all(map(_is_default, extra[len(self._positional) :])):
                 named = ", ".join([*self._arrays, *self._positional])
                 raise UnsupportedError(
                     f"{self.name}: a Tensor version takes {named} by position; pass other settings by name"
                 )
         if kwargs:
+            by_name = []
             for name in self._arrays[len(args) :]:
                 if name in kwargs:
-                    args = (*args, kwargs.pop(name))
+                    args = (*args, kwargs[name])
+                    by_name.append(name)
             for name, value in kwargs.items():
                 if name in settings:
-                    settings[name] = value
-                elif not _is_default(value):
+                    settings[name] = value if value is not np._NoValue else self._settings[name]
+                elif name not in by_name and not _is_default(value):
                     raise _unsupported(self.name, name, value, [*self._arrays, *settings])
         missing = len(self._arrays) - len(args)
         if missing > 0:
@@ -193,18 +185,25 @@ class Primitive:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute with arrays, or record with Tensors."""
-        args, settings = self.bind(args, kwargs)
+        try:
+            args, settings = self.bind(args, kwargs)
+        except UnsupportedError:
+            if self._otherwise is None:
+                raise
+            return self._otherwise(*args, **kwargs)
         for arg in args:
             if hasattr(arg, "__primitive__"):  # a Tensor: it knows how to record
                 return arg.__primitive__(self, args, settings)
         return self.forward(*(np.asarray(arg) if type(arg) in _PYTHON else arg for arg in args), **settings)
 
+    def argument(self, position: int) -> str:
+        """What an array argument is called in messages: its name, or its number among ``*arrays``."""
+        return self._arrays[position] if position < len(self._arrays) else str(position)
+
     def missing_rule(self, position: int) -> GradientError:
         """Build the error for a tracked input that has no rule."""
-        names = self._arrays
-        name = names[position] if position < len(names) else str(position)
         return GradientError(
-            f"{self.name}: there is no gradient with respect to its argument {name!r}; "
+            f"{self.name}: there is no gradient with respect to its argument {self.argument(position)!r}; "
             "pass a plain array or .detach() it, or state the rule with .vjp(...)"
         )
 
@@ -223,6 +222,14 @@ class Constant(Primitive):
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Pass every argument on as it was given."""
         return args, kwargs
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute; Tensors may come by name too."""
+        by_name = {name: value for name, value in kwargs.items() if hasattr(value, "__primitive__")}
+        if not by_name:
+            return super().__call__(*args, **kwargs)
+        kwargs.update((name, value.data) for name, value in by_name.items())
+        return next(iter(by_name.values())).__primitive__(self, args, kwargs)
 
 
 class _Rules(dict[int, Rule | None]):
@@ -245,8 +252,40 @@ class _Each:
         return 1
 
 
+class Composite:
+    """A NumPy function expressed by other operations: it is not itself recorded, what it calls is."""
+
+    def __init__(
+        self, function: Callable[..., Any], covers: Sequence[Callable[..., Any]], samples: Sequence[Any]
+    ) -> None:
+        wraps(function)(self)
+        self.function = function
+        self.name = covers[0].__name__
+        self.covers = list(covers)
+        self.samples = [s if isinstance(s, Sample) else Sample(*s) for s in samples]
+        parameters = inspect.signature(function).parameters
+        self._takes = frozenset(parameters)
+        self._takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        self._out = list(parameters).index("out") if "out" in parameters else None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute; a keyword the definition does not know is an error, unless it says nothing."""
+        kwargs = {name: value for name, value in kwargs.items() if value is not np._NoValue}
+        if self._out is not None and len(args) > self._out and args[self._out] is not None:
+            raise UnsupportedError(f"{self.name}: pass out= by name, so that the gradient can follow")
+        if not self._takes.issuperset(kwargs) and not self._takes_any:
+            for name in [name for name in kwargs if name not in self._takes]:
+                value = kwargs.pop(name)
+                if not _is_default(value):
+                    raise _unsupported(self.name, name, value, self._takes)
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<composite {self.name}>"
+
+
 def primitive(
-    *covers: Callable[..., Any], samples: Sequence[Any] = (), name: str | None = None
+    *covers: Callable[..., Any], samples: Sequence[Any] = (), name: str | None = None, jvp: str = ""
 ) -> Callable[[Callable[..., Any]], Primitive]:
     """Declare a differentiable operation (a decorator).
 
@@ -259,6 +298,11 @@ def primitive(
         Inputs from which the tests are generated.
     name : str, optional
         By default the function's own name.
+    jvp : {"elementwise", "linear", "multilinear"}, optional
+        How tangents go forward. ``"elementwise"``: each output element depends on the elements at
+        its own place only, so that the rules serve in both directions. ``"linear"``: linear in all
+        arrays together, as joining is; ``"multilinear"``: in each of them alone, as a product is.
+        Left out, the rules are transposed, which is always right and costs more.
 
     Returns
     -------
@@ -298,6 +342,7 @@ def primitive(
             variadic=variadic,
             settings={p.name: p.default for p in after},
             positional=[p.name for p in after if p.kind is p.POSITIONAL_OR_KEYWORD],
+            jvp=jvp,
         )
         return _register(declared, covers)
 
@@ -310,16 +355,20 @@ def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0)) -
     Parameters
     ----------
     ufunc : np.ufunc
-        Of one or two arguments.
+        Of one or two arguments. If it takes complex numbers, it is tested on them too.
     domain : (float, float)
         Where its random test inputs are drawn from.
     """
     shapes = [((),), ((2, 3),)] if ufunc.nin == 1 else [((2, 3), (3,)), ((), (2, 1)), ((2, 1), (1, 3))]
+    samples = [Sample(*s, domain=domain) for s in shapes]
+    if any(types.startswith("D" * ufunc.nin + "->") for types in ufunc.types):
+        samples.append(Sample(*shapes[1], domain=domain, complex=True))
     declared = Primitive(
         ufunc,
         name=ufunc.__name__,
-        samples=[Sample(*s, domain=domain) for s in shapes],
+        samples=samples,
         arrays=("x",) if ufunc.nin == 1 else ("a", "b"),
+        jvp="elementwise",
     )
     return _register(declared, (ufunc,))
 
@@ -330,25 +379,26 @@ def constant(*functions: Callable[..., Any]) -> None:
         REGISTRY[function] = Constant(function)
 
 
-def implements(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def implements(
+    *functions: Callable[..., Any], samples: Sequence[Any] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Say how NumPy functions act on Tensors in terms of other operations (a decorator).
 
-    The decorated function takes NumPy's own arguments. It is not itself recorded: what it calls is.
+    The decorated function takes NumPy's own arguments, by NumPy's names. It is not itself recorded:
+    what it calls is.
+
+    Parameters
+    ----------
+    *functions : NumPy functions
+        Those it stands in for.
+    samples : sequence of Sample, or of tuples of shapes
+        Inputs from which the tests are generated.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        parameters = inspect.signature(function).parameters
-
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            for name in [name for name in kwargs if name not in parameters]:
-                value = kwargs.pop(name)
-                if not _is_default(value):
-                    raise _unsupported(f"np.{functions[0].__name__}", name, value, parameters)
-            return function(*args, **kwargs)
-
-        for covered in functions:
-            REGISTRY[covered] = call
+        declared = Composite(function, functions, samples)
+        _COMPOSITES.append(declared)
+        REGISTRY.update(dict.fromkeys(functions, declared))
         return function
 
     return register
@@ -368,9 +418,12 @@ def _unsupported(function: str, name: str, value: Any, supported: Iterable[str])
 def as_plain(*functions: Callable[..., Any]) -> None:
     """List NumPy functions that ask something of arrays: the answer is NumPy's own, and no Tensor."""
 
+    def bare(x: Any) -> Any:
+        return x.data if hasattr(x, "__primitive__") else x
+
     def plain(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **kwargs: function(
-            *(arg.data if hasattr(arg, "__primitive__") else arg for arg in args), **kwargs
+            *map(bare, args), **{name: bare(value) for name, value in kwargs.items()}
         )
 
     REGISTRY.update((function, plain(function)) for function in functions)
@@ -381,6 +434,11 @@ def primitives() -> Iterator[Primitive]:
     yield from _ALL.values()
 
 
+def composites() -> Iterator[Composite]:
+    """Every NumPy function that is expressed by other operations, in order of declaration."""
+    yield from _COMPOSITES
+
+
 def _register(declared: Primitive, covers: Sequence[Callable[..., Any]]) -> Primitive:
     _ALL[declared.name] = declared
     for function in covers:
@@ -389,7 +447,25 @@ def _register(declared: Primitive, covers: Sequence[Callable[..., Any]]) -> Prim
     return declared
 
 
-@primitive(name="pick")
+@primitive(samples=[((2, 3),)], jvp="linear")
+def identity(x: Array, /) -> Array:
+    """``x`` itself, in a new place of the graph."""
+    return x
+
+
+identity.vjp(lambda g, y, x: g)
+
+
+@primitive(samples=[((2,), ())], jvp="linear")
+def pack(*arrays: Array) -> tuple[Array, ...]:
+    """Several arrays as the one result of one operation."""
+    return arrays
+
+
+pack.vjp(each=lambda i, g, y, *arrays: g[i])
+
+
+@primitive(name="pick", jvp="linear")
 def pick(results: Any, /, index: int) -> Any:
     """One of the results of an operation that has several (``split``, ``svd``)."""
     return results[index]

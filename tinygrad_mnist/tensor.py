@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError
-from .graph import RECORDING, SCOPE, Node, _set, scope_text, sweep
+from .graph import RECORDING, SCOPE, Node, _set, recording_on, scope_text, sweep
 from .operators import Operators
+from .origins import users_line
 from .primitive import REGISTRY, Primitive, pick
 from .typing import Array, NDArray
 
@@ -240,15 +241,20 @@ class Tensor(Operators):
             )
         seed = self._seed(gradient)
         if create_graph:
-            with _set(RECORDING, True):
-                found = sweep(root, seed, retain=True, lift=_lift)
+            with _set(RECORDING, recording_on()):
+                found = sweep({root: seed}, retain=True, lift=_lift)
         else:
-            found = sweep(root, seed._data, retain=retain_graph)
+            found = sweep({root: seed._data}, retain=retain_graph)
         for node, g in found.items():
             node.grad = g if node.grad is None else node.grad + g
 
     def _seed(self, gradient: Any) -> Tensor:
         if gradient is None:
+            if self.dtype.kind == "c":
+                raise GradientError(
+                    "backward: this Tensor is complex, and only a real number can grow or shrink; differentiate "
+                    "np.real(t), np.abs(t) or the like, or pass the gradient of what comes after"
+                )
             if self.size != 1:
                 raise GradientError(
                     f"backward: this Tensor has shape {self.shape}, and only a scalar has a gradient of its "
@@ -325,36 +331,19 @@ class Tensor(Operators):
         handler = REGISTRY.get(ufunc)
         if method == "__call__" and out is None and not kwargs and isinstance(handler, Primitive):
             return record(handler, inputs, _NOTHING)
-        if out is not None:
-            return _into(ufunc, method, inputs, out, kwargs)
-        if method == "reduce" and ufunc in _REDUCTIONS:
-            kwargs.setdefault("axis", 0)
-            return REGISTRY[_REDUCTIONS[ufunc]](*inputs, **kwargs)
-        if handler is None or method != "__call__":
-            name = f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}"
-            return _unregistered(name, getattr(ufunc, method), inputs, kwargs)
-        if "dtype" in kwargs:
-            dtype = kwargs.pop("dtype")
-            inputs = tuple(x.astype(dtype) if isinstance(x, Tensor) else np.asarray(x, dtype) for x in inputs)
-        if kwargs:
-            raise UnsupportedError(
-                f"np.{ufunc.__name__}: the keyword {next(iter(kwargs))!r} does not work on Tensors"
-            )
-        return handler(*inputs)
+        return REGISTRY[UFUNC](ufunc, method, inputs, out, kwargs)
 
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        out = kwargs.pop("out", None)
         handler = REGISTRY.get(func)
-        if handler is None:
-            return _unregistered(_qualified(func), func, args, kwargs)
-        if kwargs.get("out") is not None:
+        if out is not None and not isinstance(out, Tensor):
             raise UnsupportedError(f"{_qualified(func)}: out= cannot hold what is computed from a Tensor")
-        return handler(*args, **kwargs)
-
-    @staticmethod
-    def __primitive__(primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-        return record(primitive, args, settings)
+        if handler is None:
+            return unregistered(_qualified(func), func, args, kwargs)
+        result = handler(*args, **kwargs)
+        return result if out is None else out._rebind(result)
 
     # -- in place: the handle is bound to a new node, the old value stays what it was ------------
 
@@ -516,15 +505,16 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
     -------
     Tensor, or a tuple of Tensors for an operation with several results
     """
+    recording = RECORDING.get()
+    rules = primitive.rules if recording else None
     values: list[Any] = []
     parents: list[tuple[int, Node]] = []
-    rules = primitive.rules
     for position, arg in enumerate(args):
         if isinstance(arg, Tensor):
             values.append(arg._data)
             node = arg._node
             if node is not None and rules is not None:
-                if rules[position] is None and RECORDING.get():
+                if rules[position] is None:
                     raise primitive.missing_rule(position)
                 parents.append((position, node))
         else:
@@ -535,18 +525,27 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
         raise _misfit(primitive, values, error) from None
     if value.__class__ is not np.ndarray:
         if isinstance(value, tuple):
-            if parents and RECORDING.get():
-                return _lift(Node(primitive, value, tuple(values), settings, parents, SCOPE.get()))
-            return tuple(_handle(part, None) for part in value)
+            if not parents:
+                return tuple(_handle(part, None) for part in value)
+            node = Node(primitive, value, tuple(values), settings, parents, SCOPE.get(), users_line())
+            if recording is not True:
+                recording.computed(node)
+            return _lift(node)
         value = np.asarray(value)
     result = _new(Tensor)
     result._data = value
+    result._node = None
     # Integers and booleans are locally constant: no gradient passes through them.
-    if parents and RECORDING.get() and value.dtype.kind in "fc":
-        result._node = Node(primitive, value, tuple(values), settings, parents, SCOPE.get())
-    else:
-        result._node = None
+    if parents and value.dtype.kind in "fc":
+        within = SCOPE.get()
+        origin = None if within is not None and within[4] else users_line()
+        result._node = node = Node(primitive, value, tuple(values), settings, parents, within, origin)
+        if recording is not True:
+            recording.computed(node)
     return result
+
+
+Tensor.__primitive__ = staticmethod(record)  # type: ignore[method-assign]
 
 
 def buffer(t: Tensor) -> NDArray:
@@ -563,12 +562,6 @@ def buffer(t: Tensor) -> NDArray:
 _NOTHING: dict[str, Any] = {}
 _SEQUENCES = (list, tuple)
 _new = object.__new__
-
-#: What ``ufunc.reduce`` is called as a function.
-_REDUCTIONS: dict[Any, Any] = {
-    np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min,
-    np.logical_and: np.all, np.logical_or: np.any,
-}  # fmt: skip
 
 
 def _handle(value: Any, node: Node | None) -> Tensor:
@@ -596,20 +589,7 @@ def _numbers(data: Any) -> NDArray:
     return array
 
 
-def _into(ufunc: np.ufunc, method: str, inputs: Any, out: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Handle ``np.add(a, b, out=c)``, which is also what ``array += tensor`` becomes."""
-    tracked = RECORDING.get() and any(isinstance(x, Tensor) and x._node is not None for x in inputs)
-    if tracked or any(isinstance(x, Tensor) for x in out):
-        raise GradientError(
-            f"np.{ufunc.__name__}: the result would be written into an existing array, where its gradient "
-            "is lost. Instead of `array += t` write `array = array + t`; instead of out= use the result; "
-            "`t += array` on a Tensor is fine"
-        )
-    plain = [x._data if isinstance(x, Tensor) else x for x in inputs]
-    return getattr(ufunc, method)(*plain, out=out, **kwargs)
-
-
-def _unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+def unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a NumPy function that has no rule: fine on constants, an error on tracked Tensors."""
     found: list[Tensor] = []
 
@@ -629,8 +609,13 @@ def _unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: di
 
 def _no_rule(name: str) -> UnsupportedError:
     return UnsupportedError(
-        f"{name} has no gradient rule here. Declare one: write its body and vjp with @tg.primitive({name}), as "
-        "docs/adding_an_op.md shows; or, if no gradient is meant to flow, call it on t.detach()"
+        f"{name} has no gradient rule here. If no gradient is meant to flow, call it on t.detach(). "
+        "To add the rule:\n\n"
+        f"    @tg.primitive({name})\n"
+        "    def f(x, /):\n"
+        f"        return {name}(x)\n"
+        "    f.vjp(lambda g, y, x: ...)  # the gradient of x, given that of the result, in NumPy functions\n\n"
+        "docs/adding_an_op.md shows an example and its tests"
     )
 
 
@@ -664,6 +649,11 @@ def _rebuild(cls: type[Tensor], data: NDArray, requires_grad: bool, name: str, g
 def GETITEM(t: Tensor, index: Any) -> Any:  # noqa: N802
     """Index a Tensor: ``ops.indexing`` registers how under this function."""
     return REGISTRY[GETITEM](t, index)
+
+
+def UFUNC(*args: Any) -> Any:  # noqa: N802
+    """Call a ufunc with keywords, or one of its methods: ``ops.ufuncs`` registers how under this function."""
+    return REGISTRY[UFUNC](*args)
 
 
 def SETITEM(t: Tensor, value: Any, index: Any) -> Any:  # noqa: N802

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from .blame import check_graph
 from .errors import DTypeError, GradcheckError, GradientError, OptionError
 from .graph import enable_grad, sweep
 from .tensor import Tensor, _lift, buffer
 from .typing import Array, NDArray
 
-__all__ = ["check_parameter", "gradcheck", "numerical_gradient"]
+__all__ = ["check_graph", "check_parameter", "gradcheck", "numerical_gradient"]
 
 
 def numerical_gradient(
@@ -29,7 +30,7 @@ def numerical_gradient(
     fn : callable
         Takes arrays and returns one number.
     *inputs : array_like
-        Where to differentiate; computed with in float64.
+        Where to differentiate; computed with in float64 or complex128.
     eps : float, default 1e-6
         How far each element is moved, both ways.
     indices : sequence of index arrays, optional
@@ -38,26 +39,34 @@ def numerical_gradient(
     Returns
     -------
     list of ndarray
-        For each input, ``(fn(x + eps) - fn(x - eps)) / (2 * eps)`` element by element.
+        For each input, ``(fn(x + eps) - fn(x - eps)) / (2 * eps)`` element by element. For complex
+        inputs the derivative by the real part, plus ``1j`` times that by the imaginary part.
 
     Examples
     --------
     >>> numerical_gradient(lambda x: np.sum(x**3), [1.0, 2.0])[0].round(4)
     array([ 3., 12.])
     """
-    moved = [np.array(x, np.float64, order="C") for x in inputs]  # so that reshape(-1) is a view
-    gradients = [np.zeros(x.shape) for x in moved]
+    moved = [np.array(x, _precise(np.asarray(x).dtype), order="C") for x in inputs]  # so that views work
+    gradients = [np.zeros(x.shape, x.dtype) for x in moved]
     for which, (x, gradient) in enumerate(zip(moved, gradients, strict=True)):
-        flat = x.reshape(-1)
-        for i in range(flat.size) if indices is None else indices[which]:
+        flat, slopes = x.reshape(-1).view(np.float64), gradient.reshape(-1).view(np.float64)
+        parts = flat.size // max(x.size, 1)  # a complex number is two
+        chosen = range(x.size) if indices is None else indices[which]
+        for i in (i * parts + part for i in chosen for part in range(parts)):
             kept = flat[i]
             flat[i] = kept + eps
             above = float(fn(*moved))
             flat[i] = kept - eps
             below = float(fn(*moved))
             flat[i] = kept
-            gradient.reshape(-1)[i] = (above - below) / (2 * eps)
+            slopes[i] = (above - below) / (2 * eps)
     return gradients
+
+
+def _precise(dtype: np.dtype[Any]) -> Any:
+    """The double-precision dtype of the same kind of number."""
+    return np.complex128 if dtype.kind == "c" else np.float64
 
 
 def gradcheck(
@@ -76,8 +85,8 @@ def gradcheck(
         Takes Tensors; returns a Tensor of any shape, or a tuple of them. It has to compute the same
         each time it is called: give a layer that draws random numbers a fixed seed, or ``eval()``.
     *inputs : array_like
-        Where to check. Floating-point inputs are checked, whatever their precision, in float64;
-        integers, booleans and ``None`` are passed on as they are.
+        Where to check. Floating-point inputs are checked, whatever their precision, in float64, and
+        complex ones in complex128; integers, booleans and ``None`` are passed on as they are.
     eps : float, default 1e-6
         Step of the differences.
     atol, rtol : float
@@ -112,10 +121,9 @@ def gradcheck(
     arrays: list[Any] = [
         x.data if isinstance(x, Tensor) else x if x is None else np.asarray(x) for x in inputs
     ]
-    checked = [i for i, x in enumerate(arrays) if x is not None and x.dtype.kind == "f"]
+    checked = [i for i, x in enumerate(arrays) if x is not None and x.dtype.kind in "fc"]
     if not checked:
         raise DTypeError("gradcheck: no floating-point input to differentiate with respect to")
-    weights = np.random.default_rng(0)
 
     def scalar(*values: Any) -> Any:
         """One random combination of everything ``fn`` returns."""
@@ -130,22 +138,20 @@ def gradcheck(
                 raise GradientError(
                     f"gradcheck: the function returned {type(y).__name__}, not a Tensor computed from its inputs"
                 )
-            total = total + np.sum(
-                y * generator.uniform(0.5, 1.5, y.shape) * generator.choice([-1, 1], y.shape)
-            )
+            total = total + _combination(y, generator)
         return total
 
-    points = [arrays[i].astype(np.float64) for i in checked]
+    points = [arrays[i].astype(_precise(arrays[i].dtype)) for i in checked]
     _compare(scalar, points, checked, eps, atol, rtol, "gradient")
     if order == 2:
-        directions = [weights.uniform(0.5, 1.5, x.shape) * weights.choice([-1, 1], x.shape) for x in points]
 
         def slope(*values: Any) -> Any:
             leaves = [v if v.requires_grad else Tensor(v.data, requires_grad=True) for v in values]
             gradients = _gradients(scalar, leaves, create_graph=True)
+            generator = np.random.default_rng(2)
             total: Any = Tensor(0.0)
-            for g, d in zip(gradients, directions, strict=True):
-                total = total + np.sum(g * d)
+            for g in gradients:
+                total = total + _combination(g, generator)
             return total
 
         _compare(slope, points, checked, eps, atol, rtol, "second-order gradient")
@@ -242,6 +248,18 @@ def check_parameter(
     return f"{directions} directions, {len(chosen)} of {kept.size} elements; largest difference {error.max():.1e}"
 
 
+def _combination(y: Array, generator: np.random.Generator) -> Array:
+    """A real number in which every element of ``y`` takes part, with a random weight."""
+
+    def weights() -> NDArray:
+        w: NDArray = generator.uniform(0.5, 1.5, y.shape) * generator.choice([-1, 1], y.shape)
+        return w
+
+    if y.dtype.kind == "c":
+        return np.sum(np.real(y) * weights()) + np.sum(np.imag(y) * weights())
+    return np.sum(y * weights())
+
+
 def _compare(
     scalar: Callable[..., Any],
     points: list[NDArray],
@@ -281,11 +299,11 @@ def _gradients(
     with enable_grad():
         y = scalar(*leaves)
         if not isinstance(y, Tensor) or y.node is None:
-            return [np.zeros(leaf.shape) for leaf in leaves]
+            return [np.zeros(leaf.shape, leaf.dtype) for leaf in leaves]
         seed = np.ones(y.shape)
         wanted = [leaf.node for leaf in leaves if leaf.node is not None]
         if create_graph:
-            found = sweep(y.node, Tensor(seed), targets=wanted, retain=True, lift=_lift)
+            found = sweep({y.node: Tensor(seed)}, targets=wanted, retain=True, lift=_lift)
         else:
-            found = sweep(y.node, seed, targets=wanted)
-    return [found.get(node, np.zeros(node.value.shape)) for node in wanted]
+            found = sweep({y.node: seed}, targets=wanted)
+    return [found.get(node, np.zeros(node.value.shape, node.value.dtype)) for node in wanted]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import GradientError, StateDictError
 from ..graph import RECORDING, SCOPE
+from ..origins import caller
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
 
@@ -75,6 +76,13 @@ class Module:
     _buffers: tuple[str, ...]
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
+    _is_ours = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Note whether the class is a layer of this package or one of the user's own."""
+        super().__init_subclass__(**kwargs)
+        cls._is_ours = cls.__module__.startswith(__package__)
+
     def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
         """Set what every module has, so that subclasses need not call a constructor."""
         self = super().__new__(cls)
@@ -87,7 +95,8 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run :meth:`forward`, labelling what it records with this module's place in the network."""
-        token = SCOPE.set((SCOPE.get(), self._name, type(self).__name__))
+        cls = type(self)
+        token = SCOPE.set((SCOPE.get(), self._name, cls.__name__, caller(), cls._is_ours))
         try:
             return self.forward(*args, **kwargs)
         finally:

@@ -7,13 +7,17 @@ slices, integers and the places where the arrays go are settings.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
-from ..primitive import REGISTRY, Sample, constant, implements, primitive
+from ..errors import ShapeError, choice
+from ..primitive import REGISTRY, Sample, as_plain, constant, implements, primitive
 from ..tensor import GETITEM, SETITEM, Tensor
 from ..typing import Array, NDArray
+from .arguments import bare, gather, places
 
 _ROWS, _COLUMNS = np.array([0, 2, 0]), np.array([1, 1, 1])
 _MASK = np.array([[True, False], [False, True], [True, True]])
@@ -40,7 +44,8 @@ def take_apart(index: Any) -> tuple[list[Any], Any]:
             arrays.append(part)
             rest.append(HOLE)
         elif isinstance(part, (list, tuple, range)):
-            arrays.append(np.asarray(part, None if len(part) else int))
+            array = np.asarray(part)
+            arrays.append(array if array.size else array.astype(int))  # an empty list picks nothing
             rest.append(HOLE)
         else:
             rest.append(part)
@@ -57,16 +62,22 @@ def put_together(arrays: tuple[Any, ...], index: Any) -> Any:
     return tuple(next(filling) if part is HOLE else part for part in index)
 
 
+def along(axis: int, part: Any) -> tuple[Any, ...]:
+    """The index of a part along one axis: ``[:, :, part]``."""
+    return (slice(None),) * axis + (part,)
+
+
 @primitive(
     samples=[
         Sample((3, 2), index=1),
         Sample((3, 2), index=(slice(None, None, -2), None, 1)),
-        Sample((3, 2), index=(Ellipsis, slice(1, None))),
+        Sample((3, 2), index=(Ellipsis, slice(1, None)), complex=True),
         Sample((3, 2), _ROWS, index=HOLE),
-        Sample((3, 2), _ROWS, _COLUMNS, index=(HOLE, HOLE)),
+        Sample((3, 2), _ROWS, _COLUMNS, index=(HOLE, HOLE), complex=True),
         Sample((3, 2), _MASK, index=HOLE),
         Sample((3, 4), _ROWS, index=(slice(None), HOLE)),
     ],
+    jvp="linear",
 )
 def getitem(a: Array, /, *arrays: NDArray, index: Any) -> Array:
     """``a[index]``, with the index arrays apart."""
@@ -77,19 +88,35 @@ def getitem(a: Array, /, *arrays: NDArray, index: Any) -> Array:
     samples=[
         Sample((2,), index=1, shape=(3, 2)),
         Sample((3, 2), _ROWS, index=HOLE, shape=(3, 2)),
-        Sample((3,), _ROWS, _COLUMNS, index=(HOLE, HOLE), shape=(3, 2)),
+        Sample((3,), _ROWS, _COLUMNS, index=(HOLE, HOLE), shape=(3, 2), complex=True),
         Sample((4,), _MASK, index=HOLE, shape=(3, 2)),
     ],
+    jvp="linear",
 )
 def scatter(g: Array, /, *arrays: NDArray, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of ``shape`` with ``g`` added in at ``index``: the adjoint of ``getitem``."""
     result = np.zeros(shape, g.dtype)
-    where = put_together(arrays, index)
     if all(a.dtype == bool for a in arrays):
-        result[where] = g  # slices and masks pick no element twice
+        result[put_together(arrays, index)] = g  # slices and masks pick no element twice
+    elif len(shape) > 1 and g.size > 2000 and (axis := only_axis(index)) is not None:
+        add_along(result, arrays[0], g, axis)
     else:
-        np.add.at(result, where, g)
+        np.add.at(result, put_together(arrays, index), g)
     return result
+
+
+def only_axis(index: Any) -> int | None:
+    """The axis along which ``[array]``, ``[:, array]``, … picks; ``None`` for any other index."""
+    *before, last = index if isinstance(index, tuple) else (index,)
+    return len(before) if last is HOLE and all(part == slice(None) for part in before) else None
+
+
+def add_along(a: NDArray, indices: NDArray, values: NDArray, axis: int) -> None:
+    """``np.add.at`` along one axis, up to five times as fast: by single numbers, not whole rows."""
+    n, block = a.shape[axis], math.prod(a.shape[axis + 1 :])
+    before = np.arange(math.prod(a.shape[:axis])).reshape(-1, 1)
+    places = (before * n + indices.reshape(-1) % n)[..., None] * block + np.arange(block)
+    np.add.at(a.reshape(-1), places.reshape(-1), values.reshape(-1))
 
 
 getitem.vjp(lambda g, y, a, *arrays, index: scatter(g, *arrays, index=index, shape=a.shape))
@@ -99,10 +126,12 @@ scatter.vjp(lambda g, y, x, *arrays, index, shape: getitem(g, *arrays, index=ind
 @primitive(
     samples=[
         Sample((3, 2), (2,), index=1),
-        Sample((3, 2), (), index=(slice(None), 0)),
+        Sample((3, 2), (), index=(slice(None), 0), complex=True),
         Sample((3, 2), (3,), np.array([0, 2, 1]), np.array([1, 1, 0]), index=(HOLE, HOLE)),
+        Sample((3, 2), (3, 2), _ROWS, index=HOLE),
         Sample((3, 2), (4,), _MASK, index=HOLE),
     ],
+    jvp="linear",
 )
 def setitem(a: Array, value: Array, /, *arrays: NDArray, index: Any) -> Array:
     """A copy of ``a`` with ``value`` assigned at ``index``."""
@@ -113,14 +142,14 @@ def setitem(a: Array, value: Array, /, *arrays: NDArray, index: Any) -> Array:
 
 def setitem_value_rule(g: Array, y: Array, a: Array, value: Array, *arrays: NDArray, index: Any) -> Array:
     """The gradient where the value went; where an index repeats, NumPy keeps the last value only."""
-    if not all(part.dtype == bool for part in arrays):
-        shape = y.shape
-        written = np.full(shape, -1)
-        here = put_together(arrays, index)
-        order = np.arange(written[here].size).reshape(written[here].shape)
-        written[here] = order
-        return getitem(g, *arrays, index=index) * (written[here] == order)
-    return getitem(g, *arrays, index=index)
+    part = getitem(g, *arrays, index=index)
+    if all(array.dtype == bool for array in arrays):
+        return part
+    here = put_together(arrays, index)
+    written = np.full(y.shape, -1)
+    order = np.arange(written[here].size).reshape(written[here].shape)
+    written[here] = order
+    return part * (written[here] == order)
 
 
 setitem.vjp(
@@ -136,19 +165,57 @@ def _getitem(t: Tensor, index: Any) -> Array:
 
 def _setitem(t: Tensor, value: Any, index: Any) -> Array:
     arrays, rest = take_apart(index)
-    return setitem(t, value, *arrays, index=rest)
+    return setitem(t, gather(value), *arrays, index=rest)
 
 
 REGISTRY[GETITEM] = _getitem
 REGISTRY[SETITEM] = _setitem
 
 
-@implements(np.take)
-def take(a: Array, indices: Any, axis: int | None = None) -> Array:
-    """Elements along an axis, by index: ``a[..., indices, ...]``."""
+@primitive(
+    samples=[
+        Sample((2, 3), _ROWS, axis=1),
+        Sample((3, 2), np.array([[0, -1], [2, 2]]), axis=-2, complex=True),
+        Sample((2, 3), np.array(5)),
+    ],
+    jvp="linear",
+)
+def take(a: Array, indices: NDArray, /, axis: int | None = None, mode: Any = "raise") -> Array:
+    """Elements along an axis, by index; of all elements in one row unless an axis is given."""
+    return np.take(a, indices, axis=axis, mode=mode)
+
+
+def take_rule(g: Array, y: Array, a: Array, indices: NDArray, axis: int | None, mode: str) -> Array:
+    """Every element back to where it was taken."""
     if axis is None:
-        a, axis = np.ravel(a), 0
-    return a[(slice(None),) * (axis % a.ndim) + (np.asarray(indices),)]
+        taken = inside(indices, a.size, mode)
+        return np.reshape(scatter(g, taken, index=HOLE, shape=(a.size,)), a.shape)
+    taken = inside(indices, a.shape[axis], mode)
+    return scatter(g, taken, index=along(axis % a.ndim, HOLE), shape=a.shape)
+
+
+def inside(indices: NDArray, n: int, mode: str) -> NDArray:
+    """Indices that are within ``n`` elements, as the mode says: round in a circle, or to the ends."""
+    if mode not in ("raise", "wrap", "clip"):
+        raise choice("mode of an index", mode, ("raise", "wrap", "clip"))
+    if mode == "raise" or not n:
+        return indices
+    return indices % n if mode == "wrap" else np.clip(indices, 0, n - 1)
+
+
+take.vjp(take_rule, None)
+
+
+@implements(
+    np.take,
+    samples=[
+        Sample((2, 3), prepare=lambda a: (a, [0, 7, -1]), mode="wrap"),
+        Sample((2, 3), prepare=lambda a: (a, [[0, 7], [-1, 1]]), axis=1, mode="clip", complex=True),
+        Sample((), prepare=lambda a: (a, 0)),
+    ],
+)
+def _take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: Any = "raise") -> Array:
+    return take(gather(a), places(indices), axis=axis, mode=mode)
 
 
 def places_along(shape: tuple[int, ...], indices: NDArray, axis: int) -> tuple[NDArray, ...]:
@@ -162,7 +229,11 @@ def places_along(shape: tuple[int, ...], indices: NDArray, axis: int) -> tuple[N
 
 
 @primitive(
-    samples=[Sample((2, 3), np.array([[0, 0], [2, 1]]), axis=1), Sample((3, 2), np.array([[1, 0]]), axis=0)]
+    samples=[
+        Sample((2, 3), np.array([[0, 0], [2, 1]]), axis=1),
+        Sample((3, 2), np.array([[1, 0]]), axis=0, complex=True),
+    ],
+    jvp="linear",
 )
 def take_along(a: Array, indices: NDArray, /, axis: int) -> Array:
     """Elements along an axis, by an index for each place."""
@@ -173,7 +244,8 @@ def take_along(a: Array, indices: NDArray, /, axis: int) -> Array:
     samples=[
         Sample((2, 2), np.array([[0, 0], [2, 1]]), axis=1, length=3),
         Sample((2, 1), np.array([[0], [2]]), axis=1, length=3),
-    ]
+    ],
+    jvp="linear",
 )
 def put_along(g: Array, indices: NDArray, /, axis: int, length: int) -> Array:
     """Zeros of ``length`` along an axis, with ``g`` added in: the adjoint of ``take_along``."""
@@ -192,17 +264,43 @@ take_along.vjp(lambda g, y, a, indices, axis: put_along(g, indices, axis=axis, l
 put_along.vjp(lambda g, y, x, indices, axis, length: take_along(g, indices, axis=axis), None)
 
 
-@implements(np.take_along_axis)
-def take_along_axis(arr: Array, indices: Any, axis: int | None = -1) -> Array:
+@implements(
+    np.take_along_axis,
+    samples=[
+        Sample((2, 3), prepare=lambda a: (a, np.array([[0, 2], [1, 1]])), axis=1),
+        Sample((2, 3), prepare=lambda a: (a, np.array([[0, -1, 1]])), axis=0, complex=True),
+        Sample((2, 3), prepare=lambda a: (a, np.array([5, 0, 5])), axis=None),
+    ],
+)
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
     """NumPy's name and arguments for :data:`take_along`; other axes are broadcast."""
+    arr, indices, axis = along_axis("take_along_axis", gather(arr), indices, axis)
+    picked = [*arr.shape[:axis], indices.shape[axis], *arr.shape[axis + 1 :]]
+    try:
+        shape = np.broadcast_shapes(indices.shape, picked)
+    except ValueError:
+        raise IndexError(
+            f"take_along_axis: indices of shape {indices.shape} along axis {axis} of an array of shape {arr.shape}"
+        ) from None
+    return take_along(arr, np.broadcast_to(indices, shape), axis=axis)
+
+
+def along_axis(name: str, arr: Array, indices: Any, axis: int | None) -> tuple[Array, NDArray, int]:
+    """Check the arguments of ``..._along_axis``; without an axis, the array is one row."""
+    indices = np.asarray(bare(indices))
+    if indices.dtype.kind not in "iu":
+        raise IndexError(f"{name}: indices are integers, not {indices.dtype}")
     if axis is None:
-        return take_along(np.reshape(arr, -1), np.asarray(indices), axis=0)
-    indices = np.asarray(indices)
-    others = list(np.shape(arr))
-    others[axis] = indices.shape[axis]
-    return take_along(
-        arr, np.broadcast_to(indices, np.broadcast_shapes(indices.shape, tuple(others))), axis=axis
-    )
+        arr, axis = np.ravel(arr), 0
+    axis = normalize_axis_index(axis, np.ndim(arr))
+    if np.ndim(arr) != indices.ndim:
+        raise ShapeError(
+            f"{name}: indices of shape {indices.shape} for an array of shape {np.shape(arr)}; "
+            "the numbers of axes have to be the same"
+        )
+    return arr, indices, axis
 
 
-constant(np.unravel_index, np.flatnonzero, np.argwhere)
+# Where something is: no small change of the values changes it.
+constant(np.nonzero, np.flatnonzero, np.argwhere, np.unravel_index, np.ravel_multi_index)
+as_plain(np.diag_indices_from, np.tril_indices_from, np.triu_indices_from)

@@ -3,84 +3,259 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
-from ..errors import OptionError, ShapeError, UnsupportedError
+from ..errors import OptionError, ShapeError
 from ..primitive import Sample, implements, primitive
-from ..typing import Array
+from ..typing import Array, NDArray
+from .arguments import gather, lift, refuse_to_round
+from .indexing import along
+
+# -- joining -------------------------------------------------------------------------------------
+
+
+def _listed(*arrays: Any) -> tuple[Any, ...]:
+    """The samples of functions that take their arrays as one list."""
+    return (list(arrays),)
 
 
 @primitive(
-    samples=[Sample((2, 3), (1, 3)), Sample((2, 1), (2, 3), (2, 2), axis=-1), Sample((2, 2), (3,), axis=None)]
+    samples=[
+        Sample((2, 3), (1, 3)),
+        Sample((2, 1), (2, 3), (2, 2), axis=-1, complex=True),
+        Sample((2, 2), (3,), axis=None),
+    ],
+    jvp="linear",
 )
-def concatenate(*arrays: Array, axis: int | None = 0) -> Array:
+def concatenate(*arrays: Array, axis: int | None = 0, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Arrays joined along an existing axis."""
-    return np.concatenate(arrays, axis=axis)
+    return np.concatenate(arrays, axis=axis, dtype=dtype, casting=casting)
 
 
-def concatenate_rule(i: int, g: Array, y: Array, *arrays: Array, axis: int | None) -> Array:
+def concatenate_rule(i: int, g: Array, y: Array, *arrays: Array, axis: int | None, **_: Any) -> Array:
     """The part of the gradient that lies where array ``i`` went."""
+    sizes = [math.prod(np.shape(a)) if axis is None else a.shape[axis] for a in arrays]
+    start = int(np.sum(sizes[:i], dtype=int))
     if axis is None:
-        sizes = [math.prod(a.shape) for a in arrays]
-        start = _total(sizes[:i])
-        return np.reshape(g[start : start + sizes[i]], arrays[i].shape)
-    sizes = [a.shape[axis] for a in arrays]
-    start = _total(sizes[:i])
-    return g[(slice(None),) * (axis % y.ndim) + (slice(start, start + sizes[i]),)]
-
-
-def _total(sizes: Sequence[int]) -> int:
-    return int(np.sum(sizes, dtype=int))
+        return np.reshape(g[start : start + sizes[i]], np.shape(arrays[i]))
+    return g[along(axis % y.ndim, slice(start, start + sizes[i]))]
 
 
 concatenate.vjp(each=concatenate_rule)
 
 
-@implements(np.concatenate)
-def _concatenate(arrays: Sequence[Array], axis: int | None = 0, *, dtype: Any = None) -> Array:
-    return _as(concatenate(*arrays, axis=axis), dtype)
+@implements(
+    np.concatenate,
+    samples=[
+        Sample((2, 3), (2, 1), prepare=_listed, axis=1),
+        Sample((2, 3), (), prepare=lambda a, b: ((a, [b]),), axis=None),
+        Sample((2,), (1,), prepare=_listed, dtype=np.float64, casting="safe"),
+    ],
+)
+def _concatenate(
+    arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind"
+) -> Array:
+    return concatenate(*map(gather, arrays), axis=axis, dtype=dtype, casting=casting)
 
 
-@primitive(samples=[Sample((2, 3), (2, 3)), Sample((3,), (3,), (3,), axis=-1), Sample((), ())])
-def stack(*arrays: Array, axis: int = 0) -> Array:
+@primitive(
+    samples=[Sample((2, 3), (2, 3)), Sample((3,), (3,), (3,), axis=-1, complex=True), Sample((), ())],
+    jvp="linear",
+)
+def stack(*arrays: Array, axis: int = 0, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Arrays of one shape joined along a new axis."""
-    return np.stack(arrays, axis=axis)
+    return np.stack(arrays, axis=axis, dtype=dtype, casting=casting)
 
 
-stack.vjp(each=lambda i, g, y, *arrays, axis: g[(slice(None),) * (axis % y.ndim) + (i,)])
+stack.vjp(each=lambda i, g, y, *arrays, axis, **_: g[along(axis % y.ndim, i)])
 
 
-@implements(np.stack)
-def _stack(arrays: Sequence[Array], axis: int = 0, *, dtype: Any = None) -> Array:
-    return _as(stack(*arrays, axis=axis), dtype)
+@implements(np.stack, samples=[Sample((2, 3), (2, 3), prepare=_listed, axis=1)])
+def _stack(
+    arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind"
+) -> Array:
+    return stack(*map(gather, arrays), axis=axis, dtype=dtype, casting=casting)
 
 
-@implements(np.vstack)
-def vstack(tup: Sequence[Array], *, dtype: Any = None) -> Array:
+@implements(np.vstack, samples=[Sample((3,), (2, 3), prepare=_listed)])
+def vstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Rows on top of each other."""
-    return _as(concatenate(*(_at_least_2d(a) for a in tup)), dtype)
+    return np.concatenate([np.atleast_2d(lift(a)) for a in tup], dtype=dtype, casting=casting)
 
 
-@implements(np.hstack)
-def hstack(tup: Sequence[Array], *, dtype: Any = None) -> Array:
+@implements(np.hstack, samples=[Sample((2, 1), (2, 2), prepare=_listed), Sample((), (2,), prepare=_listed)])
+def hstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Arrays side by side."""
-    parts = [np.reshape(a, -1) if np.ndim(a) == 0 else a for a in tup]
-    return _as(concatenate(*parts, axis=0 if np.ndim(parts[0]) == 1 else 1), dtype)
+    parts = [np.atleast_1d(lift(a)) for a in tup]
+    return np.concatenate(parts, axis=0 if parts[0].ndim == 1 else 1, dtype=dtype, casting=casting)
 
 
-def _at_least_2d(a: Array) -> Array:
-    return np.reshape(a, (1, -1)) if np.ndim(a) < 2 else a
+@implements(
+    np.dstack, samples=[Sample((2, 3), (2, 3, 2), prepare=_listed), Sample((3,), (3,), prepare=_listed)]
+)
+def dstack(tup: Any) -> Array:
+    """Arrays behind each other, along the third axis."""
+    return np.concatenate([np.atleast_3d(lift(a)) for a in tup], axis=2)
 
 
-def _as(a: Array, dtype: Any) -> Array:
-    return a if dtype is None else a.astype(dtype)
+@implements(np.column_stack, samples=[Sample((2,), (2, 3), (2,), prepare=_listed)])
+def column_stack(tup: Any) -> Array:
+    """Rows as the columns of a matrix, matrices side by side."""
+    return np.concatenate([a if a.ndim > 1 else np.reshape(a, (-1, 1)) for a in map(lift, tup)], axis=1)
 
 
-@primitive(name="split", samples=[])
+@implements(
+    np.block,
+    samples=[
+        Sample((2, 2), (2, 1), (3,), prepare=lambda a, b, c: ([[a, b], [c]],)),
+        Sample((2,), (), prepare=_listed),
+        Sample((1, 2), (), prepare=lambda a, b: ([[[a, a]], [[b, np.array([1.0, 2.0, 3.0])]]],)),
+        Sample((2,)),
+    ],
+)
+def block(arrays: Any) -> Array:
+    """Blocks as they lie in nested lists: the innermost side by side along the last axis."""
+    depth, blocks = _depth(arrays), list(_innermost(arrays))
+    ndim = max(depth, *(np.ndim(a) for a in blocks))
+
+    def joined(part: Any, level: int) -> Array:
+        if level < depth:
+            return concatenate(*(joined(p, level + 1) for p in part), axis=level - depth)
+        return np.reshape(part, (1,) * (ndim - np.ndim(part)) + np.shape(part))
+
+    return joined(arrays, 0)
+
+
+def _depth(arrays: Any) -> int:
+    """How deep lists are nested, the same everywhere."""
+    if isinstance(arrays, tuple):
+        raise TypeError("block: a tuple among the lists; only lists say how blocks lie")
+    if not isinstance(arrays, list):
+        return 0
+    depths = {_depth(part) for part in arrays}
+    if len(depths) != 1:
+        raise ShapeError(
+            f"block: lists of depths {sorted(depths)} side by side" if depths else "block: an empty list"
+        )
+    return 1 + depths.pop()
+
+
+def _innermost(arrays: Any) -> Any:
+    if isinstance(arrays, list):
+        for part in arrays:
+            yield from _innermost(part)
+    else:
+        yield arrays
+
+
+@implements(
+    np.append,
+    samples=[((2, 3), (2,)), Sample((2, 3), (1, 3), axis=0, complex=True), Sample((2, 1), (2, 2), axis=-1)],
+)
+def append(arr: Any, values: Any, axis: int | None = None) -> Array:
+    """Values after those of an array; both in one row unless an axis is given."""
+    arr, values = lift(arr), lift(values)
+    if axis is None:
+        arr, values, axis = np.ravel(arr), np.ravel(values), 0
+    return np.concatenate((arr, values), axis=axis)
+
+
+# -- putting in and taking out -------------------------------------------------------------------
+
+
+@primitive(
+    name="insert",
+    samples=[
+        Sample((3,), (2,), obj=1, axis=0),
+        Sample((2, 3), (), obj=-1, axis=1),
+        Sample((2, 3), (3,), obj=2, axis=0, complex=True),
+        Sample((2, 3), (2, 3), obj=[2, 0, 2], axis=1),
+        Sample((2, 3), (2, 2), obj=[1], axis=1),
+        Sample((4,), (2,), obj=slice(0, 4, 2), axis=0),
+    ],
+    jvp="linear",
+)
+def insert_at(arr: Array, values: Array, /, obj: Any, axis: int) -> Array:
+    """``arr`` with values put in before the given places."""
+    return np.insert(arr, obj, values, axis=axis)
+
+
+def inserted(y: Array, arr: Array, obj: Any, axis: int) -> NDArray:
+    """For each place along ``axis`` of the result, which of the values went there; -1 for those of ``arr``."""
+    n = arr.shape[axis]
+    return np.insert(np.full(n, -1), obj, np.arange(y.shape[axis] - n))
+
+
+def insert_values_rule(g: Array, y: Array, arr: Array, values: Array, obj: Any, axis: int) -> Array:
+    """The gradient where the values went, in their order."""
+    came_from = inserted(y, arr, obj, axis)
+    places = np.argsort(came_from, kind="stable")[arr.shape[axis] :]
+    part = np.take(g, places, axis=axis)
+    # Before a single place a whole block is put in, whose first axis is that of the places.
+    return np.moveaxis(part, axis, 0) if not isinstance(obj, slice) and np.ndim(obj) == 0 else part
+
+
+insert_at.vjp(
+    lambda g, y, arr, values, obj, axis: g[along(axis, inserted(y, arr, obj, axis) < 0)],
+    insert_values_rule,
+)
+
+
+@implements(
+    np.insert,
+    samples=[
+        Sample((2, 3), (2,), prepare=lambda a, v: (a, [1, 4], v)),
+        Sample((2, 3), (3,), prepare=lambda a, v: (a, 1, v), axis=0),
+        Sample((2, 3), (), prepare=lambda a, v: (a, [0, 3], [v, 5.0]), axis=-1),
+        Sample((), (), prepare=lambda a, v: (a, 0, v)),
+    ],
+)
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Array:
+    """``arr`` with values put in before the given places; in one row unless an axis is given."""
+    arr, axis = _row(lift(arr), axis)
+    values = gather(values)
+    refuse_to_round("insert", arr.dtype, values)
+    return insert_at(arr, values, obj=_places(obj), axis=axis)
+
+
+@implements(
+    np.delete,
+    samples=[
+        Sample((2, 3), obj=-2),
+        Sample((2, 3), obj=[0, 2, 2], axis=1, complex=True),
+        Sample((3, 2), obj=slice(None, None, 2), axis=0),
+        Sample((3,), obj=np.array([True, False, True])),
+    ],
+)
+def delete(arr: Any, obj: Any, axis: int | None = None) -> Array:
+    """``arr`` without the given places; in one row unless an axis is given."""
+    arr, axis = _row(lift(arr), axis)
+    left = np.delete(np.arange(arr.shape[axis]), _places(obj))
+    return arr[along(axis, np.isin(np.arange(arr.shape[axis]), left))]
+
+
+def _row(a: Array, axis: int | None) -> tuple[Array, int]:
+    """An array and its axis: that of all elements in one row if none is given."""
+    return (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
+
+
+def _places(obj: Any) -> Any:
+    """Places as NumPy takes them: slices, numbers, lists and arrays, but no Tensors."""
+    return np.asarray(obj) if hasattr(obj, "__primitive__") else obj
+
+
+# -- taking apart --------------------------------------------------------------------------------
+
+
+@primitive(
+    name="split",
+    samples=[Sample((5, 2), cuts=(1, 3)), Sample((2, 4), cuts=(1, 1), axis=-1, complex=True)],
+    jvp="linear",
+)
 def split_at(a: Array, /, cuts: tuple[int, ...], axis: int = 0) -> tuple[Array, ...]:
     """``a`` cut before the given places along an axis."""
     return tuple(np.split(a, cuts, axis=axis))
@@ -89,31 +264,83 @@ def split_at(a: Array, /, cuts: tuple[int, ...], axis: int = 0) -> tuple[Array, 
 split_at.vjp(lambda g, y, a, cuts, axis: np.concatenate(g, axis=axis))
 
 
-@implements(np.array_split)
-def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Array]:
+@implements(
+    np.array_split,
+    samples=[
+        Sample((5, 2), prepare=lambda a: (a, 3)),
+        Sample((2, 5), prepare=lambda a: (a, [1, -1, 9]), axis=1, complex=True),
+        Sample((5,), prepare=lambda a: (a, [4, 1, 3])),
+    ],
+)
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """``ary`` in nearly equal parts, or cut before the given places."""
-    if isinstance(indices_or_sections, (int, np.integer)):
-        n, parts = ary.shape[axis], int(indices_or_sections)
+    ary, n = lift(ary), np.shape(ary)[axis]
+    if np.ndim(indices_or_sections) == 0:
+        parts = int(indices_or_sections)
         if parts < 1:
             raise OptionError(f"split: {parts} parts are asked for; at least 1")
-        sizes = [n // parts + (i < n % parts) for i in range(parts)]
-        cuts = tuple(np.cumsum(sizes)[:-1].tolist())
+        cuts = np.cumsum([n // parts + (i < n % parts) for i in range(parts - 1)]).astype(int).tolist()
     else:
-        cuts = tuple(slice(int(i)).indices(ary.shape[axis])[1] for i in indices_or_sections)
-        if any(a > b for a, b in pairwise(cuts)):
-            raise UnsupportedError(
-                f"split: cuts {cuts} are not in increasing order, so that pieces overlap; use t[a:b]"
-            )
-    return list(split_at(ary, cuts=cuts, axis=axis))
+        cuts = [slice(int(i)).indices(n)[1] for i in indices_or_sections]
+    if cuts == sorted(cuts):
+        return list(split_at(ary, cuts=tuple(cuts), axis=axis))
+    # Cuts that go back and forth: pieces may overlap, or be empty.
+    return [ary[along(axis % ary.ndim, slice(*ends))] for ends in pairwise([0, *cuts, n])]
 
 
-@implements(np.split)
-def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> Array:
+@implements(
+    np.split,
+    samples=[Sample((4, 2), prepare=lambda a: (a, 2)), Sample((2, 3), prepare=lambda a: (a, (1,), 1))],
+)
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """``ary`` in equal parts, or cut before the given places."""
-    parts = indices_or_sections
-    if isinstance(parts, (int, np.integer)) and parts > 0 and ary.shape[axis] % parts:
+    parts, n = indices_or_sections, np.shape(ary)[axis]
+    if np.ndim(parts) == 0 and int(parts) > 0 and n % int(parts):
         raise ShapeError(
-            f"split: axis {axis} of length {ary.shape[axis]} does not divide into {indices_or_sections} equal "
-            "parts; use np.array_split"
+            f"split: axis {axis} of length {n} does not divide into {parts} equal parts; use np.array_split"
         )
-    return array_split(ary, indices_or_sections, axis)
+    return array_split(ary, parts, axis)
+
+
+@implements(np.vsplit, samples=[Sample((4, 2), prepare=lambda a: (a, 2))])
+def vsplit(ary: Any, indices_or_sections: Any) -> Any:
+    """Split along the first axis, of two or more."""
+    return split(_with_axes("vsplit", ary, 2), indices_or_sections, 0)
+
+
+@implements(
+    np.hsplit, samples=[Sample((2, 4), prepare=lambda a: (a, [1, 3])), Sample((4,), prepare=lambda a: (a, 2))]
+)
+def hsplit(ary: Any, indices_or_sections: Any) -> Any:
+    """Split along the second axis; along the first if there is only one."""
+    ary = _with_axes("hsplit", ary, 1)
+    return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
+
+
+@implements(np.dsplit, samples=[Sample((1, 2, 4), prepare=lambda a: (a, 2))])
+def dsplit(ary: Any, indices_or_sections: Any) -> Any:
+    """Split along the third axis."""
+    return split(_with_axes("dsplit", ary, 3), indices_or_sections, 2)
+
+
+def _with_axes(name: str, a: Any, ndim: int) -> Array:
+    a = lift(a)
+    if a.ndim < ndim:
+        raise ShapeError(f"{name}: an array of {ndim} axes or more is needed, this has shape {a.shape}")
+    return a
+
+
+@primitive(
+    *(getattr(np, name) for name in ("unstack",) if hasattr(np, name)),  # since NumPy 2.1
+    name="unstack",
+    samples=[Sample((3, 2)), Sample((2, 3), axis=-1, complex=True)],
+    jvp="linear",
+)
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
+    """The parts along an axis, which goes away."""
+    if x.ndim == 0:
+        raise ShapeError("unstack: a number has no axis to be taken apart along")
+    return tuple(np.moveaxis(x, axis, 0))
+
+
+unstack.vjp(lambda g, y, x, axis: np.stack(g, axis=axis))

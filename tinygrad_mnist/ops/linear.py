@@ -1,20 +1,29 @@
-"""Products of vectors and matrices."""
+"""Products of vectors, matrices and tensors; sums of products in index notation are in ``einsum``.
+
+Three are operations with rules: ``matmul``, ``dot``, and the ``linear`` layer of a network. All others are
+what NumPy says they are, in terms of these.
+"""
 
 from __future__ import annotations
 
 import math
+import operator
+import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import OptionError, ShapeError
+from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
-from ..typing import Array
+from ..typing import Array, NDArray
 
 
 @primitive(
     np.matmul,
+    np.linalg.matmul,
     samples=[
         ((2, 3), (3, 4)),
         ((3,), (3,)),
@@ -24,7 +33,9 @@ from ..typing import Array
         ((4, 2, 3), (3, 2)),
         ((3,), (2, 3, 2)),
         ((2, 2, 3), (3,)),
+        Sample((2, 3), (3, 2), complex=True),
     ],
+    jvp="multilinear",
 )
 def matmul(a: Array, b: Array, /) -> Array:
     """Matrix product, over stacks of matrices; a 1-d operand is a row on the left, a column on the right."""
@@ -82,7 +93,15 @@ def linear_weight_rule(g: Array, y: Array, x: Array, weight: Array, bias: Array 
 def linear_bias_rule(g: Array, y: Array, x: Array, weight: Array, bias: Array | None) -> Array:
     """The sum over the rows, as a product with ones: BLAS is up to eight times as fast as a reduction."""
     g = rows(g)
-    return np.reshape(g, -1) if len(g) == 1 else np.ones(len(g), g.dtype) @ g
+    return np.reshape(g, -1) if len(g) == 1 else _ones(len(g), g.dtype) @ g
+
+
+@lru_cache(maxsize=64)
+def _ones(n: int, dtype: Any) -> NDArray:
+    """A vector of ones, the same at every step of a training."""
+    ones = np.ones(n, dtype)
+    ones.flags.writeable = False
+    return ones
 
 
 linear.vjp(
@@ -101,7 +120,9 @@ linear.vjp(
         ((), (2, 2)),
         ((2, 2, 3), (2, 3, 4)),
         ((3,), (2, 3, 2)),
+        Sample((2, 3), (3,), complex=True),
     ],
+    jvp="multilinear",
 )
 def dot(a: Array, b: Array, /) -> Array:
     """Sum product over the last axis of ``a`` and the last but one of ``b``."""
@@ -130,9 +151,139 @@ def dot_right_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
 dot.vjp(dot_left_rule, dot_right_rule)
 
 
-@implements(np.tensordot)
+# -- products of vectors -------------------------------------------------------------------------
+
+
+@implements(
+    np.inner, samples=[((3,), (3,)), ((2, 3), (4, 3)), ((), (2, 3)), Sample((2, 3), (3,), complex=True)]
+)
+def inner(a: Array, b: Array) -> Array:
+    """Sum products over the last axes; complex numbers are not conjugated."""
+    return np.multiply(a, b) if 0 in (np.ndim(a), np.ndim(b)) else np.tensordot(a, b, (-1, -1))
+
+
+@implements(np.vdot, samples=[((3,), (3,)), ((2, 3), (6,)), ((), ()), Sample((2, 2), (2, 2), complex=True)])
+def vdot(a: Array, b: Array) -> Array:
+    """Sum product of all elements, those of ``a`` conjugated."""
+    return np.dot(conjugate(np.ravel(a)), np.ravel(b))
+
+
+@implements(
+    np.vecdot,
+    np.linalg.vecdot,
+    samples=[
+        ((3,), (3,)),
+        ((2, 1, 3), (4, 3)),
+        Sample((3, 2), (3, 1), axis=0),
+        Sample((2, 3), (3,), complex=True),
+    ],
+)
+def vecdot(x1: Array, x2: Array, *, axis: int = -1, keepdims: bool = False) -> Array:
+    """Dot products of vectors that lie along an axis, those of ``x1`` conjugated."""
+    left, right = (np.moveaxis(x, axis, -1) for x in (x1, x2))
+    products = np.squeeze(np.expand_dims(conjugate(left), -2) @ np.expand_dims(right, -1), (-2, -1))
+    return np.expand_dims(products, axis) if keepdims else products
+
+
+def matvec(x1: Array, x2: Array) -> Array:
+    """Multiply matrices by vectors, each by each of two stacks."""
+    return np.squeeze(np.matmul(x1, np.expand_dims(x2, -1)), -1)
+
+
+def vecmat(x1: Array, x2: Array) -> Array:
+    """Multiply vectors, conjugated, by matrices."""
+    return np.squeeze(np.matmul(conjugate(np.expand_dims(x1, -2)), x2), -2)
+
+
+if hasattr(np, "matvec"):  # since NumPy 2.2
+    _STACKS = [((2, 3), (3,)), ((2, 2, 3), (4, 1, 3)), Sample((2, 3), (2, 3), complex=True)]
+    implements(np.matvec, samples=_STACKS)(matvec)
+    _STACKS = [((3,), (3, 2)), ((4, 1, 3), (2, 3, 2)), Sample((2, 3), (3, 2), complex=True)]
+    implements(np.vecmat, samples=_STACKS)(vecmat)
+
+
+@implements(
+    np.cross,
+    samples=[
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        Sample((3, 2), (2, 3), axisa=0, axisc=0),
+        Sample((3, 2), (3, 1), axis=0),
+    ],
+)
+def cross(
+    a: Array, b: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Array:
+    """Vector product: ``a₁b₂ - a₂b₁`` and what rolling the indices makes of it.
+
+    Vectors of two dimensions are vectors of three, the last of them 0; of two such only the last
+    dimension of the product remains. NumPy deprecates them.
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    sizes = a.shape[-1], b.shape[-1]
+    if not {2, 3}.issuperset(sizes):
+        raise ShapeError(f"cross: vectors of {sizes[0]} and {sizes[1]} dimensions; a vector product takes 3")
+    if 2 in sizes:
+        warnings.warn(
+            "cross: vectors of two dimensions are deprecated in NumPy 2.0", DeprecationWarning, stacklevel=3
+        )
+    a, b = (x if x.shape[-1] == 3 else np.concatenate([x, 0 * x[..., :1]], axis=-1) for x in (a, b))
+    c = np.roll(a, -1, -1) * np.roll(b, 1, -1) - np.roll(a, 1, -1) * np.roll(b, -1, -1)
+    return c[..., 2] if sizes == (2, 2) else np.moveaxis(c, -1, axisc)
+
+
+@implements(np.linalg.cross, samples=[((3,), (2, 3)), Sample((3, 2), (3, 2), axis=0)])
+def _cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
+    if (sizes := (np.shape(x1)[axis], np.shape(x2)[axis])) != (3, 3):
+        raise ShapeError(f"cross: vectors of {sizes[0]} and {sizes[1]} dimensions; a vector product takes 3")
+    return np.cross(x1, x2, axis=axis)
+
+
+# -- products of tensors -------------------------------------------------------------------------
+
+
+@implements(np.outer, samples=[((2,), (3,)), ((2, 2), (3,)), ((), (2,)), Sample((2,), (3,), complex=True)])
+def outer(a: Array, b: Array) -> Array:
+    """All products of an element of ``a`` with one of ``b``."""
+    return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
+
+
+@implements(np.linalg.outer, samples=[((2,), (3,))])
+def _outer(x1: Array, x2: Array, /) -> Array:
+    if np.ndim(x1) != 1 or np.ndim(x2) != 1:
+        raise ShapeError(
+            f"outer: shapes {np.shape(x1)} and {np.shape(x2)} are not those of vectors; np.outer takes any"
+        )
+    return outer(x1, x2)
+
+
+@implements(
+    np.kron, samples=[((2, 2), (2, 3)), ((2,), (3, 1, 2)), ((), (2,)), Sample((2, 1), (2,), complex=True)]
+)
+def kron(a: Array, b: Array) -> Array:
+    """Put ``b``, multiplied by each element of ``a``, in the place of that element."""
+    ndim = max(np.ndim(a), np.ndim(b))
+    a_shape, b_shape = ((1,) * (ndim - len(shape)) + shape for shape in (np.shape(a), np.shape(b)))
+    products = np.reshape(a, [n for size in a_shape for n in (size, 1)]) * np.reshape(
+        b, [n for size in b_shape for n in (1, size)]
+    )
+    return np.reshape(products, [m * n for m, n in zip(a_shape, b_shape, strict=True)])
+
+
+@implements(
+    np.tensordot,
+    np.linalg.tensordot,
+    samples=[
+        ((2, 3), (2, 3)),
+        Sample((2, 3), (2,), axes=0),
+        Sample((2, 3, 2), (4, 2, 3), axes=([0, 1], [1, -1])),
+        Sample((2, 3), (3, 2), axes=1, complex=True),
+    ],
+)
 def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
-    """Sum product over any axes: both operands as matrices, multiplied."""
+    """Sum products over any axes: both operands as matrices, multiplied."""
     a, b = (x if hasattr(x, "ndim") else np.asarray(x) for x in (a, b))
     a_axes: list[int]
     b_axes: list[int]
@@ -153,90 +304,75 @@ def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     return np.reshape(left @ right, [a.shape[n] for n in a_free] + [b.shape[n] for n in b_free])
 
 
-@implements(np.outer)
-def outer(a: Array, b: Array) -> Array:
-    """All products of an element of ``a`` with one of ``b``."""
-    return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
+# -- products of many matrices -------------------------------------------------------------------
 
 
-@primitive(
+@implements(
+    np.linalg.multi_dot,
     samples=[
-        Sample((2, 3), (3, 4), subscripts="ij,jk->ik"),
-        Sample((3,), subscripts="i->"),
-        Sample((3, 3), subscripts="ii->i"),
-        Sample((3, 3), subscripts="ii"),
-        Sample((2, 3), subscripts="ij->j"),
-        Sample((2, 3), (3,), (2,), subscripts="ij,j,i->"),
-        Sample((2, 2, 3), (2, 3, 4), subscripts="bij,bjk->bik"),
-        Sample((4, 2, 3), (3, 2), subscripts="...ij,jk->...ik"),
-        Sample((2, 3, 4), (4,), subscripts="i...j,j->...i"),
-        Sample((2, 3), (2, 3), subscripts="ij,ij->ij"),
-    ]
+        Sample((3, 2), (2, 4), prepare=lambda *arrays: (list(arrays),)),
+        Sample((3,), (3, 2), (2, 4), (4,), prepare=lambda *arrays: (list(arrays),)),
+        Sample((2, 3), (3, 1), (1, 4), (4, 2), prepare=lambda *arrays: (list(arrays),)),
+    ],
 )
-def einsum(*operands: Array, subscripts: str, optimize: Any = False) -> Array:
-    """Sum of products, by Einstein's notation."""
-    return np.einsum(subscripts, *operands, optimize=optimize)
+def multi_dot(arrays: Sequence[Array]) -> Array:
+    """Multiply a chain of matrices in the order that takes the fewest multiplications.
 
-
-def einsum_rule(i: int, g: Array, y: Array, *operands: Array, subscripts: str, optimize: Any) -> Array:
-    """Exchange the roles of the result and operand ``i``: the gradient is again such a sum.
-
-    Two things an operand can do have no counterpart in a result. An index that occurs in this
-    operand alone was summed away: a vector of ones stretches the gradient along it. An index that
-    occurs twice walks a diagonal: an identity matrix puts the gradient back onto it.
+    The cheapest way to multiply matrices ``i`` to ``j`` is to cut the chain in two at the best place,
+    each part in its own cheapest way.
     """
-    inputs, output = _explicit(subscripts, [x.ndim for x in operands])
-    mine, shape = inputs[i], operands[i].shape
-    terms = [(output, g)] + [(s, x) for k, (s, x) in enumerate(zip(inputs, operands, strict=True)) if k != i]
-    unused = iter(sorted(set(_LETTERS) - set("".join(inputs) + output)))
-    target = ""
-    for letter, size in zip(mine, shape, strict=True):
-        if letter in target:
-            fresh = next(unused)
-            terms.append((letter + fresh, np.eye(size, dtype=g.dtype)))
-            target += fresh
-        else:
-            target += letter
-            if all(letter not in s for s, _ in terms):
-                terms.append((letter, np.ones(size, g.dtype)))
-    names = ",".join(s for s, _ in terms) + "->" + target
-    return np.einsum(names, *(x for _, x in terms), optimize=optimize)
+    count = len(arrays)
+    if count < 2:
+        raise OptionError(f"multi_dot: {count} arrays; at least two are needed")
+    shapes = [np.shape(a) for a in arrays]
+    for i, shape in enumerate(shapes):
+        if len(shape) != 2 and not (len(shape) == 1 and i in (0, count - 1)):
+            raise np.linalg.LinAlgError(
+                f"multi_dot: array {i} has shape {shape}; matrices are needed, and vectors at the ends"
+            )
+    sizes = [(1, *shapes[0])[-2], *(s[0] for s in shapes[1:]), (*shapes[-1], 1)[1]]
+    cost, cut = {(i, i): 0 for i in range(count)}, {}
+    for length in range(1, count):
+        for i in range(count - length):
+            j = i + length
+            cost[i, j], cut[i, j] = min(
+                (cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+            )
+
+    def product(i: int, j: int) -> Array:
+        return arrays[i] if i == j else np.dot(product(i, cut[i, j]), product(cut[i, j] + 1, j))
+
+    return product(0, count - 1)
 
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+@implements(
+    np.linalg.matrix_power,
+    samples=[
+        Sample((2, 2), n=1),
+        Sample((2, 2, 2), n=3),
+        Sample((2, 2), n=-2),
+        Sample((2, 2), n=6, complex=True),
+    ],
+)
+def matrix_power(a: Array, n: int) -> Array:
+    """Multiply a square matrix by itself: by squaring, as many times as ``n`` has binary digits."""
+    try:
+        n = operator.index(n)
+    except TypeError:
+        raise TypeError(f"matrix_power: the exponent must be an integer, not {n!r}") from None
+    require_square("matrix_power", a)
+    if n == 0:
+        return np.zeros_like(a) + np.eye(a.shape[-1], dtype=a.dtype)
+    base, n = (a, n) if n > 0 else (np.linalg.inv(a), -n)
+    result = base if n % 2 else None
+    while n := n // 2:
+        base = base @ base
+        if n % 2:
+            result = base if result is None else result @ base
+    return result
 
 
-def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
-    """Spell an expression out: a letter for every axis an ellipsis stands for, and the result named."""
-    left, arrow, output = subscripts.replace(" ", "").partition("->")
-    inputs = left.split(",")
-    unused = [c for c in _LETTERS if c not in subscripts]
-    longest = max(
-        n - len(s.replace("...", "")) if "..." in s else 0 for s, n in zip(inputs, ndims, strict=True)
-    )
-    ellipsis = "".join(unused[:longest])
-    if not arrow:
-        letters = left.replace(",", "").replace("...", "")
-        output = "..." + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-
-    def spelled(s: str, ndim: int) -> str:
-        hidden = ndim - len(s.replace("...", ""))
-        return s.replace("...", ellipsis[len(ellipsis) - hidden :] if hidden else "")
-
-    return [spelled(s, n) for s, n in zip(inputs, ndims, strict=True)], output.replace("...", ellipsis)
-
-
-einsum.vjp(each=einsum_rule)
-
-
-@implements(np.einsum)
-def _einsum(*operands: Any, optimize: Any = False) -> Array:
-    if isinstance(operands[0], str):
-        return einsum(*operands[1:], subscripts=operands[0], optimize=optimize)
-    arrays, lists = operands[0 : len(operands) // 2 * 2 : 2], operands[1::2]
-    spelled = ",".join(map(_letters, lists)) + ("->" + _letters(operands[-1]) if len(operands) % 2 else "")
-    return einsum(*arrays, subscripts=spelled, optimize=optimize)
-
-
-def _letters(labels: Sequence[Any]) -> str:
-    return "".join("..." if label is Ellipsis else _LETTERS[label] for label in labels)
+def require_square(name: str, a: Array) -> None:
+    """Raise NumPy's error for what is not a square matrix or a stack of them."""
+    if np.ndim(a) < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError(f"{name}: shape {np.shape(a)} is not that of square matrices")

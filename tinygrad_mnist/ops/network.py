@@ -18,7 +18,7 @@ from ..typing import Array, NDArray
 _CURVE = [((),), ((2, 3),)]
 
 
-@primitive(samples=_CURVE)
+@primitive(samples=_CURVE, jvp="elementwise")
 def relu(x: Array, /) -> Array:
     """``max(x, 0)``; the gradient at 0 is 0."""
     return np.maximum(x, 0)
@@ -34,7 +34,7 @@ def relu_rule(g: Array, y: Array, x: Array) -> Array:
 relu.vjp(relu_rule)
 
 
-@primitive(samples=[*_CURVE, Sample((3,), slope=0.2)])
+@primitive(samples=[*_CURVE, Sample((3,), slope=0.2)], jvp="elementwise")
 def leaky_relu(x: Array, /, slope: float = 0.01) -> Array:
     """``x`` where positive, ``slope * x`` elsewhere."""
     return np.where(x > 0, x, slope * x)
@@ -43,7 +43,7 @@ def leaky_relu(x: Array, /, slope: float = 0.01) -> Array:
 leaky_relu.vjp(lambda g, y, x, slope: np.where(x > 0, g, slope * g))
 
 
-@primitive(samples=[*_CURVE, Sample((3,), alpha=0.5)])
+@primitive(samples=[*_CURVE, Sample((3,), alpha=0.5)], jvp="elementwise")
 def elu(x: Array, /, alpha: float = 1.0) -> Array:
     """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
@@ -52,7 +52,7 @@ def elu(x: Array, /, alpha: float = 1.0) -> Array:
 elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (y + alpha)))
 
 
-@primitive(samples=_CURVE)
+@primitive(samples=_CURVE, jvp="elementwise")
 def sigmoid(x: Array, /) -> Array:
     """``1 / (1 + exp(-x))``, accurate in both tails."""
     e = np.exp(np.minimum(-x, _largest_exponent(x.dtype)))
@@ -69,7 +69,16 @@ def _largest_exponent(dtype: Any) -> float:
 sigmoid.vjp(lambda g, y, x: g * y * (1 - y))
 
 
-@primitive(samples=_CURVE)
+@primitive(samples=[Sample((), domain=(0.1, 0.9)), Sample((2, 3), domain=(0.1, 0.9))], jvp="elementwise")
+def logit(p: Array, /) -> Array:
+    """``log(p / (1 - p))``, the inverse of the sigmoid."""
+    return np.log(p) - np.log1p(-p)
+
+
+logit.vjp(lambda g, y, p: g / (p * (1 - p)))
+
+
+@primitive(samples=_CURVE, jvp="elementwise")
 def softplus(x: Array, /) -> Array:
     """``log(1 + exp(x))``, a smooth relu."""
     return np.logaddexp(x, 0)
@@ -78,7 +87,7 @@ def softplus(x: Array, /) -> Array:
 softplus.vjp(lambda g, y, x: g * sigmoid(x))
 
 
-@primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))])
+@primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
 def erf(x: Array, /) -> Array:
     """The error function, to the last digit or two of a double.
 
@@ -194,10 +203,15 @@ def logsumexp(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
 
 
 def logsumexp_rule(g: Array, y: Array, x: Array, axis: Any, keepdims: bool) -> Array:
-    """The softmax; 0 where everything was -inf."""
+    """The softmax; of an infinite result, equal shares among the elements that are as infinite."""
     if not keepdims and axis is not None:
         g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)
-    return g * np.exp(x - np.where(np.isfinite(y), y, 0))
+    infinite = np.isinf(y)
+    if not infinite.any():
+        return g * np.exp(x - y)
+    ties = (x == y).astype(x.dtype)
+    shares = ties / np.maximum(np.sum(ties, axis=axis, keepdims=True), 1)
+    return g * np.where(infinite, shares, np.exp(np.where(infinite, 0, x - np.where(infinite, 0, y))))
 
 
 logsumexp.vjp(logsumexp_rule)

@@ -1,18 +1,27 @@
-"""Sums, means, extremes and products over axes.
+"""Sums, means, extremes and products over axes, and functions of one's own along them.
 
 A rule here returns a gradient with the reduced axes kept as ones; the sweep broadcasts it to the
 input's shape, so a sum costs nothing backward until its gradient meets an array.
+
+The plain calls come first, since training steps make them; what ``otherwise`` decorates are NumPy's
+rarer arguments: ``dtype=``, ``where=`` and ``initial=``.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..primitive import Sample, constant, primitive
-from ..typing import Array
+from ..errors import OptionError, ShapeError
+from ..primitive import Sample, constant, implements, primitive
+from ..tensor import Tensor
+from ..typing import Array, NDArray
+from .arguments import gather, lift
 
 Axis = int | tuple[int, ...] | None
 
@@ -20,12 +29,15 @@ Axis = int | tuple[int, ...] | None
 _add: Any = np.add.reduce
 _multiply: Any = np.multiply.reduce
 
+_SOME = np.array([[True, False, True], [False, True, True]])
 _SAMPLES = [
     Sample((2, 3)),
     Sample((2, 3), axis=0),
     Sample((2, 3, 2), axis=(0, -1)),
     Sample((2, 3), axis=-1, keepdims=True),
     Sample(()),
+    Sample((2, 3), axis=1, complex=True),
+    Sample((3,), complex=True),
 ]
 
 
@@ -41,7 +53,70 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(shape[i] for i in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-@primitive(np.sum, samples=_SAMPLES)
+def kept_and_reduced(axis: Axis, ndim: int) -> tuple[list[int], list[int]]:
+    """The axes that a reduction leaves, and those it takes away."""
+    reduced = sorted(normalize_axis_tuple(range(ndim) if axis is None else axis, ndim))
+    return [i for i in range(ndim) if i not in reduced], reduced
+
+
+def joined(a: Array, axis: Axis) -> Array:
+    """``a`` with the axes of a reduction made one, the last."""
+    kept, reduced = kept_and_reduced(axis, a.ndim)
+    shape = [*(a.shape[i] for i in kept), count(a.shape, tuple(reduced))]
+    return np.reshape(np.transpose(a, [*kept, *reduced]), shape)
+
+
+# -- what NumPy's rarer arguments mean -------------------------------------------------------------
+
+
+def plain(x: Array) -> NDArray:
+    """The values of an array or a Tensor, for questions that have no gradient."""
+    return x.data if isinstance(x, Tensor) else np.asarray(x)
+
+
+def array(x: Any, dtype: Any = None) -> Array:
+    """``x`` as an array, or the Tensor that it is or has in it, in another dtype if one is given."""
+    x = gather(x)
+    if not isinstance(x, Tensor):
+        return np.asarray(x, dtype)
+    return x if dtype is None else x.astype(dtype)
+
+
+def masked(a: Array, where: Any, fill: Any) -> Array:
+    """``a`` where ``where`` holds, ``fill`` elsewhere; ``where`` may be smaller than ``a``, not larger."""
+    return a if where is True else np.where(np.broadcast_to(plain(where), a.shape), a, fill)
+
+
+def number(where: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> NDArray:
+    """How many elements ``where`` chooses in each slice of an array of this shape."""
+    chosen = np.broadcast_to(plain(where), shape)
+    return np.asarray(np.sum(chosen, axis=axis, dtype=np.intp, keepdims=keepdims))
+
+
+def ratio(total: Array, n: NDArray, warning: str) -> Array:
+    """``total / n``; where ``n`` is not positive what NumPy makes of it, without a gradient."""
+    dtype = total.dtype if total.dtype.kind in "fc" else np.float64
+    nothing = n <= 0
+    y = total / np.where(nothing, 1, n).astype(dtype)
+    if nothing.any():
+        warnings.warn(warning, RuntimeWarning, stacklevel=3)
+        y = np.where(nothing, np.where(plain(total) > 0, math.inf, math.nan).astype(y.dtype), y)
+    return y
+
+
+# -- sums and means --------------------------------------------------------------------------------
+
+
+@primitive(
+    np.sum,
+    samples=[
+        *_SAMPLES,
+        Sample((2, 3), where=_SOME),
+        Sample((2, 3), axis=1, where=np.array([True, False, True]), initial=2.5),
+        Sample((2, 3), axis=0, dtype=np.float64, keepdims=True),
+    ],
+    jvp="linear",
+)
 def sum(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """Sum over axes."""
     return _add(a, axis=axis, keepdims=keepdims)
@@ -50,7 +125,30 @@ def sum(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 sum.vjp(lambda g, y, a, axis, keepdims: keep(g, axis, keepdims))
 
 
-@primitive(np.mean, samples=_SAMPLES)
+@sum.otherwise
+def _sum(
+    a: Array,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Array:
+    y = sum(masked(array(a, dtype), where, 0), axis, keepdims=keepdims)
+    return y if initial is None else y + array(initial, y.dtype)
+
+
+@primitive(
+    np.mean,
+    samples=[
+        *_SAMPLES,
+        Sample((2, 3), where=_SOME),
+        Sample((2, 3), axis=1, keepdims=True, where=_SOME),
+        Sample((2, 3), axis=0, dtype=np.float64),
+    ],
+    jvp="linear",
+)
 def mean(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """Arithmetic mean over axes."""
     if a.dtype == np.float16:
@@ -61,13 +159,42 @@ def mean(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 mean.vjp(lambda g, y, a, axis, keepdims: keep(g, axis, keepdims) / count(a.shape, axis))
 
 
+@mean.otherwise
+def _mean(
+    a: Array,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+) -> Array:
+    is_small = dtype is None and a.dtype == np.float16
+    result, a = a.dtype if is_small else dtype, array(a, np.float32 if is_small else dtype)
+    if where is True:
+        y = mean(a, axis, keepdims=keepdims)
+    else:
+        n = number(where, a.shape, axis, keepdims)
+        y = ratio(sum(masked(a, where, 0), axis, keepdims=keepdims), n, "Mean of empty slice")
+    return array(y, result)
+
+
+# -- extremes --------------------------------------------------------------------------------------
+
+
 def extreme_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
     """The gradient goes to the elements that are the extreme, in equal parts where several tie."""
-    ties = (a == keep(y, axis, keepdims)).astype(a.dtype)
-    return keep(g, axis, keepdims) * (ties / np.sum(ties, axis=axis, keepdims=True))
+    ties = is_top(a, keep(y, axis, keepdims)).astype(a.dtype)
+    return keep(g, axis, keepdims) * (ties / np.add.reduce(ties, axis=axis, keepdims=True))
 
 
-@primitive(np.max, samples=_SAMPLES)
+def is_top(a: Array, top: Array) -> Array:
+    """Which elements equal the extreme of their slice: where that is NaN, the NaNs."""
+    ties = a == top
+    return ties | ((a != a) & (top != top)) if (top != top).any() else ties
+
+
+@primitive(np.max, np.amax, samples=[*_SAMPLES, Sample((2, 3), axis=1, where=_SOME, initial=-5.0)])
 def max(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """Largest element over axes; the gradient is shared equally among ties."""
     return np.max(a, axis=axis, keepdims=keepdims)
@@ -76,7 +203,7 @@ def max(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 max.vjp(extreme_rule)
 
 
-@primitive(np.min, samples=_SAMPLES)
+@primitive(np.min, np.amin, samples=[*_SAMPLES, Sample((2, 3), initial=0.1)])
 def min(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """Smallest element over axes; the gradient is shared equally among ties."""
     return np.min(a, axis=axis, keepdims=keepdims)
@@ -86,12 +213,87 @@ min.vjp(extreme_rule)
 
 
 @primitive(
+    samples=[
+        Sample((2, 3), _SOME, None, largest=True),
+        Sample((2, 3), _SOME, (), largest=False, axis=1),
+        Sample((2, 3), _SOME, np.array(-5.0), largest=True, axis=0, keepdims=True),
+        Sample((2, 3), _SOME, (), largest=True, complex=True),
+    ]
+)
+def extreme(
+    a: Array, where: Array, initial: Array | None, /, largest: bool, axis: Axis = None, keepdims: bool = False
+) -> Array:
+    """Largest or smallest of the chosen elements and, if it is given, of a first value."""
+    first: Any = (-math.inf if largest else math.inf) if initial is None else initial
+    function: Any = np.max if largest else np.min
+    return function(a, axis=axis, keepdims=keepdims, initial=first, where=where)
+
+
+def shares(
+    y: Array, a: Array, where: Array, initial: Array | None, axis: Axis, keepdims: bool
+) -> tuple[Array, Array]:
+    """What part of each extreme every element, and the first value, is: equal parts for those that tie."""
+    top = keep(y, axis, keepdims) if y.ndim else y
+    ties = (is_top(a, top) & where).astype(a.dtype)
+    first = np.zeros_like(top) if initial is None else is_top(initial, top).astype(a.dtype)
+    several = np.add.reduce(ties, axis=axis, keepdims=True) + first
+    several = several + (several == 0)  # nothing was chosen
+    return ties / several, first / several
+
+
+def extreme_share_rule(which: int) -> Callable[..., Array]:
+    """The gradient goes where the extreme came from: the elements (0), or the first value (1)."""
+
+    def rule(
+        g: Array, y: Array, a: Array, where: Array, initial: Any, largest: bool, axis: Axis, keepdims: bool
+    ) -> Array:
+        return keep(g, axis, keepdims) * shares(y, a, where, initial, axis, keepdims)[which]
+
+    return rule
+
+
+extreme.vjp(extreme_share_rule(0), None, extreme_share_rule(1))
+
+
+def _extreme(plainly: Any, largest: bool) -> Callable[..., Array]:
+    """Max or min of some elements only, or of a first value too."""
+
+    def extreme_of_some(
+        a: Array,
+        axis: Axis = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Array:
+        if initial is None and where is True:
+            return plainly(a, axis, keepdims=keepdims)
+        if initial is None:
+            raise OptionError(
+                f"{plainly.name}: where= may choose no element of a slice; pass initial=, the result in that case"
+            )
+        where = np.broadcast_to(plain(where), a.shape)
+        return extreme(a, where, array(initial, a.dtype), largest=largest, axis=axis, keepdims=keepdims)
+
+    return extreme_of_some
+
+
+max.otherwise(_extreme(max, largest=True))
+min.otherwise(_extreme(min, largest=False))
+
+
+# -- products --------------------------------------------------------------------------------------
+
+
+@primitive(
     np.prod,
     samples=[
         *_SAMPLES,
         Sample(np.array([0.0, 2.0, 3.0])),
         Sample(np.array([[0.0, 2.0, 0.0], [1.0, 0.0, 4.0]]), axis=1),
         Sample((0, 2), axis=0),
+        Sample((2, 3), axis=1, where=_SOME, initial=2.0),
+        Sample((2, 3), dtype=np.float64),
     ],
 )
 def prod(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
@@ -118,74 +320,72 @@ def products_of_others(x: Array) -> Array:
 
 def prod_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
     """Join the reduced axes at the end, take the products of the others, and put them back."""
-    axes = _axes(axis, a.ndim)
-    kept = [i for i in range(a.ndim) if i not in axes]
-    order = [*kept, *axes]
-    moved = np.transpose(a, order)
-    joined = np.reshape(moved, (*moved.shape[: len(kept)], count(a.shape, tuple(axes))))
-    others = np.reshape(products_of_others(joined), moved.shape)
+    kept, reduced = kept_and_reduced(axis, a.ndim)
+    order = [*kept, *reduced]
+    others = np.reshape(products_of_others(joined(a, axis)), [a.shape[i] for i in order])
     return keep(g, axis, keepdims) * np.transpose(others, np.argsort(order))
-
-
-def _axes(axis: Axis, ndim: int) -> list[int]:
-    if axis is None:
-        return list(range(ndim))
-    return sorted(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 prod.vjp(prod_rule)
 
 
-def deviation(a: Array, axis: Axis) -> Array:
-    """Distance of each element from the mean over ``axis``."""
-    return a - np.mean(a, axis=axis, keepdims=True)
+@prod.otherwise
+def _prod(
+    a: Array,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Array:
+    y = prod(masked(array(a, dtype), where, 1), axis, keepdims=keepdims)
+    return y if initial is None else y * array(initial, y.dtype)
 
 
-def freedom(a: Array, axis: Axis, ddof: float) -> float:
-    """Degrees of freedom; NaN where there are none, as NumPy's variance is."""
-    return (count(a.shape, axis) - ddof) or math.nan
+# -- functions of one's own ------------------------------------------------------------------------
 
 
-@primitive(np.var, samples=[*_SAMPLES[:4], Sample((2, 3), axis=1, ddof=1)])
-def var(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
-    """Variance over axes."""
-    return np.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
-
-
-var.vjp(
-    lambda g, y, a, axis, ddof, keepdims: (
-        keep(g, axis, keepdims) * (2 / freedom(a, axis, ddof)) * deviation(a, axis)
-    )
+@implements(
+    np.apply_along_axis,
+    samples=[
+        Sample((2, 3), prepare=lambda a: (np.cumsum, 0, a)),
+        Sample((2, 3), prepare=lambda a: (lambda x, k: np.sum(x) * k, 1, a, 3.0)),
+        Sample((2, 3), prepare=lambda a: (lambda x: np.outer(x, x), -1, a)),
+    ],
 )
+def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: Any, **kwargs: Any) -> Array:
+    """What a function makes of each 1-d slice along an axis, put in that slice's place."""
+    axis = normalize_axis_index(axis, arr.ndim)
+    slices = np.moveaxis(arr, axis, -1)
+    places = slices.shape[:-1]
+    if 0 in places:
+        raise ShapeError(f"apply_along_axis: an array of shape {arr.shape} has no slices along axis {axis}")
+    results = np.stack([array(func1d(slices[i], *args, **kwargs)) for i in np.ndindex(places)])
+    results = np.reshape(results, places + results.shape[1:])
+    ends = range(len(places), results.ndim)
+    return np.moveaxis(lift(results), list(ends), [axis + k for k in range(len(ends))])
 
 
-@primitive(np.std, samples=[*_SAMPLES[:4], Sample((2, 3), axis=1, ddof=1)])
-def std(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
-    """Standard deviation over axes; its gradient is 0 where all elements are equal."""
-    return np.std(a, axis=axis, ddof=ddof, keepdims=keepdims)
+@implements(
+    np.apply_over_axes,
+    samples=[
+        Sample((2, 3, 2), prepare=lambda a: (np.sum, a, [0, 2])),
+        Sample((2, 3), prepare=lambda a: (np.cumsum, a, 1)),
+    ],
+)
+def apply_over_axes(func: Callable[[Array, int], Array], a: Array, axes: Any) -> Array:
+    """A function applied over one axis after the other, each kept as a one where it is reduced."""
+    ndim = a.ndim
+    for axis in np.atleast_1d(axes).tolist():
+        axis = normalize_axis_index(axis, ndim)
+        y = func(a, axis)
+        a = y if y.ndim == ndim else np.expand_dims(y, axis)
+        if a.ndim != ndim:
+            raise ShapeError(f"apply_over_axes: the function made {y.ndim} axes out of {ndim}")
+    return a
 
 
-def std_rule(g: Array, y: Array, a: Array, axis: Axis, ddof: float, keepdims: bool) -> Array:
-    """``(a - mean) / (n * std)``; a constant has no deviation to divide."""
-    safe = keep(y + (y == 0), axis, keepdims)
-    return keep(g, axis, keepdims) / (safe * freedom(a, axis, ddof)) * deviation(a, axis)
-
-
-std.vjp(std_rule)
-
-
-@primitive(np.cumsum, samples=[Sample((4,)), Sample((2, 3), axis=1), Sample((2, 3), axis=-2), Sample((2, 3))])
-def cumsum(a: Array, /, axis: int | None = None) -> Array:
-    """Running sum along an axis, or over the flattened array."""
-    return np.cumsum(a, axis=axis)
-
-
-def cumsum_rule(g: Array, y: Array, a: Array, axis: int | None) -> Array:
-    """Each element is in every later sum: a running sum from the other end."""
-    backward: Any = np.flip(np.cumsum(np.flip(g, axis=axis or 0), axis=axis or 0), axis=axis or 0)
-    return np.reshape(backward, a.shape)
-
-
-cumsum.vjp(cumsum_rule)
-
-constant(np.argmax, np.argmin, np.argsort, np.all, np.any, np.count_nonzero, np.nonzero, np.searchsorted)
+constant(
+    np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.all, np.any, np.count_nonzero,
+)  # fmt: skip

@@ -124,13 +124,17 @@ class Optimizer:
 
     def _apply(self, p: NDArray, g: NDArray, state: State, settings: dict[str, Any]) -> None:
         """Run the formula, on the whole or block by block, and write the result into ``p``."""
-        for p_block, g_block, old in ((p, g, state),) if p.size <= BLOCK else _blocks(p, g, state):
-            new_p, new = self.update(p_block, g_block, old, **settings)
-            if new_p is not p_block:
-                p_block[...] = new_p
+        if p.size > BLOCK:
+            for block in _blocks(p, g, state):
+                self._apply(*block, settings)
+            return
+        new_p, new = self.update(p, g, state, **settings)
+        if new_p is not p:
+            p[...] = new_p
+        if new is not state:
             for name, value in new.items():
-                if value is not old[name]:
-                    old[name][...] = value
+                if value is not state[name]:
+                    state[name][...] = value
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""

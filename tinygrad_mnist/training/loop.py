@@ -261,5 +261,5 @@ def _diverged(training: Training, before: Mapping[str, NDArray], what: str) -> N
     return NonFiniteError(
         f"fit: {what} in epoch {training.epoch}, batch {training.batch}; the model has the weights from before that "
         f"epoch. Lower the learning rate (now {rates}), clip the gradients with clip_norm=, or look for a logarithm, "
-        "root or division at zero, or for NaN in the data"
+        "root or division at zero, or for NaN in the data; within tg.detect_anomaly() the first bad number is named"
     )

@@ -1,0 +1,197 @@
+"""detect_anomaly: the first bad number, where it came from, and why."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.errors import NonFiniteError
+from tinygrad_mnist.nn import functional as F  # noqa: N812
+
+
+def leaf(*values, **how):
+    return tg.tensor(list(values), requires_grad=True, **how)
+
+
+def message(f) -> str:
+    with pytest.raises(NonFiniteError) as raised, tg.detect_anomaly():
+        f()
+    return str(raised.value)
+
+
+FORWARD = [
+    (
+        "log of 0",
+        lambda: np.log(leaf(1.0, 0.0)),
+        ["log: infinity in 1 of 2", "first at [1]", "x is 0", "cross_entropy"],
+    ),
+    ("log of -1", lambda: np.log(leaf(0.0, -1.0)), ["log: NaN in 1 of 2", "first at [1]", "x is -1"]),
+    ("exp", lambda: np.exp(leaf(1000.0)), ["exp: infinity", "x is 1000", "logsumexp"]),
+    ("divide", lambda: leaf(1.0) / leaf(0.0), ["divide: infinity", "input b is 0", "Guard the divisor"]),
+    ("sqrt", lambda: np.sqrt(leaf(-1e-20)), ["sqrt: NaN", "np.maximum(x, 0)"]),
+    (
+        "power",
+        lambda: leaf(-8.0) ** (1 / 3),
+        ["power: NaN", "input a is -8, input b is 0.333333", "fractional power"],
+    ),
+    ("arccos", lambda: np.arccos(leaf(1 + 1e-9)), ["arccos: NaN", "np.clip(x, -1, 1)"]),
+    ("overflow", lambda: leaf(1e300) * leaf(1e300), ["multiply: infinity", "learning rate"]),
+    ("float16", lambda: leaf(1e6).astype(np.float16), ["astype: infinity", "65504"]),
+    (
+        "a leaf of NaN",
+        lambda: leaf(np.nan) * 2,
+        ["multiply: NaN", "input a held NaN before", "data and parameters"],
+    ),
+    ("a constant NaN", lambda: leaf(1.0) * np.array([np.nan]), ["multiply: NaN", "input b held NaN before"]),
+    ("inf - inf", lambda: leaf(1.0) * np.inf - np.inf, ["subtract: NaN", "input a is inf, input b is inf"]),
+    (
+        "matmul",
+        lambda: leaf([1e30], dtype=np.float32) @ np.full((1, 2), 1e30, np.float32),
+        ["matmul: infinity in 2 of 2", "first at [0, 0]", "learning rate"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("f", "parts"), [pytest.param(*case[1:], id=case[0]) for case in FORWARD])
+def test_forward(f, parts):
+    text = message(f)
+    for part in parts:
+        assert part in text
+    assert "test_anomaly.py" in text
+
+
+def test_the_line_is_the_users_and_the_module_is_named():
+    class Net(tg.nn.Module):
+        def __init__(self):
+            self.layer = tg.nn.Linear(2, 2, rng=0)
+
+        def forward(self, x):
+            y = self.layer(x)
+            return np.log(y * 0)  # this very line
+
+    net = Net()
+    text = message(lambda: net(np.ones((1, 2), np.float32)))
+    assert "in forward: return np.log(y * 0)  # this very line" in text
+    assert "in the module Net" in text
+    with tg.no_grad():
+        net.layer.weight[...] = 1e38
+    text = message(lambda: net(np.full((1, 2), 100, np.float32)))
+    assert "linear: infinity" in text
+    assert "y = self.layer(x)" in text
+    assert "in the module layer.Linear" in text
+
+
+def test_backward_of_a_masked_branch():
+    def f():
+        x = leaf(0.0, 4.0)
+        y = np.where(x > 1, np.sqrt(x), 0.0)  # the masked line
+        y.sum().backward()
+
+    text = message(f)
+    assert text.startswith(
+        "backward through sqrt: NaN in 1 of 2 elements of the gradient of its input x, the first at [0]"
+    )
+    assert "# the masked line" in text
+    assert "x is 0, the incoming gradient is 0" in text
+    assert "Guard the input, not the output: np.where(ok, sqrt(np.where(ok, x, 1)), 0)" in text
+
+
+def test_the_advice_for_a_masked_branch_works():
+    x = leaf(0.0, 4.0)
+    with tg.detect_anomaly():
+        ok = x > 1
+        np.where(ok, np.sqrt(np.where(ok, x, 1)), 0).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [0, 0.25])
+
+
+def test_backward_at_a_pole():
+    text = message(lambda: np.sum(np.sqrt(leaf(0.0, 1.0))).backward())
+    assert "backward through sqrt: infinity in 1 of 2" in text
+    assert "the slope of a square root at 0 is infinite" in text
+    text = message(lambda: (leaf(0.0) ** 0.5).backward(np.ones(1)))
+    assert "backward through power: infinity" in text
+
+
+def test_a_users_rule_that_returns_nan_is_named():
+    @tg.primitive(samples=[((2,),)])
+    def wrong(x, /):
+        return x * 1.0
+
+    wrong.vjp(lambda g, y, x: g / (x - x))
+    text = message(lambda: np.sum(wrong(leaf(1.0, 2.0))).backward())
+    assert "backward through wrong: infinity in 2 of 2" in text
+    assert "the slope of wrong is infinite or undefined there" in text
+
+
+def test_what_is_meant_to_be_infinite_may_travel():
+    x = leaf(1.0, 2.0, 3.0)
+    mask = np.array([True, False, True])
+    with tg.detect_anomaly():
+        y = F.softmax(np.where(mask, x, -np.inf))
+        (y[0] + F.log_softmax(np.where(mask, x, -np.inf))[2]).backward()
+        np.maximum(x, -np.inf).sum().backward()
+        F.logsumexp(np.where(mask, x, -np.inf)).backward()
+    assert np.isfinite(x.grad.data).all()
+
+
+def test_transforms_and_second_order_are_watched():
+    message(lambda: tg.grad(lambda x: np.sum(np.sqrt(x)))(np.zeros(2)))
+    message(lambda: tg.jvp(lambda x: np.log(x), np.zeros(2), np.ones(2)))
+    message(lambda: tg.hessian(lambda x: np.sum(x**1.5))(np.zeros(2)))
+
+    def second():
+        x = leaf(0.0)
+        (x**1.5).backward(np.ones(1), create_graph=True)
+        x.grad.backward(np.ones(1))
+
+    message(second)
+
+
+def test_outside_the_block_nothing_is_watched():
+    with np.errstate(all="ignore"):
+        x = leaf(0.0)
+        y = np.log(x)
+        with tg.detect_anomaly():
+            pass
+        np.log(x)
+        seen = []
+
+        def elsewhere():
+            with np.errstate(all="ignore"):
+                seen.append(np.log(leaf(0.0)).data[0])
+
+        with tg.detect_anomaly():
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join()
+        assert seen == [-np.inf]
+        assert not np.isfinite(y.data[0])
+    with tg.detect_anomaly(), tg.no_grad():
+        assert np.log(leaf(0.0)).data[0] == -np.inf  # nothing is recorded, nothing is looked at
+        with tg.enable_grad(), pytest.raises(NonFiniteError):
+            np.log(leaf(0.0))
+
+
+def test_a_good_training_step_passes():
+    model = tg.nn.MLP([4, 8, 3], rng=0)
+    opt = tg.optim.SGD(model.parameters(), lr=0.1)
+    rng = np.random.default_rng(0)
+    with tg.detect_anomaly():
+        for _ in range(3):
+            opt.zero_grad()
+            F.cross_entropy(model(rng.random((6, 4), np.float32)), rng.integers(0, 3, 6)).backward()
+            opt.step()
+
+
+def test_several_results_and_complex_numbers():
+    @tg.primitive()
+    def both(x, /):
+        return x, 1 / x
+
+    both.vjp(lambda g, y, x: g[0] - g[1] * y[1] ** 2)
+    assert "both: infinity in 1 of 2" in message(lambda: both(leaf(0.0, 1.0)))
+    z = tg.tensor([0j, 1j], requires_grad=True)
+    assert "log: infinity in 1 of 2" in message(lambda: np.log(z))

@@ -1,0 +1,206 @@
+"""check_graph: which operation of a recorded graph has a wrong gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.errors import GradcheckError, GradientError
+from tinygrad_mnist.nn import functional as F  # noqa: N812
+from tinygrad_mnist.testing import check_graph
+
+
+def leaf(values, dtype=np.float64):
+    return tg.tensor(values, dtype=dtype, requires_grad=True)
+
+
+@tg.primitive(samples=[((3,),)])
+def almost_cube(x, /):
+    return x**3
+
+
+almost_cube.vjp(lambda g, y, x: g * np.where(x > 1, 3 * x**2 + x, 3 * x**2))  # wrong above 1
+
+
+def blamed(loss) -> str:
+    with pytest.raises(GradcheckError) as raised:
+        check_graph(loss)
+    return str(raised.value)
+
+
+def test_a_network_is_right():
+    model = tg.nn.MLP([5, 6, 4], activation="relu", rng=0)
+    rng = np.random.default_rng(0)
+    loss = F.cross_entropy(model(rng.random((7, 5), np.float32)), rng.integers(0, 4, 7))
+    report = check_graph(loss)
+    assert report.operations >= 4
+    assert report.inputs >= 7
+    assert 0 < report.worst < 1e-6
+    assert report.kinks == []
+    assert str(report).startswith(f"{report.operations} operations, {report.inputs} inputs: all rules agree")
+    loss.backward()  # the graph is left as it was
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_the_wrong_operation_its_line_and_the_worst_element_are_named():
+    x = leaf([0.5, 2.0, 4.0, 3.0])
+    y = np.sin(x)
+    z = almost_cube(x)  # to blame
+    text = blamed(np.sum(y * z))
+    assert "1 wrong in 4 operations" in text
+    assert (
+        "almost_cube, argument x at [2]: the slope of the result at [2] is 52 by its rule, 48 by finite"
+        in text
+    )
+    assert "test_blame.py" in text
+    assert "z = almost_cube(x)  # to blame" in text
+    assert "sin" not in text
+
+
+def test_the_module_is_named():
+    class Strange(tg.nn.Module):
+        def forward(self, x):
+            return almost_cube(x)
+
+    class Net(tg.nn.Module):
+        def __init__(self):
+            self.layers = [tg.nn.Linear(2, 2, rng=0), Strange()]
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    net = Net()
+    with tg.no_grad():
+        net.layers[0].bias[...] = 5.0
+    text = blamed(np.sum(net(np.ones((1, 2), np.float32))))
+    assert "in the module layers.1.Strange" in text or "layers.1.Strange" in text
+    assert "return almost_cube(x)" in text
+
+
+def test_several_wrong_operations_are_all_named():
+    x = leaf([2.0])
+    text = blamed(np.sum(almost_cube(x) + almost_cube(x * 2)))
+    assert "2 wrong in" in text
+    assert text.count("almost_cube, argument x at [0]") == 2
+
+
+@pytest.mark.parametrize("size", [300, 100_000])
+def test_one_wrong_element_of_a_large_array_is_found(size):
+    values = np.full(size, 0.5)
+    values[size - 77] = 2.0
+    assert f"at [{size - 77}]" in blamed(np.sum(almost_cube(leaf(values))))
+
+
+def test_wrong_shapes_and_nan_and_zero_are_wrong_too():
+    def broken(rule):
+        @tg.primitive(samples=[((2,),)])
+        def f(x, /):
+            return 2 * x
+
+        f.vjp(rule)
+        return f
+
+    assert "is nan by its rule, 2 by" in blamed(np.sum(broken(lambda g, y, x: g * np.nan)(leaf([1.0, 2.0]))))
+    assert "is 0 by its rule, 2 by" in blamed(np.sum(broken(lambda g, y, x: 0.0)(leaf([1.0, 2.0]))))
+    assert "by its rule" in blamed(np.sum(broken(lambda g, y, x: np.sum(g) * 2)(leaf([1.0, 2.0]))))
+
+
+# -- kinks ---------------------------------------------------------------------------------------
+
+KINKS = [
+    ("relu at 0", lambda x: F.relu(x), [0.0, 1.0], (0,)),
+    ("beside 0", lambda x: F.relu(x), [1.0, 3e-7], (1,)),
+    ("leaky", lambda x: F.leaky_relu(x), [-1.0, 0.0], (1,)),
+    ("clip", lambda x: np.clip(x, 0, 1), [0.5, 1.0], (1,)),
+    ("maximum against a constant", lambda x: np.maximum(x, np.array([0.0, 0.9999997])), [5.0, 1.0], (1,)),
+    ("max beside a tie", lambda x: np.max(x), [2.0, 2.0 + 4e-7], (0,)),
+    ("sort beside a tie", lambda x: np.sort(x)[1], [2.0, 3.0, 3.0 + 4e-7, 2.0 + 4e-7], None),
+    ("abs beside 0", lambda x: np.abs(x), [2e-7, 1.0], (0,)),
+]
+
+
+@pytest.mark.parametrize(("f", "x", "element"), [pytest.param(*case[1:], id=case[0]) for case in KINKS])
+def test_a_kink_is_no_mistake(f, x, element):
+    report = check_graph(np.sum(f(leaf(x))))
+    assert len(report.kinks) == 1
+    assert element is None or report.kinks[0].element == element
+    assert "kink: " in str(report)
+    assert "test_blame.py" in report.kinks[0].line
+
+
+def test_a_wrong_slope_at_a_kink_is_a_mistake():
+    @tg.primitive(samples=[((2,),)])
+    def bad_relu(x, /):
+        return np.maximum(x, 0)
+
+    bad_relu.vjp(lambda g, y, x: g * (x > 0) + g * 3 * (x == 0))
+    assert "bad_relu, argument x at [0]: " in blamed(np.sum(bad_relu(leaf([0.0, 1.0]))))
+
+
+def test_a_mistake_beside_a_kink_is_found_as_well():
+    @tg.primitive(samples=[((2,),)])
+    def bad_relu(x, /):
+        return np.maximum(x, 0)
+
+    bad_relu.vjp(lambda g, y, x: g * (x > 0) * 1.5)
+    assert "bad_relu, argument x at [1]" in blamed(np.sum(bad_relu(leaf([0.0, 1.0]))))
+
+
+def test_strong_curvature_is_no_mistake():
+    assert check_graph(np.sum(np.log(leaf([1e-3, 1.0])) + np.exp(leaf([8.0, 1.0])))).kinks == []
+
+
+# -- what else it meets --------------------------------------------------------------------------
+
+
+def test_an_array_changed_in_the_meantime_is_found():
+    x, batch = leaf([1.0, 2.0]), np.array([3.0, 4.0])
+    loss = np.sum(x * batch)
+    batch[:] = 0
+    text = blamed(loss)
+    assert "multiply: its inputs do not give the recorded value any more; an array was changed" in text
+    assert "loss = np.sum(x * batch)" in text
+
+
+def test_freed_and_untracked_graphs():
+    x = leaf([1.0])
+    loss = np.sum(x * x)
+    loss.backward()
+    with pytest.raises(GradientError, match=r"was freed by backward.*retain_graph=True"):
+        check_graph(loss)
+    with pytest.raises(GradientError, match="untracked"):
+        check_graph(tg.Tensor(1.0))
+
+
+def test_operations_of_every_kind():
+    a, z = leaf([[2.0, 1.0], [0.5, 3.0]]), tg.tensor([1 + 2j, 0.5 - 1j], requires_grad=True)
+    parts = np.split(a, 2)
+    loss = (
+        np.sum(np.linalg.inv(a) @ parts[0][0])
+        + np.real(np.sum(np.fft.fft(z) * z))
+        + np.sum(np.abs(z)) * np.sum(np.stack(parts)[:, 0, 1] ** 2)
+        + np.sum(a[[0, 0, 1], 1])
+        + np.sum(tg.checkpoint(lambda x: np.tanh(x) * x)(a))
+    )
+    report = check_graph(loss)
+    assert report.kinks == []
+    assert report.operations > 15
+
+
+def test_what_is_too_coarse_is_said_not_hidden():
+    x = leaf([1.0, 2.0])
+    report = check_graph(np.sum(x.astype(np.float32) * 2))
+    assert report.skipped == ["astype: its result is float32, too coarse for differences"]
+    assert "not checked: astype" in str(report)
+
+
+def test_it_leaves_no_trace():
+    x = leaf([1.0, 2.0])
+    loss = np.sum(np.exp(x))
+    check_graph(loss)
+    assert x.grad is None
+    loss.backward()
+    np.testing.assert_allclose(x.grad.data, np.exp([1.0, 2.0]))

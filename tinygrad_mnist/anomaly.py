@@ -1,0 +1,218 @@
+"""Find where the first NaN or infinity came from, forward or backward, and say what usually causes it.
+
+>>> import numpy as np
+>>> import tinygrad_mnist as tg
+>>> x = tg.tensor([0.0, 4.0], requires_grad=True)
+>>> with tg.detect_anomaly():
+...     y = np.sum(np.where(x > 1, np.sqrt(x), 0.0))  # looks safe
+...     y.backward()
+Traceback (most recent call last):
+    ...
+tinygrad_mnist.errors.NonFiniteError: backward through sqrt: NaN in 1 of 2 elements of the ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .errors import NonFiniteError
+from .graph import RECORDING, WATCH, Node, _set
+from .tensor import Tensor
+from .typing import Array, NDArray
+
+__all__ = ["detect_anomaly"]
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Stop at the first NaN or infinity that is computed from numbers, with an error that explains it.
+
+    Within the block every recorded operation is looked at, and in a backward pass every gradient on
+    its way. An infinity that somebody passed in as a constant (a mask of ``-inf``) may travel on; a NaN
+    may not. Values are read once more than otherwise, so that all takes some longer: look for a
+    mistake with it, then train without.
+
+    Raises
+    ------
+    NonFiniteError
+        Names the operation, the line of your program, the module, the first bad element with the
+        numbers it was computed from, and a rule of thumb.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> p = tg.tensor([0.5, 0.0], requires_grad=True)
+    >>> with tg.detect_anomaly():
+    ...     loss = -np.sum(np.log(p))
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.NonFiniteError: log: infinity in 1 of 2 elements of the result, the first at [1] ...
+    """
+    watch = _Watch()
+    with _set(WATCH, watch), _set(RECORDING, RECORDING.get() and watch), np.errstate(all="ignore"):
+        yield  # NumPy's warnings would say less
+
+
+class _Watch:
+    """Looks at what is computed, and raises for what is not finite."""
+
+    def computed(self, node: Node) -> None:
+        """Look at the result of an operation."""
+        for value in node.value if node.value.__class__ is tuple else (node.value,):
+            kind = _badness(value)
+            if not kind:
+                continue
+            if kind == "infinity" and any(_badness(x) == "infinity" for x in _arrays(node)):
+                continue  # it was passed in, and travels on
+            raise NonFiniteError(self._forward(node, value, kind))
+
+    def passed(self, node: Node, position: int, g: Array, contribution: Array) -> None:
+        """Look at what a rule made of an incoming gradient."""
+        parts = contribution if contribution.__class__ is tuple else (contribution,)
+        for part in map(_plain, parts):
+            kind = _badness(part)
+            if kind and not any(_badness(_plain(x)) for x in (g if g.__class__ is tuple else (g,))):
+                raise NonFiniteError(self._backward(node, position, g, part, kind))
+
+    def _forward(self, node: Node, value: NDArray, kind: str) -> str:
+        name = _name(node)
+        place = _first(value)
+        inputs = [f"{what} is {_at(x, place, value.shape)}" for what, x in _inputs(node)]
+        lines = [f"{name}: {kind} in {_count(value, kind)} of the result{_place(place)}{_where(node)}"]
+        lines += [f"  there {', '.join(inputs)}"] if inputs else []
+        culprits = [what for what, x in _inputs(node) if _badness(x) == "NaN"]
+        if culprits:
+            lines.append(
+                f"  {culprits[0]} held NaN before: it came from outside, look at your data and parameters"
+            )
+        else:
+            lines.append(f"  rule of thumb: {_FORWARD.get(name, _TOO_LARGE)}")
+        return "\n".join(lines)
+
+    def _backward(self, node: Node, position: int, g: Array, part: NDArray, kind: str) -> str:
+        name = _name(node)
+        place = _first(part)
+        whose = node.primitive.argument(position) if node.primitive is not None else ""
+        inputs = [f"{what} is {_at(x, place, part.shape)}" for what, x in _inputs(node)]
+        arriving = g if g.__class__ is tuple else (g,)
+        arrived = _at(_plain(arriving[0]), place, part.shape)
+        lines = [
+            f"backward through {name}: {kind} in {_count(part, kind)} of the gradient of its input {whose}"
+            f"{_place(place)}{_where(node)}",
+            f"  there {', '.join(inputs)}, the incoming gradient is {arrived}",
+        ]
+        is_masked = kind == "NaN" and arrived in ("0", "-0")
+        rule = _MASKED.format(name=name) if is_masked else _BACKWARD.get(name, _STEEP.format(name=name))
+        return "\n".join([*lines, f"  rule of thumb: {rule}"])
+
+
+def _badness(x: Any) -> str:
+    """What is wrong with an array: NaN, infinity, or nothing."""
+    if not isinstance(x, (np.ndarray, np.generic, float, complex)) or np.isfinite(x).all():
+        return ""
+    return "NaN" if np.isnan(x).any() else "infinity"
+
+
+def _plain(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _name(node: Node) -> str:
+    return node.primitive.name if node.primitive is not None else "leaf"
+
+
+def _arrays(node: Node) -> list[Any]:
+    """The arrays an operation was given."""
+    return [x for arg in node.args or () for x in (arg if isinstance(arg, tuple) else (arg,))]
+
+
+def _inputs(node: Node) -> list[tuple[str, Any]]:
+    """The numbers an operation was given, with what to call them."""
+    names = {position: parent.name for position, parent in node.parents if parent.name}
+    found = []
+    for i, x in enumerate(node.args or ()):
+        if isinstance(x, (float, int)) or getattr(getattr(x, "dtype", None), "kind", "") in tuple("fc"):
+            called = f"input {node.primitive.argument(i) if node.primitive is not None else i}"
+            found.append((called + (f" ({names[i]})" if names.get(i, called) not in called else ""), x))
+    return found
+
+
+def _first(value: NDArray) -> list[int]:
+    """Where the first NaN is, or else the first infinity."""
+    bad = np.isnan(value) if np.isnan(value).any() else ~np.isfinite(value)
+    return [int(i) for i in np.unravel_index(np.argmax(bad), value.shape)]
+
+
+def _count(value: NDArray, kind: str) -> str:
+    bad = np.isnan(value) if kind == "NaN" else np.isinf(value)
+    return f"{int(bad.sum())} of {value.size} elements"
+
+
+def _place(place: list[int]) -> str:
+    return f", the first at {place}" if place else ""
+
+
+def _at(x: Any, place: list[int], shape: tuple[int, ...]) -> str:
+    """The element that belongs to a place of the result, or the range of all."""
+    try:
+        value = np.broadcast_to(x, shape)[tuple(place)]
+        return f"{value:.6g}"
+    except ValueError:
+        finite = x[np.isfinite(x)]
+        return f"between {finite.min():.3g} and {finite.max():.3g}" if finite.size else "nowhere finite"
+
+
+def _where(node: Node) -> str:
+    """The line and the module an operation belongs to."""
+    lines = [f"\n  at {node.line}"] if node.line is not None else []
+    lines += [f"\n  in the module {node.scope}"] if node.scope else []
+    return "".join(lines)
+
+
+_LOGARITHM = (
+    "the logarithm of 0 is -inf and of a negative number NaN. For probabilities take log_softmax or cross_entropy of "
+    "the logits; elsewhere np.log(np.maximum(x, tiny))"
+)
+_EXPONENTIAL = (
+    "exp overflows above 88 in float32 and above 709 in float64. Subtract the maximum first, or use logsumexp, "
+    "softmax, log_softmax, sigmoid or softplus, which do"
+)
+_DIVISION = "a division by 0. Guard the divisor: a / np.where(b == 0, 1, b), or add a small number to it"
+_OUTSIDE = "the argument lies outside of [-1, 1], by rounding perhaps: np.clip(x, -1, 1)"
+_TOO_LARGE = (
+    "the numbers have grown too large. Lower the learning rate, clip gradients (optim.clip_grad_norm_), scale the "
+    "inputs to about 1, and look at how the weights were initialised"
+)
+
+_FORWARD = {
+    **dict.fromkeys(("log", "log2", "log10", "log1p", "logit"), _LOGARITHM),
+    **dict.fromkeys(("exp", "exp2", "expm1", "sinh", "cosh"), _EXPONENTIAL),
+    **dict.fromkeys(("divide", "reciprocal", "remainder", "fmod"), _DIVISION),
+    **dict.fromkeys(("arcsin", "arccos", "arctanh"), _OUTSIDE),
+    "sqrt": "the square root of a negative number, by rounding perhaps: np.sqrt(np.maximum(x, 0))",
+    "power": "a negative number has no fractional power, and 0 no negative one: guard the base with np.maximum",
+    "mean": "the mean of nothing: the array is empty along this axis",
+    "var": "nothing left to average over: fewer elements than ddof + 1",
+    "std": "nothing left to average over: fewer elements than ddof + 1",
+    "astype": "the number does not fit into the other dtype; float16 ends at 65504",
+}
+
+_STEEP = (
+    "the slope of {name} is infinite or undefined there. Keep the input away from that point, for instance by adding a "
+    "small number before, not after"
+)
+_MASKED = (
+    "a masked branch. Where its result is not used, the incoming gradient is 0, and 0 times the infinite slope of "
+    "{name} is NaN. Guard the input, not the output: np.where(ok, {name}(np.where(ok, x, 1)), 0)"
+)
+_BACKWARD = {
+    "sqrt": "the slope of a square root at 0 is infinite: np.sqrt(x + tiny), or np.linalg.norm, whose slope at 0 is 0",
+    "divide": _DIVISION,
+    "power": "the slope of a power below 1 is infinite at 0, and the logarithm of a negative base is NaN",
+    **dict.fromkeys(("log", "log2", "log10", "log1p"), _LOGARITHM),
+    **dict.fromkeys(("multiply", "matmul", "linear", "dot", "einsum", "square"), _TOO_LARGE),
+}

@@ -1,0 +1,123 @@
+"""Trade time for memory: forget what a function computed on the way, and compute it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from .errors import GradientError
+from .forward import variable
+from .graph import RECORDING, SCOPE, SERIALS, Node, _set, conjugate, is_recording, recording_on, stale, sweep
+from .primitive import Primitive, pack
+from .tensor import Tensor, _lift
+from .tracing import added, is_tracked, named, older, parts_of
+from .trees import leaves, tree_map
+from .typing import Array
+
+__all__ = ["checkpoint"]
+
+Function = Callable[..., Any]
+
+
+def checkpoint(f: Function) -> Function:
+    """Make a function forget what it computed on the way, and compute it again for the backward pass.
+
+    A chain of such functions takes the memory of one of them, for about half as much time again.
+
+    Parameters
+    ----------
+    f : callable
+        Takes and returns arrays, Tensors, or trees of them. Tensors that it uses without taking them as
+        arguments, such as a module's parameters, get their gradients too.
+
+    Returns
+    -------
+    callable
+        With the same results and gradients.
+
+    Raises
+    ------
+    GradientError
+        In the backward pass, when ``f`` does not compute the same a second time: it draws random
+        numbers, or changed something.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> np.sum(checkpoint(lambda x: np.exp(np.sin(x)))(x)).backward()
+    >>> x.grad.data.round(4)
+    array([ 1.2534, -1.0331])
+    """
+
+    @wraps(f, updated=())
+    def forgetful(*args: Any, **kwargs: Any) -> Any:
+        if not is_recording():
+            return f(*args, **kwargs)
+        start = next(SERIALS)
+        given = [x for x in leaves([args, kwargs]) if isinstance(x, Tensor) and x.node is not None]
+        result = _again(f, args, kwargs, given, [x._data for x in given])
+        outputs = _tracked(result)
+        outside = older(outputs, start)
+        if not outputs:
+            return result
+
+        def recompute(inputs: Any, /) -> Any:
+            with _set(RECORDING, recording_on()):
+                again = _tracked(_again(f, args, kwargs, given, inputs[: len(given)]))
+            return tuple(y._data for y in again)
+
+        values = tuple(y._data for y in outputs)
+        primitive = Primitive(recompute, name="checkpoint", samples=(), arrays=("inputs",))
+
+        def rule(g: Any, y: Any, inputs: Any) -> Any:
+            for node in outside:
+                if node.serial > packed.serial:
+                    raise stale(node, packed)
+            variables = [variable(*parts_of(x)) for x in inputs[: len(given)]]
+            with _set(RECORDING, recording_on()):
+                again = _tracked(_again(f, args, kwargs, given, variables))
+            if not _same([y._data for y in again], values):
+                raise GradientError(
+                    f"checkpoint: {named(f)} computed something else the second time; a function that draws random "
+                    "numbers (dropout), or changes what it uses, cannot be run again for its gradient"
+                )
+            nodes: list[Any] = [*(v._node for v in variables), *outside]
+            seeds = added((y._node, conjugate(part)) for y, part in zip(again, g, strict=True))
+            is_recorded = any(isinstance(part, Tensor) for part in g)
+            found = sweep(seeds, targets=nodes, retain=is_recorded, lift=_lift if is_recorded else None)
+            return tuple(
+                conjugate(found[node]) if node in found else np.zeros_like(node.value) for node in nodes
+            )
+
+        primitive.vjp(rule)
+        nodes: list[Any] = [*(x._node for x in given), *outside]
+        inputs = tuple(node.value for node in nodes)
+        packed = Node(pack, inputs, inputs, {}, list(enumerate(nodes)), SCOPE.get())
+        kept = _lift(Node(primitive, values, (inputs,), {}, ((0, packed),), SCOPE.get()))
+        replacements = iter(kept)
+        return tree_map(lambda y: next(replacements) if is_tracked(y) else y, result)
+
+    return forgetful
+
+
+def _again(f: Function, args: Any, kwargs: Any, given: list[Tensor], values: Sequence[Any]) -> Any:
+    """Run a function with variables of these values in place of the tracked Tensors it was given."""
+    variables = iter([x if isinstance(x, Tensor) else variable(x) for x in values])
+    swapped = tree_map(lambda x: next(variables) if any(x is t for t in given) else x, [args, kwargs])
+    return f(*swapped[0], **swapped[1])
+
+
+def _tracked(tree: Any) -> list[Any]:
+    """The tracked Tensors in a tree."""
+    return [x for x in leaves(tree) if is_tracked(x)]
+
+
+def _same(a: Sequence[Array], b: Sequence[Array]) -> bool:
+    return len(a) == len(b) and all(
+        np.array_equal(x, y, equal_nan=x.dtype.kind in "fc") for x, y in zip(a, b, strict=True)
+    )

@@ -1,0 +1,131 @@
+"""Forward mode: the change of a result, for a given change of the inputs, through a recorded graph.
+
+No operation states a rule for it; each has one already. Where every output element depends on the
+elements at its own place alone, the Jacobian is diagonal, and its product with a change is the same
+from either side: the backward rule serves. Where an operation is linear, the change of its result is
+the operation applied to the change. For everything else the backward rule, which is linear in the
+gradient it is given, is itself differentiated with respect to that gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .graph import RECORDING, Node, _lifted, _plus, _set, conjugate, fit, recording_on, sweep
+from .primitive import Primitive, Rule, identity
+from .tensor import Tensor, _handle, record
+from .typing import Array
+
+__all__ = ["push", "variable"]
+
+
+def variable(value: Any, source: Node | None = None) -> Tensor:
+    """Make a Tensor that starts a graph of its own; ``source`` is where its value came from, if tracked."""
+    parents = () if source is None else ((0, source),)
+    return _handle(value, Node(identity, value, (value,), {}, parents))
+
+
+def push(
+    tangents: Mapping[Node, Array], results: Iterable[Node], lift: Callable[[Node], Array] | None = None
+) -> dict[Node, Array]:
+    """Propagate changes of some nodes forward to all that was computed from them.
+
+    Parameters
+    ----------
+    tangents : mapping of Nodes to Arrays
+        The change of each, of the shape and dtype of its value.
+    results : Nodes
+        How far to go.
+    lift : callable, optional
+        As for :func:`~tinygrad_mnist.graph.sweep`: with it, what is computed is recorded.
+
+    Returns
+    -------
+    dict
+        The change of every node between, results included that depend on what changed.
+    """
+    changes = dict(tangents)
+    for node in _between(changes, results):
+        moving = [(i, changes[parent]) for i, parent in node.parents if parent in changes]
+        if moving:
+            changes[node] = _pushed(node, moving, lift)
+    return changes
+
+
+def _between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Node]:
+    """Everything that results depend on and sources do not, from the oldest to the youngest."""
+    oldest = min((node.serial for node in sources), default=0)
+    found: set[Node] = set()
+    waiting = [node for node in results if node not in sources]
+    while waiting:
+        node = waiting.pop()
+        if node not in found and node.serial > oldest:
+            found.add(node)
+            waiting.extend(parent for _, parent in node.parents if parent not in sources)
+    return sorted(found, key=lambda node: node.serial)
+
+
+def _pushed(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Node], Array] | None) -> Array:
+    """The change of an operation's result."""
+    primitive, y, args, kwargs = node.primitive, node.value, node.args, node.kwargs
+    assert primitive is not None, "a leaf is computed from nothing"
+    assert args is not None, "a graph that is pushed through was not freed"
+    if lift is not None:
+        y, args = lift(node), _lifted(args, node.parents, lift)
+    if primitive.jvp == "linear":
+        by_place = dict(moving)
+        changed = [
+            by_place[i] if i in by_place else _still(primitive.rules[i], x) for i, x in enumerate(args)
+        ]
+        return fit(_applied(primitive, changed, kwargs), node.value)
+    total: Any = None
+    for i, v in moving:
+        if primitive.jvp == "multilinear":
+            part = _applied(primitive, [*args[:i], v, *args[i + 1 :]], kwargs)
+        elif primitive.jvp == "elementwise":
+            part = primitive.rules[i](v, y, *args, **kwargs)
+        else:
+            part = _transposed(primitive.rules[i], v, y, args, kwargs, lift)
+        part = fit(part, node.value)
+        total = part if total is None else _plus(total, part)
+    return total
+
+
+def _still(rule: Rule | None, x: Any) -> Any:
+    """An argument that does not change: zeros where it is one that could."""
+    return x if rule is None or x is None else np.zeros_like(x)
+
+
+def _applied(primitive: Primitive, args: Sequence[Any], settings: Any) -> Any:
+    if any(isinstance(x, Tensor) for x in args):
+        return record(primitive, args, settings)
+    return primitive.forward(*args, **settings)
+
+
+def _transposed(
+    rule: Rule, v: Array, y: Any, args: tuple[Any, ...], kwargs: Any, lift: Callable[[Node], Array] | None
+) -> Array:
+    """Differentiate ``rule(g, ...)``, a linear function of ``g``, with respect to ``g``."""
+    parts = y if isinstance(y, tuple) else (y,)
+    # Any value will do; but a rule may look for zeros, to spare itself work.
+    gs = tuple(variable(np.ones(part.shape, part.dtype)) for part in parts)
+    with _set(RECORDING, recording_on()):
+        r = fit(rule(gs if isinstance(y, tuple) else gs[0], y, *args, **kwargs), v)
+        nodes = [g._node for g in gs if g._node is not None]
+        seeds = _seeds(r, conjugate(v))
+        found = sweep(seeds, targets=nodes, retain=True, lift=lift) if seeds else {}
+    changes = tuple(
+        conjugate(found[node]) if node in found else np.zeros_like(g.data)
+        for node, g in zip(nodes, gs, strict=True)
+    )
+    return changes if isinstance(y, tuple) else changes[0]
+
+
+def _seeds(r: Any, v: Any) -> dict[Node, Array]:
+    """Pair the nodes of what a rule returned with what they are weighted by."""
+    if isinstance(r, tuple):
+        return {node: seed for part, w in zip(r, v, strict=True) for node, seed in _seeds(part, w).items()}
+    return {r._node: v} if isinstance(r, Tensor) and r._node is not None else {}

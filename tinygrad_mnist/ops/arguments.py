@@ -1,0 +1,47 @@
+"""What NumPy takes besides arrays, made ready: numbers, lists, and lists with Tensors in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError
+from ..tensor import Tensor
+from ..typing import NDArray
+
+
+def lift(x: Any) -> Tensor:
+    """Return a Tensor of what may be one, an array, a number or a list."""
+    x = gather(x)
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def gather(x: Any) -> Any:
+    """Make one Tensor of a list with Tensors in it, however deep; return anything else as it is."""
+    if isinstance(x, (list, tuple)):
+        parts = [gather(part) for part in x]
+        if any(isinstance(part, Tensor) for part in parts):
+            return np.stack(parts)
+    return x
+
+
+def bare(x: Any) -> Any:
+    """Return the array of a Tensor, where it says which elements are meant; anything else as it is."""
+    return x.data if isinstance(x, Tensor) else x
+
+
+def places(x: Any) -> NDArray:
+    """Return indices as integers; of a list NumPy takes what it can, of an array only what is whole."""
+    if hasattr(x, "dtype"):
+        return np.asarray(bare(x)).astype(np.intp, casting="same_kind", copy=False)
+    return np.array(x, np.intp)
+
+
+def refuse_to_round(name: str, dtype: np.dtype[Any], *values: Any) -> None:
+    """Raise where tracked values would be written among integers, which have no gradient to give them."""
+    if dtype.kind not in "fc" and any(isinstance(v, Tensor) and v.requires_grad for v in values):
+        raise DTypeError(
+            f"{name}: a value is tracked, and its gradient would be lost in an array of {dtype}; "
+            "convert the array with .astype(float) first"
+        )

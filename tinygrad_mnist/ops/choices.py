@@ -1,0 +1,101 @@
+"""Functions that choose, element by element: the larger, the smaller, one or the other.
+
+The gradient goes to what was chosen. At a tie of ``maximum`` each side gets half, and at its bounds
+``clip`` passes the gradient to its first argument, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Sample, elementwise, implements, primitive
+from ..typing import Array
+
+# -- choices -------------------------------------------------------------------------------------
+# (a > b) + (a >= b) is 2 where a is larger, 1 at a tie, 0 elsewhere. fmax and fmin pass over a NaN.
+
+elementwise(np.maximum).vjp(
+    lambda g, y, a, b: g * (a > b) / 2 + g * (a >= b) / 2,
+    lambda g, y, a, b: g * (b > a) / 2 + g * (b >= a) / 2,
+)
+elementwise(np.minimum).vjp(
+    lambda g, y, a, b: g * (a < b) / 2 + g * (a <= b) / 2,
+    lambda g, y, a, b: g * (b < a) / 2 + g * (b <= a) / 2,
+)
+elementwise(np.fmax).vjp(
+    lambda g, y, a, b: g * ((a > b) | np.isnan(b)) + g * (a == b) / 2,
+    lambda g, y, a, b: g * ((b > a) | np.isnan(a)) + g * (a == b) / 2,
+)
+elementwise(np.fmin).vjp(
+    lambda g, y, a, b: g * ((a < b) | np.isnan(b)) + g * (a == b) / 2,
+    lambda g, y, a, b: g * ((b < a) | np.isnan(a)) + g * (a == b) / 2,
+)
+
+
+@primitive(
+    samples=[
+        Sample(np.array([[True, False, True], [False, False, True]]), (2, 3), (3,)),
+        Sample(np.array([True, False]), (), (3, 1)),
+    ],
+    jvp="elementwise",
+)
+def where(condition: Array, a: Array, b: Array, /) -> Array:
+    """``a`` where the condition holds, ``b`` elsewhere, with broadcasting."""
+    return np.where(condition, a, b)
+
+
+where.vjp(
+    None,
+    lambda g, y, condition, a, b: np.where(condition, g, 0),
+    lambda g, y, condition, a, b: np.where(condition, 0, g),
+)
+
+
+@primitive(
+    samples=[
+        Sample((3, 4), np.array(-0.51), np.array(1.01)),
+        Sample((3, 4), (4,), None),
+        Sample((2, 2), None, (2, 1)),
+    ],
+    jvp="elementwise",
+)
+def clip(a: Array, a_min: Array | None = None, a_max: Array | None = None, /) -> Array:
+    """``a`` limited to the interval ``[a_min, a_max]``; at a bound the gradient passes to ``a``."""
+    return np.clip(a, a_min, a_max)
+
+
+def _below(a: Array, a_min: Array | None) -> Array:
+    return False if a_min is None else a < a_min
+
+
+def _above(a: Array, a_min: Array | None, a_max: Array | None) -> Array:
+    # NumPy clips from below first: what a_min raised above a_max ends at a_max.
+    return False if a_max is None else (a > a_max if a_min is None else np.maximum(a, a_min) > a_max)
+
+
+clip.vjp(
+    lambda g, y, a, low, high: np.where(_below(a, low) | _above(a, low, high), 0, g),
+    lambda g, y, a, low, high: np.where(_below(a, low) & ~np.asarray(_above(a, low, high), bool), g, 0),
+    lambda g, y, a, low, high: np.where(_above(a, low, high), g, 0),
+)
+
+
+@implements(
+    np.where,
+    samples=[
+        Sample(np.array([True, False]), (), (3, 1)),
+        Sample(np.array([True, False]), (), (2,), complex=True),
+    ],
+)
+def _where(condition: Array, *choices: Array) -> Any:
+    return where(condition, *choices) if choices else np.nonzero(condition)
+
+
+@implements(
+    np.clip,
+    samples=[Sample((3, 4), -0.51, 1.01), Sample((3, 4), 0.11, None), Sample((3, 4), (4,), np.full(4, 2.0))],
+)
+def _clip(a: Array, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Array:
+    return clip(a, a_min if min is None else min, a_max if max is None else max)

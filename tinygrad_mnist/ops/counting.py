@@ -1,0 +1,101 @@
+"""Counts: how often each number occurs, and how many values lie in each bin.
+
+Counts are constant. Where each value counts as much as its weight, the sums of the weights have a
+gradient.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, GradientError, ShapeError
+from ..primitive import REGISTRY, Sample, implements, primitive
+from ..tensor import Tensor
+from ..typing import Array, NDArray
+from .arguments import lift
+from .ordering import untracked
+from .reductions import array, plain
+
+
+@primitive(samples=[Sample((4,), np.array([0, 2, 2, 4]), minlength=7)], jvp="linear")
+def bin_sums(weights: Array, x: NDArray, /, minlength: int = 0) -> Array:
+    """The sum of the weights that have each number."""
+    return np.bincount(x, weights, minlength)
+
+
+bin_sums.vjp(lambda g, y, weights, x, minlength: g[x], None)
+
+
+@implements(
+    np.bincount,
+    samples=[
+        Sample((4,), prepare=lambda w: (np.array([0, 2, 2, 4]), w)),
+        Sample((3,), prepare=lambda w: (np.array([1, 1, 0]), w, 4)),
+    ],
+)
+def bincount(x: Array, weights: Any = None, minlength: int = 0) -> Array:
+    """How often each integer occurs, or the sum of the weights it occurs with."""
+    if weights is None:
+        return Tensor(np.bincount(plain(x), minlength=minlength))
+    weights = array(weights)
+    if not np.can_cast(weights.dtype, np.float64):
+        raise DTypeError(f"bincount: weights are summed in float64, which cannot hold {weights.dtype}")
+    if weights.shape != np.shape(x):
+        raise ShapeError(f"bincount: weights of shape {weights.shape} for {np.shape(x)} integers")
+    return bin_sums(lift(array(weights, np.float64)), plain(x), minlength=minlength)
+
+
+@implements(
+    np.histogram,
+    samples=[
+        Sample((4,), prepare=lambda w: ([0.1, 2.0, 0.5, 2.5], 3, (0, 2), None, w)),
+        Sample((4,), domain=(0.2, 2.0), prepare=lambda w: ([0.1, 2.0, 0.5, 2.5], [0, 1, 2.5], None, True, w)),
+        Sample((3,), prepare=lambda w: ([0.1, 2.0, 0.5], 2, None, None, w), complex=True),
+    ],
+)
+def histogram(
+    a: Array, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None
+) -> tuple[Array, Array]:
+    """Counts by bins, which are constant, or sums of weights, which have a gradient; edges have none."""
+    if not isinstance(weights, Tensor):
+        counts, edges = _histogram(a, bins, range, density, weights)
+        return counts, edges
+    if weights.shape != np.shape(a):
+        raise ShapeError(f"histogram: weights of shape {weights.shape} for values of shape {np.shape(a)}")
+    bins = plain(bins) if isinstance(bins, Tensor) else bins
+    edges = np.histogram_bin_edges(plain(a), bins, range, weights.data)
+    values, n = np.reshape(plain(a), -1), edges.size - 1
+    inside = (values >= edges[0]) & (values <= edges[-1])
+    places = np.minimum(np.searchsorted(edges, values[inside], "right"), n) - 1  # the last bin is closed
+    chosen = np.reshape(weights, -1)[inside]
+    y = bin_sums(array(np.real(chosen), np.float64), places, minlength=n)
+    if weights.dtype.kind == "c":
+        y = y + 1j * bin_sums(array(np.imag(chosen), np.float64), places, minlength=n)
+    y = array(y, weights.dtype)
+    return (y / np.diff(edges) / np.sum(y) if density else y), Tensor(edges)
+
+
+_histogram = untracked(np.histogram)
+
+
+def _counts_only(function: Any) -> Any:
+    """A function that counts, and has no gradient rule for weights."""
+    plainly, signature = untracked(function), inspect.signature(function)
+
+    def counts(*args: Any, **kwargs: Any) -> Any:
+        weights = signature.bind(*args, **kwargs).arguments.get("weights")
+        if isinstance(weights, Tensor) and weights.requires_grad:
+            raise GradientError(
+                f"{function.__name__}: the weights are tracked, and only np.histogram and np.bincount have a "
+                "gradient for weights; pass weights.detach()"
+            )
+        return plainly(*args, **kwargs)
+
+    return counts
+
+
+for _function in (np.histogram2d, np.histogramdd, np.histogram_bin_edges):
+    REGISTRY[_function] = _counts_only(_function)

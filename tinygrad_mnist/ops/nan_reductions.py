@@ -1,0 +1,146 @@
+"""Sums, means, extremes and spreads of the elements that are not NaN.
+
+Each is the reduction without ``nan`` in its name, where the elements are numbers. What is left out has
+a gradient of 0, and so has a slice of nothing else, whose result is NaN.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Sample, implements
+from ..typing import Array
+from .reductions import Axis, array, extreme, number, plain, ratio
+from .statistics import root, squares
+
+_SOME = np.array([[True, True, True], [True, True, False]])
+
+
+def _gaps(a: Array) -> tuple[Array]:
+    return (np.where([[False, True, False], [True, False, False]], np.nan, a),)
+
+
+_SAMPLES = [
+    Sample((2, 3), prepare=_gaps),
+    Sample((2, 3), prepare=_gaps, axis=1),
+    Sample((2, 3), prepare=_gaps, axis=(0, 1), keepdims=True),
+    Sample((2, 3), prepare=_gaps, axis=1, complex=True),
+    Sample((2, 3), axis=0),
+]
+_SUMS = [
+    *_SAMPLES,
+    Sample((2, 3), prepare=_gaps, axis=1, where=_SOME, initial=1.5),
+    Sample((2, 3), prepare=_gaps, dtype=np.float64),
+]
+_MEANS = [
+    *_SAMPLES,
+    Sample((2, 3), prepare=_gaps, where=_SOME),
+    Sample((2, 3), prepare=_gaps, axis=1, dtype=np.float64),
+]
+_SPREADS = [
+    *_SAMPLES,
+    Sample((2, 3), prepare=_gaps, ddof=1, keepdims=True),
+    Sample((2, 3), prepare=_gaps, axis=0, correction=-1, where=_SOME),
+    Sample((2, 3), prepare=_gaps, axis=1, mean=np.array([[0.5], [-0.5]]), dtype=np.float64),
+]
+_EXTREMES = [*_SAMPLES, Sample((2, 3), prepare=_gaps, axis=0, where=_SOME, initial=0.1)]
+
+
+def valid(a: Array, where: Any) -> Any:
+    """Which elements count: those chosen that are numbers; ``True`` if that is all."""
+    numbers = ~np.isnan(plain(a))
+    if where is not True:
+        numbers = numbers & np.broadcast_to(plain(where), numbers.shape)
+    return True if numbers.all() else numbers
+
+
+def _implement_sum(function: Any, plainly: Any) -> None:
+    @implements(function, samples=_SUMS)
+    def nansum(
+        a: Array,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Array:
+        """Sum, or product, of the elements that are not NaN."""
+        return plainly(a, axis, dtype, keepdims=keepdims, initial=initial, where=valid(a, where))
+
+
+_implement_sum(np.nansum, np.sum)
+_implement_sum(np.nanprod, np.prod)
+
+
+@implements(np.nanmean, samples=_MEANS)
+def nanmean(
+    a: Array,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: None = None,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+) -> Array:
+    """Mean of the elements that are not NaN."""
+    return np.mean(a, axis, dtype, keepdims=keepdims, where=valid(a, where))
+
+
+def _implement_spread(function: Any, finish: Any) -> None:
+    @implements(function, samples=_SPREADS)
+    def nanvar(
+        a: Array,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        where: Any = True,
+        mean: Any = None,
+        correction: float | None = None,
+    ) -> Array:
+        """Variance, or standard deviation, of the elements that are not NaN."""
+        if mean is not None and a.dtype.kind in "fc":
+            mean = array(mean, a.dtype)  # so NumPy's nanvar, though not its var
+        total, n = squares(a, axis, dtype, ddof, keepdims, valid(a, where), mean, correction)
+        y = finish(ratio(total, n, "Degrees of freedom <= 0 for slice."))
+        return array(_nan_where(n <= 0, y), dtype)
+
+
+_implement_spread(np.nanvar, lambda variance: variance)
+_implement_spread(np.nanstd, root)
+
+
+def _nan_where(nothing: Any, y: Array) -> Array:
+    return np.where(nothing, np.asarray(np.nan, y.dtype), y) if nothing.any() else y
+
+
+def _implement_extreme(function: Any, plainly: Any, largest: bool) -> None:
+    @implements(function, samples=_EXTREMES)
+    def nanmax(
+        a: Array,
+        axis: Axis = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Array:
+        """Largest, or smallest, element that is not NaN; the gradient is shared equally among ties."""
+        chosen = valid(a, where)
+        if chosen is True or initial is not None or where is not True:
+            chosen = where if initial is None else chosen
+            return plainly(a, axis, keepdims=keepdims, initial=initial, where=chosen)
+        y = extreme(a, chosen, None, largest=largest, axis=axis, keepdims=keepdims)
+        nothing = number(chosen, a.shape, axis, keepdims) == 0
+        if nothing.any():
+            warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=3)
+        return _nan_where(nothing, y)
+
+
+_implement_extreme(np.nanmax, np.max, largest=True)
+_implement_extreme(np.nanmin, np.min, largest=False)

@@ -1,0 +1,269 @@
+"""Medians, quantiles and percentiles, of all elements or of those that are not NaN.
+
+A quantile lies between two neighbours in the order of the elements, or on one of them. Its gradient
+goes to those two, to each the more the nearer it is. Equal elements keep their order, as in a stable
+sort.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import GradientError
+from ..primitive import Sample, implements
+from ..tensor import Tensor
+from ..typing import Array, NDArray
+from .arguments import gather
+from .reductions import Axis, array, joined, kept_and_reduced, plain
+from .statistics import along
+
+# -- the elements in order -------------------------------------------------------------------------
+
+
+class Ordered:
+    """The slices of a reduction in ascending order, NaN last, ready to be picked from.
+
+    Attributes
+    ----------
+    rows : Array, shape (..., N)
+        The elements, with the axes reduced made one.
+    order : ndarray of int, shape (..., N)
+        Where in its row each element of the sorted row is.
+    size : ndarray of int, shape (..., 1)
+        How many elements of each row are to be considered.
+    """
+
+    def __init__(self, a: Array, axis: Axis, *, skip_nan: bool) -> None:
+        self.rows = joined(a, axis)
+        values = plain(self.rows)
+        self.order: NDArray = np.argsort(values, axis=-1, kind="stable")
+        numbers = np.sum(~np.isnan(values), axis=-1, keepdims=True)
+        length = values.shape[-1]
+        self.size: NDArray = numbers if skip_nan else np.full_like(numbers, length)
+        # A NaN that is not skipped is the result: the last element, wherever others would be picked.
+        self.least = np.where(numbers < self.size, length - 1, 0)
+
+    def __getitem__(self, places: NDArray) -> Array:
+        """The elements at these places of the sorted rows, shape (..., Q)."""
+        shape = (*self.order.shape[:-1], places.shape[-1])
+        if not self.order.shape[-1]:
+            return np.full(shape, np.nan, np.result_type(self.rows.dtype, np.float16))
+        places = np.broadcast_to(np.maximum(places, self.least), shape)
+        return np.take_along_axis(self.rows, np.take_along_axis(self.order, places, axis=-1), axis=-1)
+
+    def result(self, y: Array, shape: tuple[int, ...], ndim: int, axis: Axis, keepdims: bool) -> Array:
+        """Results of shape (..., Q) in NumPy's shape: that of the quantiles first, then the axes left."""
+        if not self.size.all():
+            what = "All-NaN slice encountered" if self.order.shape[-1] else "Mean of empty slice"
+            warnings.warn(what, RuntimeWarning, stacklevel=4)
+            y = np.where(self.size == 0, np.asarray(np.nan, y.dtype), y)
+        y = np.moveaxis(y, -1, 0)
+        y = np.reshape(y, shape + y.shape[1:])
+        if not keepdims:
+            return y
+        return np.expand_dims(y, tuple(len(shape) + i for i in kept_and_reduced(axis, ndim)[1]))
+
+
+# -- medians ---------------------------------------------------------------------------------------
+
+_MEDIANS = [
+    Sample((5,)),
+    Sample((2, 4), axis=1),
+    Sample((2, 3), axis=0, keepdims=True),
+    Sample((2, 2, 2), axis=(0, -1)),
+    Sample((2, 3), axis=(0, 1), keepdims=True),
+    Sample((4,), complex=True),
+    Sample(()),
+]
+
+
+def _gaps(a: Array, *more: Any) -> tuple[Any, ...]:
+    return np.where([[False, True, False, False], [True, False, True, False]], np.nan, a), *more
+
+
+def _median(a: Array, axis: Axis, keepdims: bool, *, skip_nan: bool) -> Array:
+    a = array(a)
+    ordered = Ordered(a, axis, skip_nan=skip_nan)
+    n = np.maximum(ordered.size, 1)
+    places = np.concatenate([(n - 1) // 2, n // 2], axis=-1)
+    if (n % 2).all():
+        places = places[..., :1]
+    y = np.mean(ordered[places], axis=-1, keepdims=True)
+    return ordered.result(y, (), a.ndim, axis, keepdims)
+
+
+@implements(np.median, samples=_MEDIANS)
+def median(
+    a: Array, axis: Axis = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Array:
+    """The middle element, or the mean of the two in the middle, which share the gradient."""
+    return _median(a, axis, keepdims, skip_nan=False)
+
+
+@implements(
+    np.nanmedian,
+    samples=[*_MEDIANS, Sample((2, 4), prepare=_gaps), Sample((2, 4), prepare=_gaps, axis=1, keepdims=True)],
+)
+def nanmedian(
+    a: Array, axis: Axis = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Array:
+    """The median of the elements that are not NaN."""
+    return _median(a, axis, keepdims, skip_nan=True)
+
+
+# -- quantiles -------------------------------------------------------------------------------------
+
+#: The methods that interpolate between neighbours, with their alpha and beta [1]_.
+#:
+#: .. [1] R. J. Hyndman and Y. Fan, "Sample quantiles in statistical packages", The American
+#:    Statistician 50 (1996).
+CONTINUOUS = {
+    "interpolated_inverted_cdf": (0, 1),
+    "hazen": (1 / 2, 1 / 2),
+    "weibull": (0, 0),
+    "linear": (1, 1),
+    "median_unbiased": (1 / 3, 1 / 3),
+    "normal_unbiased": (3 / 8, 3 / 8),
+}
+
+
+def positions(n: NDArray, q: Array, method: str) -> Array:
+    """Where the quantiles lie among ``n`` elements in order, counted from 0, fractions included."""
+    n = np.maximum(n, 1)
+    if method in CONTINUOUS:
+        alpha, beta = CONTINUOUS[method]
+        return np.clip((n + (1 - alpha - beta)) * q + (alpha - 1), 0, n - 1)
+    if isinstance(q, Tensor) and q.requires_grad:
+        raise GradientError(
+            f"quantile: with method={method!r} the result stays or jumps as q moves; pass q.detach(), or "
+            f"a method that interpolates: {', '.join(CONTINUOUS)}"
+        )
+    # NumPy knows: the quantiles of the numbers 0 ... n - 1 are their own positions.
+    sizes, which = np.unique(n, return_inverse=True)
+    settings: Any = {"method": method}
+    found = [np.quantile(np.arange(size, dtype=float), plain(q), **settings) for size in sizes.tolist()]
+    return np.reshape(found, (len(sizes), q.size))[which.reshape(n.shape[:-1])]
+
+
+def weighted_positions(ordered: Ordered, q: Array, weights: Array) -> NDArray:
+    """Where the quantiles lie under weights: on the ranks that NumPy picks of all ranks."""
+    for name, x in (("q", q), ("weights", weights)):
+        if isinstance(x, Tensor) and x.requires_grad:
+            raise GradientError(
+                f"quantile: with weights the result stays or jumps as {name} moves; pass {name}.detach()"
+            )
+    ranks = np.argsort(ordered.order, axis=-1).astype(float)
+    ranks[ranks >= ordered.size] = np.nan
+    settings: Any = {"method": "inverted_cdf", "weights": plain(weights)}
+    found: NDArray = np.nanquantile(ranks, plain(q), axis=-1, **settings)
+    return np.nan_to_num(np.moveaxis(found, 0, -1))
+
+
+def _quantile(
+    a: Array, q: Any, axis: Axis, method: str, keepdims: bool, weights: Any, *, percent: bool, skip_nan: bool
+) -> Array:
+    a, q = array(a), gather(q)
+    # NumPy's own word on arguments out of range, and on the dtype of the result.
+    trial: Any = {"method": method, "weights": None if weights is None else np.ones(2)}
+    numpys: Any = np.percentile if percent else np.quantile
+    dtype = numpys(np.ones(2, a.dtype), q.data if isinstance(q, Tensor) else q, **trial).dtype
+    shape, q = np.shape(q), np.reshape(q, -1) / (100 if percent else 1)
+    ordered = Ordered(a, axis, skip_nan=skip_nan)
+    if not skip_nan and ordered.size.size and not ordered.order.shape[-1]:
+        raise IndexError(f"{numpys.__name__}: an array of shape {a.shape} has no elements to choose from")
+    if weights is None:
+        place = positions(ordered.size, q, method)
+    else:
+        weights = np.broadcast_to(along(array(weights), a, axis), a.shape)
+        place = weighted_positions(ordered, q, joined(weights, axis))
+    here = np.floor(plain(place)).astype(int)
+    if method in CONTINUOUS:
+        after = np.minimum(here + 1, np.maximum(ordered.size - 1, 0))
+    else:
+        after = np.ceil(plain(place)).astype(int)
+    y = ordered[here]
+    if method in CONTINUOUS or (after != here).any():
+        upper, t = ordered[after], array(place - here, dtype)
+        gap = upper - y
+        y = np.where(t < 0.5, y + gap * t, upper - gap * (1 - t))
+    return ordered.result(array(y, dtype), shape, a.ndim, axis, keepdims)
+
+
+_Q = np.array([0.1, 0.45, 0.9])
+_WEIGHTS = np.array([0.5, 2.0, 1.0, 0.0])
+
+
+def _at(q: Any) -> Callable[[Array], tuple[Any, ...]]:
+    """Make a sample's arguments with a ``q`` that has no gradient."""
+    return lambda a: (a, q)
+
+
+_SAMPLES = [
+    Sample((5,), (), domain=(0.1, 0.9)),
+    Sample((2, 4), (3,), domain=(0.1, 0.9), axis=1, method="hazen"),
+    Sample((4, 2), (2, 2), domain=(0.1, 0.9), axis=0, keepdims=True, method="weibull"),
+    Sample((2, 2, 2), prepare=_at(0.3), axis=(0, 2), method="median_unbiased"),
+    *(
+        Sample((2, 4), prepare=_at(_Q), axis=-1, method=method)
+        for method in ("normal_unbiased", "interpolated_inverted_cdf")
+    ),
+    *(Sample((5,), prepare=_at(_Q), method=m) for m in ("lower", "higher", "nearest", "midpoint")),
+    *(
+        Sample((2, 4), prepare=_at(0.25), keepdims=True, method=method)
+        for method in ("inverted_cdf", "averaged_inverted_cdf", "closest_observation")
+    ),
+    Sample((2, 4), prepare=_at(_Q), axis=1, weights=_WEIGHTS, method="inverted_cdf"),
+    Sample((), prepare=_at(0.5)),
+]
+_NAN_SAMPLES = [
+    *_SAMPLES[:2],
+    Sample((2, 4), prepare=lambda a: _gaps(a, _Q), axis=1, keepdims=True),
+    Sample((2, 4), prepare=lambda a: _gaps(a, 0.3), axis=1, method="midpoint"),
+    Sample(
+        (2, 4),
+        prepare=lambda a: _gaps(a, _Q),
+        axis=1,
+        weights=np.array([_WEIGHTS, _WEIGHTS[::-1]]),  # NumPy fails for less
+        method="inverted_cdf",
+    ),
+]
+
+
+def _percent(samples: list[Sample]) -> list[Sample]:
+    """The same samples with ``q`` in percent."""
+    return [
+        Sample(
+            *s.arrays,
+            domain=s.domain,
+            prepare=lambda *arrays, s=s: (lambda a, q: (a, q * 100))(*s.arguments(*arrays)),
+            **s.settings,
+        )
+        for s in samples
+    ]
+
+
+def _implement(function: Any, samples: list[Sample], *, percent: bool, skip_nan: bool) -> None:
+    @implements(function, samples=samples)
+    def quantile(
+        a: Array,
+        q: Any,
+        axis: Axis = None,
+        out: None = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: bool = False,
+        *,
+        weights: Any = None,
+    ) -> Array:
+        """What a share ``q`` of the elements lies below; differentiable by ``q`` where it interpolates."""
+        return _quantile(a, q, axis, method, keepdims, weights, percent=percent, skip_nan=skip_nan)
+
+
+_implement(np.quantile, _SAMPLES, percent=False, skip_nan=False)
+_implement(np.nanquantile, _NAN_SAMPLES, percent=False, skip_nan=True)
+_implement(np.percentile, _percent(_SAMPLES[:4]), percent=True, skip_nan=False)
+_implement(np.nanpercentile, _percent(_NAN_SAMPLES[:3]), percent=True, skip_nan=True)

@@ -1,0 +1,313 @@
+"""Averages, variances, covariances and correlations."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from ..errors import DTypeError, OptionError, ShapeError
+from ..graph import conjugate
+from ..primitive import Sample, implements, primitive
+from ..typing import Array, NDArray
+from .arguments import lift
+from .reductions import Axis, array, count, keep, masked, number, plain, ratio
+
+_SAMPLES = [Sample((2, 3)), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, -1), keepdims=True)]
+_SOME = np.array([[True, False, True], [False, True, True]])
+
+# -- range and average -----------------------------------------------------------------------------
+
+
+@implements(np.ptp, samples=[*_SAMPLES, Sample((2, 3), axis=0, complex=True)])
+def ptp(a: Array, axis: Axis = None, out: None = None, keepdims: bool = False) -> Array:
+    """From the smallest element to the largest."""
+    return np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims)
+
+
+@implements(
+    np.average,
+    samples=[
+        *_SAMPLES,
+        Sample((2, 3), prepare=lambda a: (a, 1, None, True)),
+        Sample((2, 3), (2, 3), domain=(0.2, 2.0), prepare=lambda a, w: (a, None, w, True)),
+        Sample((2, 3), (3,), domain=(0.2, 2.0), prepare=lambda a, w: (a, 1, w, True), keepdims=True),
+        Sample((2, 3, 2), (2, 3), domain=(0.2, 2.0), prepare=lambda a, w: (a, (2, 1), w)),
+        Sample((3,), prepare=lambda a: (a, 0, [1, 2, 3])),
+        Sample((3,), domain=(0.2, 2.0), prepare=lambda w: ([1, 2, 4], None, w)),
+        Sample((2, 3), (2, 3), domain=(0.2, 2.0), prepare=lambda a, w: (a, 1, w), complex=True),
+    ],
+)
+def average(
+    a: Array, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+) -> Any:
+    """Weighted mean, differentiable by elements and weights; with ``returned`` the sum of the weights too."""
+    a = array(a)
+    if weights is None:
+        y = np.mean(a, axis=axis, keepdims=keepdims)
+        total = lift(np.asarray(a.size / y.size if y.size else np.nan, y.dtype))
+    else:
+        weights = along(array(weights), a, axis)
+        dtype = np.result_type(a.dtype, weights.dtype, *(() if a.dtype.kind in "fc" else (np.float64,)))
+        total = np.sum(array(weights, dtype), axis=axis, keepdims=keepdims)
+        if np.any(total == 0):
+            raise ZeroDivisionError("average: the weights add up to 0, and cannot be normalized")
+        y = np.sum(array(a, dtype) * array(weights, dtype), axis=axis, keepdims=keepdims) / total
+    return (y, np.broadcast_to(total, y.shape)) if returned else y
+
+
+def along(weights: Array, a: Array, axis: Axis) -> Array:
+    """Weights for the axes of a reduction, shaped to broadcast against ``a``."""
+    if weights.shape == a.shape:
+        return weights
+    if axis is None:
+        raise TypeError(
+            f"weights of shape {weights.shape} for an array of shape {a.shape}: which axis are they for? Pass axis="
+        )
+    axes = normalize_axis_tuple(axis, a.ndim)
+    if weights.shape != tuple(a.shape[i] for i in axes):
+        raise ShapeError(
+            f"weights of shape {weights.shape} do not fit axis {axis} of an array of shape {a.shape}"
+        )
+    weights = np.transpose(weights, np.argsort(axes))
+    return np.reshape(weights, [n if i in axes else 1 for i, n in enumerate(a.shape)])
+
+
+# -- variance and standard deviation ---------------------------------------------------------------
+
+
+def deviation(a: Array, axis: Axis) -> Array:
+    """Distance of each element from the mean over ``axis``."""
+    return a - np.mean(a, axis=axis, keepdims=True)
+
+
+def freedom(a: Array, axis: Axis, ddof: float) -> float:
+    """Degrees of freedom; NaN where there are none, as NumPy's variance is."""
+    n = count(a.shape, axis) - ddof
+    return n if n > 0 else math.nan
+
+
+_SPREADS = [
+    *_SAMPLES,
+    Sample((2, 3), axis=1, complex=True),
+    Sample((3,), complex=True),
+    Sample((2, 3), axis=1, ddof=1),
+    Sample((2, 3), axis=0, correction=0.5, keepdims=True),
+    Sample((2, 3), axis=1, where=_SOME, ddof=-1),
+    Sample((2, 3), axis=1, where=_SOME, complex=True),
+    Sample((2, 3), axis=1, mean=np.array([[0.5], [-0.5]]), dtype=np.float64),
+]
+
+
+@primitive(np.var, samples=_SPREADS)
+def var(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    """Variance over axes; that of complex numbers is real."""
+    return np.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
+
+
+var.vjp(
+    lambda g, y, a, axis, ddof, keepdims: (
+        keep(g, axis, keepdims) * (2 / freedom(a, axis, ddof)) * conjugate(deviation(a, axis))
+    )
+)
+
+
+@primitive(np.std, samples=_SPREADS)
+def std(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
+    """Standard deviation over axes; its gradient is 0 where all elements are equal."""
+    return np.std(a, axis=axis, ddof=ddof, keepdims=keepdims)
+
+
+def std_rule(g: Array, y: Array, a: Array, axis: Axis, ddof: float, keepdims: bool) -> Array:
+    """``(a - mean) / (n * std)``; a constant has no deviation to divide."""
+    flat = y == 0
+    scale = np.where(flat, 0, g / ((y + flat) * freedom(a, axis, ddof)))
+    return keep(scale, axis, keepdims) * conjugate(deviation(a, axis))
+
+
+std.vjp(std_rule)
+
+
+def squares(
+    a: Array, axis: Axis, dtype: Any, ddof: float, keepdims: bool, where: Any, mean: Any, correction: Any
+) -> tuple[Array, NDArray]:
+    """The sum of the squared deviations of the chosen elements, and their degrees of freedom."""
+    a, ddof = inexact(a, dtype), the_ddof(ddof, correction)
+    centre = np.mean(a, axis=axis, keepdims=True, where=where) if mean is None else mean
+    d = masked(a - centre, where, 0)
+    total = np.sum(np.real(d * conjugate(d)) if d.dtype.kind == "c" else d * d, axis=axis, keepdims=keepdims)
+    return total, number(where, a.shape, axis, keepdims) - ddof
+
+
+def inexact(a: Array, dtype: Any) -> Array:
+    """``a`` as numbers that have a variance: not integers."""
+    if dtype is None:
+        return a if a.dtype.kind in "fc" else array(a, np.float64)
+    if np.dtype(dtype).kind not in "fc" or (a.dtype.kind == "c" and np.dtype(dtype).kind != "c"):
+        raise DTypeError(f"var: dtype={np.dtype(dtype)} cannot hold the deviations of {a.dtype} numbers")
+    return array(a, dtype)
+
+
+def the_ddof(ddof: float, correction: float | None) -> float:
+    """The number that goes by two names."""
+    if correction is None:
+        return ddof
+    if ddof != 0:
+        raise OptionError(f"var: ddof={ddof} and correction={correction} are the same; pass one of them")
+    return correction
+
+
+def root(x: Array) -> Array:
+    """The square root, with a gradient of 0 at 0."""
+    return np.where(x == 0, 0, np.sqrt(np.where(x == 0, 1, x)))
+
+
+def _spread(plainly: Any, finish: Callable[[Array], Array]) -> Callable[..., Array]:
+    """Variance or standard deviation of some elements, about another mean, or in another dtype."""
+
+    def spread_of_some(
+        a: Array,
+        axis: Axis = None,
+        dtype: Any = None,
+        out: None = None,
+        ddof: float = 0,
+        keepdims: bool = False,
+        *,
+        where: Any = True,
+        mean: Any = None,
+        correction: float | None = None,
+    ) -> Array:
+        if where is True and mean is None:
+            y = plainly(inexact(a, dtype), axis, ddof=the_ddof(ddof, correction), keepdims=keepdims)
+        else:
+            total, n = squares(a, axis, dtype, ddof, keepdims, where, mean, correction)
+            y = finish(ratio(total, n, "Degrees of freedom <= 0 for slice"))
+        return array(y, dtype)
+
+    return spread_of_some
+
+
+var.otherwise(_spread(var, lambda variance: variance))
+std.otherwise(_spread(std, root))
+
+
+# -- covariance ------------------------------------------------------------------------------------
+
+
+def _variables(m: Array, rowvar: bool, dtype: Any) -> Array:
+    """Observations as a matrix with a row for each variable."""
+    if m.ndim > 2:
+        raise ShapeError(f"cov: observations are a vector or a matrix, not of shape {m.shape}")
+    m = array(m, dtype)
+    if m.ndim < 2:
+        return np.reshape(m, (1, -1))
+    return m if rowvar else m.T
+
+
+def _weights(weights: Any, observations: int, name: str) -> Array:
+    """Check the weights of observations."""
+    w = array(weights)
+    if w.shape != (observations,):
+        raise RuntimeError(f"cov: {name} of shape {w.shape} for {observations} observations")
+    if np.any(w < 0):
+        raise OptionError(f"cov: {name} cannot be negative")
+    if name == "fweights" and not np.all(plain(w) == np.rint(plain(w))):
+        raise TypeError("cov: fweights count observations and are integers; aweights may be any weights")
+    return array(w, np.float64)
+
+
+_ROWS = np.array([1, 2, 0, 3])
+
+
+@implements(
+    np.cov,
+    samples=[
+        Sample((2, 4)),
+        Sample((4,)),
+        Sample((4, 2), rowvar=False, bias=True),
+        Sample((2, 4), prepare=lambda m: (m,), fweights=_ROWS, ddof=2),
+        Sample((2, 4), (4,), domain=(0.1, 2.0), prepare=lambda m, w: (m, None, True, False, None, _ROWS, w)),
+        Sample((2, 4), (4,), domain=(0.1, 2.0), prepare=lambda m, w: (m, None, True, False, 0, None, w)),
+        Sample((4,), (4,)),
+        Sample((4, 2), (4, 1), rowvar=False, dtype=np.float64),
+        Sample((2, 3), complex=True),
+    ],
+)
+def cov(
+    m: Array,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    fweights: Any = None,
+    aweights: Any = None,
+    *,
+    dtype: Any = None,
+) -> Array:
+    """Covariance matrix of variables, differentiable by the observations and by ``aweights``."""
+    if ddof is not None and ddof != int(ddof):
+        raise OptionError(f"cov: ddof is an integer, not {ddof!r}")
+    parts = [array(x) for x in (m, y) if x is not None]
+    if dtype is None:
+        dtype = np.result_type(*(x.dtype for x in parts), np.float64)
+    x = _variables(parts[0], rowvar, dtype)
+    if not x.shape[0]:
+        return lift(np.zeros((0, 0), dtype))
+    if y is not None:
+        other = parts[1]
+        x = np.concatenate([x, _variables(other, rowvar or other.shape[0] == 1, dtype)], axis=0)
+    ddof = int(not bias) if ddof is None else ddof
+    n: Any = x.shape[1]
+    frequency = None if fweights is None else _weights(fweights, n, "fweights")
+    importance = None if aweights is None else _weights(aweights, n, "aweights")
+    weights = importance if frequency is None else frequency if importance is None else frequency * importance
+    if weights is None:
+        centre, freedom = np.mean(x, axis=1, keepdims=True), n - ddof
+        scaled = x = x - centre
+    else:
+        centre, total = average(x, 1, weights, True, keepdims=True)
+        total = np.real(total[0, 0])
+        freedom = total
+        if ddof:
+            freedom = total - ddof * (1 if importance is None else np.sum(weights * importance) / total)
+        x = x - centre
+        scaled = x * weights
+    if freedom <= 0:
+        warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
+        freedom = 0.0
+    return np.squeeze((x @ conjugate(scaled).T) * np.true_divide(1, freedom))
+
+
+@implements(
+    np.corrcoef,
+    samples=[
+        Sample((3, 4)),
+        Sample((4, 2), rowvar=False),
+        Sample((4,), (4,), dtype=np.float64),
+        Sample((2, 4), complex=True),
+    ],
+)
+def corrcoef(x: Array, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Array:
+    """Correlation coefficients of variables; NaN, without a gradient, for one that does not vary."""
+    c = cov(x, y, rowvar, dtype=dtype)
+    if c.ndim == 0:
+        return c / c
+    i = np.arange(c.shape[0])
+    variance = np.real(c[i, i])
+    constant = plain(variance == 0)
+    scale = np.sqrt(variance + constant)
+    c = c / scale[:, None] / scale[None, :]
+    c = _clipped(np.real(c)) + 1j * _clipped(np.imag(c)) if c.dtype.kind == "c" else _clipped(c)
+    if not constant.any():
+        return c
+    warnings.warn("invalid value encountered in divide", RuntimeWarning, stacklevel=3)
+    return np.where(constant[:, None] | constant, np.asarray(np.nan, c.dtype), c)
+
+
+def _clipped(x: Array) -> Array:
+    """``x`` without what rounding adds beyond 1."""
+    return np.clip(x, -1, 1)

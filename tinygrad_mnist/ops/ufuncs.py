@@ -1,0 +1,221 @@
+"""What a ufunc does besides being called with arrays: its keywords, ``out=``, and its methods.
+
+``np.add.reduce``, ``np.multiply.accumulate`` and their kin are sums and products by other names where
+NumPy has a function for them. For all other ufuncs a method is what it says: the ufunc, applied again
+and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce as fold
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, GradientError, UnsupportedError
+from ..graph import RECORDING
+from ..primitive import REGISTRY, Constant
+from ..tensor import SETITEM, UFUNC, Tensor, unregistered
+from ..typing import Array
+from .accumulations import cummax, cummin, logcumsumexp
+from .network import logsumexp
+
+
+def on_tensors(
+    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: tuple[Any, ...] | None, kwargs: dict[str, Any]
+) -> Any:
+    """Do what ``__array_ufunc__`` was asked to do."""
+    handler = REGISTRY.get(ufunc)
+    if out is not None:
+        return write_into(out, ufunc, method, inputs, kwargs)
+    if handler is None or isinstance(handler, Constant):
+        name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        if isinstance(handler, Constant):
+            inputs = tuple(x.detach() if isinstance(x, Tensor) else x for x in inputs)
+        return unregistered(name, getattr(ufunc, method), inputs, kwargs)
+    return METHODS[method](ufunc, *inputs, **kwargs)
+
+
+def write_into(
+    out: tuple[Any, ...], ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Write results where ``out=`` says: into Tensors, as ``t += ...`` does, but not into plain arrays.
+
+    ``array += tensor`` arrives here too.
+    """
+    plain = [x for x in out if x is not None and not isinstance(x, Tensor)]
+    is_tracked = RECORDING.get() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+    if plain and (is_tracked or len(plain) < len(out)):
+        raise GradientError(
+            f"np.{ufunc.__name__}: the result would be written into an existing array, where its gradient "
+            "is lost. Instead of `array += t` write `array = array + t`; instead of out= use the result; "
+            "`t += array` on a Tensor is fine, and so is out=t"
+        )
+    if plain:
+        inputs = tuple(x.data if isinstance(x, Tensor) else x for x in inputs)
+        return getattr(ufunc, method)(*inputs, out=out, **kwargs)
+    if kwargs.get("where", True) is not True and method == "__call__":
+        kwargs["base"] = out[0]
+    results = on_tensors(ufunc, method, inputs, None, kwargs)
+    pairs = zip(out, results if isinstance(results, tuple) else (results,), strict=True)
+    written = tuple(y if t is None else t._rebind(y) for t, y in pairs)
+    return written if isinstance(results, tuple) else written[0]
+
+
+def call(
+    ufunc: np.ufunc,
+    *inputs: Any,
+    dtype: Any = None,
+    casting: Any = "same_kind",
+    order: str = "K",
+    subok: bool = True,
+    where: Any = True,
+    base: Any = None,
+    **rest: Any,
+) -> Any:
+    """Call with keywords: in another dtype, or only at some places.
+
+    At the other places the result is that of ``base``, the ``out=`` of the call, or 0 where NumPy
+    would leave what happens to be in memory. The ufunc never sees them, so that no bad value there
+    can spoil a gradient.
+    """
+    if dtype is not None:
+        inputs = tuple(_cast(ufunc, x, dtype, casting) for x in inputs)
+    if where is True:
+        return REGISTRY[ufunc](*inputs, **rest)
+    mask = where.data if isinstance(where, Tensor) else np.asarray(where)
+    shape = np.broadcast_shapes(mask.shape, *(np.shape(x) for x in inputs))
+    mask = np.broadcast_to(mask, shape)
+    y = REGISTRY[ufunc](*(np.broadcast_to(x, shape)[mask] for x in inputs), **rest)
+    return SETITEM(Tensor(np.zeros(shape, y.dtype)) if base is None else base, y, mask)
+
+
+def _cast(ufunc: np.ufunc, x: Any, dtype: Any, casting: Any) -> Any:
+    if hasattr(x, "dtype") and not np.can_cast(x.dtype, dtype, casting):
+        raise DTypeError(
+            f"np.{ufunc.__name__}: dtype={np.dtype(dtype)} was asked for, and {x.dtype} cannot be cast to it with "
+            f"casting={casting!r}; convert it first, with .astype"
+        )
+    return x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype)
+
+
+def reduce(ufunc: np.ufunc, a: Array, axis: Any = 0, dtype: Any = None, **keywords: Any) -> Any:
+    """Combine all elements along an axis into one."""
+    keywords = {name: value for name, value in keywords.items() if value is not np._NoValue}
+    if ufunc in _REDUCTIONS:
+        keywords.update({} if dtype is None else {"dtype": dtype})
+        return _REDUCTIONS[ufunc](a, axis=axis, **keywords)
+    keepdims, initial = keywords.pop("keepdims", False), keywords.pop("initial", None)
+    if keywords.pop("where", True) is not True or isinstance(axis, tuple) or keywords:
+        raise UnsupportedError(
+            f"np.{ufunc.__name__}.reduce: on a Tensor only one axis, dtype=, keepdims= and initial= are supported"
+        )
+    parts = _along(a, axis, dtype)
+    start = [] if initial is None else [initial]
+    if not len(parts) and initial is None:
+        if ufunc.identity is None:
+            raise UnsupportedError(f"np.{ufunc.__name__}.reduce: nothing to reduce, and no identity")
+        start = [ufunc.identity]
+    result = fold(ufunc, [*start, *parts])
+    if not keepdims:
+        return result
+    return np.expand_dims(result, tuple(range(np.ndim(a))) if axis is None else axis)
+
+
+def accumulate(ufunc: np.ufunc, a: Array, axis: int = 0, dtype: Any = None) -> Any:
+    """Combine each element along an axis with all before it."""
+    if ufunc in _ACCUMULATIONS:
+        return _ACCUMULATIONS[ufunc](a if dtype is None else a.astype(dtype), axis=axis)
+    running: list[Array] = []
+    for part in _along(a, axis, dtype):
+        running.append(ufunc(running[-1], part) if running else part)
+    return np.stack(running, axis=axis) if running else a
+
+
+def reduceat(ufunc: np.ufunc, a: Array, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
+    """Combine the elements from each index up to the next; a single one where the next is no larger."""
+    starts = [int(i) for i in np.asarray(indices)]
+    stops = [*starts[1:], np.shape(a)[axis]]
+    moved = np.moveaxis(a, axis, 0)
+    parts = [reduce(ufunc, moved[i : max(j, i + 1)], dtype=dtype) for i, j in zip(starts, stops, strict=True)]
+    return np.stack(parts, axis=axis)
+
+
+def outer(ufunc: np.ufunc, a: Array, b: Array, **keywords: Any) -> Any:
+    """Apply to all pairs of an element of ``a`` and one of ``b``."""
+    return call(ufunc, np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b, **keywords)
+
+
+def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
+    """Apply in place at ``t[index]``, once for each time an element is named.
+
+    The times an element comes up again go into rounds of their own, in each of which no element
+    repeats.
+    """
+    if not isinstance(t, Tensor):
+        raise GradientError(
+            f"np.{ufunc.__name__}.at: a Tensor would be written into a plain array, where its gradient is lost; "
+            "make the array a Tensor first"
+        )
+    places = np.arange(t.size).reshape(t.shape)[index.data if isinstance(index, Tensor) else index]
+    operands = [np.broadcast_to(x, places.shape) for x in operand]
+    operands = [np.reshape(x, -1) for x in operands]
+    places = places.reshape(-1)
+    flat: Any = np.reshape(t, -1)
+    rounds = _occurrence(places)
+    for now in (rounds == n for n in range(max(rounds, default=-1) + 1)):
+        y = call(ufunc, flat[places[now]], *(x[now] for x in operands))
+        flat = SETITEM(flat, y, places[now])
+    t._rebind(np.reshape(flat, t.shape))
+
+
+def _occurrence(places: Any) -> Any:
+    """How often each element has come up before."""
+    order = np.argsort(places, kind="stable")
+    ordered = places[order]
+    first = np.searchsorted(ordered, ordered)
+    counts = np.empty_like(places)
+    counts[order] = np.arange(places.size) - first
+    return counts
+
+
+def _along(a: Array, axis: int | None, dtype: Any) -> list[Array]:
+    """The parts of an array along an axis, or its elements."""
+    a = a if dtype is None else a.astype(dtype)
+    return list(np.reshape(a, -1) if axis is None else np.moveaxis(a, axis, 0))
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    "__call__": call,
+    "reduce": reduce,
+    "accumulate": accumulate,
+    "reduceat": reduceat,
+    "outer": outer,
+    "at": at,
+}
+
+
+def _logsumexp(a: Array, axis: Any, keepdims: bool = False, **keywords: Any) -> Array:
+    if keywords:
+        raise UnsupportedError(f"np.logaddexp.reduce: {', '.join(keywords)}= are not supported on a Tensor")
+    return logsumexp(a, axis=axis, keepdims=keepdims)
+
+
+#: What reductions and accumulations are called as functions.
+_REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: np.sum,
+    np.multiply: np.prod,
+    np.maximum: np.max,
+    np.minimum: np.min,
+    np.logaddexp: _logsumexp,
+}
+_ACCUMULATIONS: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: np.cumsum,
+    np.multiply: np.cumprod,
+    np.maximum: cummax,
+    np.minimum: cummin,
+    np.logaddexp: logcumsumexp,
+}
+
+REGISTRY[UFUNC] = on_tensors

@@ -1,0 +1,259 @@
+"""One call of a function with variables in place of some arguments, and derivatives of what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from .errors import DTypeError, GradientError, OptionError, ShapeError
+from .forward import push, variable
+from .graph import RECORDING, SERIALS, Node, _set, is_recording, recording_on, sweep
+from .tensor import Tensor, _lift
+from .trees import leaves, rebuild, tree_map
+from .typing import Array
+
+__all__ = [
+    "Argnums",
+    "Function",
+    "Trace",
+    "added",
+    "described",
+    "fitted",
+    "is_tracked",
+    "named",
+    "older",
+    "parts_of",
+    "value_of",
+]
+
+Function = Callable[..., Any]
+Argnums = int | Sequence[int]
+
+#: Whether a traced function is running: what transforms return inside it has to be recorded.
+_NESTED: ContextVar[bool] = ContextVar("nested", default=False)
+
+
+class Trace:
+    """One call of a function, with variables in place of the arguments to differentiate by."""
+
+    def __init__(
+        self,
+        f: Function,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        argnums: Argnums,
+        has_aux: bool,
+        also: Any = (),
+    ) -> None:
+        self.numbers, self.is_single = _positions(argnums, len(args), f)
+        self.chosen = [args[i] for i in self.numbers]
+        self.is_recorded = _NESTED.get() or any(isinstance(x, Tensor) for x in leaves([args, kwargs, also]))
+        self.start = next(SERIALS)
+        self.variables = [_checked(x) for x in leaves(self.chosen)]
+        swapped = list(args)
+        for i, part in zip(self.numbers, rebuild(self.chosen, self.variables), strict=True):
+            swapped[i] = part
+        # Kept apart from the variables, which f may assign to.
+        self.nodes: list[Any] = [x._node for x in self.variables]
+        self.values = [x._data for x in self.variables]
+        with _set(RECORDING, recording_on()), _set(_NESTED, True):
+            result = f(*swapped, **kwargs)
+        self.aux = None
+        if has_aux:
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise GradientError(
+                    f"has_aux: {named(f)} returned {described(result)}, not a pair (result, aux)"
+                )
+            result, self.aux = result[0], self.plain(result[1])
+        self.result = result
+        self.outputs = list(leaves(result))
+
+    def pull(self, seeds: Sequence[Any], *, retain: bool = False) -> Any:
+        """The gradients of the arguments, of their form, for gradients of the results."""
+        return self.like_arguments(self._pulled(seeds, retain=retain))
+
+    def _pulled(self, seeds: Sequence[Any], *, retain: bool) -> list[Array]:
+        pairs = [(y._node, s) for y, s in zip(self.outputs, seeds, strict=True) if is_tracked(y)]
+        lift, retain = _lift if self.is_recorded else None, retain or self.is_recorded
+        with _set(RECORDING, recording_on()):
+            found = sweep(
+                added((node, self._raised(s)) for node, s in pairs),
+                targets=self.nodes,
+                retain=retain,
+                lift=lift,
+            )
+        return [
+            found[node] if node in found else self._raised(np.zeros_like(value))
+            for node, value in zip(self.nodes, self.values, strict=True)
+        ]
+
+    def push(self, directions: Any) -> Any:
+        """The changes of the results, of their form, for changes of the arguments."""
+        like = fitted(directions, self.chosen, self.values, "jvp: the tangent")
+        return rebuild(self.result, map(self._out, self._pushed(like)))
+
+    def _pushed(self, directions: Sequence[Any]) -> list[Array]:
+        tangents = {node: self._raised(d) for node, d in zip(self.nodes, directions, strict=True)}
+        lift = _lift if self.is_recorded else None
+        with _set(RECORDING, recording_on()):
+            changes = push(tangents, [y._node for y in self.outputs if is_tracked(y)], lift)
+        return [
+            changes[y._node]
+            if is_tracked(y) and y._node in changes
+            else self._raised(np.zeros_like(value_of(y)))
+            for y in self.outputs
+        ]
+
+    def by_rows(self) -> list[list[Array]]:
+        """The Jacobian of each result by each argument, a backward pass for each element of the results."""
+        blocks = []
+        for k, y in enumerate(self.outputs):
+            rows = []
+            for unit in _units(value_of(y)):
+                seeds = [
+                    unit if i == k else np.zeros_like(value_of(other)) for i, other in enumerate(self.outputs)
+                ]
+                rows.append(self._pulled(seeds, retain=True))
+            blocks.append([self._block(y, i, [row[i] for row in rows], 0) for i in range(len(self.values))])
+        return blocks
+
+    def by_columns(self) -> list[list[Array]]:
+        """The same, a forward pass for each element of the arguments."""
+        blocks: list[list[Array]] = [[] for _ in self.outputs]
+        for i, value in enumerate(self.values):
+            columns = []
+            for unit in _units(value):
+                directions = [unit if j == i else np.zeros_like(other) for j, other in enumerate(self.values)]
+                columns.append(self._pushed(directions))
+            for k, y in enumerate(self.outputs):
+                blocks[k].append(self._block(y, i, [column[k] for column in columns], -1))
+        return blocks
+
+    def _block(self, y: Any, i: int, parts: list[Array], axis: int) -> Array:
+        shape = value_of(y).shape + self.values[i].shape
+        return (
+            np.reshape(np.stack(parts, axis=axis), shape) if parts else np.zeros(shape, self.values[i].dtype)
+        )
+
+    def like_arguments(self, parts: Sequence[Array]) -> Any:
+        """Arrays for the variables, in the form of the arguments."""
+        form = rebuild(self.chosen, map(self._out, parts))
+        return form[0] if self.is_single else tuple(form)
+
+    def plain(self, tree: Any) -> Any:
+        """What a user of the transform gets to see of a result."""
+        return tree_map(self._out, tree)
+
+    def _out(self, x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return x[()] if isinstance(x, np.ndarray) and not self.is_recorded else x
+        if self.is_recorded:
+            # What depends on nothing but this call's own variables is a constant to everybody else.
+            return x if _NESTED.get() or (is_tracked(x) and older([x], self.start)) else x.detach()
+        is_shared = x._data.base is not None or any(x._data is value for value in self.values)
+        return (x._data.copy() if is_shared else x._data)[()]
+
+    def _raised(self, x: Any) -> Any:
+        """A constant that meets recorded values, if they are recorded."""
+        if isinstance(x, Tensor):
+            return x if self.is_recorded else x._data
+        return Tensor(x) if self.is_recorded else x
+
+
+def value_of(y: Any) -> Any:
+    """The array in a Tensor, or made of a number."""
+    return y._data if isinstance(y, Tensor) else np.asarray(y)
+
+
+def _units(value: Array) -> Iterator[Array]:
+    """Arrays of zeros with a single one, at each place in turn."""
+    for i in range(value.size):
+        unit = np.zeros_like(value)
+        unit.flat[i] = 1
+        yield unit
+
+
+def _checked(x: Any) -> Tensor:
+    value, node = parts_of(x)
+    if value.dtype.kind not in "fc":
+        raise DTypeError(
+            f"cannot differentiate by an argument of dtype {value.dtype}: only floating-point and complex numbers have "
+            "derivatives; convert it with .astype(float), or choose other arguments with argnums="
+        )
+    return variable(value, node)
+
+
+def fitted(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[Any]:
+    """Check that a tree has the form and the shapes of another, and give it its dtypes."""
+    given = list(leaves(tree))
+    if len(given) != len(values):
+        raise ShapeError(f"{what} has {len(given)} arrays where {described(like)} has {len(values)}")
+    results = []
+    for x, value in zip(given, values, strict=True):
+        if np.shape(x) != value.shape:
+            raise ShapeError(f"{what} has shape {np.shape(x)} where an array of shape {value.shape} is meant")
+        results.append(x.astype(value.dtype) if isinstance(x, Tensor) else np.asarray(x).astype(value.dtype))
+    return results
+
+
+def _positions(argnums: Argnums, count: int, f: Function) -> tuple[list[int], bool]:
+    is_single = isinstance(argnums, (int, np.integer))
+    numbers = [int(argnums)] if isinstance(argnums, (int, np.integer)) else [int(i) for i in argnums]
+    for i in numbers:
+        if not -count <= i < count:
+            raise OptionError(
+                f"argnums = {argnums}: {named(f)} was called with {count} positional arguments, and those to "
+                "differentiate by have to be among them"
+            )
+    return [i % count for i in numbers], is_single
+
+
+def named(f: Function) -> str:
+    """What to call a function in a message."""
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def described(result: Any) -> str:
+    """What to call a result in a message."""
+    shape = getattr(result, "shape", None)
+    kind = type(result).__name__
+    return f"{kind} of shape {shape} and dtype {result.dtype}" if shape is not None else kind
+
+
+def is_tracked(x: Any) -> bool:
+    """Whether something is a Tensor with a place in a graph."""
+    return isinstance(x, Tensor) and x._node is not None
+
+
+def added(pairs: Iterable[tuple[Any, Array]]) -> dict[Node, Array]:
+    """Collect seeds, adding up those of one node."""
+    total: dict[Node, Array] = {}
+    for node, seed in pairs:
+        total[node] = total[node] + seed if node in total else seed
+    return total
+
+
+def parts_of(x: Any) -> tuple[Array, Node | None]:
+    """The value of an argument, and the node it comes from if it is tracked here and now."""
+    if isinstance(x, Tensor):
+        return x._data, x._node if is_recording() else None
+    return (np.asarray(float(x)) if isinstance(x, int) and not isinstance(x, bool) else np.asarray(x)), None
+
+
+def older(results: Iterable[Tensor], start: int) -> list[Node]:
+    """The nodes, recorded before a point in time, from which results were computed after it."""
+    found: dict[Node, None] = {}
+    seen: set[Node] = set()
+    waiting = [y._node for y in results]
+    while waiting:
+        node = waiting.pop()
+        assert node is not None, "results are tracked"
+        if node.serial < start:
+            found[node] = None
+        elif node not in seen:
+            seen.add(node)
+            waiting.extend(parent for _, parent in node.parents)
+    return list(found)
