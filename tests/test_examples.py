@@ -65,12 +65,24 @@ def test_custom_op(example, capsys):
     np.testing.assert_allclose(custom_op.snake(x, 2.0), x + np.sin(2 * x) ** 2 / 2)
 
 
+def test_minimize(example, capsys):
+    pytest.importorskip("scipy", reason="the example minimizes with SciPy")
+    minimize = example("minimize")
+    for seed in (0, 1):
+        found, again, errors = minimize.main(seed)
+        np.testing.assert_allclose(found, again, rtol=1e-4)
+        assert np.all(np.abs(found - minimize.TRUE) < 4 * errors)
+        assert np.all(errors < 0.05)
+    assert "±" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("name", "last_line"),
     [
         ("mnist_mlp", r"epoch 8  loss .*  test accuracy 9\d"),
         ("custom_model", r"(99\.\d|100\.0)% of the points"),
         ("custom_op", "agree with finite differences"),
+        ("minimize", r"BFGS: \d+ evaluations"),
     ],
 )
 def test_as_a_script(name, last_line, tmp_path):
@@ -95,7 +107,7 @@ def test_as_a_script(name, last_line, tmp_path):
 
 def test_every_example_is_tested():
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert names == {"mnist_mlp", "custom_model", "custom_op"}
+    assert names == {"mnist_mlp", "custom_model", "custom_op", "minimize"}
 
 
 def test_the_pictures_of_the_docs_can_be_drawn(tmp_path):

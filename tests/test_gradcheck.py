@@ -180,3 +180,11 @@ def test_numerical_gradient():
         np.testing.assert_allclose(
             numerical_gradient(lambda a: np.sum(a**3), layout)[0], 3 * layout**2, rtol=1e-5
         )
+
+
+def test_a_kink_is_called_one():
+    with pytest.raises(GradcheckError, match=r"The slope from the left is 0 .*: this is a kink; check beside it"):
+        gradcheck(tg.nn.functional.relu, np.array([1.0, 0.0]))
+    with pytest.raises(GradcheckError) as raised:
+        gradcheck(wrong(lambda g, y, x: 3 * g), np.array([1.0, 0.0]))
+    assert "kink" not in str(raised.value)

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from surface.names import module_of
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.primitive import Composite, Primitive, Sample, composites, primitives
 
 Operation = Primitive | Composite
 
-OPERATIONS: list[Operation] = [*primitives(), *composites()]
+# Other test modules may have declared operations of their own by now.
+OPERATIONS: list[Operation] = [
+    p for p in (*primitives(), *composites()) if module_of(p).startswith("tinygrad_mnist.")
+]
 #: Operations that are tested by hand, with the reason.
 BY_HAND = {
     "astype": "changes the dtype, which float64 checks cannot vary: test_tensor.py",
@@ -27,10 +31,21 @@ BY_HAND = {
 }
 CASES = [pytest.param(p, s, id=f"{p.name} {s}") for p in OPERATIONS for s in p.samples]
 UFUNCS = [
-    p for p in primitives() if p.covers and isinstance(p.covers[0], np.ufunc) and not p.covers[0].signature
+    p
+    for p in OPERATIONS
+    if isinstance(p, Primitive)
+    and p.covers
+    and isinstance(p.covers[0], np.ufunc)
+    and not p.covers[0].signature
 ]
 
 every_sample = pytest.mark.parametrize(("p", "sample"), CASES)
+
+
+@pytest.fixture
+def seeds(request) -> range:
+    """How many times random inputs are drawn: once, or several times in the thorough profile."""
+    return range(5) if request.config.getoption("--thorough") else range(1)
 
 
 def tracked(values: list) -> list:
@@ -84,38 +99,40 @@ def test_every_operation_has_samples_and_rules():
 
 
 @every_sample
-def test_value_is_numpys(p: Operation, sample: Sample):
-    values = sample.draw()
-    expected = numpys(p, sample, values)
-    results = compute(p, sample, tracked(values))
-    assert len(results) == len(expected)
-    assert any(isinstance(y, tg.Tensor) and y.requires_grad for y in results)
-    for y, value in zip(results, expected, strict=True):
-        plain = y.data if isinstance(y, tg.Tensor) else y
-        assert np.shape(plain) == np.shape(value)
-        assert np.asarray(plain).dtype == np.asarray(value).dtype
-        np.testing.assert_allclose(plain, value, rtol=1e-12, atol=1e-14)
+def test_value_is_numpys(p: Operation, sample: Sample, seeds: range):
+    for values in map(sample.draw, seeds):
+        expected = numpys(p, sample, values)
+        results = compute(p, sample, tracked(values))
+        assert len(results) == len(expected)
+        assert any(isinstance(y, tg.Tensor) and y.requires_grad for y in results)
+        for y, value in zip(results, expected, strict=True):
+            plain = y.data if isinstance(y, tg.Tensor) else y
+            assert np.shape(plain) == np.shape(value)
+            assert np.asarray(plain).dtype == np.asarray(value).dtype
+            np.testing.assert_allclose(plain, value, rtol=1e-12, atol=1e-14)
 
 
 @every_sample
 @pytest.mark.parametrize("order", [1, 2])
-def test_gradient(p: Operation, sample: Sample, order: int):
+def test_gradient(p: Operation, sample: Sample, order: int, seeds: range):
     def f(*values):
         return [
             y for y in compute(p, sample, list(values)) if isinstance(y, tg.Tensor) and y.dtype.kind in "fc"
         ]
 
-    assert tg.testing.gradcheck(f, *sample.draw(), order=order)
+    for values in map(sample.draw, seeds):
+        assert tg.testing.gradcheck(f, *values, order=order)
 
 
 @every_sample
-def test_rule_on_tensors_is_rule_on_arrays(p: Operation, sample: Sample):
-    on_arrays = differentiate(p, sample, sample.draw())
-    on_tensors = differentiate(p, sample, sample.draw(), create_graph=True)
-    for a, b in zip(on_arrays, on_tensors, strict=True):
-        assert (a is None) == (b is None)
-        if a is not None:
-            np.testing.assert_allclose(a.data, b.data, rtol=1e-11, atol=1e-13)
+def test_rule_on_tensors_is_rule_on_arrays(p: Operation, sample: Sample, seeds: range):
+    for seed in seeds:
+        on_arrays = differentiate(p, sample, sample.draw(seed))
+        on_tensors = differentiate(p, sample, sample.draw(seed), create_graph=True)
+        for a, b in zip(on_arrays, on_tensors, strict=True):
+            assert (a is None) == (b is None)
+            if a is not None:
+                np.testing.assert_allclose(a.data, b.data, rtol=1e-11, atol=1e-13)
 
 
 @every_sample

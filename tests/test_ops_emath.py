@@ -69,7 +69,7 @@ def test_power():
         (-1.5, -2.5),
     ]  # fmt: skip
     for x, p in cases:
-        for dtype in (np.float32, np.float64):
+        for dtype in (np.float32, np.float64) if np.ndim(p) else (np.float64,):
             value = np.asarray(x, dtype)
             expected, y = np.emath.power(value, p), np.emath.power(tg.tensor(value, requires_grad=True), p)
             assert (y.shape, y.dtype) == (np.shape(expected), expected.dtype)

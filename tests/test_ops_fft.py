@@ -43,12 +43,18 @@ def weighed(y: Any, weights: tuple[np.ndarray, np.ndarray]) -> Any:
     return np.sum(np.real(y) * weights[0]) + (np.sum(np.imag(y) * weights[1]) if y.dtype.kind == "c" else 0)
 
 
+def same(a: np.ndarray, b: np.ndarray) -> None:
+    """Equal but for the last bits, which NumPy's own transforms let depend on how an array lies in memory."""
+    tolerance = 20 * np.finfo(b.dtype).eps
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max(initial=0))
+
+
 def check(f: Any, x: np.ndarray) -> None:
     expected = f(x)
     leaf = tg.tensor(x, requires_grad=True)
     y = f(leaf)
     assert y.dtype == expected.dtype
-    np.testing.assert_array_equal(y.data, expected)
+    same(y.data, expected)
     weights = RNG.normal(size=(2, *expected.shape))
     weighed(y, weights).backward()
     assert leaf.grad.dtype == x.dtype
@@ -136,7 +142,7 @@ def test_dtypes(name, dtype):
         leaf = tg.tensor(x, requires_grad=True)
         y = function(name)(leaf, norm=norm)
         assert y.dtype == expected.dtype
-        np.testing.assert_array_equal(y.data, expected)
+        same(y.data, expected)
         np.sum(np.real(y * y)).backward()
         assert leaf.grad.dtype == dtype
 

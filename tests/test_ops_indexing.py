@@ -515,6 +515,8 @@ def test_integers_have_no_place_for_a_tracked_value(write):
     integers = tensor(np.zeros((3, 4), int))
     with pytest.raises(DTypeError):
         write(integers, leaf(2.0))
+    with pytest.raises(DTypeError, match=r"astype"):
+        integers[0, :2] = [leaf(2.0), 1]
     assert not integers.data.any()
 
 

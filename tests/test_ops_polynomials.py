@@ -370,10 +370,23 @@ def test_polyfit_of_too_few_places_warns():
         np.testing.assert_allclose(c.data, np.polyfit(x, [1.0, 2.0, 3.0], 2), rtol=1e-12)
 
 
-@pytest.mark.parametrize("settings", [{"full": True}, {"cov": True}, {"cov": "unscaled"}])
-def test_polyfit_returns_the_coefficients_only(settings):
-    with pytest.raises(UnsupportedError, match="full= and cov="):
-        np.polyfit(X, leaf(Y), 1, **settings)
+@pytest.mark.parametrize("y", [Y, np.stack([Y, Y**2], axis=1), np.float32(Y)], ids=["one", "two", "float32"])
+@pytest.mark.parametrize(
+    "settings", [{"full": True}, {"cov": True}, {"cov": "unscaled"}, {"cov": True, "w": Y}]
+)
+def test_polyfit_with_all_that_numpy_returns(y, settings):
+    expected = np.polyfit(X, y, 1, **settings)
+    found = np.polyfit(leaf(X), leaf(y), 1, **settings)
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        a = a.data if isinstance(a, tg.Tensor) else a
+        assert (np.shape(a), np.asarray(a).dtype) == (np.shape(b), np.asarray(b).dtype)
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
+
+    def tracked_results(x, y):
+        return [r for r in np.polyfit(x, y, 1, **settings) if isinstance(r, tg.Tensor)]
+
+    assert tg.testing.gradcheck(tracked_results, X, y, order=2)
 
 
 @pytest.mark.parametrize(
@@ -384,6 +397,7 @@ def test_polyfit_returns_the_coefficients_only(settings):
         lambda y: np.polyfit(X[:, None], y, 1),
         lambda y: np.polyfit(X, y[:, None, None], 1),
         lambda y: np.polyfit(X[:0], y[:0], 1),
+        lambda y: np.polyfit(X, y, 3, cov=True),
         lambda y: np.polyfit(X, y, 1, w=X[:2]),
         lambda y: np.polyfit(X, y, 1, w=X[:, None]),
     ],

@@ -58,7 +58,9 @@ def assert_numpys(f, *values):
     for y, value in zip(found, expected, strict=True):
         assert isinstance(y, tg.Tensor)
         assert (y.shape, y.dtype) == (np.shape(value), np.asarray(value).dtype)
-        tolerance = max((20 * float(np.finfo(d).eps) for d in precisions | {y.dtype} if d.kind in "fc"), default=0)
+        tolerance = max(
+            (20 * float(np.finfo(d).eps) for d in precisions | {y.dtype} if d.kind in "fc"), default=0
+        )
         np.testing.assert_allclose(y.data, value, rtol=tolerance, atol=tolerance)
 
 
@@ -162,7 +164,20 @@ AXES = [None, 0, -1, (0, 2), (1,), (0, 1, 2)]
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize(
     "f",
-    [np.sum, np.mean, np.max, np.min, np.prod, np.var, np.std, np.ptp, np.nansum, np.nanvar, np.nanmax, np.average],
+    [
+        np.sum,
+        np.mean,
+        np.max,
+        np.min,
+        np.prod,
+        np.var,
+        np.std,
+        np.ptp,
+        np.nansum,
+        np.nanvar,
+        np.nanmax,
+        np.average,
+    ],
 )
 def test_any_axes_of_a_cube(f, axis, keepdims):
     def call(a):
@@ -264,7 +279,7 @@ def test_covariance_by_its_weights():
 @pytest.mark.parametrize(
     ("f", "error"),
     [
-        (lambda t: np.cov(CUBE_TENSOR(t)), ValueError),
+        (lambda t: np.cov(t[None]), ValueError),
         (lambda t: np.cov(t, ddof=0.5), ValueError),
         (lambda t: np.cov(t, fweights=[0.5, 1, 1, 1]), TypeError),
         (lambda t: np.cov(t, fweights=[1, 1, 1]), RuntimeError),
@@ -302,10 +317,6 @@ def test_what_numpy_refuses(f, error):
         f(M)
     with pytest.raises(error):
         f(leaf(M))
-
-
-def CUBE_TENSOR(t):  # noqa: N802
-    return t[None]
 
 
 # -- gradients at the edges: exact numbers ---------------------------------------------------------
@@ -364,8 +375,9 @@ EDGES = [
     ("cummin", cummin, [4, 2, 3, 2], [1, 2, 0, 1]),
     ("logcumsumexp of one", logcumsumexp, [5], [1]),
     ("logcumsumexp of the far", logcumsumexp, [-1000, 1000, 0], [1, 2, 0]),
-    ("logcumsumexp from -inf", logcumsumexp, [-INF, -INF, 0], [0, 0, 1]),
     ("logcumsumexp with -inf", logcumsumexp, [0, -INF, 0], [2.5, 0, 0.5]),
+    ("logcumsumexp from -inf", logcumsumexp, [-INF, -INF, 0, 0], [1.5, 0.5, 1.5, 0.5]),
+    ("logcumsumexp to inf", logcumsumexp, [0, INF, 5, INF], [1, 2.5, 0, 0.5]),
 ]
 
 
@@ -379,8 +391,11 @@ WITHOUT_NUMBERS = [
     ("mean", lambda x: np.mean(x, axis=1, where=[[False, False], [True, True]])),
     ("var", lambda x: np.var(x, axis=1, where=[[False, False], [True, True]])),
     ("std", lambda x: np.std(x, axis=1, where=[[False, False], [True, True]])),
-    *((name, lambda x, f=getattr(np, name): f(x, axis=1)) for name in ("nanmean", "nanvar", "nanstd", "nanmax")),
-    ("corrcoef", lambda x: np.corrcoef(x)),
+    ("nanmean", lambda x: np.nanmean(x, axis=1)),
+    ("nanvar", lambda x: np.nanvar(x, axis=1)),
+    ("nanstd", lambda x: np.nanstd(x, axis=1)),
+    ("nanmax", lambda x: np.nanmax(x, axis=1)),
+    ("corrcoef", np.corrcoef),
 ]
 
 
@@ -613,7 +628,9 @@ def test_histograms_are_constant():
         np.histogram2d([0.0, 1.0], [0.0, 1.0], weights=leaf([1.0, 2.0]))
 
 
-@pytest.mark.parametrize("f", [np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.count_nonzero, np.all, np.any])
+@pytest.mark.parametrize(
+    "f", [np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.count_nonzero, np.all, np.any]
+)
 def test_constants(f):
     for how in ({}, {"axis": 1}, {"axis": 0, "keepdims": True}):
         y = f(leaf(M), **how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
@@ -248,9 +249,11 @@ def test_dependencies_are_those_imported():
     names |= {"pil"} if "pillow" in names else set()
     imported = set()
     for path in PACKAGE.rglob("*.py"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if found := re.match(r"\s*(?:from|import) (\w+)", line):
-                imported.add(found[1])
+        for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(statement, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in statement.names}
+            elif isinstance(statement, ast.ImportFrom) and not statement.level:
+                imported.add(str(statement.module).partition(".")[0])
     others = {name for name in imported if name not in sys.stdlib_module_names and name != "tinygrad_mnist"}
     assert {"numpy", "click", "tqdm", "safetensors", "graphviz"} <= others
     assert {name.lower() for name in others} <= names

@@ -6,7 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from surface import checks, names, page, peers, probing, ufuncs
+from surface.__main__ import main
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.primitive import _ALL, REGISTRY
@@ -56,13 +58,13 @@ METHODS = {
     "argmin": lambda x: x.argmin(axis=0, keepdims=True),
     "argpartition": lambda x: x.argpartition(1),
     "argsort": lambda x: x.argsort(0, kind="stable"),
-    "astype": lambda x: x.astype(complex, copy=False),
+    "astype": lambda x: x.astype(complex, casting="safe", copy=False),
     "choose": lambda x: (x > 1).astype(int).choose([x, -x]),
     "clip": lambda x: x.clip(0.35, max=2.0),
     "compress": lambda x: x.compress([True, False, True], axis=1),
     "conj": lambda x: (x + 1j * x).conj(),
     "conjugate": lambda x: x.conjugate(),
-    "copy": lambda x: x.copy("F"),
+    "copy": lambda x: x.copy(order="F"),
     "cumprod": lambda x: x.cumprod(axis=1),
     "cumsum": lambda x: x.cumsum(0, dtype=np.float64),
     "data": lambda x: x.shape,
@@ -181,6 +183,23 @@ def test_error_of_a_derivative(monkeypatch):
     assert second.error < 1e-10  # the rule's own derivative is right
 
 
+@pytest.mark.thorough
+def test_every_derivative_is_exact():
+    """All operations on all samples, at both orders; ``python -m tests.surface --checks`` prints the errors."""
+    found = list(checks.measure())
+    assert len(found) > 2000
+    worst = max(found, key=lambda check: check.error)
+    assert worst.error < 1e-8, worst
+
+
+def test_the_command():
+    printed = CliRunner().invoke(main, [])
+    assert printed.exit_code == 0
+    numbers = dict(line.rsplit(maxsplit=1) for line in printed.output.splitlines())
+    assert list(numbers) == ["differentiable", "zero gradient", "plain answer", "not covered"]
+    assert sum(map(int, numbers.values())) == len(names.functions())
+
+
 @pytest.mark.skipif(
     len(peers.installed()) < len(peers.PEERS), reason="needs the peers: pip install 'tinygrad-mnist[bench]'"
 )
@@ -188,7 +207,7 @@ def test_peers_differentiate_nothing_more():
     found = peers.verdicts()
     assert peers.behind(found) == {name: [] for name in peers.PEERS}
     recorded = json.loads(peers.COUNTS.read_text(encoding="utf-8"))
-    if recorded["versions"] == peers.record()["versions"]:
+    if recorded["versions"] == peers.versions():
         assert recorded["counts"] == peers.counts(found), "run: python -m tests.surface --write"
     for name in peers.PEERS:  # they were really asked
         assert sum(verdict == probing.RIGHT for verdict in found[name].values()) > 60

@@ -148,16 +148,25 @@ def test_reduce_with_the_rest_of_its_keywords():
     same(np.maximum.reduce(leaf(), initial=1.0, where=MASK), np.maximum.reduce(A, initial=1.0, where=MASK))
     same(np.hypot.reduce(leaf(), initial=2.0), np.hypot.reduce(A, initial=2.0))
     same(np.hypot.reduce(leaf(), dtype=np.float32), np.hypot.reduce(A, dtype=np.float32))
-    with pytest.raises(UnsupportedError, match="np.hypot.reduce: on a Tensor only one axis"):
+    with pytest.raises(UnsupportedError, match=r"np.hypot.reduce: on a Tensor only one axis"):
         np.hypot.reduce(leaf(), axis=(0, 1))
-    with pytest.raises(UnsupportedError, match="np.hypot.reduce"):
+    with pytest.raises(UnsupportedError, match=r"np.hypot.reduce"):
         np.hypot.reduce(leaf(), where=MASK)
+
+
+def test_reduce_where_the_mask_is_the_only_tensor():
+    mask = tensor(MASK)
+    np.testing.assert_array_equal(np.add.reduce(A, where=mask), np.add.reduce(A, where=MASK))
+    np.testing.assert_array_equal(np.sum(A, where=mask), np.sum(A, where=MASK))
+    np.testing.assert_array_equal(
+        np.multiply.reduce(A, axis=1, where=mask), np.multiply.reduce(A, axis=1, where=MASK)
+    )
 
 
 def test_reduce_of_nothing():
     same(np.add.reduce(leaf(np.zeros((0, 2)))), np.zeros(2))
     same(np.multiply.reduce(leaf(np.zeros((0, 2)))), np.ones(2))
-    with pytest.raises(ValueError, match="identity|zero-size"):
+    with pytest.raises(ValueError, match=r"identity|zero-size"):
         np.maximum.reduce(leaf(np.zeros(0)))
 
 
@@ -226,7 +235,7 @@ def test_at_of_one_operand_and_with_a_number():
     same(t, expected)
     t = leaf() * 1
     np.add.at(t, [0, 0], 1.0)
-    np.testing.assert_array_equal(t.data, A + [[2.0], [0.0]])
+    np.testing.assert_array_equal(t.data, A + np.array([[2.0], [0.0]]))
     t = leaf() * 1
     np.add.at(t, tensor(np.array([], int)), 1.0)
     np.testing.assert_array_equal(t.data, A)
@@ -234,7 +243,7 @@ def test_at_of_one_operand_and_with_a_number():
 
 def test_at_on_an_array_would_lose_the_gradient():
     array = A.copy()
-    with pytest.raises(GradientError, match="np.add.at: a Tensor would be written into a plain array"):
+    with pytest.raises(GradientError, match=r"np.add.at: a Tensor would be written into a plain array"):
         np.add.at(array, [0], leaf(A[:1]))
     np.testing.assert_array_equal(array, A)
 

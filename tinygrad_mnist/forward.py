@@ -3,7 +3,8 @@
 No operation states a rule for it; each has one already. Where every output element depends on the
 elements at its own place alone, the Jacobian is diagonal, and its product with a change is the same
 from either side: the backward rule serves. Where an operation is linear, the change of its result is
-the operation applied to the change. For everything else the backward rule, which is linear in the
+the operation applied to the change; where it is a reduction, the sum of what each element contributes.
+A few operations say it themselves. For everything else the backward rule, which is linear in the
 gradient it is given, is itself differentiated with respect to that gradient.
 """
 
@@ -85,13 +86,22 @@ def _pushed(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Nod
     for i, v in moving:
         if primitive.jvp == "multilinear":
             part = _applied(primitive, [*args[:i], v, *args[i + 1 :]], kwargs)
+        elif primitive.pushes:
+            part = primitive.pushes[i](v, y, *args, **kwargs)
         elif primitive.jvp == "elementwise":
             part = primitive.rules[i](v, y, *args, **kwargs)
+        elif primitive.jvp == "reduction":
+            part = np.sum(_slopes(primitive, i, y, args, kwargs) * v, axis=kwargs["axis"], keepdims=kwargs["keepdims"])
         else:
             part = _transposed(primitive.rules[i], v, y, args, kwargs, lift)
         part = fit(part, node.value)
         total = part if total is None else _plus(total, part)
     return total
+
+
+def _slopes(primitive: Primitive, i: int, y: Any, args: tuple[Any, ...], kwargs: Any) -> Array:
+    """By how much each element moves the one result it goes into."""
+    return primitive.rules[i](np.ones(y.shape, y.dtype), y, *args, **kwargs)
 
 
 def _still(rule: Rule | None, x: Any) -> Any:

@@ -62,7 +62,7 @@ _ALL: dict[str, Primitive] = {}
 _COMPOSITES: list[Composite] = []
 _NO_SETTINGS: dict[str, Any] = {}
 _PYTHON = (float, int, complex, list, tuple)
-_STRUCTURES = ("", "elementwise", "linear", "multilinear")
+_STRUCTURES = ("", "elementwise", "linear", "multilinear", "reduction")
 
 
 class Primitive:
@@ -73,7 +73,7 @@ class Primitive:
 
     Attributes
     ----------
-    jvp : {"elementwise", "linear", "multilinear", ""}
+    jvp : {"elementwise", "linear", "multilinear", "reduction", ""}
         What is known of its derivative, so that tangents can be pushed forward quickly; see
         :func:`primitive`.
     """
@@ -101,6 +101,7 @@ class Primitive:
         self.__wrapped__ = forward
         self.samples = [s if isinstance(s, Sample) else Sample(*s) for s in samples]
         self.rules: Any = _Rules()
+        self.pushes: Sequence[Rule] = ()
         self.covers: list[Callable[..., Any]] = []
         self._arrays = arrays
         self._optional = optional
@@ -146,6 +147,18 @@ class Primitive:
                     f"({', '.join(self._arrays)}); give one each, None where there is no gradient"
                 )
             self.rules = _Rules(enumerate(rules))
+        return self
+
+    def tangents(self, *rules: Rule) -> Primitive:
+        """State how changes of the arguments change the result, where it saves time.
+
+        Parameters
+        ----------
+        *rules : callable
+            ``rule(v, y, *arrays, **settings)`` returns the change of the result for a change ``v`` of
+            one argument; as many as there are rules of :meth:`vjp`.
+        """
+        self.pushes = rules
         return self
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -264,7 +277,7 @@ class Composite:
         self.covers = list(covers)
         self.samples = [s if isinstance(s, Sample) else Sample(*s) for s in samples]
         parameters = inspect.signature(function).parameters
-        self._takes = frozenset(parameters)
+        self._takes = dict(parameters)
         self._takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         self._out = list(parameters).index("out") if "out" in parameters else None
 
@@ -273,7 +286,7 @@ class Composite:
         kwargs = {name: value for name, value in kwargs.items() if value is not np._NoValue}
         if self._out is not None and len(args) > self._out and args[self._out] is not None:
             raise UnsupportedError(f"{self.name}: pass out= by name, so that the gradient can follow")
-        if not self._takes.issuperset(kwargs) and not self._takes_any:
+        if not self._takes_any and not self._takes.keys() >= kwargs.keys():
             for name in [name for name in kwargs if name not in self._takes]:
                 value = kwargs.pop(name)
                 if not _is_default(value):
@@ -298,11 +311,13 @@ def primitive(
         Inputs from which the tests are generated.
     name : str, optional
         By default the function's own name.
-    jvp : {"elementwise", "linear", "multilinear"}, optional
+    jvp : {"elementwise", "linear", "multilinear", "reduction"}, optional
         How tangents go forward. ``"elementwise"``: each output element depends on the elements at
         its own place only, so that the rules serve in both directions. ``"linear"``: linear in all
         arrays together, as joining is; ``"multilinear"``: in each of them alone, as a product is.
-        Left out, the rules are transposed, which is always right and costs more.
+        ``"reduction"``: each input element goes into one output element only, along the settings
+        ``axis`` and ``keepdims``. For others say it with :meth:`Primitive.tangents`, or leave it: the
+        rules are then transposed, which is always right and costs more.
 
     Returns
     -------

@@ -336,14 +336,20 @@ class Tensor(Operators):
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        out = kwargs.pop("out", None)
         handler = REGISTRY.get(func)
-        if out is not None and not isinstance(out, Tensor):
-            raise UnsupportedError(f"{_qualified(func)}: out= cannot hold what is computed from a Tensor")
+        if kwargs.get("out") is not None:
+            return self._into(func, args, kwargs)
         if handler is None:
             return unregistered(_qualified(func), func, args, kwargs)
-        result = handler(*args, **kwargs)
-        return result if out is None else out._rebind(result)
+        return handler(*args, **kwargs)
+
+    @staticmethod
+    def _into(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Let a Tensor that was passed as ``out=`` stand for the result."""
+        out = kwargs.pop("out")
+        if not isinstance(out, Tensor):
+            raise UnsupportedError(f"{_qualified(func)}: out= cannot hold what is computed from a Tensor")
+        return out._rebind(out.__array_function__(func, (), args, kwargs))
 
     # -- in place: the handle is bound to a new node, the old value stays what it was ------------
 
@@ -437,7 +443,7 @@ class Tensor(Operators):
     def __index__(self) -> int:
         return self._data.__index__()
 
-    def __round__(self, ndigits: int = 0) -> Tensor:
+    def __round__(self, ndigits: int = 0) -> Any:
         return self.round(ndigits)
 
     def __format__(self, spec: str) -> str:
@@ -457,12 +463,16 @@ class Tensor(Operators):
         grad = None if self.grad is None else self.grad._data
         return _rebuild, (type(self), self._data, self.requires_grad, self.name, grad)
 
-    def astype(self, dtype: Any) -> Tensor:
+    def astype(
+        self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Tensor:
         """Convert to another dtype; the gradient comes back in this one's."""
         dtype = np.dtype(dtype)
+        if casting != "unsafe":
+            np.empty(0, self.dtype).astype(dtype, casting=casting)  # NumPy's own error for what it forbids
         return self if self.dtype == dtype else REGISTRY[np.astype](self, dtype)
 
-    def copy(self) -> Tensor:
+    def copy(self, order: Any = "C") -> Tensor:
         """Copy the values, keeping the gradient's way through."""
         return REGISTRY[np.positive](self) if self._node is not None else _handle(self._data.copy(), None)
 

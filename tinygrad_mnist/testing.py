@@ -274,22 +274,48 @@ def _compare(
     analytic = [np.asarray(g.data if isinstance(g, Tensor) else g) for g in _gradients(scalar, leaves)]
     # Tensors go in, so that functions which ask for a Tensor's attributes work.
     numeric = numerical_gradient(lambda *values: scalar(*map(Tensor, values)), *points, eps=eps)
-    for number, a, n in zip(numbers, analytic, numeric, strict=True):
-        _raise_mismatch(a, n, f"argument {number}", what, atol, rtol)
+    for which, (number, a, n) in enumerate(zip(numbers, analytic, numeric, strict=True)):
+        error = np.abs(a - n)
+        wrong = ~(error <= atol + rtol * np.abs(n))  # so that NaN is wrong
+        if not wrong.any():
+            continue
+        flat = np.argmax(np.where(wrong, np.nan_to_num(error, nan=np.inf), -1.0))
+        worst = tuple(int(i) for i in np.unravel_index(flat, a.shape))
+        raise GradcheckError(
+            f"gradcheck: the {what} of argument {number} (shape {a.shape}) is wrong in {int(wrong.sum())} of {a.size} "
+            f"elements; the worst is {list(worst)}: {a[worst]:.8g} by backward, {n[worst]:.8g} by finite differences"
+            + _kink(
+                lambda *values: float(scalar(*map(Tensor, values))), points, which, worst, eps, atol, rtol
+            )
+        )
 
 
-def _raise_mismatch(a: NDArray, n: NDArray, whose: str, what: str, atol: float, rtol: float) -> None:
-    """Raise a :class:`GradcheckError` that names the worst element, if any is out of tolerance."""
-    error = np.abs(a - n)
-    wrong = ~(error <= atol + rtol * np.abs(n))  # so that NaN is wrong
-    if not wrong.any():
-        return
-    flat = np.argmax(np.where(wrong, np.nan_to_num(error, nan=np.inf), -1.0))
-    worst = tuple(int(i) for i in np.unravel_index(flat, a.shape))
-    raise GradcheckError(
-        f"gradcheck: the {what} of {whose} (shape {a.shape}) is wrong in {int(wrong.sum())} of {a.size} elements; "
-        f"the worst is {list(worst)}: {a[worst]:.8g} by backward, {n[worst]:.8g} by finite differences"
-    )
+def _kink(
+    fn: Callable[..., float],
+    points: list[NDArray],
+    which: int,
+    element: tuple[int, ...],
+    eps: float,
+    atol: float,
+    rtol: float,
+) -> str:
+    """Say so where the slopes from both sides differ, however small the step."""
+
+    def sides(eps: float) -> tuple[float, float]:
+        moved = [x.copy() for x in points]
+        here = fn(*moved)
+        moved[which][element] += eps
+        above = fn(*moved)
+        moved[which][element] -= 2 * eps
+        return (here - fn(*moved)) / eps, (above - here) / eps
+
+    (left, right), near = sides(eps), sides(eps / 16)
+    if (
+        abs(left - right) <= atol + rtol * max(abs(left), abs(right))
+        or abs(near[0] - near[1]) < abs(left - right) / 4
+    ):
+        return ""
+    return f". The slope from the left is {left:.4g} and from the right {right:.4g}: this is a kink; check beside it"
 
 
 def _gradients(

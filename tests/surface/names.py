@@ -56,10 +56,12 @@ REASONS = {
 NOT_DIFFERENTIATED = {name: reason for reason, names in REASONS.items() for name in names.split()}
 
 #: Functions whose results are untracked although they depend on the input, and why that is meant.
-UNTRACKED = dict.fromkeys(
-    ["np.histogram", "np.histogram2d", "np.histogramdd", "np.histogram_bin_edges"],
-    "counts are constant, and edges that follow the extremes of the data are given for drawing",
-)
+UNTRACKED = {
+    "counts are constant, and bins that follow the extremes of the data are given for drawing": [
+        "np.histogram", "np.histogram2d", "np.histogramdd", "np.histogram_bin_edges",
+    ],
+    "reads Python numbers one by one, as `float(t)` does": ["np.fromiter"],
+}  # fmt: skip
 
 #: What ndarray has and Tensor lacks.
 METHOD_REASONS = {

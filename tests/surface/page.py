@@ -113,9 +113,10 @@ def lines() -> Iterator[str]:
     yield ""
     yield wrapped(names(kinds[PLAIN]))
     yield ""
-    for reason in sorted(set(UNTRACKED.values())):
-        listed = [f"`{name}`" for name, why in UNTRACKED.items() if why == reason]
-        yield wrapped(f"The results of {', '.join(listed)} are untracked, but for sums of weights: {reason}.")
+    yield "Results that are untracked although they depend on the input:"
+    yield ""
+    for reason, untracked in UNTRACKED.items():
+        yield item(reason, ", ".join(f"`{name}`" for name in untracked))
     yield ""
     yield "## Others"
     yield ""
@@ -124,7 +125,8 @@ def lines() -> Iterator[str]:
     yield "## Not covered"
     yield ""
     yield wrapped("""
-        Where a tracked Tensor reaches one of these, it is an error that says so, never a gradient silently lost.""")
+        Where a tracked Tensor reaches one of these, it is an error that says so, never a gradient silently lost. The
+        same holds for `np.r_[…]` and `np.c_[…]`, which are no functions: write `np.concatenate`.""")
     yield ""
     by_reason = defaultdict(list)
     for f in kinds[NOT_COVERED]:
@@ -203,9 +205,9 @@ def peer_section() -> Iterator[str]:
     recorded = json.loads(peers.COUNTS.read_text(encoding="utf-8"))
     libraries = {name: v for name, v in recorded["versions"].items() if name != "numpy"}
     yield wrapped("""
-        The same functions in other libraries. Each was called with the samples of the function's tests and with inputs that
-        fit many functions; it counts if the right gradient came back for one of them. There is none that they differentiate
-        and this project does not.""")
+        The same functions in other libraries. Each was called with the samples of the function's tests and with inputs
+        that fit many functions; it counts if the right gradient came back for one of them. There is none that they
+        differentiate and this project does not.""")
     yield ""
     yield f"| | here | {' | '.join(f'{name} {v}' for name, v in libraries.items())} |"
     yield f"| --- |{' ---: |' * (1 + len(libraries))}"

@@ -117,8 +117,12 @@ def counts(found: dict[str, dict[str, str]]) -> dict[str, list[int]]:
 
 def record() -> dict[str, Any]:
     """What ``peer_counts.json`` holds."""
-    versions = {name: version(name) for name in ("numpy", *installed())}
-    return {"versions": versions, "counts": counts(verdicts())}
+    return {"versions": versions(), "counts": counts(verdicts())}
+
+
+def versions() -> dict[str, str]:
+    """Which versions the counts hold for."""
+    return {name: version(name) for name in ("numpy", *installed())}
 
 
 def report() -> Iterator[str]:

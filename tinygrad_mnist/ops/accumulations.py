@@ -1,7 +1,7 @@
 """Running sums, products and extremes: each element joined with all before it.
 
-Going backward, an element has a part in everything after it. The rules are therefore running sums
-from the other end, with weights where the function is no sum: :func:`weighted_tails`.
+Going backward, an element has a part in everything after it. The rules are therefore running sums that
+begin at the other end, with weights where the function is no sum: :func:`weighted_tails`.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def cummin(a: Array, /, axis: int = 0) -> Array:
 for _running in (cummax, cummin):
     _running.vjp(
         lambda g, y, a, axis: put_along(g, _latest_extreme(y, a, axis), axis=axis, length=a.shape[axis])
-    )
+    ).tangents(lambda v, y, a, axis: np.take_along_axis(v, _latest_extreme(y, a, axis), axis))
 
 
 @primitive(samples=[*_RUNNING, Sample(np.array([-800.0, 0.5, 700.0, 2.0]), axis=0)])
@@ -214,12 +214,28 @@ def logcumsumexp(a: Array, /, axis: int = 0) -> Array:
 
 
 def logcumsumexp_rule(g: Array, y: Array, a: Array, axis: int) -> Array:
-    """``exp(a[i] - y[k])`` for each later ``k``, as a product of steps of which none is above 1."""
+    """``exp(a[i] - y[k])`` for each later ``k``, as a product of steps of which none is above 1.
+
+    An infinite ``y[k]`` has equal shares among the elements that are as infinite.
+    """
     g, y, a = (np.moveaxis(x, axis, -1) for x in (g, y, a))
-    finite = np.isfinite(y)
-    y = np.where(finite, y, 0)
-    rise = np.where(finite & (followed(finite) != 0), y - followed(y), 0)
-    return np.moveaxis(np.exp(a - y) * weighted_tails(g, np.exp(rise)), -1, axis)
+    infinite = np.isinf(y)
+    if not infinite.any():
+        return np.moveaxis(np.exp(a - y) * weighted_tails(g, np.exp(y - _next(y))), -1, axis)
+    finite_y = np.where(infinite, 0, y)
+    step = np.exp(np.where(infinite, 0, finite_y - _next(finite_y)))
+    part = np.exp(np.where(infinite, -np.inf, a - finite_y))
+    found = part * weighted_tails(np.where(infinite, 0, g), np.where(_next(infinite), 0, step))
+    for top in (np.inf, -np.inf):
+        ties = (a == top).astype(g.dtype)
+        equally = np.where(y == top, g, 0) / np.maximum(np.cumsum(ties, axis=-1), 1)
+        found = found + ties * np.flip(np.cumsum(np.flip(equally, -1), axis=-1), -1)
+    return np.moveaxis(found, -1, axis)
+
+
+def _next(x: Array) -> Array:
+    """The element after each along the last axis; itself at the end."""
+    return np.concatenate([x[..., 1:], x[..., -1:]], axis=-1)
 
 
 logcumsumexp.vjp(logcumsumexp_rule)

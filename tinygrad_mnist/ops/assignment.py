@@ -20,7 +20,7 @@ from ..primitive import Sample, implements
 from ..tensor import SETITEM, Tensor
 from ..typing import Array, NDArray
 from .arguments import bare, gather, places, refuse_to_round
-from .indexing import along_axis, inside, places_along
+from .indexing import checked_along, inside, places_along
 
 
 def writes(function: Callable[..., Any]) -> Callable[[Callable[..., Array]], Callable[..., None]]:
@@ -104,7 +104,7 @@ def _mask(name: str, a: Array, mask: Any) -> NDArray:
 @writes(np.put_along_axis)
 def put_along_axis(arr: Array, indices: Any, values: Any, axis: int | None) -> Array:
     """Values along an axis, at an index for each place."""
-    rows, indices, axis = along_axis("put_along_axis", arr, indices, axis)
+    rows, indices, axis = checked_along("put_along_axis", arr, indices, axis)
     return np.reshape(SETITEM(rows, values, places_along(rows.shape, indices, axis)), arr.shape)
 
 

@@ -13,24 +13,27 @@ import numpy as np
 from ..primitive import Sample, elementwise, implements, primitive
 from ..typing import Array
 
-# -- choices -------------------------------------------------------------------------------------
-# (a > b) + (a >= b) is 2 where a is larger, 1 at a tie, 0 elsewhere. fmax and fmin pass over a NaN.
+
+def share(is_chosen: Array, is_tied: Array, g: Array) -> Array:
+    """``g`` where the argument was chosen, half of it where both are equal, 0 elsewhere."""
+    return g * np.where(is_tied, g.dtype.type(0.5), is_chosen)
+
 
 elementwise(np.maximum).vjp(
-    lambda g, y, a, b: g * (a > b) / 2 + g * (a >= b) / 2,
-    lambda g, y, a, b: g * (b > a) / 2 + g * (b >= a) / 2,
+    lambda g, y, a, b: share(a > b, a == b, g),
+    lambda g, y, a, b: share(b > a, a == b, g),
 )
 elementwise(np.minimum).vjp(
-    lambda g, y, a, b: g * (a < b) / 2 + g * (a <= b) / 2,
-    lambda g, y, a, b: g * (b < a) / 2 + g * (b <= a) / 2,
+    lambda g, y, a, b: share(a < b, a == b, g),
+    lambda g, y, a, b: share(b < a, a == b, g),
 )
 elementwise(np.fmax).vjp(
-    lambda g, y, a, b: g * ((a > b) | np.isnan(b)) + g * (a == b) / 2,
-    lambda g, y, a, b: g * ((b > a) | np.isnan(a)) + g * (a == b) / 2,
+    lambda g, y, a, b: share((a > b) | np.isnan(b), a == b, g),
+    lambda g, y, a, b: share((b > a) | np.isnan(a), a == b, g),
 )
 elementwise(np.fmin).vjp(
-    lambda g, y, a, b: g * ((a < b) | np.isnan(b)) + g * (a == b) / 2,
-    lambda g, y, a, b: g * ((b < a) | np.isnan(a)) + g * (a == b) / 2,
+    lambda g, y, a, b: share((a < b) | np.isnan(b), a == b, g),
+    lambda g, y, a, b: share((b < a) | np.isnan(a), a == b, g),
 )
 
 

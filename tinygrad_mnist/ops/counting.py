@@ -16,7 +16,7 @@ from ..primitive import REGISTRY, Sample, implements, primitive
 from ..tensor import Tensor
 from ..typing import Array, NDArray
 from .arguments import lift
-from .ordering import untracked
+from .ordering import ConstantOfMany
 from .reductions import array, plain
 
 
@@ -61,7 +61,7 @@ def histogram(
 ) -> tuple[Array, Array]:
     """Counts by bins, which are constant, or sums of weights, which have a gradient; edges have none."""
     if not isinstance(weights, Tensor):
-        counts, edges = _histogram(a, bins, range, density, weights)
+        counts, edges = _counts(a, bins, range, density, weights)
         return counts, edges
     if weights.shape != np.shape(a):
         raise ShapeError(f"histogram: weights of shape {weights.shape} for values of shape {np.shape(a)}")
@@ -78,24 +78,20 @@ def histogram(
     return (y / np.diff(edges) / np.sum(y) if density else y), Tensor(edges)
 
 
-_histogram = untracked(np.histogram)
-
-
-def _counts_only(function: Any) -> Any:
+class Counts(ConstantOfMany):
     """A function that counts, and has no gradient rule for weights."""
-    plainly, signature = untracked(function), inspect.signature(function)
 
-    def counts(*args: Any, **kwargs: Any) -> Any:
-        weights = signature.bind(*args, **kwargs).arguments.get("weights")
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute, unless that would lose the gradient of weights."""
+        weights = inspect.signature(self.forward).bind(*args, **kwargs).arguments.get("weights")
         if isinstance(weights, Tensor) and weights.requires_grad:
             raise GradientError(
-                f"{function.__name__}: the weights are tracked, and only np.histogram and np.bincount have a "
+                f"{self.name}: the weights are tracked, and only np.histogram and np.bincount have a "
                 "gradient for weights; pass weights.detach()"
             )
-        return plainly(*args, **kwargs)
-
-    return counts
+        return super().__call__(*args, **kwargs)
 
 
+_counts = ConstantOfMany(np.histogram)
 for _function in (np.histogram2d, np.histogramdd, np.histogram_bin_edges):
-    REGISTRY[_function] = _counts_only(_function)
+    REGISTRY[_function] = Counts(_function)

@@ -90,11 +90,3 @@ def triangle(m: Array, k: int) -> Array:
     """Where the lower triangle is, up to and with the diagonal ``k``; of a vector, as for a square matrix."""
     shape = np.shape(m)
     return np.tri(shape[-2:][0], shape[-1], k=k, dtype=bool)
-
-
-@implements(np.linalg.matrix_transpose, samples=[((2, 3),), ((2, 3, 4),)])
-def matrix_transpose(x: Array, /) -> Array:
-    """The last two axes exchanged."""
-    if np.ndim(x) < 2:
-        raise ShapeError(f"matrix_transpose: shape {np.shape(x)}; at least two axes are needed")
-    return np.swapaxes(x, -1, -2)

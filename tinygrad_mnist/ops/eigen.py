@@ -46,7 +46,9 @@ def spread(a: Array) -> tuple[Array]:
 # -- eigenvalues ---------------------------------------------------------------------------------
 
 
-@primitive(samples=[Sample((3, 3), prepare=symmetric), Sample((2, 2, 2), prepare=symmetric, UPLO="U")])
+@primitive(
+    name="eigh", samples=[Sample((3, 3), prepare=symmetric), Sample((2, 2, 2), prepare=symmetric, UPLO="U")]
+)
 def hermitian_eigen(a: Array, /, UPLO: Any = "L") -> Factors:
     """Eigenvalues, in ascending order, and eigenvectors of symmetric or Hermitian matrices."""
     return tuple(np.linalg.eigh(a, UPLO))
@@ -83,7 +85,7 @@ def eigvalsh(a: Array, UPLO: str = "L") -> Array:
     return hermitian_eigen(a, UPLO=UPLO)[0]
 
 
-@primitive(samples=[Sample((3, 3), prepare=spread), Sample((2, 2, 2), prepare=spread)])
+@primitive(name="eig", samples=[Sample((3, 3), prepare=spread), Sample((2, 2, 2), prepare=spread)])
 def eigen(a: Array, /) -> Factors:
     """Eigenvalues, and eigenvectors of length 1."""
     return tuple(np.linalg.eig(a))
@@ -136,13 +138,14 @@ def eigvals(a: Array) -> Array:
 
 
 @primitive(
+    name="svd",
     samples=[
         Sample((3, 3)),
         Sample((2, 3, 2), full_matrices=True),
         Sample((2, 3), full_matrices=True),
         Sample((2, 4)),
         Sample((4, 2)),
-    ]
+    ],
 )
 def singular(a: Array, /, full_matrices: bool = False) -> Factors:
     """``a = U diag(s) Vᴴ``: orthonormal columns, and singular values in descending order."""
@@ -298,7 +301,7 @@ def require_separate(name: str, values: NDArray, shape: tuple[int, ...], *gs: Ar
     if (pairs := choices(name, values, shape, gs[0])).any():
         is_touched = touched(values.shape[-1], *gs)
         refuse(name, values, pairs & (is_touched[..., :, None] | is_touched[..., None, :]))
-        is_idle = ~is_touched.any(axis=-1, keepdims=True)
+        is_idle: Any = (~is_touched).all(axis=-1, keepdims=True)
         refuse(name, values, choices(name, values, shape, gs[0], exactly=True) & is_idle[..., None])
 
 
@@ -309,7 +312,7 @@ def require_unmixed(name: str, values: NDArray, shape: tuple[int, ...], g: Array
     """
     pairs = choices(name, values, shape, gs[0], exactly=True)
     if pairs.any() and not stands_for_any(gs[0]):
-        is_mixed = touched(values.shape[-1], *gs).any(axis=-1, keepdims=True) & (plain(g) != 0)
+        is_mixed: NDArray = touched(values.shape[-1], *gs).any(axis=-1, keepdims=True) & (plain(g) != 0)
         refuse(name, values, pairs & is_mixed[..., None])
 
 
@@ -326,7 +329,7 @@ def refuse(name: str, values: NDArray, pairs: NDArray) -> None:
     found = f"{kind}s {i} and {j} coincide ({a:.6g} and {b:.6g})" if i != j else f"{kind} {i} is 0"
     where = f" in matrix {stack}" if stack else ""
     raise GradientError(
-        f"{name}: {found}{where}, so that their vectors are a choice and a loss that depends on them has no gradient. "
+        f"{name}: {found}{where}, so that the vectors are a choice and a loss that depends on it has no gradient. "
         f"The values alone have one: take them from {_ALONE[name]}. Or move the matrix a little, as by adding "
         "different small numbers to its diagonal"
     )
@@ -343,7 +346,7 @@ def require_phase_free(name: str, turns: Array, *gs: Array) -> None:
         )
 
 
-@primitive(jvp="linear")
+@primitive()
 def final(x: Array, /, what: str) -> Array:
     """``x``, of which no gradient is to be asked: second derivatives, where values coincide."""
     return x

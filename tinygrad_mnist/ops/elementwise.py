@@ -30,7 +30,9 @@ elementwise(np.negative).vjp(lambda g, y, x: -g)
 elementwise(np.positive).vjp(lambda g, y, x: g)
 elementwise(np.reciprocal, domain=(0.5, 2.0)).vjp(lambda g, y, x: -g * y * y)
 elementwise(np.square).vjp(lambda g, y, x: g * 2 * x)
-elementwise(np.absolute).vjp(lambda g, y, x: g * conjugate(np.sign(x)))
+elementwise(np.absolute).vjp(
+    lambda g, y, x: g * (conjugate(x) / (y + (y == 0)) if x.dtype.kind == "c" else np.sign(x))
+)
 elementwise(np.fabs).vjp(lambda g, y, x: g * np.sign(x))
 
 # The remainder moves with a, and against b once for each time b went into a.

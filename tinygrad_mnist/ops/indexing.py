@@ -17,7 +17,7 @@ from ..errors import ShapeError, choice
 from ..primitive import REGISTRY, Sample, as_plain, constant, implements, primitive
 from ..tensor import GETITEM, SETITEM, Tensor
 from ..typing import Array, NDArray
-from .arguments import bare, gather, places
+from .arguments import bare, gather, places, refuse_to_round
 
 _ROWS, _COLUMNS = np.array([0, 2, 0]), np.array([1, 1, 1])
 _MASK = np.array([[True, False], [False, True], [True, True]])
@@ -115,8 +115,8 @@ def add_along(a: NDArray, indices: NDArray, values: NDArray, axis: int) -> None:
     """``np.add.at`` along one axis, up to five times as fast: by single numbers, not whole rows."""
     n, block = a.shape[axis], math.prod(a.shape[axis + 1 :])
     before = np.arange(math.prod(a.shape[:axis])).reshape(-1, 1)
-    places = (before * n + indices.reshape(-1) % n)[..., None] * block + np.arange(block)
-    np.add.at(a.reshape(-1), places.reshape(-1), values.reshape(-1))
+    numbers = (before * n + indices.reshape(-1) % n)[..., None] * block + np.arange(block)
+    np.add.at(a.reshape(-1), numbers.reshape(-1), values.reshape(-1))
 
 
 getitem.vjp(lambda g, y, a, *arrays, index: scatter(g, *arrays, index=index, shape=a.shape))
@@ -149,7 +149,7 @@ def setitem_value_rule(g: Array, y: Array, a: Array, value: Array, *arrays: NDAr
     written = np.full(y.shape, -1)
     order = np.arange(written[here].size).reshape(written[here].shape)
     written[here] = order
-    return part * (written[here] == order)
+    return np.where(written[here] == order, part, 0)
 
 
 setitem.vjp(
@@ -165,7 +165,9 @@ def _getitem(t: Tensor, index: Any) -> Array:
 
 def _setitem(t: Tensor, value: Any, index: Any) -> Array:
     arrays, rest = take_apart(index)
-    return setitem(t, gather(value), *arrays, index=rest)
+    value = gather(value)
+    refuse_to_round("t[index] = value", t.dtype, value)
+    return setitem(t, value, *arrays, index=rest)
 
 
 REGISTRY[GETITEM] = _getitem
@@ -252,11 +254,11 @@ def put_along(g: Array, indices: NDArray, /, axis: int, length: int) -> Array:
     shape = list(g.shape)
     shape[axis] = length
     result = np.zeros(shape, g.dtype)
-    places = places_along(result.shape, indices, axis)
+    here = places_along(result.shape, indices, axis)
     if indices.shape[axis] == 1:
-        result[places] = g  # one index for each place: none can occur twice
+        result[here] = g  # one index for each place: none can occur twice
     else:
-        np.add.at(result, places, g)
+        np.add.at(result, here, g)
     return result
 
 
@@ -274,7 +276,7 @@ put_along.vjp(lambda g, y, x, indices, axis, length: take_along(g, indices, axis
 )
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
     """NumPy's name and arguments for :data:`take_along`; other axes are broadcast."""
-    arr, indices, axis = along_axis("take_along_axis", gather(arr), indices, axis)
+    arr, indices, axis = checked_along("take_along_axis", gather(arr), indices, axis)
     picked = [*arr.shape[:axis], indices.shape[axis], *arr.shape[axis + 1 :]]
     try:
         shape = np.broadcast_shapes(indices.shape, picked)
@@ -285,7 +287,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
     return take_along(arr, np.broadcast_to(indices, shape), axis=axis)
 
 
-def along_axis(name: str, arr: Array, indices: Any, axis: int | None) -> tuple[Array, NDArray, int]:
+def checked_along(name: str, arr: Array, indices: Any, axis: int | None) -> tuple[Array, NDArray, int]:
     """Check the arguments of ``..._along_axis``; without an axis, the array is one row."""
     indices = np.asarray(bare(indices))
     if indices.dtype.kind not in "iu":

@@ -251,19 +251,6 @@ def _places(obj: Any) -> Any:
 # -- taking apart --------------------------------------------------------------------------------
 
 
-@primitive(
-    name="split",
-    samples=[Sample((5, 2), cuts=(1, 3)), Sample((2, 4), cuts=(1, 1), axis=-1, complex=True)],
-    jvp="linear",
-)
-def split_at(a: Array, /, cuts: tuple[int, ...], axis: int = 0) -> tuple[Array, ...]:
-    """``a`` cut before the given places along an axis."""
-    return tuple(np.split(a, cuts, axis=axis))
-
-
-split_at.vjp(lambda g, y, a, cuts, axis: np.concatenate(g, axis=axis))
-
-
 @implements(
     np.array_split,
     samples=[
@@ -281,10 +268,8 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
             raise OptionError(f"split: {parts} parts are asked for; at least 1")
         cuts = np.cumsum([n // parts + (i < n % parts) for i in range(parts - 1)]).astype(int).tolist()
     else:
-        cuts = [slice(int(i)).indices(n)[1] for i in indices_or_sections]
-    if cuts == sorted(cuts):
-        return list(split_at(ary, cuts=tuple(cuts), axis=axis))
-    # Cuts that go back and forth: pieces may overlap, or be empty.
+        cuts = [int(i) for i in indices_or_sections]
+    # Cuts may go back and forth: pieces then overlap, or are empty.
     return [ary[along(axis % ary.ndim, slice(*ends))] for ends in pairwise([0, *cuts, n])]
 
 
@@ -330,17 +315,12 @@ def _with_axes(name: str, a: Any, ndim: int) -> Array:
     return a
 
 
-@primitive(
-    *(getattr(np, name) for name in ("unstack",) if hasattr(np, name)),  # since NumPy 2.1
-    name="unstack",
-    samples=[Sample((3, 2)), Sample((2, 3), axis=-1, complex=True)],
-    jvp="linear",
-)
-def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
-    """The parts along an axis, which goes away."""
-    if x.ndim == 0:
-        raise ShapeError("unstack: a number has no axis to be taken apart along")
-    return tuple(np.moveaxis(x, axis, 0))
+if hasattr(np, "unstack"):  # since NumPy 2.1
 
-
-unstack.vjp(lambda g, y, x, axis: np.stack(g, axis=axis))
+    @implements(np.unstack, samples=[Sample((3, 2)), Sample((2, 3), axis=-1, complex=True)])
+    def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
+        """The parts along an axis, which goes away."""
+        if x.ndim == 0:
+            raise ShapeError("unstack: a number has no axis to be taken apart along")
+        axis = normalize_axis_index(axis, x.ndim)
+        return tuple(x[along(axis, i)] for i in range(x.shape[axis]))

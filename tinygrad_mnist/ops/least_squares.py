@@ -38,14 +38,16 @@ def pinv_rule(g: Array, y: Array, a: Array, rcond: Any, hermitian: bool, rtol: A
     """The rule for matrices of constant rank, unless singular values were cut off that are not 0."""
     if a.size == 0:
         return np.zeros_like(a)
+    if hermitian:  # NumPy looks at the lower triangle
+        a = np.tril(a) + adjoint(np.tril(a, -1))
     s = np.linalg.svdvals(plain(a))
-    is_kept = s > cutoff(a, rcond, rtol) * s[..., :1]
+    is_kept = s > pinv_cutoff(a, rcond, rtol) * s[..., :1]
     is_cut = (~is_kept & (s > rounding(s, max(a.shape[-2:])))).any()
     result = truncated_rule(g, a, is_kept) if is_cut else constant_rank_rule(g, y, a)
     return hermitian_part(result) if hermitian else result
 
 
-def cutoff(a: Array, rcond: Any, rtol: Any) -> NDArray:
+def pinv_cutoff(a: Array, rcond: Any, rtol: Any) -> NDArray:
     """What part of the largest singular value is taken for 0, by NumPy's two names and defaults."""
     if rcond is None:
         rcond = 1e-15 if rtol is np._NoValue else rtol
@@ -104,7 +106,7 @@ def least_squares_left_rule(
                 f"lstsq: a matrix of shape {a.shape} has rank {found}; x jumps as the rank changes and has no "
                 "gradient. np.linalg.pinv(a) @ b has one, for changes that keep the rank"
             )
-        inverse = np.linalg.pinv(a, smallest(a.shape, rcond))
+        inverse = np.linalg.pinv(a, lstsq_cutoff(a.shape, rcond))
         result = result + constant_rank_rule(columns(gx) @ adjoint(bs), inverse, a)
     if is_used(gs):
         u, _, vh = np.linalg.svd(a, full_matrices=False)
@@ -117,7 +119,7 @@ def least_squares_right_rule(
 ) -> Array:
     """``a⁺ᴴ gx``, and twice the residual."""
     (gx, gr, _), (x, residuals, _) = g, y
-    result = adjoint(np.linalg.pinv(a, smallest(a.shape, rcond))) @ columns(gx)
+    result = adjoint(np.linalg.pinv(a, lstsq_cutoff(a.shape, rcond))) @ columns(gx)
     if residuals.size:
         result = result + 2 * (columns(b) - a @ columns(x)) * gr
     return np.reshape(result, b.shape)
@@ -131,14 +133,14 @@ def columns(x: Array) -> Array:
     return np.expand_dims(x, -1) if x.ndim == 1 else x
 
 
-def smallest(shape: tuple[int, ...], rcond: Any) -> float:
-    """What part of the largest singular value is taken for 0; NumPy solves in double precision, whatever it is given."""
+def lstsq_cutoff(shape: tuple[int, ...], rcond: Any) -> float:
+    """What part of the largest singular value is taken for 0; NumPy always solves in double precision."""
     return max(shape) * float(np.finfo(np.float64).eps) if rcond is None else rcond
 
 
 def rank(s: NDArray, shape: tuple[int, ...], rcond: Any) -> int:
     """How many singular values are not taken for 0."""
-    return int(np.sum(s > smallest(shape, rcond) * s.max(initial=0)))
+    return int(np.sum(s > lstsq_cutoff(shape, rcond) * s.max(initial=0)))
 
 
 @implements(np.linalg.lstsq, samples=[Sample((3, 2), (3,)), Sample((2, 2), (2, 3))])

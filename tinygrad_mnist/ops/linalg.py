@@ -65,9 +65,12 @@ def is_used(g: Array) -> bool:
 
 
 def rounding(values: NDArray, size: int) -> NDArray:
-    """What cannot be told from 0 in a decomposition of ``size`` rows that found these values."""
+    """What cannot be told from 0 in a decomposition of ``size`` rows that found these values.
+
+    NumPy decomposes in double precision, and rounds the result to that of the matrix.
+    """
     largest: NDArray = np.max(np.abs(values), axis=-1, keepdims=True, initial=0)
-    return largest * (size * float(np.finfo(values.dtype).eps))
+    return largest * max(size * float(np.finfo(np.float64).eps), float(np.finfo(values.dtype).eps))
 
 
 # -- inverses and equations ----------------------------------------------------------------------
@@ -113,6 +116,16 @@ def solve_left_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
 
 
 solve.vjp(solve_left_rule, solve_right_rule)
+
+
+def solve_left_tangent(v: Array, y: Array, a: Array, b: Array) -> Array:
+    """``a x = b`` and ``(a + da)(x + dx) = b`` leave ``a dx = -da x``."""
+    if b.ndim > 1:
+        return -np.linalg.solve(a, v @ y)
+    return -np.squeeze(np.linalg.solve(a, v @ np.expand_dims(y, -1)), -1)
+
+
+solve.tangents(solve_left_tangent, lambda v, y, a, b: np.linalg.solve(a, v))
 
 
 @implements(np.linalg.tensorinv, samples=[Sample((2, 3, 6)), Sample((4, 2, 2), ind=1)])
@@ -177,16 +190,12 @@ def cofactors(a: Array) -> Array:
     """
     values = plain(a)
     limit = 1 / math.sqrt(np.finfo(values.dtype).eps)
-    if values.size == 0 or not (np.linalg.cond(values, 1) > limit).any():
+    if not values.size or not np.isfinite(values).all() or (np.linalg.cond(values, 1) < limit).all():
         return np.expand_dims(np.linalg.det(a), (-1, -2)) * np.linalg.inv(a).mT
     u, s, vh = np.linalg.svd(values)
     m = values.shape[-1] - int(np.max(np.sum(s * limit <= s[..., :1], axis=-1)))
-    u1, u2, v1, v2 = (
-        adjoint(u[..., :m]),
-        adjoint(u[..., m:]),
-        adjoint(vh[..., :m, :]),
-        adjoint(vh[..., m:, :]),
-    )
+    uh, v = adjoint(u), adjoint(vh)
+    u1, u2, v1, v2 = uh[..., :m, :], uh[..., m:, :], v[..., :m], v[..., m:]
     p, q, r, e = u1 @ a @ v1, u1 @ a @ v2, u2 @ a @ v1, u2 @ a @ v2
     inverse = np.linalg.inv(p)
     determinant, adjugate = faddeev_leverrier(e - r @ inverse @ q)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..errors import OptionError, ShapeError
 from ..graph import conjugate
@@ -109,6 +110,11 @@ linear.vjp(
     linear_weight_rule,
     linear_bias_rule,
 )
+linear.tangents(
+    lambda v, y, x, weight, bias: v @ weight.T,
+    lambda v, y, x, weight, bias: x @ v.T,
+    lambda v, y, x, weight, bias: v,
+)
 
 
 @primitive(
@@ -159,7 +165,7 @@ dot.vjp(dot_left_rule, dot_right_rule)
 )
 def inner(a: Array, b: Array) -> Array:
     """Sum products over the last axes; complex numbers are not conjugated."""
-    return np.multiply(a, b) if 0 in (np.ndim(a), np.ndim(b)) else np.tensordot(a, b, (-1, -1))
+    return np.tensordot(a, b, (-1, -1) if np.ndim(a) and np.ndim(b) else 0)
 
 
 @implements(np.vdot, samples=[((3,), (3,)), ((2, 3), (6,)), ((), ()), Sample((2, 2), (2, 2), complex=True)])
@@ -196,10 +202,12 @@ def vecmat(x1: Array, x2: Array) -> Array:
 
 
 if hasattr(np, "matvec"):  # since NumPy 2.2
-    _STACKS = [((2, 3), (3,)), ((2, 2, 3), (4, 1, 3)), Sample((2, 3), (2, 3), complex=True)]
-    implements(np.matvec, samples=_STACKS)(matvec)
-    _STACKS = [((3,), (3, 2)), ((4, 1, 3), (2, 3, 2)), Sample((2, 3), (3, 2), complex=True)]
-    implements(np.vecmat, samples=_STACKS)(vecmat)
+    matvec = implements(
+        np.matvec, samples=[((2, 3), (3,)), ((2, 2, 3), (4, 1, 3)), Sample((2, 3), (2, 3), complex=True)]
+    )(matvec)
+    vecmat = implements(
+        np.vecmat, samples=[((3,), (3, 2)), ((4, 1, 3), (2, 3, 2)), Sample((2, 3), (3, 2), complex=True)]
+    )(vecmat)
 
 
 @implements(
@@ -229,7 +237,9 @@ def cross(
         warnings.warn(
             "cross: vectors of two dimensions are deprecated in NumPy 2.0", DeprecationWarning, stacklevel=3
         )
-    a, b = (x if x.shape[-1] == 3 else np.concatenate([x, 0 * x[..., :1]], axis=-1) for x in (a, b))
+    a, b = (
+        x if x.shape[-1] == 3 else np.concatenate([x, np.zeros_like(x[..., :1])], axis=-1) for x in (a, b)
+    )
     c = np.roll(a, -1, -1) * np.roll(b, 1, -1) - np.roll(a, 1, -1) * np.roll(b, -1, -1)
     return c[..., 2] if sizes == (2, 2) else np.moveaxis(c, -1, axisc)
 
@@ -285,15 +295,8 @@ def kron(a: Array, b: Array) -> Array:
 def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     """Sum products over any axes: both operands as matrices, multiplied."""
     a, b = (x if hasattr(x, "ndim") else np.asarray(x) for x in (a, b))
-    a_axes: list[int]
-    b_axes: list[int]
-    if isinstance(axes, (int, np.integer)):
-        a_axes, b_axes = list(range(a.ndim - axes, a.ndim)), list(range(axes))
-    else:
-        a_axes, b_axes = ([int(i) for i in np.atleast_1d(n)] for n in axes)
-        a_axes, b_axes = [n % a.ndim for n in a_axes], [n % b.ndim for n in b_axes]
-    a_free = [n for n in range(a.ndim) if n not in a_axes]
-    b_free = [n for n in range(b.ndim) if n not in b_axes]
+    last, first = (range(-axes, 0), range(axes)) if isinstance(axes, (int, np.integer)) else axes
+    (a_axes, a_free), (b_axes, b_free) = chosen_and_free(last, a.ndim), chosen_and_free(first, b.ndim)
     if [a.shape[n] for n in a_axes] != [b.shape[n] for n in b_axes]:
         raise ShapeError(
             f"tensordot: shapes {a.shape} and {b.shape} do not fit along axes {a_axes} and {b_axes}"
@@ -302,6 +305,12 @@ def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     left = np.reshape(np.transpose(a, a_free + a_axes), (math.prod(a.shape[n] for n in a_free), inner))
     right = np.reshape(np.transpose(b, b_axes + b_free), (inner, math.prod(b.shape[n] for n in b_free)))
     return np.reshape(left @ right, [a.shape[n] for n in a_free] + [b.shape[n] for n in b_free])
+
+
+def chosen_and_free(axes: Any, ndim: int) -> tuple[list[int], list[int]]:
+    """The axes that are named, counted from the front, and all others."""
+    chosen = [normalize_axis_index(int(n), ndim) for n in np.atleast_1d(axes)]
+    return chosen, [n for n in range(ndim) if n not in chosen]
 
 
 # -- products of many matrices -------------------------------------------------------------------

@@ -178,6 +178,7 @@ def softmax(x: Array, /, axis: int = -1) -> Array:
 
 
 softmax.vjp(lambda g, y, x, axis: y * (g - np.add.reduce(g * y, axis=axis, keepdims=True)))
+softmax.tangents(*softmax.rules.values())  # its Jacobian is symmetric
 
 
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
@@ -190,9 +191,12 @@ def log_softmax(x: Array, /, axis: int = -1) -> Array:
 
 
 log_softmax.vjp(lambda g, y, x, axis: g - np.exp(y) * np.add.reduce(g, axis=axis, keepdims=True))
+log_softmax.tangents(lambda v, y, x, axis: v - np.add.reduce(np.exp(y) * v, axis=axis, keepdims=True))
 
 
-@primitive(samples=[((4,),), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, 2), keepdims=True)])
+@primitive(
+    samples=[((4,),), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, 2), keepdims=True)], jvp="reduction"
+)
 def logsumexp(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
     """``log(sum(exp(x)))`` over axes, without overflow: a smooth maximum."""
     top = np.max(x, axis=axis, keepdims=True)

@@ -27,7 +27,8 @@ from .reductions import keep
         Sample((2, 3), axis=1),
         Sample((2, 3), axis=(0, 1), keepdims=True),
         Sample((2, 3), axis=0, complex=True),
-    ]
+    ],
+    jvp="reduction",
 )
 def euclidean(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
     """``√Σ|x|²`` over one axis, over two, or over all."""
@@ -49,7 +50,8 @@ euclidean.vjp(euclidean_rule)
         Sample((2, 3), ord=0.5, axis=0, keepdims=True),
         Sample((3,), ord=-2.5, axis=0),
         Sample((3,), ord=3, axis=0, complex=True),
-    ]
+    ],
+    jvp="reduction",
 )
 def p_norm(x: Array, /, ord: float, axis: int, keepdims: bool = False) -> Array:
     """``(Σ|x|ᵖ)^(1/p)`` along an axis."""
@@ -99,7 +101,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     elif not isinstance(axis, tuple):
         try:
             axis = (int(axis),)
-        except TypeError:
+        except (TypeError, ValueError):
             raise TypeError(f"norm: axis is None, an integer or a tuple of integers, not {axis!r}") from None
     if len(axis) == 1:
         return _vector_norm(x, ord, axis[0], keepdims)

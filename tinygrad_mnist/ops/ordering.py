@@ -13,9 +13,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import choice
-from ..primitive import REGISTRY, Sample, constant, implements, primitive
+from ..primitive import REGISTRY, Constant, Sample, constant, implements, primitive
 from ..tensor import Tensor
 from ..typing import Array
+from .indexing import put_along
 from .reductions import array, plain
 
 # -- sorting ---------------------------------------------------------------------------------------
@@ -51,21 +52,17 @@ def partition(a: Array, /, kth: Any, axis: int | None = -1, kind: Any = "introse
     return np.partition(a, kth, axis=axis, kind=kind)
 
 
-def arrangement_rule(g: Array, y: Array, a: Array, axis: int | None, **settings: Any) -> Array:
-    """Follow each element to its place in ``y``: the k-th smallest here is the k-th smallest there."""
+def follow(g: Array, y: Array, a: Array, axis: int | None, **settings: Any) -> Array:
+    """Take what belongs to the elements of ``y`` to where they are in ``a``: k-th smallest to k-th smallest."""
     if axis is None:
-        found = arrangement_rule(g, y, np.reshape(a, -1), 0)
-        return np.reshape(found, a.shape)
-    rank = _order(_order(a, axis), axis)
-    return np.take_along_axis(g, np.take_along_axis(_order(y, axis), rank, axis), axis)
+        g, y, row = (np.reshape(x, -1) for x in (g, y, a))
+        return np.reshape(follow(g, y, row, 0), a.shape)
+    there, here = (np.argsort(x, axis=axis, kind="stable") for x in (y, a))
+    return put_along(np.take_along_axis(g, there, axis), here, axis=axis, length=a.shape[axis])
 
 
-def _order(a: Array, axis: int) -> Array:
-    return np.argsort(a, axis=axis, kind="stable")
-
-
-sort.vjp(arrangement_rule)
-partition.vjp(arrangement_rule)
+for _arranged in (sort, partition):
+    _arranged.vjp(follow).tangents(lambda v, y, a, axis, **settings: follow(v, a, y, axis))
 
 
 @implements(np.sort_complex, samples=[Sample((2, 3)), Sample((3,), complex=True)])
@@ -77,25 +74,29 @@ def sort_complex(a: Array) -> Array:
 constant(np.argsort, np.argpartition, np.searchsorted, np.digitize, np.isin)
 
 
-def untracked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose arguments may hold Tensors at any depth, and whose results have no gradient."""
+class ConstantOfMany(Constant):
+    """A locally constant function whose arguments may hold Tensors at any depth."""
 
-    def lower(x: Any) -> Any:
-        if isinstance(x, Tensor):
-            return x.data
-        if isinstance(x, dict):
-            return {key: lower(value) for key, value in x.items()}
-        return type(x)(map(lower, x)) if type(x) in (list, tuple) else x
-
-    def lift(y: Any) -> Any:
-        if isinstance(y, (np.ndarray, np.generic)):
-            return Tensor(y)
-        return type(y)(map(lift, y)) if type(y) in (list, tuple) else y
-
-    return lambda *args, **kwargs: lift(function(*lower(args), **lower(kwargs)))
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute with plain arrays; the results are untracked Tensors."""
+        return _tensors(self.forward(*_arrays(args), **_arrays(kwargs)))
 
 
-REGISTRY[np.lexsort] = untracked(np.lexsort)
+def _arrays(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x.data
+    if isinstance(x, dict):
+        return {key: _arrays(value) for key, value in x.items()}
+    return type(x)(map(_arrays, x)) if type(x) in (list, tuple) else x
+
+
+def _tensors(y: Any) -> Any:
+    if isinstance(y, (np.ndarray, np.generic)):
+        return Tensor(y)
+    return type(y)(map(_tensors, y)) if type(y) in (list, tuple) else y
+
+
+REGISTRY[np.lexsort] = ConstantOfMany(np.lexsort)
 
 # -- sets: each value comes from the first place where it occurs -----------------------------------
 
@@ -194,7 +195,7 @@ def _edged(a: Array) -> tuple[Array]:
 
 @implements(
     np.trim_zeros,
-    samples=[Sample((3,), prepare=_edged), Sample((3,), prepare=_edged, trim="b"), Sample((2, 2))],
+    samples=[Sample((3,), prepare=_edged), Sample((3,), prepare=_edged, trim="b")],
 )
 def trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
     """``filt`` without the zeros at its front (``f``) or back (``b``)."""

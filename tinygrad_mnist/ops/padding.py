@@ -171,11 +171,11 @@ def ramps(mode: str, ndim: int, end_values: Any = 0) -> Build:
     ends = np.broadcast_to(gather(end_values), (ndim, 2))
 
     def build(a: Array, axis: int, before: int, after: int) -> Array:
-        def ramp(side: int, edge: int, width: int) -> Array:
-            edge = a[along(axis, edge)]
-            return np.linspace(ends[axis][side], edge, width, endpoint=False, dtype=a.dtype, axis=axis)
+        def ramp(side: int, width: int) -> Array:
+            edge = a[along(axis, -side)]
+            return np.linspace(ends[axis, side], edge, width, endpoint=False, dtype=a.dtype, axis=axis)
 
-        return np.concatenate([ramp(0, 0, before), a, np.flip(ramp(1, -1, after), axis)], axis=axis)
+        return np.concatenate([ramp(0, before), a, np.flip(ramp(1, after), axis)], axis=axis)
 
     return build
 

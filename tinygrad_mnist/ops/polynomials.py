@@ -221,7 +221,7 @@ def roots(p: Array, /) -> Array:
 def roots_rule(g: Array, y: Array, p: Array) -> Array:
     r"""Move a coefficient, and a root moves so that the polynomial stays 0 there.
 
-    From :math:`p(r) = 0` follows :math:`p'(r)\\,dr + r^k dp_k = 0`.
+    From :math:`p(r) = 0` follows :math:`p'(r)\,dr + r^k dp_k = 0`.
     """
     slope = np.polyval(derivative(p), y)
     noise = np.polyval(np.abs(derivative(p)), np.abs(y)) * np.finfo(y.dtype).eps
@@ -280,41 +280,41 @@ def poly(seq_of_zeros: Array) -> Any:
 
 # -- fitting -------------------------------------------------------------------------------------
 
-_PLACES = np.array([-1.0, 0.3, 1.2, 2.0])
+_PLACES, _WEIGHTS = np.array([-1.0, 0.3, 1.2, 2.0]), np.array([1.0, 2.0, 0.5, 1.5])
 
 
 @implements(
     np.polyfit,
     samples=[
-        Sample(_PLACES, (4,), prepare=lambda x, y: (x, y, 2)),
-        Sample(_PLACES, (4, 2), deg=1),
-        Sample(
-            _PLACES, (4,), np.array([1.0, 2.0, 0.5, 1.5]), prepare=lambda x, y, w: (x, y, 1, None, False, w)
-        ),
+        Sample(_PLACES, (4,), deg=2),
+        Sample(_PLACES, (4, 2), deg=1, cov=True),
+        Sample(_PLACES, (4,), deg=1, full=True),
+        Sample(_PLACES, (4,), _WEIGHTS, prepare=lambda x, y, w: (x, y, 1, None, False, w)),
     ],
 )
 def polyfit(
     x: Array,
     y: Array,
     deg: int,
-    rcond: float | None = None,
+    rcond: Any = None,
     full: bool = False,
     w: Any = None,
-    cov: Any = False,
-) -> Array:
-    """The polynomial of degree ``deg`` that fits points best, with weights ``w``: a least-squares solution."""
-    if full or cov:
-        raise UnsupportedError(
-            "polyfit: full= and cov= are not supported on Tensors, only the coefficients are"
-        )
+    cov: bool | str = False,
+) -> Any:
+    """The polynomial of degree ``deg`` that fits points best, with weights ``w``: a least-squares solution.
+
+    Returns what :func:`numpy.polyfit` does: the coefficients; with ``full``, all that ``lstsq`` returns;
+    with ``cov``, the covariance of the coefficients too.
+    """
     x, y = lift(x) + 0.0, lift(y) + 0.0
-    if int(deg) < 0:
+    order = int(deg) + 1
+    if order < 1:
         raise OptionError(f"polyfit: deg={deg}; it must be 0 or more")
     if x.ndim != 1 or x.size == 0 or y.ndim not in (1, 2) or len(y) != len(x):
         raise TypeError(
-            f"polyfit: x of shape {x.shape} and y of shape {y.shape}; x is (n,), y is (n,) or (n, k)"
+            f"polyfit: shapes {x.shape} of x and {y.shape} of y; (n,) and (n,) or (n, k) are needed"
         )
-    powers = np.vander(x, int(deg) + 1)
+    powers = np.vander(x, order)
     if w is not None:
         w = lift(w) + 0.0
         if w.shape != x.shape:
@@ -322,9 +322,24 @@ def polyfit(
         powers = powers * w[:, None]
         y = y * (w[:, None] if y.ndim == 2 else w)
     scale = np.sqrt(np.sum(powers * powers, axis=0))
+    powers = powers / scale
     if rcond is None:
-        rcond = len(x) * float(np.finfo(x.dtype).eps)
-    c, _, rank, _ = np.linalg.lstsq(powers / scale, y, rcond)
-    if rank < len(scale):
+        rcond = len(x) * np.finfo(x.dtype).eps
+    c, residuals, rank, s = np.linalg.lstsq(powers, y, rcond)
+    c = c / (scale[:, None] if y.ndim == 2 else scale)
+    if full:
+        return c, residuals, rank, s, rcond
+    if rank != order:
         warnings.warn("Polyfit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=4)
-    return c / (scale[:, None] if y.ndim == 2 else scale)
+    if not cov:
+        return c
+    spread = np.linalg.inv(powers.T @ powers) / np.outer(scale, scale)
+    spread = spread if y.ndim == 1 else spread[:, :, None]
+    if cov != "unscaled":
+        if len(x) <= order:
+            raise ShapeError(
+                f"polyfit: the covariance of {order} coefficients is scaled by what is left over of more points than "
+                f"that, not {len(x)}; pass cov='unscaled' for known errors, given as w"
+            )
+        spread = spread * (residuals / (len(x) - order))
+    return c, spread

@@ -48,11 +48,12 @@ class Ordered:
         self.least = np.where(numbers < self.size, length - 1, 0)
 
     def __getitem__(self, places: NDArray) -> Array:
-        """The elements at these places of the sorted rows, shape (..., Q)."""
+        """The elements at these places of the sorted rows, or at the ends nearest to them, shape (..., Q)."""
         shape = (*self.order.shape[:-1], places.shape[-1])
         if not self.order.shape[-1]:
             return np.full(shape, np.nan, np.result_type(self.rows.dtype, np.float16))
-        places = np.broadcast_to(np.maximum(places, self.least), shape)
+        places = np.maximum(np.minimum(places, self.size - 1), self.least)
+        places = np.broadcast_to(places, shape)
         return np.take_along_axis(self.rows, np.take_along_axis(self.order, places, axis=-1), axis=-1)
 
     def result(self, y: Array, shape: tuple[int, ...], ndim: int, axis: Axis, keepdims: bool) -> Array:
@@ -132,11 +133,16 @@ CONTINUOUS = {
 
 
 def positions(n: NDArray, q: Array, method: str) -> Array:
-    """Where the quantiles lie among ``n`` elements in order, counted from 0, fractions included."""
+    """Where the quantiles lie among ``n`` elements in order, counted from 0, fractions included.
+
+    Those that interpolate may also lie before the first or after the last, and then are that element.
+    """
     n = np.maximum(n, 1)
+    if method == "linear":
+        return (n - 1) * q  # what follows, without its rounding errors
     if method in CONTINUOUS:
         alpha, beta = CONTINUOUS[method]
-        return np.clip((n + (1 - alpha - beta)) * q + (alpha - 1), 0, n - 1)
+        return n * q + (alpha + q * (1 - alpha - beta)) - 1
     if isinstance(q, Tensor) and q.requires_grad:
         raise GradientError(
             f"quantile: with method={method!r} the result stays or jumps as q moves; pass q.detach(), or "
@@ -181,12 +187,9 @@ def _quantile(
         weights = np.broadcast_to(along(array(weights), a, axis), a.shape)
         place = weighted_positions(ordered, q, joined(weights, axis))
     here = np.floor(plain(place)).astype(int)
-    if method in CONTINUOUS:
-        after = np.minimum(here + 1, np.maximum(ordered.size - 1, 0))
-    else:
-        after = np.ceil(plain(place)).astype(int)
+    after = here + 1 if method in CONTINUOUS else np.ceil(plain(place)).astype(int)
     y = ordered[here]
-    if method in CONTINUOUS or (after != here).any():
+    if (after != here).any():
         upper, t = ordered[after], array(place - here, dtype)
         gap = upper - y
         y = np.where(t < 0.5, y + gap * t, upper - gap * (1 - t))

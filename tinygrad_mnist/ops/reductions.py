@@ -194,7 +194,12 @@ def is_top(a: Array, top: Array) -> Array:
     return ties | ((a != a) & (top != top)) if (top != top).any() else ties
 
 
-@primitive(np.max, np.amax, samples=[*_SAMPLES, Sample((2, 3), axis=1, where=_SOME, initial=-5.0)])
+@primitive(
+    np.max,
+    np.amax,
+    samples=[*_SAMPLES, Sample((2, 3), axis=1, where=_SOME, initial=-5.0)],
+    jvp="reduction",
+)
 def max(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """Largest element over axes; the gradient is shared equally among ties."""
     return np.max(a, axis=axis, keepdims=keepdims)
@@ -203,7 +208,7 @@ def max(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 max.vjp(extreme_rule)
 
 
-@primitive(np.min, np.amin, samples=[*_SAMPLES, Sample((2, 3), initial=0.1)])
+@primitive(np.min, np.amin, samples=[*_SAMPLES, Sample((2, 3), initial=0.1)], jvp="reduction")
 def min(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """Smallest element over axes; the gradient is shared equally among ties."""
     return np.min(a, axis=axis, keepdims=keepdims)
@@ -295,6 +300,7 @@ min.otherwise(_extreme(min, largest=False))
         Sample((2, 3), axis=1, where=_SOME, initial=2.0),
         Sample((2, 3), dtype=np.float64),
     ],
+    jvp="reduction",
 )
 def prod(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """Product over axes; the gradient is right with any number of zeros."""
@@ -361,10 +367,10 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: A
     places = slices.shape[:-1]
     if 0 in places:
         raise ShapeError(f"apply_along_axis: an array of shape {arr.shape} has no slices along axis {axis}")
-    results = np.stack([array(func1d(slices[i], *args, **kwargs)) for i in np.ndindex(places)])
+    results: Array = lift([lift(func1d(slices[i], *args, **kwargs)) for i in np.ndindex(places)])
     results = np.reshape(results, places + results.shape[1:])
     ends = range(len(places), results.ndim)
-    return np.moveaxis(lift(results), list(ends), [axis + k for k in range(len(ends))])
+    return np.moveaxis(results, list(ends), [axis + k for k in range(len(ends))])
 
 
 @implements(
@@ -386,6 +392,4 @@ def apply_over_axes(func: Callable[[Array, int], Array], a: Array, axes: Any) ->
     return a
 
 
-constant(
-    np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.all, np.any, np.count_nonzero,
-)  # fmt: skip
+constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.all, np.any, np.count_nonzero)

@@ -49,7 +49,7 @@ def average(
     a = array(a)
     if weights is None:
         y = np.mean(a, axis=axis, keepdims=keepdims)
-        total = lift(np.asarray(a.size / y.size if y.size else np.nan, y.dtype))
+        total: Array = lift(np.asarray(a.size / y.size if y.size else np.nan, y.dtype))
     else:
         weights = along(array(weights), a, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *(() if a.dtype.kind in "fc" else (np.float64,)))
@@ -103,7 +103,7 @@ _SPREADS = [
 ]
 
 
-@primitive(np.var, samples=_SPREADS)
+@primitive(np.var, samples=_SPREADS, jvp="reduction")
 def var(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
     """Variance over axes; that of complex numbers is real."""
     return np.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
@@ -116,7 +116,7 @@ var.vjp(
 )
 
 
-@primitive(np.std, samples=_SPREADS)
+@primitive(np.std, samples=_SPREADS, jvp="reduction")
 def std(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
     """Standard deviation over axes; its gradient is 0 where all elements are equal."""
     return np.std(a, axis=axis, ddof=ddof, keepdims=keepdims)
@@ -265,21 +265,16 @@ def cov(
     frequency = None if fweights is None else _weights(fweights, n, "fweights")
     importance = None if aweights is None else _weights(aweights, n, "aweights")
     weights = importance if frequency is None else frequency if importance is None else frequency * importance
-    if weights is None:
-        centre, freedom = np.mean(x, axis=1, keepdims=True), n - ddof
-        scaled = x = x - centre
-    else:
-        centre, total = average(x, 1, weights, True, keepdims=True)
-        total = np.real(total[0, 0])
-        freedom = total
-        if ddof:
-            freedom = total - ddof * (1 if importance is None else np.sum(weights * importance) / total)
-        x = x - centre
-        scaled = x * weights
+    centre, total = average(x, 1, weights, True, keepdims=True)
+    total = np.real(total[0, 0])  # the number of observations, if they are not weighted
+    spent = ddof if importance is None or not ddof else ddof * (np.sum(weights * importance) / total)
+    freedom: Any = total - spent
     if freedom <= 0:
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
         freedom = 0.0
-    return np.squeeze((x @ conjugate(scaled).T) * np.true_divide(1, freedom))
+    x = x - centre
+    weighted = x if weights is None else x * weights
+    return np.squeeze(x @ conjugate(weighted).T * np.true_divide(1, freedom))
 
 
 @implements(
@@ -294,18 +289,17 @@ def cov(
 def corrcoef(x: Array, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Array:
     """Correlation coefficients of variables; NaN, without a gradient, for one that does not vary."""
     c = cov(x, y, rowvar, dtype=dtype)
-    if c.ndim == 0:
-        return c / c
-    i = np.arange(c.shape[0])
+    shape, i = c.shape, np.arange(c.shape[0] if c.ndim else 1)
+    c = np.reshape(c, (i.size, i.size))
     variance = np.real(c[i, i])
     constant = plain(variance == 0)
     scale = np.sqrt(variance + constant)
     c = c / scale[:, None] / scale[None, :]
     c = _clipped(np.real(c)) + 1j * _clipped(np.imag(c)) if c.dtype.kind == "c" else _clipped(c)
-    if not constant.any():
-        return c
-    warnings.warn("invalid value encountered in divide", RuntimeWarning, stacklevel=3)
-    return np.where(constant[:, None] | constant, np.asarray(np.nan, c.dtype), c)
+    if constant.any():
+        warnings.warn("invalid value encountered in divide", RuntimeWarning, stacklevel=3)
+        c = np.where(constant[:, None] | constant, np.asarray(np.nan, c.dtype), c)
+    return np.reshape(c, shape)
 
 
 def _clipped(x: Array) -> Array:

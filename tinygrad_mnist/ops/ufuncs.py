@@ -105,7 +105,7 @@ def reduce(ufunc: np.ufunc, a: Array, axis: Any = 0, dtype: Any = None, **keywor
     keywords = {name: value for name, value in keywords.items() if value is not np._NoValue}
     if ufunc in _REDUCTIONS:
         keywords.update({} if dtype is None else {"dtype": dtype})
-        return _REDUCTIONS[ufunc](a, axis=axis, **keywords)
+        return _function(_REDUCTIONS[ufunc])(a, axis=axis, **keywords)
     keepdims, initial = keywords.pop("keepdims", False), keywords.pop("initial", None)
     if keywords.pop("where", True) is not True or isinstance(axis, tuple) or keywords:
         raise UnsupportedError(
@@ -126,7 +126,7 @@ def reduce(ufunc: np.ufunc, a: Array, axis: Any = 0, dtype: Any = None, **keywor
 def accumulate(ufunc: np.ufunc, a: Array, axis: int = 0, dtype: Any = None) -> Any:
     """Combine each element along an axis with all before it."""
     if ufunc in _ACCUMULATIONS:
-        return _ACCUMULATIONS[ufunc](a if dtype is None else a.astype(dtype), axis=axis)
+        return _function(_ACCUMULATIONS[ufunc])(a if dtype is None else a.astype(dtype), axis=axis)
     running: list[Array] = []
     for part in _along(a, axis, dtype):
         running.append(ufunc(running[-1], part) if running else part)
@@ -168,6 +168,11 @@ def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
         y = call(ufunc, flat[places[now]], *(x[now] for x in operands))
         flat = SETITEM(flat, y, places[now])
     t._rebind(np.reshape(flat, t.shape))
+
+
+def _function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The definition for Tensors: the only Tensor may be a mask, for which NumPy would come back here."""
+    return REGISTRY.get(function, function)
 
 
 def _occurrence(places: Any) -> Any:
