@@ -19,7 +19,7 @@ def leaf(*values, **how):
 def message(f) -> str:
     with pytest.raises(NonFiniteError) as raised, tg.detect_anomaly():
         f()
-    return str(raised.value)
+    return " ".join(str(raised.value).split())  # however the lines are broken
 
 
 FORWARD = [
@@ -74,7 +74,7 @@ def test_the_line_is_the_users_and_the_module_is_named():
 
     net = Net()
     text = message(lambda: net(np.ones((1, 2), np.float32)))
-    assert "in forward: return np.log(y * 0)  # this very line" in text
+    assert "in forward: return np.log(y * 0) # this very line" in text
     assert "in the module Net" in text
     with tg.no_grad():
         net.layer.weight[...] = 1e38

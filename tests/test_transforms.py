@@ -284,6 +284,13 @@ def test_vjp_pulls_trees_any_number_of_times():
         pull({"s": np.ones(2), "p": [np.ones((3, 3))]})
 
 
+def test_pull_remembers_where_it_was():
+    x = X.copy()
+    _, pull = vjp(lambda x: np.sum(x**2), x)
+    x[:] = 0
+    np.testing.assert_allclose(pull(1.0)[0], 2 * X)
+
+
 def test_a_result_named_twice_gets_both_gradients():
     _, pull = vjp(lambda x: [x, x], X)
     np.testing.assert_array_equal(pull([np.ones(3), 2 * np.ones(3)])[0], [3, 3, 3])

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ class _Watch:
                 f"  {culprits[0]} held NaN before: it came from outside, look at your data and parameters"
             )
         else:
-            lines.append(f"  rule of thumb: {_FORWARD.get(name, _TOO_LARGE)}")
+            lines.append(_rule_of_thumb(_FORWARD.get(name, _TOO_LARGE)))
         return "\n".join(lines)
 
     def _backward(self, node: Node, position: int, g: Array, part: NDArray, kind: str) -> str:
@@ -107,7 +108,7 @@ class _Watch:
         ]
         is_masked = kind == "NaN" and arrived in ("0", "-0")
         rule = _MASKED.format(name=name) if is_masked else _BACKWARD.get(name, _STEEP.format(name=name))
-        return "\n".join([*lines, f"  rule of thumb: {rule}"])
+        return "\n".join([*lines, _rule_of_thumb(rule)])
 
 
 def _badness(x: Any) -> str:
@@ -171,6 +172,12 @@ def _where(node: Node) -> str:
     lines = [f"\n  at {node.line}"] if node.line is not None else []
     lines += [f"\n  in the module {node.scope}"] if node.scope else []
     return "".join(lines)
+
+
+def _rule_of_thumb(text: str) -> str:
+    return fill(
+        f"rule of thumb: {text}", 100, initial_indent="  ", subsequent_indent="    ", break_long_words=False
+    )
 
 
 _LOGARITHM = (

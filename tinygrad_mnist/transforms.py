@@ -20,7 +20,7 @@ import numpy as np
 
 from .errors import DTypeError, GradientError
 from .tracing import Argnums, Function, Trace, described, fitted, named, value_of
-from .trees import rebuild
+from .trees import rebuild, tree_map
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -135,6 +135,8 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     >>> [g.shape for g in pull(np.array([1.0, 0.0]))]
     [(2, 3), (3,)]
     """
+    # The caller may change his arrays before he pulls.
+    primals = tree_map(lambda x: x.copy() if isinstance(x, np.ndarray) else x, primals)
     run = Trace(f, primals, {}, range(len(primals)), has_aux)
 
     def pull(gradient: Any) -> Any:
