@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import RECORDING, Node, _lifted, _plus, _set, conjugate, fit, recording_on, sweep
+from .graph import RECORDING, TRANSPOSING, Node, _lifted, _plus, _set, conjugate, fit, recording_on, sweep
 from .primitive import Primitive, Rule, identity
 from .tensor import Tensor, _handle, record
 from .typing import Array
@@ -120,10 +120,11 @@ def _transposed(
 ) -> Array:
     """Differentiate ``rule(g, ...)``, a linear function of ``g``, with respect to ``g``."""
     parts = y if isinstance(y, tuple) else (y,)
-    # Any value will do; but a rule may look for zeros, to spare itself work.
-    gs = tuple(variable(np.ones(part.shape, part.dtype)) for part in parts)
+    gs = tuple(variable(np.ones(part.shape, part.dtype)) for part in parts)  # any numbers will do
     with _set(RECORDING, recording_on()):
-        r = fit(rule(gs if isinstance(y, tuple) else gs[0], y, *args, **kwargs), v)
+        with _set(TRANSPOSING, True):
+            r = rule(gs if isinstance(y, tuple) else gs[0], y, *args, **kwargs)
+        r = fit(r, v)
         nodes = [g._node for g in gs if g._node is not None]
         seeds = _seeds(r, conjugate(v))
         found = sweep(seeds, targets=nodes, retain=True, lift=lift) if seeds else {}

@@ -45,6 +45,10 @@ __all__ = ["Node", "conjugate", "enable_grad", "fit", "is_recording", "no_grad",
 RECORDING: ContextVar[Any] = ContextVar("recording", default=True)
 WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
+# Whether a rule is called to be transposed, by forward mode. The gradient it is given then stands for
+# any, and no rule may decide something by its values.
+TRANSPOSING: ContextVar[bool] = ContextVar("transposing", default=False)
+
 # Where a node was recorded, as nested (outer scope, name, kind, origin, whether it is a layer of this
 # package): kept as it is while recording, and made into text only where somebody reads it.
 Scope = tuple["Scope", str, str, Origin | None, bool] | None

@@ -17,6 +17,7 @@ from .graph import RECORDING, SCOPE, Node, _set, recording_on, scope_text, sweep
 from .operators import Operators
 from .origins import users_line
 from .primitive import REGISTRY, Primitive, pick
+from .trees import leaves, tree_map
 from .typing import Array, NDArray
 
 __all__ = ["Tensor", "buffer", "record", "tensor"]
@@ -601,18 +602,9 @@ def _numbers(data: Any) -> NDArray:
 
 def unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a NumPy function that has no rule: fine on constants, an error on tracked Tensors."""
-    found: list[Tensor] = []
-
-    def plain(x: Any) -> Any:
-        if isinstance(x, Tensor):
-            found.append(x)
-            return x._data
-        return type(x)(map(plain, x)) if x.__class__ in (list, tuple) else x
-
-    args = tuple(map(plain, args))
-    kwargs = {key: plain(value) for key, value in kwargs.items()}
-    if RECORDING.get() and any(t._node is not None for t in found):
+    if RECORDING.get() and any(isinstance(x, Tensor) and x._node is not None for x in leaves([args, kwargs])):
         raise _no_rule(name)
+    args, kwargs = tree_map(lambda x: x._data if isinstance(x, Tensor) else x, [args, kwargs])
     result = function(*args, **kwargs)
     return _handle(result, None) if isinstance(result, (np.ndarray, np.generic)) else result
 

@@ -12,7 +12,7 @@ from .errors import DTypeError, GradientError, OptionError, ShapeError
 from .forward import push, variable
 from .graph import RECORDING, SERIALS, Node, _set, is_recording, recording_on, sweep
 from .tensor import Tensor, _lift
-from .trees import leaves, rebuild, tree_map
+from .trees import leaves, matching, rebuild, tree_map
 from .typing import Array
 
 __all__ = [
@@ -188,9 +188,10 @@ def _checked(x: Any) -> Tensor:
 
 def fitted(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[Any]:
     """Check that a tree has the form and the shapes of another, and give it its dtypes."""
-    given = list(leaves(tree))
-    if len(given) != len(values):
-        raise ShapeError(f"{what} has {len(given)} arrays where {described(like)} has {len(values)}")
+    try:
+        given = list(matching(tree, like))
+    except ShapeError as error:
+        raise ShapeError(f"{what} is of another form: {error}") from None
     results = []
     for x, value in zip(given, values, strict=True):
         if np.shape(x) != value.shape:
@@ -208,7 +209,10 @@ def _positions(argnums: Argnums, count: int, f: Function) -> tuple[list[int], bo
                 f"argnums = {argnums}: {named(f)} was called with {count} positional arguments, and those to "
                 "differentiate by have to be among them"
             )
-    return [i % count for i in numbers], is_single
+    numbers = [i % count for i in numbers]
+    if len(set(numbers)) < len(numbers):
+        raise OptionError(f"argnums = {argnums}: an argument is named twice")
+    return numbers, is_single
 
 
 def named(f: Function) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from typing import Any
 
-__all__ = ["leaves", "rebuild", "tree_map"]
+from .errors import ShapeError
+
+__all__ = ["leaves", "matching", "rebuild", "tree_map"]
 
 
 def leaves(tree: Any) -> Iterator[Any]:
@@ -26,6 +29,41 @@ def leaves(tree: Any) -> Iterator[Any]:
         yield tree
 
 
+def matching(tree: Any, like: Any) -> Iterator[Any]:
+    """Walk over a tree in the order of another, whose form it has to have.
+
+    Raises
+    ------
+    ShapeError
+        Where the forms differ.
+
+    Examples
+    --------
+    >>> list(matching({"b": 1.0, "w": (2.0, 3.0)}, like={"w": ["x", "y"], "b": "z"}))
+    [2.0, 3.0, 1.0]
+    """
+    if isinstance(like, dict):
+        if not isinstance(tree, dict) or tree.keys() != like.keys():
+            raise ShapeError(f"there is {_form(tree)} in place of {_form(like)}")
+        for key, part in like.items():
+            yield from matching(tree[key], part)
+    elif isinstance(like, (list, tuple)):
+        if not isinstance(tree, (list, tuple)) or len(tree) != len(like):
+            raise ShapeError(f"there is {_form(tree)} in place of {_form(like)}")
+        for part, like_part in zip(tree, like, strict=True):
+            yield from matching(part, like_part)
+    elif like is not None:
+        if tree is None or isinstance(tree, dict):
+            raise ShapeError(f"there is {_form(tree)} in place of an array")
+        yield tree
+
+
+def _form(tree: Any) -> str:
+    if isinstance(tree, dict):
+        return f"a dict of {', '.join(map(repr, tree)) or 'nothing'}"
+    return f"a {type(tree).__name__} of {len(tree)}" if isinstance(tree, (list, tuple)) else type(tree).__name__
+
+
 def rebuild(like: Any, values: Iterable[Any]) -> Any:
     """Make a tree of the form of another, with other leaves in the same order.
 
@@ -34,19 +72,21 @@ def rebuild(like: Any, values: Iterable[Any]) -> Any:
     >>> rebuild({"w": [1.0, 2.0], "b": (3.0, None)}, "xyz")
     {'w': ['x', 'y'], 'b': ('z', None)}
     """
-    source = iter(values)
-
-    def build(tree: Any) -> Any:
-        if isinstance(tree, dict):
-            return type(tree)((key, build(part)) for key, part in tree.items())
-        if isinstance(tree, (list, tuple)):
-            parts = [build(part) for part in tree]
-            return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-        return tree if tree is None else next(source)
-
-    return build(like)
+    return _rebuilt(like, iter(values))
 
 
-def tree_map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """Apply a function to each leaf, and to the leaves in the same places of other trees."""
-    return rebuild(tree, map(function, leaves(tree), *map(leaves, others)))
+def _rebuilt(tree: Any, source: Iterator[Any]) -> Any:
+    if isinstance(tree, dict):
+        rebuilt = copy(tree)  # of its own kind, which may be a defaultdict
+        for key, part in tree.items():
+            rebuilt[key] = _rebuilt(part, source)
+        return rebuilt
+    if isinstance(tree, (list, tuple)):
+        parts = [_rebuilt(part, source) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return tree if tree is None else next(source)
+
+
+def tree_map(function: Callable[..., Any], tree: Any) -> Any:
+    """Apply a function to each leaf."""
+    return rebuild(tree, map(function, leaves(tree)))

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import GradientError
-from ..graph import conjugate
+from ..graph import TRANSPOSING, conjugate
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
-from .factorizations import Factors, basis_of, is_more_than_noise, skew_part, stands_for_any
+from .factorizations import Factors, basis_of, is_more_than_noise, skew_part
 from .linalg import adjoint, hermitian_part, plain, rounding, textbook
 
 EigResult: Any = type(np.linalg.eig(np.eye(1)))
@@ -165,7 +165,7 @@ def svd_rule(g: Factors, y: Factors, a: Array, full_matrices: bool) -> Array:
     require_unmixed("svd", plain(s), a.shape, gs, gu, gvh)
     if same.any() or zero.any():
         u, vh = (final(x, what="singular values") for x in (u, vh))
-    check = not stands_for_any(gu)
+    check = not TRANSPOSING.get()
     gu, u = basis_of("svd", gu, u, k, check=check)
     gv, v = basis_of("svd", adjoint(gvh), adjoint(vh), k, check=check)
     left, right = skew_part(adjoint(u) @ gu), skew_part(adjoint(v) @ gv)
@@ -311,7 +311,7 @@ def require_unmixed(name: str, values: NDArray, shape: tuple[int, ...], g: Array
     In ``V f(w) Vᴴ`` the zeros that some vectors get may be those of ``f(w)``.
     """
     pairs = choices(name, values, shape, gs[0], exactly=True)
-    if pairs.any() and not stands_for_any(gs[0]):
+    if pairs.any() and not TRANSPOSING.get():
         is_mixed: NDArray = touched(values.shape[-1], *gs).any(axis=-1, keepdims=True) & (plain(g) != 0)
         refuse(name, values, pairs & is_mixed[..., None])
 
@@ -337,7 +337,7 @@ def refuse(name: str, values: NDArray, pairs: NDArray) -> None:
 
 def require_phase_free(name: str, turns: Array, *gs: Array) -> None:
     """Refuse a loss that changes with the phase of complex vectors, as the diagonal of ``Vᴴ gV`` says."""
-    if turns.dtype.kind != "c" or any(map(stands_for_any, gs)):
+    if turns.dtype.kind != "c" or TRANSPOSING.get():
         return
     if is_more_than_noise(np.diagonal(plain(turns), axis1=-2, axis2=-1).imag, *gs):
         raise GradientError(

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import GradientError, OptionError, UnsupportedError
-from ..primitive import REGISTRY, Sample, identity, implements, primitive
-from ..tensor import Tensor
+from ..graph import TRANSPOSING
+from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
 from .linalg import adjoint, hermitian_part, is_used, plain, rounding, textbook
 
@@ -86,7 +86,7 @@ def qr_rule(g: Factors, y: Factors, a: Array, mode: str) -> Array:
     """
     (gq, gr), (q, r) = g, y
     k = min(a.shape[-2:])
-    gq, q = basis_of("qr", gq, q, k, check=not stands_for_any(gq))
+    gq, q = basis_of("qr", gq, q, k, check=not TRANSPOSING.get())
     gr, r, gs, s = gr[..., :k, :], r[..., :k, :], gr[..., :k, :k], r[..., :k, :k]
     diagonal = np.abs(np.diagonal(plain(s), axis1=-2, axis2=-1))
     if np.any(diagonal <= rounding(diagonal, max(a.shape[-2:]))):
@@ -157,11 +157,3 @@ def is_more_than_noise(x: NDArray, *like: Array) -> bool:
     """Whether ``x``, a product of gradients with unit vectors, is more than what rounding leaves of 0."""
     scale = max(np.max(np.abs(plain(g)), initial=0) for g in like)
     return bool(np.any(np.abs(x) > math.sqrt(np.finfo(x.dtype).eps) * scale))
-
-
-def stands_for_any(g: Array) -> bool:
-    """Whether this is not a gradient but the place of one, where forward mode transposes a rule."""
-    node = g.node if isinstance(g, Tensor) else None
-    if node is not None and node.primitive is REGISTRY[np.conjugate]:  # textbook() did that
-        node = node.parents[0][1]
-    return node is not None and node.primitive is identity and not node.parents
