@@ -116,7 +116,7 @@ KINKS = [
     ("leaky", lambda x: F.leaky_relu(x), [-1.0, 0.0], (1,)),
     ("clip", lambda x: np.clip(x, 0, 1), [0.5, 1.0], (1,)),
     ("maximum against a constant", lambda x: np.maximum(x, np.array([0.0, 0.9999997])), [5.0, 1.0], (1,)),
-    ("max beside a tie", lambda x: np.max(x), [2.0, 2.0 + 4e-7], (0,)),
+    ("max beside a tie", lambda x: np.max(x), [2.0, 2.0 + 4e-7], None),
     ("sort beside a tie", lambda x: np.sort(x)[1], [2.0, 3.0, 3.0 + 4e-7, 2.0 + 4e-7], None),
     ("abs beside 0", lambda x: np.abs(x), [2e-7, 1.0], (0,)),
 ]

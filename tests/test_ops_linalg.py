@@ -276,6 +276,8 @@ def test_cross_product_in_the_plane():
         lambda a: np.einsum("ij,jk", a, T),
         lambda a: np.einsum("ij,jk", a, V[:2, None]),
         lambda a: np.einsum("ij,j->i", a, V, dtype=np.float32),
+        lambda a: np.einsum(a, [0, -1], [0]),
+        lambda a: np.einsum(a, [0, 52], [0]),
         lambda a: np.linalg.multi_dot([a]),
         lambda a: np.linalg.multi_dot([a, V, a]),
         lambda a: np.linalg.matrix_power(a, 0.5),
@@ -528,6 +530,15 @@ def test_residuals_and_singular_values_of_least_squares():
         gradient(lambda a: np.linalg.svdvals(a).sum(), TALL),
         atol=1e-12,
     )
+
+
+def test_least_squares_of_nothing_depends_on_nothing():
+    a, b = leaf(np.zeros((0, 3))), leaf(np.zeros(0))
+    np.linalg.lstsq(a, b)[0].sum().backward()
+    assert (a.grad.shape, b.grad.shape) == ((0, 3), (0,))
+    wide = leaf(A[:2])
+    np.linalg.lstsq(wide, V[:2])[1].sum().backward()  # a residual there is none of
+    np.testing.assert_array_equal(wide.grad.data, np.zeros(wide.shape))
 
 
 def test_least_squares_without_full_rank():

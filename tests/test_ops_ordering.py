@@ -430,6 +430,12 @@ def test_trim_zeros():
 
 
 @pytest.mark.skipif(not SINCE["2.2"], reason="since NumPy 2.2")
+def test_trim_zeros_of_a_single_number():
+    for number in (0.0, 2.0):
+        assert_numpys(np.trim_zeros, np.array(number))
+
+
+@pytest.mark.skipif(not SINCE["2.2"], reason="since NumPy 2.2")
 def test_trim_zeros_of_a_matrix():
     for t in (M[0], leaf(M[0])):
         with pytest.raises(ValueError, match="trim"):

@@ -310,6 +310,12 @@ def test_ix_of_masks_and_lists():
     assert np.ix_(tensor(np.zeros(0)), [0])[0].dtype == np.intp
 
 
+def test_a_single_number_has_no_triangle():
+    for f in (np.tril, np.triu):
+        with pytest.raises(ValueError, match="single number"):
+            f(leaf(S))
+
+
 # -- what NumPy refuses --------------------------------------------------------------------------
 
 REFUSALS = [
@@ -326,6 +332,7 @@ REFUSALS = [
     ("moveaxis", lambda x: np.moveaxis(x, (0, 1), 0), M),
     ("rollaxis", lambda x: np.rollaxis(x, 3), M),
     ("rollaxis to nowhere", lambda x: np.rollaxis(x, 0, 4), M),
+    ("rollaxis to before the first", lambda x: np.rollaxis(x, 0, -3), M),
     ("expand_dims", lambda x: np.expand_dims(x, 5), M),
     ("expand_dims twice", lambda x: np.expand_dims(x, (0, 0)), M),
     ("squeeze", lambda x: np.squeeze(x, axis=0), M),

@@ -355,6 +355,8 @@ EDGES = [
     ("cumprod of one", np.cumprod, [7], [1]),
     ("cumprod of none", np.cumprod, [], []),
     ("cumprod of a number", np.cumprod, 7, 1),
+    ("cumprod of a number along its axis", lambda x: np.cumprod(x, 0), 7, 1),
+    ("cumsum of a number along its axis", lambda x: np.cumsum(x, -1), 7, 1),
     ("cumsum of none", np.cumsum, [], []),
     ("cumsum", np.cumsum, [[1, 2], [3, 4]], [[4, 3], [2, 1]]),
     ("nancumsum", np.nancumsum, [1, NAN, 3], [3, 0, 1]),
@@ -491,6 +493,13 @@ def test_where_may_be_a_tensor():
 def test_no_value_means_nothing_was_said():
     assert_numpys(lambda a: np.sum(a, 1, keepdims=np._NoValue, initial=np._NoValue, where=np._NoValue), M)
     assert_numpys(lambda a: np.nanstd(a, keepdims=np._NoValue, mean=np._NoValue, where=np._NoValue), M)
+
+
+def test_a_mean_of_floats_without_the_nans_is_no_integer():
+    for a in (M, leaf(M)):
+        with pytest.raises(TypeError):
+            np.nanmean(a, axis=1, dtype=int)
+    assert np.nanmean(tg.tensor([1, 2]), dtype=int).data == np.nanmean([1, 2], dtype=int)
 
 
 def test_results_are_not_written_into_arrays():

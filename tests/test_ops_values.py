@@ -154,6 +154,31 @@ def test_clip_by_its_old_keywords():
     check(lambda x: np.clip(x, a_min=0.0, a_max=1.0), M)
 
 
+@since_numpy_2_1
+def test_clip_takes_a_bound_once():
+    for x in (M, leaf(M)):
+        with pytest.raises(ValueError, match="max"):
+            np.clip(x, -1.0, 1.0, max=0.5)
+        with pytest.raises(ValueError, match="min"):
+            np.clip(x, -1.0, 1.0, min=0.5)
+
+
+def test_nan_to_num_in_place():
+    numbers = np.array([np.nan, 2.0, np.inf])
+    x = leaf(numbers)
+    y = np.nan_to_num(x, copy=False, posinf=5.0)
+    assert y is x
+    np.testing.assert_array_equal(x.data, [0.0, 2.0, 5.0])
+    (x * x).sum().backward()
+    z = leaf(numbers)
+    np.nan_to_num(z).sum().backward()
+    np.testing.assert_array_equal(z.data, numbers)
+    np.testing.assert_array_equal(z.grad.data, [0.0, 1.0, 0.0])
+    w = leaf([complex(np.nan, np.inf), 1 + 2j])
+    np.nan_to_num(w, copy=False, posinf=7.0)
+    np.testing.assert_array_equal(w.data, [7j, 1 + 2j])
+
+
 def test_wheres_bad_branch_gets_no_gradient_of_its_own():
     x = leaf([-1.0, 4.0])
     with np.errstate(invalid="ignore"):

@@ -497,6 +497,15 @@ def test_methods_are_numpys():
     np.testing.assert_array_equal(leaf(cube).mT.data, cube.mT)
 
 
+def test_arrays_of_objects_lose_no_gradient_silently():
+    objects = np.array([1, 2], dtype=object)
+    for t in (tg.tensor([3.0, 4.0], requires_grad=True), tg.tensor([3.0, 4.0])):
+        for wrong in (lambda t=t: t * objects, lambda t=t: objects + t, lambda t=t: np.outer(t, objects)):
+            with pytest.raises(DTypeError, match=r"object.*astype\(float\)"):
+                wrong()
+        np.testing.assert_array_equal((t * objects.astype(float)).data, [3.0, 8.0])
+
+
 # -- a Python object among others ----------------------------------------------------------------
 
 

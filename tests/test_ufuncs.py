@@ -110,6 +110,21 @@ def test_comparisons_with_out_and_where():
     np.greater(leaf(), 0, out=flags)
     np.testing.assert_array_equal(flags.data, A > 0)
     assert not flags.requires_grad
+    np.less(leaf(), 0, out=flags, where=MASK)
+    np.testing.assert_array_equal(flags.data, np.where(MASK, A < 0, A > 0))
+
+
+@pytest.mark.parametrize("ufunc", [np.floor, np.rint, np.sign, np.isfinite], ids=lambda u: u.__name__)
+def test_constants_where_a_mask_holds(ufunc):
+    expected = ufunc(A, out=np.full((2, 3), 7.0), where=MASK)
+    x, base = leaf(), leaf(np.full((2, 3), 7.0))
+    out = base * 1
+    assert ufunc(x, out=out, where=MASK) is out
+    same(out, expected)
+    out.sum().backward()
+    np.testing.assert_array_equal(base.grad.data, ~MASK)  # what stays keeps its gradient
+    assert x.grad is None or not x.grad.data.any()
+    same(ufunc(x, where=MASK), np.where(MASK, ufunc(A), ufunc(A).dtype.type(0)))
 
 
 # -- reduce and accumulate -----------------------------------------------------------------------
@@ -203,6 +218,28 @@ def test_reduceat(ufunc, indices):
     x = np.arange(1.0, 6.0)
     same(ufunc.reduceat(leaf(x), indices), ufunc.reduceat(x, indices))
     assert tg.testing.gradcheck(lambda a: ufunc.reduceat(a, indices), x, order=2)
+
+
+@pytest.mark.parametrize("indices", [[-1, 1], [0, 3], [-3]])
+def test_reduceat_knows_no_index_from_the_end(indices):
+    for a in (A, leaf()):
+        with pytest.raises(IndexError, match=str(next(i for i in indices if not 0 <= i < 3))):
+            np.add.reduceat(a, indices, axis=1)
+
+
+def test_reduceat_at_no_index():
+    for ufunc in (np.add, np.subtract):
+        same(ufunc.reduceat(leaf(), [], axis=1), ufunc.reduceat(A, [], axis=1))
+    counts = np.arange(6, dtype=np.int8)
+    same(np.add.reduceat(tensor(counts), []), np.add.reduceat(counts, []))
+
+
+def test_a_dtype_that_the_result_cannot_have():
+    for x in (np.array([1, 2]), tensor([1, 2])):
+        with pytest.raises(TypeError):
+            np.true_divide(x, 2, dtype=int)
+        with pytest.raises(TypeError):
+            np.sqrt(x, dtype=int)
 
 
 @pytest.mark.parametrize("ufunc", [np.add, np.subtract, np.multiply, np.divide], ids=lambda u: u.__name__)

@@ -13,7 +13,7 @@ tinygrad_mnist.errors.NonFiniteError: backward through sqrt: NaN in 1 of 2 eleme
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from textwrap import fill
 from typing import Any
@@ -63,21 +63,42 @@ class _Watch:
 
     def computed(self, node: Node) -> None:
         """Look at the result of an operation."""
-        for value in node.value if node.value.__class__ is tuple else (node.value,):
+        for value in _parts(node.value):
             kind = _badness(value)
-            if not kind:
-                continue
-            if kind == "infinity" and any(_badness(x) == "infinity" for x in _arrays(node)):
-                continue  # it was passed in, and travels on
-            raise NonFiniteError(self._forward(node, value, kind))
+            if kind == "NaN" or (kind and not self._was_passed_in(node, value)):
+                raise NonFiniteError(self._forward(node, value, kind))
+
+    def arrived(self, node: Node, g: Array) -> None:
+        """Look at a gradient before it is passed on."""
+        for part in _parts(g):
+            if kind := _badness(part):
+                whose = f"the leaf {node.name}" if node.primitive is None else f"the result of {_name(node)}"
+                raise NonFiniteError(
+                    f"backward: {kind} in {_count(part, kind)} of the gradient that arrives at {whose.strip()}"
+                    f"{_place(_first(part))}{_where(node)}\n{_rule_of_thumb(_ARRIVED)}"
+                )
 
     def passed(self, node: Node, position: int, g: Array, contribution: Array) -> None:
         """Look at what a rule made of an incoming gradient."""
-        parts = contribution if contribution.__class__ is tuple else (contribution,)
-        for part in map(_plain, parts):
-            kind = _badness(part)
-            if kind and not any(_badness(_plain(x)) for x in (g if g.__class__ is tuple else (g,))):
+        for part in _parts(contribution):
+            if kind := _badness(part):
                 raise NonFiniteError(self._backward(node, position, g, part, kind))
+
+    def pushed(self, node: Node, tangents: Sequence[tuple[int, Array]], change: Array) -> None:
+        """Look at how a result changes, where tangents go forward."""
+        for part in _parts(change):
+            if kind := _badness(part):
+                raise NonFiniteError(self._pushed_forward(node, tangents, part, kind))
+
+    def _was_passed_in(self, node: Node, value: NDArray) -> bool:
+        """Whether an infinity came in with an input, at the very place if that can be said."""
+        inputs = [x for x in _arrays(node) if _badness(x)]
+        if node.primitive is None or node.primitive.jvp != "elementwise":
+            return bool(inputs)
+        came_in = np.zeros(value.shape, bool)
+        for x in inputs:
+            came_in |= ~np.isfinite(x)
+        return bool(np.all(came_in | np.isfinite(value)))
 
     def _forward(self, node: Node, value: NDArray, kind: str) -> str:
         name = _name(node)
@@ -90,8 +111,26 @@ class _Watch:
             lines.append(
                 f"  {culprits[0]} held NaN before: it came from outside, look at your data and parameters"
             )
+        elif kind == "NaN" and any(_badness(x) for _, x in _inputs(node)):
+            lines.append(_rule_of_thumb(_INFINITIES))
         else:
             lines.append(_rule_of_thumb(_FORWARD.get(name, _TOO_LARGE)))
+        return "\n".join(lines)
+
+    def _pushed_forward(
+        self, node: Node, tangents: Sequence[tuple[int, Array]], part: NDArray, kind: str
+    ) -> str:
+        name, place = _name(node), _first(part)
+        told = [f"{what} is {_at(x, place, part.shape)}" for what, x in _inputs(node)]
+        for position, tangent in tangents:
+            whose = node.primitive.argument(position) if node.primitive is not None else ""
+            told += [f"the change of {whose} is {_at(x, place, part.shape)}" for x in _parts(tangent)]
+        lines = [
+            f"forward through {name}: {kind} in {_count(part, kind)} of the change of its result"
+            f"{_place(place)}{_where(node)}",
+            f"  there {', '.join(told)}",
+            _rule_of_thumb(_BACKWARD.get(name, _STEEP.format(name=name))),
+        ]
         return "\n".join(lines)
 
     def _backward(self, node: Node, position: int, g: Array, part: NDArray, kind: str) -> str:
@@ -99,8 +138,7 @@ class _Watch:
         place = _first(part)
         whose = node.primitive.argument(position) if node.primitive is not None else ""
         inputs = [f"{what} is {_at(x, place, part.shape)}" for what, x in _inputs(node)]
-        arriving = g if g.__class__ is tuple else (g,)
-        arrived = _at(_plain(arriving[0]), place, part.shape)
+        arrived = _at(_parts(g)[0], place, part.shape)
         lines = [
             f"backward through {name}: {kind} in {_count(part, kind)} of the gradient of its input {whose}"
             f"{_place(place)}{_where(node)}",
@@ -118,8 +156,12 @@ def _badness(x: Any) -> str:
     return "NaN" if np.isnan(x).any() else "infinity"
 
 
-def _plain(x: Any) -> Any:
-    return x.data if isinstance(x, Tensor) else x
+def _parts(x: Any) -> list[NDArray]:
+    """The arrays of one result or of several, recorded or not."""
+    return [
+        part.data if isinstance(part, Tensor) else np.asarray(part)
+        for part in (x if isinstance(x, tuple) else (x,))
+    ]
 
 
 def _name(node: Node) -> str:
@@ -190,6 +232,11 @@ _EXPONENTIAL = (
 )
 _DIVISION = "a division by 0. Guard the divisor: a / np.where(b == 0, 1, b), or add a small number to it"
 _OUTSIDE = "the argument lies outside of [-1, 1], by rounding perhaps: np.clip(x, -1, 1)"
+_INFINITIES = (
+    "infinity minus infinity, 0 times infinity and infinity over infinity have no value: look at where the infinity "
+    "comes from, and keep it out with np.where"
+)
+_ARRIVED = "it was passed to backward(), returned by a hook, or is the sum of gradients that are too large"
 _TOO_LARGE = (
     "the numbers have grown too large. Lower the learning rate, clip gradients (optim.clip_grad_norm_), scale the "
     "inputs to about 1, and look at how the weights were initialised"

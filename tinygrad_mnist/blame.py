@@ -7,23 +7,19 @@ differences, and tells a wrong rule from a kink, where no derivative exists that
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from .differences import SMALL, Judgement, Slopes
 from .errors import GradcheckError, GradientError
 from .graph import RECORDING, Node, _set, fit
 from .tensor import Tensor
 from .typing import NDArray
 
 __all__ = ["Finding", "GraphReport", "check_graph"]
-
-# Arrays up to this size are checked element by element; of larger ones a random direction is checked
-# in which all elements take part, and cut in halves until one of the wrong ones is found.
-SMALL = 200
 
 
 @dataclass(frozen=True)
@@ -106,9 +102,12 @@ def check_graph(
     loss : Tensor
         Any recorded Tensor whose graph has not been freed: check it before ``backward()``.
     eps : float, default 1e-6
-        Step of the differences.
+        How near a kink has to be to be listed; for numbers above 1 relative to them. It is also the first
+        step of the differences: where they disagree with a rule, they are taken with shorter and longer
+        ones too, so that strong curvature and very large or small numbers are no mistakes.
     atol, rtol : float
-        Tolerated difference: ``atol + rtol * abs(numerical)``.
+        Tolerated difference: ``atol + rtol * abs(numerical)``; where all slopes of an argument are below
+        1, ``atol`` counts relative to the largest.
     seed : int
         For the random weights with which results of several elements are combined.
 
@@ -141,9 +140,9 @@ def check_graph(
         raise GradientError("check_graph: this Tensor is untracked, there is no graph to check")
     report, wrong = GraphReport(), []
     rng = np.random.default_rng(seed)
-    with _set(RECORDING, False):
+    with _set(RECORDING, False), np.errstate(all="ignore"):
         for node in _operations(loss.node):
-            wrong += _check(node, report, rng, eps, lambda n: atol + rtol * abs(n))
+            wrong += _check(node, report, rng, eps, atol, rtol)
     if wrong:
         raise GradcheckError(
             f"check_graph: {len(wrong)} wrong in {report.operations} operations\n  "
@@ -153,7 +152,7 @@ def check_graph(
 
 
 def _operations(root: Node) -> list[Node]:
-    """Every operation below, in the order in which they ran."""
+    """Every operation below, in the order in which they ran; in place of a checkpoint those inside it."""
     found: set[Node] = set()
     waiting = [root]
     while waiting:
@@ -166,11 +165,14 @@ def _operations(root: Node) -> list[Node]:
                 )
             found.add(node)
             waiting.extend(parent for _, parent in node.parents)
-    return sorted(found, key=lambda node: node.serial)
+            if node.primitive.inside is not None:
+                waiting.extend(node.primitive.inside())
+    checked = (node for node in found if node.primitive is not None and node.primitive.inside is None)
+    return sorted(checked, key=lambda node: node.serial)
 
 
 def _check(
-    node: Node, report: GraphReport, rng: np.random.Generator, eps: float, tolerance: Callable[[Any], float]
+    node: Node, report: GraphReport, rng: np.random.Generator, eps: float, atol: float, rtol: float
 ) -> list[Finding | str]:
     """Check one operation; return what is wrong with it, and note the rest in the report."""
     primitive = node.primitive
@@ -179,166 +181,120 @@ def _check(
     name, settings, recorded = primitive.name, node.kwargs, node.args or ()
     if not _alike(primitive.forward(*recorded, **settings), node.value):
         return [
-            f"{name}: its inputs do not give the recorded value any more; an array was changed{_place(node)}"
+            f"{name}: its inputs do not give the recorded value any more; an array was changed, or it draws random "
+            f"numbers{_place(node)}"
         ]
     args = [_precise(x) for x in recorded]
     y = primitive.forward(*args, **settings)
     if any(part.dtype.itemsize < 8 for part in _parts(y)):
         report.skipped.append(f"{name}: its result is {_parts(y)[0].dtype}, too coarse for differences")
         return []
-    weights = [_random(part, rng) for part in _parts(y)]
-    g = tuple(weights) if isinstance(y, tuple) else weights[0]
-
-    def combined(position: int, value: Any) -> float:
-        moved = primitive.forward(*args[:position], value, *args[position + 1 :], **settings)
-        return math.fsum(
-            float(np.real(np.sum(w * part))) for w, part in zip(weights, _parts(moved), strict=True)
-        )
-
+    g: Any = [np.where(np.isfinite(part), _random(part, rng), 0) for part in _parts(y)]
+    g = tuple(g) if isinstance(y, tuple) else g[0]
     wrong: list[Finding | str] = []
-    for position in {position for position, _ in node.parents}:
+    for position in sorted({position for position, _ in node.parents}):
         report.inputs += 1
-        slopes = fit(primitive.rules[position](g, y, *args, **settings), args[position])
-        for part, (x, slope, function) in enumerate(_each_array(args[position], slopes, position, combined)):
-            whose = primitive.argument(position) + (f"[{part}]" if isinstance(args[position], tuple) else "")
-            test = _Input(function, x, np.asarray(slope), eps, tolerance, rng)
-            report.worst = max(report.worst, test.worst)
-            for verdict, element, by_rule, by_differences in test.findings():
-                entry: tuple[tuple[int, ...] | None, float, float] = (None, by_rule, by_differences)
-                if isinstance(y, np.ndarray) and y.size <= SMALL and "c" not in (y.dtype.kind + x.dtype.kind):
-                    entry = _worst_entry(node, args, y, position, element, eps) or entry
-                line = str(node.line) if node.line is not None else ""
-                finding = Finding(name, whose, element, *entry, line, node.scope)
-                (wrong if verdict == "wrong" else report.kinks).append(finding)
+        whose = primitive.argument(position)
+        try:
+            given = map(_read_only, (g, y, *args))
+            slopes = fit(primitive.rules[position](*given, **settings), args[position])
+        except GradientError as refusal:
+            report.skipped.append(f"{name}, argument {whose}: {refusal}")
+            continue
+        except Exception as error:
+            wrong.append(f"{name}, argument {whose}: its rule fails: {error}{_place(node)}")
+            continue
+        for part, x, slope, results in _each_array(node, args, position, slopes):
+            called = whose if part is None else f"{whose}[{part}]"
+            for unit in (1, 1j) if x.dtype.kind == "c" else (1,):
+                test = Slopes(
+                    results, _parts(g), x, slope, unit=unit, is_elementwise=primitive.jvp == "elementwise",
+                    eps=eps, atol=atol, rtol=rtol,
+                )  # fmt: skip
+                wrong += _report(node, args, position, called, test.judge(rng), report)
+                report.worst = max(report.worst, test.worst)
+                if test.overlooked:
+                    report.skipped.append(
+                        f"{name}, argument {called}: {test.overlooked} or more elements beside kinks"
+                    )
     return wrong
 
 
+def _report(
+    node: Node, args: list[Any], position: int, whose: str, judged: Iterable[Judgement], report: GraphReport
+) -> list[Finding | str]:
+    """Name the worst mistake among an argument's elements, the worst kink, and what remains open."""
+    worst: dict[str, Judgement] = {}
+    for found in judged:
+        if found.verdict not in worst or _error(found) > _error(worst[found.verdict]):
+            worst[found.verdict] = found
+    findings = {}
+    for verdict, found in worst.items():
+        entry = _worst_entry(node, args, position, found) or (None, found.by_rule, found.by_differences)
+        result, by_rule, by_differences = entry
+        line = str(node.line) if node.line is not None else ""
+        operation = node.primitive.name if node.primitive is not None else ""
+        findings[verdict] = Finding(
+            operation, whose, found.element, result, by_rule, by_differences, line, node.scope
+        )
+    if "kink" in findings:
+        report.kinks.append(findings["kink"])
+    if "unsettled" in findings:
+        report.skipped.append(f"differences do not settle: {findings['unsettled']}")
+    return [findings["wrong"]] if "wrong" in findings else []
+
+
+def _error(found: Judgement) -> float:
+    return float(np.nan_to_num(abs(found.by_rule - found.by_differences), nan=np.inf))
+
+
 def _worst_entry(
-    node: Node, args: list[Any], y: NDArray, position: int, element: tuple[int, ...], eps: float
+    node: Node, args: list[Any], position: int, found: Judgement
 ) -> tuple[tuple[int, ...], float, float] | None:
-    """The element of the result whose derivative by one element of an argument is the most wrong."""
+    """The element of the result whose slope by one element of an argument is the most wrong, if there are few."""
     primitive, x = node.primitive, args[position]
-    if primitive is None or not isinstance(x, np.ndarray):
+    assert primitive is not None, "leaves are not checked"
+    y = primitive.forward(*args, **node.kwargs)
+    if any(isinstance(v, tuple) or v.dtype.kind == "c" for v in (x, y)) or np.size(y) > SMALL:
         return None
 
     def moved(by: float) -> NDArray:
         shifted = x.copy()
-        shifted[element] += by
+        shifted[found.element] += by
         return np.asarray(primitive.forward(*args[:position], shifted, *args[position + 1 :], **node.kwargs))
 
-    column = (moved(eps) - moved(-eps)) / (2 * eps)
     entries = []
-    for k in np.ndindex(y.shape):
-        g = np.zeros_like(y)
-        g[k] = 1
-        slope = fit(primitive.rules[position](g, y, *args, **node.kwargs), x)
-        entries.append((abs(slope[element] - column[k]), k, float(slope[element]), float(column[k])))
-    return max(entries, key=lambda entry: np.nan_to_num(entry[0], nan=np.inf))[1:]
-
-
-class _Input:
-    """One array that an operation depends on, and how well its slopes agree with differences."""
-
-    def __init__(
-        self,
-        function: Callable[[NDArray], float],
-        x: NDArray,
-        slope: NDArray,
-        eps: float,
-        tolerance: Callable[[Any], float],
-        rng: np.random.Generator,
-    ) -> None:
-        self.function, self.x, self.slope = function, x, slope
-        self.eps, self.tolerance = eps, tolerance
-        self.worst = 0.0
-        units = range(x.size) if x.size <= SMALL else self._suspects(rng)
-        self.suspects = [unit for unit in units if not self._agrees(self._unit(unit))]
-
-    def findings(self) -> Iterator[tuple[str, tuple[int, ...], Any, Any]]:
-        """The worst wrong element and the worst kink, if there are any."""
-        judged = [(self._verdict(i), self._error(self._unit(i)), i) for i in self.suspects]
-        for verdict in ("wrong", "kink"):
-            of_this_kind = [(error, i) for v, error, i in judged if v == verdict]
-            if of_this_kind:
-                _, worst = max(of_this_kind, key=lambda pair: np.nan_to_num(pair[0], nan=np.inf))
-                element = tuple(int(i) for i in np.unravel_index(worst, self.x.shape))
-                direction = self._unit(worst)
-                yield verdict, element, self._by_rule(direction), self._by_differences(direction, self.eps)
-
-    def _suspects(self, rng: np.random.Generator) -> list[int]:
-        """Look for one wrong element of a large array, by halving a direction that is wrong."""
-        direction = _random(self.x, rng)
-        if self._agrees(direction):
-            return []
-        indices = np.arange(self.x.size)
-        while indices.size > 1:
-            halves = np.array_split(indices, 2)
-            errors = [self._error(self._only(direction, half)) for half in halves]
-            indices = halves[int(np.argmax(np.nan_to_num(errors, nan=np.inf)))]
-        return [int(indices[0])]
-
-    def _only(self, direction: NDArray, indices: NDArray) -> NDArray:
-        part = np.zeros_like(direction)
-        part.flat[indices] = direction.flat[indices]
-        return part
-
-    def _unit(self, i: int) -> NDArray:
-        unit = np.zeros_like(self.x)
-        unit.flat[i] = 1
-        return unit
-
-    def _agrees(self, direction: NDArray) -> bool:
-        error, n = self._error(direction), self._by_differences(direction, self.eps)
-        agrees = bool(error <= self.tolerance(n))  # so that NaN does not
-        if agrees:
-            self.worst = max(self.worst, error / max(1.0, abs(n)))
-        return agrees
-
-    def _error(self, direction: NDArray) -> float:
-        return abs(self._by_rule(direction) - self._by_differences(direction, self.eps))
-
-    def _by_rule(self, direction: NDArray) -> float:
-        return float(np.real(np.sum(self.slope * direction)))
-
-    def _by_differences(self, direction: NDArray, eps: float) -> float:
-        step = eps * direction
-        return (self.function(self.x + step) - self.function(self.x - step)) / (2 * eps)
-
-    def _verdict(self, i: int) -> str:
-        """Tell a kink from a wrong rule.
-
-        At a kink the slopes from both sides differ, however small the step, and a rule is as good as
-        any whose slope lies between them. Beside one they differ only for steps that reach it.
-        """
-        unit, here, a = self._unit(i), self.function(self.x), self._by_rule(self._unit(i))
-
-        def sides(eps: float) -> tuple[float, float]:
-            right = (self.function(self.x + eps * unit) - here) / eps
-            left = (here - self.function(self.x - eps * unit)) / eps
-            return left, right
-
-        wide, narrow = sides(self.eps), sides(self.eps / 16)
-        tolerance = self.tolerance(max(map(abs, wide)))
-        if not abs(wide[0] - wide[1]) > tolerance:
-            return "wrong"
-        if abs(narrow[0] - narrow[1]) > abs(wide[0] - wide[1]) / 4:
-            return "kink" if min(wide) - tolerance <= a <= max(wide) + tolerance else "wrong"
-        return "kink" if abs(sum(narrow) / 2 - a) <= 16 * self.tolerance(a) else "wrong"
+    try:
+        column = (moved(found.step) - moved(-found.step)) / (2 * found.step)
+        for k in np.ndindex(np.shape(y)):
+            g = np.zeros_like(y)
+            g[k] = 1
+            slope = float(fit(primitive.rules[position](g, y, *args, **node.kwargs), x)[found.element])
+            entries.append((abs(slope - column[k]), k, slope, float(column[k])))
+    except Exception:  # the operation refuses the other point, or its rule a gradient of a single element
+        return None
+    return max(entries, key=lambda entry: np.nan_to_num(entry[0], nan=np.inf, posinf=np.inf))[1:]
 
 
 def _each_array(
-    value: Any, slopes: Any, position: int, combined: Callable[[int, Any], float]
-) -> Iterator[tuple[NDArray, Any, Callable[[NDArray], float]]]:
-    """The arrays in an argument, which may be a tuple of them, each with the function of it alone."""
+    node: Node, args: list[Any], position: int, slopes: Any
+) -> Iterator[tuple[int | None, NDArray, NDArray, Callable[[NDArray], Sequence[NDArray]]]]:
+    """The arrays in an argument, which may be a tuple of them, each with its gradient and the results for others."""
+    value, primitive = args[position], node.primitive
+    assert primitive is not None, "leaves are not checked"
+
+    def results(x: Any) -> Sequence[NDArray]:
+        return _parts(primitive.forward(*args[:position], x, *args[position + 1 :], **node.kwargs))
+
     if not isinstance(value, tuple):
-        yield np.asarray(value), slopes, lambda x: combined(position, x)
+        yield None, value, np.asarray(slopes), results
         return
     for i, part in enumerate(value):
 
-        def function(x: NDArray, i: int = i) -> float:
-            return combined(position, (*value[:i], x, *value[i + 1 :]))
+        def results_of_one(x: NDArray, i: int = i) -> Sequence[NDArray]:
+            return results((*value[:i], x, *value[i + 1 :]))
 
-        yield part, slopes[i], function
+        yield i, part, np.asarray(slopes[i]), results_of_one
 
 
 def _parts(y: Any) -> Sequence[NDArray]:
@@ -351,6 +307,17 @@ def _precise(x: Any) -> Any:
         return tuple(map(_precise, x))
     kind = getattr(getattr(x, "dtype", None), "kind", "")
     return np.array(x, np.complex128 if kind == "c" else np.float64) if kind in ("f", "c") else x
+
+
+def _read_only(x: Any) -> Any:
+    """The same array for a rule, which must not write into what it is given."""
+    if isinstance(x, tuple):
+        return tuple(map(_read_only, x))
+    if not isinstance(x, np.ndarray):
+        return x
+    view = x.view()
+    view.flags.writeable = False
+    return view
 
 
 def _random(like: NDArray, rng: np.random.Generator) -> NDArray:

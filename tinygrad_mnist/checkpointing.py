@@ -10,7 +10,19 @@ import numpy as np
 
 from .errors import GradientError
 from .forward import variable
-from .graph import RECORDING, SCOPE, SERIALS, Node, _set, conjugate, is_recording, recording_on, stale, sweep
+from .graph import (
+    RECORDING,
+    SCOPE,
+    SERIALS,
+    TRACING,
+    Node,
+    _set,
+    conjugate,
+    is_recording,
+    recording_on,
+    stale,
+    sweep,
+)
 from .primitive import Primitive, pack
 from .tensor import Tensor, _lift
 from .tracing import added, is_tracked, named, older, parts_of
@@ -58,7 +70,7 @@ def checkpoint(f: Function) -> Function:
     def forgetful(*args: Any, **kwargs: Any) -> Any:
         if not is_recording():
             return f(*args, **kwargs)
-        start = next(SERIALS)
+        start, within, tracing = next(SERIALS), SCOPE.get(), TRACING.get()
         given = [x for x in leaves([args, kwargs]) if isinstance(x, Tensor) and x.node is not None]
         result = _again(f, args, kwargs, given, [x._data for x in given])
         outputs = _tracked(result)
@@ -66,21 +78,22 @@ def checkpoint(f: Function) -> Function:
         if not outputs:
             return result
 
-        def recompute(inputs: Any, /) -> Any:
-            with _set(RECORDING, recording_on()):
-                again = _tracked(_again(f, args, kwargs, given, inputs[: len(given)]))
-            return tuple(y._data for y in again)
-
         values = tuple(y._data for y in outputs)
-        primitive = Primitive(recompute, name="checkpoint", samples=(), arrays=("inputs",))
+        primitive = Primitive(f, name="checkpoint", samples=(), arrays=("inputs",))
+        nodes: list[Any] = [*(x._node for x in given), *outside]
+        inputs = tuple(node.value for node in nodes)
+        packed = Node(pack, inputs, inputs, {}, list(enumerate(nodes)), SCOPE.get())
+
+        def run_again(variables: Sequence[Any]) -> list[Any]:
+            with _set(RECORDING, recording_on()), _set(SCOPE, within), _set(TRACING, tracing):
+                return _tracked(_again(f, args, kwargs, given, variables))
 
         def rule(g: Any, y: Any, inputs: Any) -> Any:
-            for node in outside:
+            for _, node in packed.parents:
                 if node.serial > packed.serial:
                     raise stale(node, packed)
             variables = [variable(*parts_of(x)) for x in inputs[: len(given)]]
-            with _set(RECORDING, recording_on()):
-                again = _tracked(_again(f, args, kwargs, given, variables))
+            again = run_again(variables)
             if not _same([y._data for y in again], values):
                 raise GradientError(
                     f"checkpoint: {named(f)} computed something else the second time; a function that draws random "
@@ -95,9 +108,7 @@ def checkpoint(f: Function) -> Function:
             )
 
         primitive.vjp(rule)
-        nodes: list[Any] = [*(x._node for x in given), *outside]
-        inputs = tuple(node.value for node in nodes)
-        packed = Node(pack, inputs, inputs, {}, list(enumerate(nodes)), SCOPE.get())
+        primitive.inside = lambda: [y._node for y in run_again(packed.value[: len(given)])]
         kept = _lift(Node(primitive, values, (inputs,), {}, ((0, packed),), SCOPE.get()))
         replacements = iter(kept)
         return tree_map(lambda y: next(replacements) if is_tracked(y) else y, result)

@@ -10,12 +10,13 @@ gradient it is given, is itself differentiated with respect to that gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .graph import RECORDING, TRANSPOSING, Node, _lifted, _plus, _set, conjugate, fit, recording_on, sweep
+from .errors import GradientError
+from .graph import RECORDING, TRANSPOSING, WATCH, Node, _lifted, _plus, _set, conjugate, fit, sweep
 from .primitive import Primitive, Rule, identity
 from .tensor import Tensor, _handle, record
 from .typing import Array
@@ -30,7 +31,11 @@ def variable(value: Any, source: Node | None = None) -> Tensor:
 
 
 def push(
-    tangents: Mapping[Node, Array], results: Iterable[Node], lift: Callable[[Node], Array] | None = None
+    tangents: Mapping[Node, Array],
+    results: Collection[Node],
+    *,
+    retain: bool = False,
+    lift: Callable[[Node], Array] | None = None,
 ) -> dict[Node, Array]:
     """Propagate changes of some nodes forward to all that was computed from them.
 
@@ -40,24 +45,41 @@ def push(
         The change of each, of the shape and dtype of its value.
     results : Nodes
         How far to go.
-    lift : callable, optional
-        As for :func:`~tinygrad_mnist.graph.sweep`: with it, what is computed is recorded.
+    retain, lift
+        As for :func:`~tinygrad_mnist.graph.sweep`: whether to keep the saved arrays, and how to record
+        what is computed.
 
     Returns
     -------
     dict
-        The change of every node between, results included that depend on what changed.
+        The change of each result that depends on what changed.
     """
-    changes = dict(tangents)
-    for node in _between(changes, results):
+    changes, watch = dict(tangents), WATCH.get()
+    nodes = _between(changes, results)
+    last_use = {parent: node for node in reversed(nodes) for _, parent in node.parents}
+    while nodes:
+        node = nodes.pop()
+        if node.args is None:
+            raise GradientError(
+                "jvp: the graph of the function was freed by a backward pass inside it; pass retain_graph=True to that"
+            )
         moving = [(i, changes[parent]) for i, parent in node.parents if parent in changes]
         if moving:
             changes[node] = _pushed(node, moving, lift)
+            if watch is not None:
+                watch.pushed(node, moving, changes[node])
+        for _, parent in node.parents:
+            if last_use.get(parent) is node:
+                del last_use[parent]
+                if parent not in results:
+                    changes.pop(parent, None)
+        if not retain:
+            node.release()
     return changes
 
 
 def _between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Node]:
-    """Everything that results depend on and sources do not, from the oldest to the youngest."""
+    """Everything that results depend on and sources do not, from the youngest to the oldest."""
     oldest = min((node.serial for node in sources), default=0)
     found: set[Node] = set()
     waiting = [node for node in results if node not in sources]
@@ -66,14 +88,14 @@ def _between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Nod
         if node not in found and node.serial > oldest:
             found.add(node)
             waiting.extend(parent for _, parent in node.parents if parent not in sources)
-    return sorted(found, key=lambda node: node.serial)
+    return sorted(found, key=lambda node: -node.serial)
 
 
 def _pushed(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Node], Array] | None) -> Array:
     """The change of an operation's result."""
     primitive, y, args, kwargs = node.primitive, node.value, node.args, node.kwargs
     assert primitive is not None, "a leaf is computed from nothing"
-    assert args is not None, "a graph that is pushed through was not freed"
+    assert args is not None, "a freed graph was refused"
     if lift is not None:
         y, args = lift(node), _lifted(args, node.parents, lift)
     if primitive.jvp == "linear":
@@ -91,7 +113,9 @@ def _pushed(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Nod
         elif primitive.jvp == "elementwise":
             part = primitive.rules[i](v, y, *args, **kwargs)
         elif primitive.jvp == "reduction":
-            part = np.sum(_slopes(primitive, i, y, args, kwargs) * v, axis=kwargs["axis"], keepdims=kwargs["keepdims"])
+            part = np.sum(
+                _slopes(primitive, i, y, args, kwargs) * v, axis=kwargs["axis"], keepdims=kwargs["keepdims"]
+            )
         else:
             part = _transposed(primitive.rules[i], v, y, args, kwargs, lift)
         part = fit(part, node.value)
@@ -121,7 +145,7 @@ def _transposed(
     """Differentiate ``rule(g, ...)``, a linear function of ``g``, with respect to ``g``."""
     parts = y if isinstance(y, tuple) else (y,)
     gs = tuple(variable(np.ones(part.shape, part.dtype)) for part in parts)  # any numbers will do
-    with _set(RECORDING, recording_on()):
+    with _set(RECORDING, True):
         with _set(TRANSPOSING, True):
             r = rule(gs if isinstance(y, tuple) else gs[0], y, *args, **kwargs)
         r = fit(r, v)

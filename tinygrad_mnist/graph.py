@@ -44,6 +44,8 @@ __all__ = ["Node", "conjugate", "enable_grad", "fit", "is_recording", "no_grad",
 # RECORDING holds False, True, or the Watch of a detect_anomaly() block, which looks at every result.
 RECORDING: ContextVar[Any] = ContextVar("recording", default=True)
 WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
+# Whether a function that a transform differentiates is running.
+TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 
 # Whether a rule is called to be transposed, by forward mode. The gradient it is given then stands for
 # any, and no rule may decide something by its values.
@@ -63,8 +65,14 @@ class Watch(Protocol):
     def computed(self, node: Node) -> None:
         """See an operation that was just recorded."""
 
+    def arrived(self, node: Node, g: Array) -> None:
+        """See the gradient of an operation's result, or of a leaf: the sum of all that was passed back to it."""
+
     def passed(self, node: Node, position: int, g: Array, contribution: Array) -> None:
         """See what a rule made of an incoming gradient."""
+
+    def pushed(self, node: Node, tangents: Sequence[tuple[int, Array]], change: Array) -> None:
+        """See how the result of an operation changes when its inputs do."""
 
 
 class Node:
@@ -207,6 +215,8 @@ def sweep(
             for hook in tuple(node.hooks):
                 replacement = hook(conjugate(g))
                 g = g if replacement is None else conjugate(replacement)
+        if watch is not None:
+            watch.arrived(node, g)
         primitive, args = node.primitive, node.args
         is_wanted = primitive is None or node.retains if targets is None else node in targets
         if is_wanted:
@@ -230,8 +240,6 @@ def sweep(
             if parent.serial < oldest:
                 continue
             contribution = primitive.rules[position](g, y, *args, **kwargs)
-            if watch is not None:
-                watch.passed(node, position, g, contribution)
             value = parent.value
             if (
                 contribution.__class__ is not np.ndarray
@@ -242,6 +250,8 @@ def sweep(
                     contribution = fit(contribution, value)
                 except ShapeError as error:
                     raise ShapeError(f"rule {position} of {primitive.name}: {error}") from None
+            if watch is not None:
+                watch.passed(node, position, g, contribution)
             if parent in pending:
                 pending[parent] = _plus(pending[parent], contribution)
             else:

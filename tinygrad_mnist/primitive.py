@@ -76,6 +76,9 @@ class Primitive:
     jvp : {"elementwise", "linear", "multilinear", "reduction", ""}
         What is known of its derivative, so that tangents can be pushed forward quickly; see
         :func:`primitive`.
+    inside : callable, or None
+        For one that was recorded as a whole, a checkpoint: records again what it consists of, and
+        returns the nodes of its results.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Primitive:
         self.samples = [s if isinstance(s, Sample) else Sample(*s) for s in samples]
         self.rules: Any = _Rules()
         self.pushes: Sequence[Rule] = ()
+        self.inside: Callable[[], list[Any]] | None = None
         self.covers: list[Callable[..., Any]] = []
         self._arrays = arrays
         self._optional = optional

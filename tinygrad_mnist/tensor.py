@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError
-from .graph import RECORDING, SCOPE, Node, _set, recording_on, scope_text, sweep
+from .graph import RECORDING, SCOPE, TRACING, Node, _set, scope_text, sweep
 from .operators import Operators
 from .origins import users_line
 from .primitive import REGISTRY, Primitive, pick
@@ -242,7 +242,7 @@ class Tensor(Operators):
             )
         seed = self._seed(gradient)
         if create_graph:
-            with _set(RECORDING, recording_on()):
+            with _set(RECORDING, True):
                 found = sweep({root: seed}, retain=True, lift=_lift)
         else:
             found = sweep({root: seed._data}, retain=retain_graph)
@@ -433,13 +433,23 @@ class Tensor(Operators):
         return bool(self._data)
 
     def __float__(self) -> float:
-        return float(self._data)
+        return float(self._leaving("float"))
 
     def __int__(self) -> int:
         return int(self._data)
 
     def __complex__(self) -> complex:
-        return complex(self._data)
+        return complex(self._leaving("complex"))
+
+    def _leaving(self, what: str) -> NDArray:
+        """The value, to become a Python number, which a transform could not follow."""
+        if self._node is not None and TRACING.get() and RECORDING.get():
+            raise GradientError(
+                f"{what}(t), or array[i] = t into a plain array, inside a function that is being differentiated: the "
+                "gradient would be lost. Use NumPy's functions (np.sin, not math.sin), write into a Tensor "
+                "(np.zeros_like(t), tg.tensor(array)), or say t.item() to look at the value"
+            )
+        return self._data
 
     def __index__(self) -> int:
         return self._data.__index__()
@@ -553,6 +563,11 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
         result._node = node = Node(primitive, value, tuple(values), settings, parents, within, origin)
         if recording is not True:
             recording.computed(node)
+    elif value.dtype.kind not in "biufc":
+        raise DTypeError(
+            f"{primitive.name}: the result would be an array of {value.dtype}, through which no gradient passes; "
+            "convert what is of this dtype first, as in array.astype(float)"
+        )
     return result
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextvars import ContextVar
+from copy import copy
 from typing import Any
 
 import numpy as np
 
 from .errors import DTypeError, GradientError, OptionError, ShapeError
 from .forward import push, variable
-from .graph import RECORDING, SERIALS, Node, _set, is_recording, recording_on, sweep
-from .tensor import Tensor, _lift
+from .graph import RECORDING, SERIALS, TRACING, Node, _set, is_recording, recording_on, sweep
+from .tensor import Tensor, _handle, _lift
 from .trees import leaves, matching, rebuild, tree_map
 from .typing import Array
 
@@ -32,9 +32,6 @@ __all__ = [
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
 
-#: Whether a traced function is running: what transforms return inside it has to be recorded.
-_NESTED: ContextVar[bool] = ContextVar("nested", default=False)
-
 
 class Trace:
     """One call of a function, with variables in place of the arguments to differentiate by."""
@@ -47,10 +44,13 @@ class Trace:
         argnums: Argnums,
         has_aux: bool,
         also: Any = (),
+        is_kept: bool = False,
     ) -> None:
+        self.is_kept = is_kept  # whether its graph is needed after the results were handed out
         self.numbers, self.is_single = _positions(argnums, len(args), f)
         self.chosen = [args[i] for i in self.numbers]
-        self.is_recorded = _NESTED.get() or any(isinstance(x, Tensor) for x in leaves([args, kwargs, also]))
+        # Inside another transform, that one differentiates what this one returns.
+        self.is_recorded = TRACING.get() or any(isinstance(x, Tensor) for x in leaves([args, kwargs, also]))
         self.start = next(SERIALS)
         self.variables = [_checked(x) for x in leaves(self.chosen)]
         swapped = list(args)
@@ -59,7 +59,7 @@ class Trace:
         # Kept apart from the variables, which f may assign to.
         self.nodes: list[Any] = [x._node for x in self.variables]
         self.values = [x._data for x in self.variables]
-        with _set(RECORDING, recording_on()), _set(_NESTED, True):
+        with _set(RECORDING, recording_on()), _set(TRACING, True):
             result = f(*swapped, **kwargs)
         self.aux = None
         if has_aux:
@@ -69,7 +69,18 @@ class Trace:
                 )
             result, self.aux = result[0], self.plain(result[1])
         self.result = result
-        self.outputs = list(leaves(result))
+        # In handles of their own, since f or its caller may assign to those that f returned.
+        self.outputs: list[Any] = [
+            _handle(y._data, y._node) if isinstance(y, Tensor) else y for y in leaves(result)
+        ]
+
+    def with_tensors(self, others: Sequence[Any]) -> Trace:
+        """The same call, whose derivatives are recorded too if one of the others is tracked."""
+        if self.is_recorded or not any(map(is_tracked, others)):
+            return self
+        recorded = copy(self)
+        recorded.is_recorded = True
+        return recorded
 
     def pull(self, seeds: Sequence[Any], *, retain: bool = False) -> Any:
         """The gradients of the arguments, of their form, for gradients of the results."""
@@ -78,7 +89,7 @@ class Trace:
     def _pulled(self, seeds: Sequence[Any], *, retain: bool) -> list[Array]:
         pairs = [(y._node, s) for y, s in zip(self.outputs, seeds, strict=True) if is_tracked(y)]
         lift, retain = _lift if self.is_recorded else None, retain or self.is_recorded
-        with _set(RECORDING, recording_on()):
+        with _set(RECORDING, True):
             found = sweep(
                 added((node, self._raised(s)) for node, s in pairs),
                 targets=self.nodes,
@@ -92,14 +103,21 @@ class Trace:
 
     def push(self, directions: Any) -> Any:
         """The changes of the results, of their form, for changes of the arguments."""
-        like = fitted(directions, self.chosen, self.values, "jvp: the tangent")
-        return rebuild(self.result, map(self._out, self._pushed(like)))
+        given = fitted(directions, self.chosen, self.values, "jvp: the tangent")
+        changes: list[Array] = []
+        for x in self._pushed(given, retain=False):
+            is_shared = isinstance(x, np.ndarray) and (
+                x.base is not None or any(x is other for other in (*given, *changes))
+            )
+            changes.append(x.copy() if is_shared else x)
+        return rebuild(self.result, map(self._out, changes))
 
-    def _pushed(self, directions: Sequence[Any]) -> list[Array]:
+    def _pushed(self, directions: Sequence[Any], *, retain: bool) -> list[Array]:
         tangents = {node: self._raised(d) for node, d in zip(self.nodes, directions, strict=True)}
         lift = _lift if self.is_recorded else None
-        with _set(RECORDING, recording_on()):
-            changes = push(tangents, [y._node for y in self.outputs if is_tracked(y)], lift)
+        with _set(RECORDING, True):
+            results = {y._node for y in self.outputs if is_tracked(y)}
+            changes = push(tangents, results, retain=retain or self.is_recorded, lift=lift)
         return [
             changes[y._node]
             if is_tracked(y) and y._node in changes
@@ -127,16 +145,17 @@ class Trace:
             columns = []
             for unit in _units(value):
                 directions = [unit if j == i else np.zeros_like(other) for j, other in enumerate(self.values)]
-                columns.append(self._pushed(directions))
+                columns.append(self._pushed(directions, retain=True))
             for k, y in enumerate(self.outputs):
                 blocks[k].append(self._block(y, i, [column[k] for column in columns], -1))
         return blocks
 
     def _block(self, y: Any, i: int, parts: list[Array], axis: int) -> Array:
-        shape = value_of(y).shape + self.values[i].shape
-        return (
-            np.reshape(np.stack(parts, axis=axis), shape) if parts else np.zeros(shape, self.values[i].dtype)
-        )
+        shape, dtype = value_of(y).shape + self.values[i].shape, self.values[i].dtype
+        if not parts:
+            return self._raised(np.zeros(shape, dtype))
+        block = np.reshape(np.stack(parts, axis=axis), shape)
+        return block.astype(np.result_type(dtype, np.complex64) if block.dtype.kind == "c" else dtype)
 
     def like_arguments(self, parts: Sequence[Array]) -> Any:
         """Arrays for the variables, in the form of the arguments."""
@@ -148,13 +167,25 @@ class Trace:
         return tree_map(self._out, tree)
 
     def _out(self, x: Any) -> Any:
-        if not isinstance(x, Tensor):
-            return x[()] if isinstance(x, np.ndarray) and not self.is_recorded else x
-        if self.is_recorded:
-            # What depends on nothing but this call's own variables is a constant to everybody else.
-            return x if _NESTED.get() or (is_tracked(x) and older([x], self.start)) else x.detach()
-        is_shared = x._data.base is not None or any(x._data is value for value in self.values)
-        return (x._data.copy() if is_shared else x._data)[()]
+        if not self.is_recorded:
+            if isinstance(x, Tensor):
+                x = x._data if self._is_own(x) else x._data.copy()
+            return x[()] if isinstance(x, np.ndarray) else x
+        # What depends on nothing but this call's own variables is a constant to everybody else.
+        if isinstance(x, Tensor) and not (is_recording() and (TRACING.get() or _reaches_a_leaf(x._node))):
+            return x.detach()
+        return x
+
+    def _is_own(self, x: Tensor) -> bool:
+        """Whether the values were computed here, and nobody else refers to them."""
+        node = x._node
+        return (
+            not self.is_kept
+            and x._data.base is None
+            and node is not None
+            and node.serial > self.start
+            and not any(x._data is arg for arg in node.args or ())
+        )
 
     def _raised(self, x: Any) -> Any:
         """A constant that meets recorded values, if they are recorded."""
@@ -196,7 +227,10 @@ def fitted(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[Any
     for x, value in zip(given, values, strict=True):
         if np.shape(x) != value.shape:
             raise ShapeError(f"{what} has shape {np.shape(x)} where an array of shape {value.shape} is meant")
-        results.append(x.astype(value.dtype) if isinstance(x, Tensor) else np.asarray(x).astype(value.dtype))
+        x = _handle(x._data, x._node) if isinstance(x, Tensor) else np.asarray(x)
+        if x.dtype.kind == "c" and value.dtype.kind != "c":
+            raise DTypeError(f"{what} is complex ({x.dtype}) where an array of {value.dtype} is meant")
+        results.append(x if x.dtype == value.dtype else x.astype(value.dtype))
     return results
 
 
@@ -261,3 +295,17 @@ def older(results: Iterable[Tensor], start: int) -> list[Node]:
             seen.add(node)
             waiting.extend(parent for _, parent in node.parents)
     return list(found)
+
+
+def _reaches_a_leaf(start: Node | None) -> bool:
+    """Whether a node was computed from a leaf, or from what has forgotten how it was computed."""
+    seen: set[Node] = set()
+    waiting = [start] if start is not None else []
+    while waiting:
+        node = waiting.pop()
+        if node.primitive is None or node.args is None:
+            return True
+        if node not in seen:
+            seen.add(node)
+            waiting.extend(parent for _, parent in node.parents)
+    return False

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError, GradientError
+from .tensor import Tensor
 from .tracing import Argnums, Function, Trace, described, fitted, named, value_of
 from .trees import rebuild, tree_map
 
@@ -136,12 +137,13 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     [(2, 3), (3,)]
     """
     # The caller may change his arrays before he pulls.
-    primals = tree_map(lambda x: x.copy() if isinstance(x, np.ndarray) else x, primals)
-    run = Trace(f, primals, {}, range(len(primals)), has_aux)
+    primals = tree_map(lambda x: x.copy() if isinstance(x, (np.ndarray, Tensor)) else x, primals)
+    run = Trace(f, primals, {}, range(len(primals)), has_aux, is_kept=True)
 
     def pull(gradient: Any) -> Any:
         values = [value_of(y) for y in run.outputs]
-        return run.pull(fitted(gradient, run.result, values, "pull: the gradient"), retain=True)
+        seeds = fitted(gradient, run.result, values, "pull: the gradient")
+        return run.with_tensors(seeds).pull(seeds, retain=True)
 
     value = run.plain(run.result)
     return (value, pull, run.aux) if has_aux else (value, pull)

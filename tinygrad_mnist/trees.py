@@ -61,7 +61,9 @@ def matching(tree: Any, like: Any) -> Iterator[Any]:
 def _form(tree: Any) -> str:
     if isinstance(tree, dict):
         return f"a dict of {', '.join(map(repr, tree)) or 'nothing'}"
-    return f"a {type(tree).__name__} of {len(tree)}" if isinstance(tree, (list, tuple)) else type(tree).__name__
+    return (
+        f"a {type(tree).__name__} of {len(tree)}" if isinstance(tree, (list, tuple)) else type(tree).__name__
+    )
 
 
 def rebuild(like: Any, values: Iterable[Any]) -> Any:

@@ -48,7 +48,7 @@ cumsum.vjp(cumsum_rule)
 
 @cumsum.otherwise
 def _cumsum(a: Array, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
-    return cumsum(array(a, dtype), axis)
+    return array(cumsum(array(a, dtype), axis), dtype)
 
 
 # -- products --------------------------------------------------------------------------------------
@@ -94,6 +94,7 @@ def cumprod_rule(g: Array, y: Array, a: Array, axis: int | None) -> Array:
 
     With nothing divided, zeros need no exception.
     """
+    axis = axis if a.ndim else None
     last = [np.reshape(x, -1) if axis is None else np.moveaxis(x, axis, -1) for x in (g, y, a)]
     g, y, x = last
     before = np.concatenate([np.ones_like(y[..., :1]), y[..., :-1]], axis=-1)
@@ -106,7 +107,7 @@ cumprod.vjp(cumprod_rule)
 
 @cumprod.otherwise
 def _cumprod(a: Array, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
-    return cumprod(array(a, dtype), axis)
+    return array(cumprod(array(a, dtype), axis), dtype)
 
 
 # -- what NumPy builds on them ---------------------------------------------------------------------
@@ -120,13 +121,13 @@ _WITH_NAN = [
 @implements(np.nancumsum, samples=_WITH_NAN)
 def nancumsum(a: Array, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
     """Running sum in which NaN counts as 0."""
-    return cumsum(array(np.where(np.isnan(a), 0, a), dtype), axis)
+    return np.cumsum(np.where(np.isnan(a), 0, a), axis, dtype)
 
 
 @implements(np.nancumprod, samples=_WITH_NAN)
 def nancumprod(a: Array, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
     """Running product in which NaN counts as 1."""
-    return cumprod(array(np.where(np.isnan(a), 1, a), dtype), axis)
+    return np.cumprod(np.where(np.isnan(a), 1, a), axis, dtype)
 
 
 def _from_the_start(function: Any, x: Array, axis: int | None, dtype: Any, start: float | None) -> Array:
@@ -136,7 +137,7 @@ def _from_the_start(function: Any, x: Array, axis: int | None, dtype: Any, start
         if x.ndim > 1:
             raise OptionError(f"{function.name}: an array of shape {x.shape} needs axis=, which to run along")
         axis = 0
-    y = function(array(x, dtype), axis)
+    y = function(x, axis, dtype)
     if start is None:
         return y
     shape = [1 if i == axis % x.ndim else n for i, n in enumerate(x.shape)]

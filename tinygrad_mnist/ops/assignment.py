@@ -131,6 +131,9 @@ def full_like(
     *, device: Any = None,
 ) -> Array:  # fmt: skip
     """An array like another, of the one value or of values that are broadcast."""
+    fill_value = gather(fill_value)
+    if not isinstance(fill_value, Tensor):
+        return Tensor(np.full_like(a.data, fill_value, dtype, order, shape=shape))
     result: Any = Tensor(np.zeros_like(a.data, dtype=dtype, order=order, shape=shape))
-    np.copyto(result, gather(fill_value), casting="unsafe")
+    np.copyto(result, fill_value, casting="unsafe")
     return result

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import OptionError
 from ..primitive import Sample, elementwise, implements, primitive
 from ..typing import Array
 
@@ -101,4 +102,8 @@ def _where(condition: Array, *choices: Array) -> Any:
     samples=[Sample((3, 4), -0.51, 1.01), Sample((3, 4), 0.11, None), Sample((3, 4), (4,), np.full(4, 2.0))],
 )
 def _clip(a: Array, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Array:
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise OptionError(
+            "clip: a bound is given twice; a_min= and min= are the same, and so are a_max= and max="
+        )
     return clip(a, a_min if min is None else min, a_max if max is None else max)

@@ -38,14 +38,15 @@ bin_sums.vjp(lambda g, y, weights, x, minlength: g[x], None)
 )
 def bincount(x: Array, weights: Any = None, minlength: int = 0) -> Array:
     """How often each integer occurs, or the sum of the weights it occurs with."""
+    x = np.zeros(0, np.intp) if isinstance(x, list) and not x else plain(x)
     if weights is None:
-        return Tensor(np.bincount(plain(x), minlength=minlength))
+        return Tensor(np.bincount(x, minlength=minlength))
     weights = array(weights)
     if not np.can_cast(weights.dtype, np.float64):
         raise DTypeError(f"bincount: weights are summed in float64, which cannot hold {weights.dtype}")
     if weights.shape != np.shape(x):
         raise ShapeError(f"bincount: weights of shape {weights.shape} for {np.shape(x)} integers")
-    return bin_sums(lift(array(weights, np.float64)), plain(x), minlength=minlength)
+    return bin_sums(lift(array(weights, np.float64)), x, minlength=minlength)
 
 
 @implements(
@@ -75,7 +76,7 @@ def histogram(
     if weights.dtype.kind == "c":
         y = y + 1j * bin_sums(array(np.imag(chosen), np.float64), places, minlength=n)
     y = array(y, weights.dtype)
-    return (y / np.diff(edges) / np.sum(y) if density else y), Tensor(edges)
+    return (y / np.diff(edges).astype(np.float64) / np.sum(y) if density else y), Tensor(edges)
 
 
 class Counts(ConstantOfMany):

@@ -38,8 +38,7 @@ def _diagonal(x: Array, /, *, offset: int = 0) -> Array:
 )
 def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Array:
     """Sum over a diagonal."""
-    elements = diagonal(a, offset, axis1, axis2)
-    return np.sum(elements if dtype is None else elements.astype(dtype), axis=-1)
+    return np.sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
 @implements(np.linalg.trace, samples=[Sample((2, 3, 3), offset=1)])
@@ -89,4 +88,8 @@ def triu(m: Array, k: int = 0) -> Array:
 def triangle(m: Array, k: int) -> Array:
     """Where the lower triangle is, up to and with the diagonal ``k``; of a vector, as for a square matrix."""
     shape = np.shape(m)
+    if not shape:
+        raise ShapeError(
+            "tril, triu: a matrix has triangles, and a vector as its rows; a single number has none"
+        )
     return np.tri(shape[-2:][0], shape[-1], k=k, dtype=bool)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import OptionError
 from ..primitive import Sample, as_plain, implements, primitive
 from ..typing import Array
 
@@ -116,6 +117,11 @@ def _einsum(
 
 
 def _letters(labels: Sequence[Any]) -> str:
+    for label in labels:
+        if label is not Ellipsis and not 0 <= label < len(_LETTERS):
+            raise OptionError(
+                f"einsum: the axis label {label}; labels are the integers from 0 to {len(_LETTERS) - 1}"
+            )
     return "".join("..." if label is Ellipsis else _LETTERS[label] for label in labels)
 
 

@@ -30,9 +30,7 @@ elementwise(np.negative).vjp(lambda g, y, x: -g)
 elementwise(np.positive).vjp(lambda g, y, x: g)
 elementwise(np.reciprocal, domain=(0.5, 2.0)).vjp(lambda g, y, x: -g * y * y)
 elementwise(np.square).vjp(lambda g, y, x: g * 2 * x)
-elementwise(np.absolute).vjp(
-    lambda g, y, x: g * (conjugate(x) / (y + (y == 0)) if x.dtype.kind == "c" else np.sign(x))
-)
+elementwise(np.absolute).vjp(lambda g, y, x: g * conjugate(np.sign(x)))
 elementwise(np.fabs).vjp(lambda g, y, x: g * np.sign(x))
 
 # The remainder moves with a, and against b once for each time b went into a.
@@ -57,8 +55,8 @@ def power_base_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
 
 
 def power_exponent_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
-    """``y * log(a)``, and its limit 0 where ``a`` is 0."""
-    return g * (y * np.log(a + (a == 0)))
+    """``y * log(a)``, and its limit 0 where ``a`` and ``y`` are 0."""
+    return g * (y * np.log(a + ((a == 0) & np.isfinite(y))))
 
 
 @primitive(

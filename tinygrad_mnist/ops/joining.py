@@ -121,13 +121,14 @@ def block(arrays: Any) -> Array:
     """Blocks as they lie in nested lists: the innermost side by side along the last axis."""
     depth, blocks = _depth(arrays), list(_innermost(arrays))
     ndim = max(depth, *(np.ndim(a) for a in blocks))
+    return _joined(arrays, depth, ndim)
 
-    def joined(part: Any, level: int) -> Array:
-        if level < depth:
-            return concatenate(*(joined(p, level + 1) for p in part), axis=level - depth)
-        return np.reshape(part, (1,) * (ndim - np.ndim(part)) + np.shape(part))
 
-    return joined(arrays, 0)
+def _joined(blocks: Any, depth: int, ndim: int) -> Array:
+    """What nested lists of this depth hold, joined along as many of the last axes."""
+    if not depth:
+        return np.reshape(blocks, (1,) * (ndim - np.ndim(blocks)) + np.shape(blocks))
+    return concatenate(*(_joined(block, depth - 1, ndim) for block in blocks), axis=-depth)
 
 
 def _depth(arrays: Any) -> int:
@@ -257,11 +258,14 @@ def _places(obj: Any) -> Any:
         Sample((5, 2), prepare=lambda a: (a, 3)),
         Sample((2, 5), prepare=lambda a: (a, [1, -1, 9]), axis=1, complex=True),
         Sample((5,), prepare=lambda a: (a, [4, 1, 3])),
+        Sample((2, 6), prepare=lambda a: (a, [1, 1, 4, 5]), axis=-1),
     ],
 )
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """``ary`` in nearly equal parts, or cut before the given places."""
-    ary, n = lift(ary), np.shape(ary)[axis]
+    ary = lift(ary)
+    axis = normalize_axis_index(axis, ary.ndim)
+    n = ary.shape[axis]
     if np.ndim(indices_or_sections) == 0:
         parts = int(indices_or_sections)
         if parts < 1:
@@ -269,8 +273,24 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
         cuts = np.cumsum([n // parts + (i < n % parts) for i in range(parts - 1)]).astype(int).tolist()
     else:
         cuts = [int(i) for i in indices_or_sections]
+    if len(cuts) > 2 and [0, *cuts, n] == sorted([0, *cuts, n]):
+        return pieces(ary, [end - start for start, end in pairwise([0, *cuts, n])], axis)
     # Cuts may go back and forth: pieces then overlap, or are empty.
-    return [ary[along(axis % ary.ndim, slice(*ends))] for ends in pairwise([0, *cuts, n])]
+    return [ary[along(axis, slice(*ends))] for ends in pairwise([0, *cuts, n])]
+
+
+def pieces(a: Array, sizes: list[int], axis: int) -> list[Array]:
+    """The pieces of these sizes along an axis.
+
+    The array is cut in two, and each half again: so the gradients of k pieces, too, are joined two by
+    two, where to put each of them among zeros and to add these up would take k times as long.
+    """
+    half = len(sizes) // 2
+    if not half:
+        return [a]
+    middle = sum(sizes[:half])
+    first, second = (a[along(axis, part)] for part in (slice(middle), slice(middle, None)))
+    return [*pieces(first, sizes[:half], axis), *pieces(second, sizes[half:], axis)]
 
 
 @implements(
@@ -315,12 +335,16 @@ def _with_axes(name: str, a: Any, ndim: int) -> Array:
     return a
 
 
-if hasattr(np, "unstack"):  # since NumPy 2.1
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
+    """The parts along an axis, which goes away."""
+    if x.ndim == 0:
+        raise ShapeError("unstack: a number has no axis to be taken apart along")
+    axis = normalize_axis_index(axis, x.ndim)
+    n = x.shape[axis]
+    if n < 4:
+        return tuple(x[along(axis, i)] for i in range(n))
+    return tuple(np.squeeze(piece, axis) for piece in pieces(x, [1] * n, axis))
 
-    @implements(np.unstack, samples=[Sample((3, 2)), Sample((2, 3), axis=-1, complex=True)])
-    def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
-        """The parts along an axis, which goes away."""
-        if x.ndim == 0:
-            raise ShapeError("unstack: a number has no axis to be taken apart along")
-        axis = normalize_axis_index(axis, x.ndim)
-        return tuple(x[along(axis, i)] for i in range(x.shape[axis]))
+
+if hasattr(np, "unstack"):  # since NumPy 2.1
+    implements(np.unstack, samples=[Sample((3, 2)), Sample((2, 5), axis=-1, complex=True)])(unstack)

@@ -59,8 +59,14 @@ def pinv_cutoff(a: Array, rcond: Any, rtol: Any) -> NDArray:
 def constant_rank_rule(g: Array, p: Array, a: Array) -> Array:
     """``-Pᴴ g Pᴴ + (I - AP) gᴴ P Pᴴ + Pᴴ P gᴴ (I - PA)`` (Golub and Pereyra, 1973)."""
     ph, gh = adjoint(p), adjoint(g)
-    left, right = gh @ p, p @ gh
-    return -(ph @ g @ ph) + (left - a @ (p @ left)) @ ph + ph @ (right - (right @ p) @ a)
+    left, right = chain(gh, p, ph), chain(ph, p, gh)
+    return left - chain(a, p, left) + right - chain(right, p, a) - chain(ph, g, ph)
+
+
+def chain(a: Array, b: Array, c: Array) -> Array:
+    """``a b c``, in the order that takes fewer multiplications: a long matrix has no room for its square."""
+    (i, j), (k, n) = a.shape[-2:], c.shape[-2:]
+    return (a @ b) @ c if i * k * (j + n) <= j * n * (k + i) else a @ (b @ c)
 
 
 def truncated_rule(g: Array, a: Array, is_kept: NDArray) -> Array:
@@ -99,7 +105,7 @@ def least_squares_left_rule(
     """``x = a⁺ b``: the rule of the pseudo-inverse; and ``-2 (b - a x) xᴴ`` for the square of the residual."""
     (gx, gr, gs), (x, residuals, s) = g, y
     xs, bs = columns(x), columns(b)
-    result: Array = -2 * ((bs - a @ xs) * gr) @ adjoint(xs) if residuals.size else 0
+    result: Array = -2 * ((bs - a @ xs) * gr) @ adjoint(xs) if residuals.size else np.zeros_like(a)
     if is_used(gx):
         if (found := rank(plain(s), a.shape, rcond)) < min(a.shape):
             raise GradientError(

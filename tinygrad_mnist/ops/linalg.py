@@ -21,6 +21,7 @@ from ..graph import conjugate
 from ..primitive import Rule, Sample, constant, implements, primitive
 from ..tensor import Tensor
 from ..typing import Array, NDArray
+from .arguments import lift
 
 # -- helpers of this file and its neighbours -----------------------------------------------------
 
@@ -140,9 +141,10 @@ def tensorinv(a: Array, ind: int = 2) -> Array:
 @implements(np.linalg.tensorsolve, samples=[((2, 3, 6), (2, 3)), Sample((2, 6, 3), (6,), axes=(0, 2))])
 def tensorsolve(a: Array, b: Array, axes: Any = None) -> Array:
     """The ``x`` of ``tensordot(a, x, x.ndim) = b``, after moving ``axes`` of ``a`` to its end."""
+    a, b = lift(a), lift(b)
     if axes is not None:
         a = np.moveaxis(a, axes, range(a.ndim - len(axes), a.ndim))
-    unknowns, size = a.shape[np.ndim(b) :], np.size(b)
+    unknowns, size = a.shape[b.ndim :], b.size
     if math.prod(unknowns) != size or a.size != size**2:
         raise np.linalg.LinAlgError(
             f"tensorsolve: {size} equations for unknowns of shape {unknowns}; there must be one for each"

@@ -348,10 +348,15 @@ def multi_dot(arrays: Sequence[Array]) -> Array:
                 (cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
             )
 
-    def product(i: int, j: int) -> Array:
-        return arrays[i] if i == j else np.dot(product(i, cut[i, j]), product(cut[i, j] + 1, j))
+    return _product(arrays, cut, 0, count - 1)
 
-    return product(0, count - 1)
+
+def _product(arrays: Sequence[Array], cut: dict[tuple[int, int], int], i: int, j: int) -> Array:
+    """The product of the arrays from ``i`` to ``j``, cut in two where that is cheapest."""
+    if i == j:
+        return arrays[i]
+    k = cut[i, j]
+    return np.dot(_product(arrays, cut, i, k), _product(arrays, cut, k + 1, j))
 
 
 @implements(

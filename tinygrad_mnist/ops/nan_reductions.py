@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DTypeError
 from ..primitive import Sample, implements
 from ..typing import Array
-from .reductions import Axis, array, extreme, number, plain, ratio
+from .reductions import Axis, array, chosen, extreme, number, plain, ratio
 from .statistics import root, squares
 
 _SOME = np.array([[True, True, True], [True, True, False]])
@@ -53,7 +54,7 @@ def valid(a: Array, where: Any) -> Any:
     """Which elements count: those chosen that are numbers; ``True`` if that is all."""
     numbers = ~np.isnan(plain(a))
     if where is not True:
-        numbers = numbers & np.broadcast_to(plain(where), numbers.shape)
+        numbers = numbers & chosen(where, numbers.shape)
     return True if numbers.all() else numbers
 
 
@@ -87,6 +88,8 @@ def nanmean(
     where: Any = True,
 ) -> Array:
     """Mean of the elements that are not NaN."""
+    if dtype is not None and a.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
+        raise DTypeError(f"nanmean: dtype={np.dtype(dtype)} cannot hold the mean of {a.dtype} numbers")
     return np.mean(a, axis, dtype, keepdims=keepdims, where=valid(a, where))
 
 
@@ -131,12 +134,12 @@ def _implement_extreme(function: Any, plainly: Any, largest: bool) -> None:
         where: Any = True,
     ) -> Array:
         """Largest, or smallest, element that is not NaN; the gradient is shared equally among ties."""
-        chosen = valid(a, where)
-        if chosen is True or initial is not None or where is not True:
-            chosen = where if initial is None else chosen
-            return plainly(a, axis, keepdims=keepdims, initial=initial, where=chosen)
-        y = extreme(a, chosen, None, largest=largest, axis=axis, keepdims=keepdims)
-        nothing = number(chosen, a.shape, axis, keepdims) == 0
+        numbers = valid(a, where)
+        if numbers is True or initial is not None or where is not True:
+            numbers = where if initial is None else numbers
+            return plainly(a, axis, keepdims=keepdims, initial=initial, where=numbers)
+        y = extreme(a, numbers, None, largest=largest, axis=axis, keepdims=keepdims)
+        nothing = number(numbers, a.shape, axis, keepdims) == 0
         if nothing.any():
             warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=3)
         return _nan_where(nothing, y)

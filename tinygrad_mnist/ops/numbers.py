@@ -126,13 +126,12 @@ def divmod(a: Array, b: Array) -> tuple[Array, Array]:
 def nan_to_num(
     x: Array, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Array:
-    """Numbers in place of NaN and infinities, where no gradient passes."""
-    if x.dtype.kind == "c":
-        return nan_to_num(np.real(x), copy, nan, posinf, neginf) + 1j * nan_to_num(
-            np.imag(x), copy, nan, posinf, neginf
-        )
-    values = np.nan_to_num(x.data, nan=nan, posinf=posinf, neginf=neginf)
-    return np.where(np.isfinite(x), x, values)
+    """Numbers in place of NaN and infinities, where no gradient passes; in ``x`` itself if ``copy`` is off."""
+    parts = [np.real(x), np.imag(x)] if x.dtype.kind == "c" else [x]
+    settings: Any = {"nan": nan, "posinf": posinf, "neginf": neginf}
+    parts = [np.where(np.isfinite(part), part, np.nan_to_num(part.data, **settings)) for part in parts]
+    y = parts[0] + 1j * parts[1] if len(parts) == 2 else parts[0]
+    return y if copy else x._rebind(y)
 
 
 @implements(np.real_if_close, samples=[Sample((2, 3), complex=True), Sample((2, 3))])

@@ -165,9 +165,11 @@ def union1d(ar1: Array, ar2: Array) -> Array:
 )
 def intersect1d(ar1: Array, ar2: Array, assume_unique: bool = False, return_indices: bool = False) -> Any:
     """The distinct elements that are in both arrays, taken from the first."""
-    found = np.intersect1d(plain(array(ar1)), plain(array(ar2)), assume_unique, return_indices=True)
-    values = array(np.reshape(ar1, -1)[found[1]], found[0].dtype)
-    return (values, Tensor(found[1]), Tensor(found[2])) if return_indices else values
+    ar1, ar2 = array(ar1), array(ar2)
+    _, first, second = np.intersect1d(plain(ar1), plain(ar2), assume_unique, return_indices=True)
+    # NumPy counts through both arrays, and so may go beyond the first where it repeats a value after all.
+    values = np.concatenate([ar1, ar2], axis=None)[first]
+    return (values, Tensor(first), Tensor(second)) if return_indices else values
 
 
 @implements(np.setdiff1d, samples=[Sample((4,), prepare=_two), Sample((3,), (2,), assume_unique=True)])
@@ -204,7 +206,7 @@ def trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
         raise choice("trim", trim, ["f", "b", "fb"])
     axes = range(filt.ndim) if axis is None else normalize_axis_tuple(axis, filt.ndim)
     index = [slice(None)] * filt.ndim
-    for i, places in enumerate(np.nonzero(plain(filt))):
+    for i, places in enumerate(np.nonzero(np.atleast_1d(plain(filt)))):
         if not places.size:
             sides = "fb"
         if i in axes:

@@ -7,6 +7,7 @@ what was padded before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..tensor import Tensor
 from ..typing import Array, NDArray
 from .arguments import gather, refuse_to_round
 from .indexing import HOLE, along, scatter
+from .joining import unstack
 
 Widths = tuple[tuple[int, int], ...]
 
@@ -118,8 +120,8 @@ def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> 
     widths = _widths(pad_width, array.ndim)
     if not callable(mode):
         _check(mode, kwargs)
-    if not widths:
-        return array[...]  # a number has no sides
+    if not np.any(widths):
+        return array[...]
     if array.dtype.kind not in "fc":  # integers: nothing to differentiate, and rounding to mind
         refuse_to_round("pad", array.dtype, *map(gather, kwargs.values()))
         return Tensor(np.pad(array.data, widths, mode, **kwargs))
@@ -142,7 +144,7 @@ def pad_with(array: Array, widths: Widths, function: Callable[..., Any], kwargs:
     padded = pad_constant(array, 0, widths=widths)
     for axis, pair in enumerate(widths):
         moved = np.moveaxis(padded, axis, -1)
-        rows = [moved[(*place, Ellipsis)] for place in np.ndindex(moved.shape[:-1])]
+        rows = unstack(np.reshape(moved, (math.prod(moved.shape[:-1]), moved.shape[-1])))
         for row in rows:
             function(row, pair, axis, kwargs)
         if rows:

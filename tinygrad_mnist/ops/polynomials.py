@@ -162,7 +162,7 @@ def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
     start = 0
     while np.allclose(remainder.data[start], 0, rtol=1e-14) and start < len(remainder) - 1:
         start += 1
-    return np.stack(quotient) if quotient else np.zeros(1, dtype), remainder[start:]
+    return np.stack(quotient) if quotient else lift(np.zeros(1, dtype)), remainder[start:]
 
 
 @implements(

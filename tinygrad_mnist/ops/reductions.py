@@ -22,6 +22,7 @@ from ..primitive import Sample, constant, implements, primitive
 from ..tensor import Tensor
 from ..typing import Array, NDArray
 from .arguments import gather, lift
+from .joining import unstack
 
 Axis = int | tuple[int, ...] | None
 
@@ -82,15 +83,20 @@ def array(x: Any, dtype: Any = None) -> Array:
     return x if dtype is None else x.astype(dtype)
 
 
+def chosen(where: Any, shape: tuple[int, ...]) -> NDArray:
+    """Which elements of an array of this shape ``where`` chooses, which may be smaller but not larger."""
+    mask = plain(where).astype(bool, casting="safe") if hasattr(where, "dtype") else np.array(where, bool)
+    return np.broadcast_to(mask, shape)
+
+
 def masked(a: Array, where: Any, fill: Any) -> Array:
-    """``a`` where ``where`` holds, ``fill`` elsewhere; ``where`` may be smaller than ``a``, not larger."""
-    return a if where is True else np.where(np.broadcast_to(plain(where), a.shape), a, fill)
+    """``a`` where ``where`` holds, ``fill`` elsewhere."""
+    return a if where is True else np.where(chosen(where, a.shape), a, fill)
 
 
 def number(where: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> NDArray:
     """How many elements ``where`` chooses in each slice of an array of this shape."""
-    chosen = np.broadcast_to(plain(where), shape)
-    return np.asarray(np.sum(chosen, axis=axis, dtype=np.intp, keepdims=keepdims))
+    return np.asarray(np.sum(chosen(where, shape), axis=axis, dtype=np.intp, keepdims=keepdims))
 
 
 def ratio(total: Array, n: NDArray, warning: str) -> Array:
@@ -135,7 +141,7 @@ def _sum(
     initial: Any = None,
     where: Any = True,
 ) -> Array:
-    y = sum(masked(array(a, dtype), where, 0), axis, keepdims=keepdims)
+    y = array(sum(masked(array(a, dtype), where, 0), axis, keepdims=keepdims), dtype)
     return y if initial is None else y + array(initial, y.dtype)
 
 
@@ -277,7 +283,7 @@ def _extreme(plainly: Any, largest: bool) -> Callable[..., Array]:
             raise OptionError(
                 f"{plainly.name}: where= may choose no element of a slice; pass initial=, the result in that case"
             )
-        where = np.broadcast_to(plain(where), a.shape)
+        where = chosen(where, a.shape)
         return extreme(a, where, array(initial, a.dtype), largest=largest, axis=axis, keepdims=keepdims)
 
     return extreme_of_some
@@ -345,7 +351,7 @@ def _prod(
     initial: Any = None,
     where: Any = True,
 ) -> Array:
-    y = prod(masked(array(a, dtype), where, 1), axis, keepdims=keepdims)
+    y = array(prod(masked(array(a, dtype), where, 1), axis, keepdims=keepdims), dtype)
     return y if initial is None else y * array(initial, y.dtype)
 
 
@@ -367,7 +373,8 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: A
     places = slices.shape[:-1]
     if 0 in places:
         raise ShapeError(f"apply_along_axis: an array of shape {arr.shape} has no slices along axis {axis}")
-    results: Array = lift([lift(func1d(slices[i], *args, **kwargs)) for i in np.ndindex(places)])
+    rows = unstack(np.reshape(slices, (math.prod(places), arr.shape[axis])))
+    results: Array = lift([lift(func1d(row, *args, **kwargs)) for row in rows])
     results = np.reshape(results, places + results.shape[1:])
     ends = range(len(places), results.ndim)
     return np.moveaxis(results, list(ends), [axis + k for k in range(len(ends))])

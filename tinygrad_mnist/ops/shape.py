@@ -188,7 +188,7 @@ moveaxis.vjp(lambda g, y, a, source, destination: np.moveaxis(g, destination, so
 def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
     """An axis moved to lie before the one that is now at ``start``."""
     axis = normalize_axis_index(axis, a.ndim)
-    start = normalize_axis_index(start + a.ndim if start < 0 else start, a.ndim + 1)
+    start = normalize_axis_index(start, a.ndim + (start >= 0))
     return np.moveaxis(a, axis, start - (axis < start))
 
 

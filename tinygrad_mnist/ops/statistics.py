@@ -49,7 +49,7 @@ def average(
     a = array(a)
     if weights is None:
         y = np.mean(a, axis=axis, keepdims=keepdims)
-        total: Array = lift(np.asarray(a.size / y.size if y.size else np.nan, y.dtype))
+        total: Array = np.asarray(a.size / y.size if y.size else np.nan, y.dtype)
     else:
         weights = along(array(weights), a, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *(() if a.dtype.kind in "fc" else (np.float64,)))
@@ -57,7 +57,7 @@ def average(
         if np.any(total == 0):
             raise ZeroDivisionError("average: the weights add up to 0, and cannot be normalized")
         y = np.sum(array(a, dtype) * array(weights, dtype), axis=axis, keepdims=keepdims) / total
-    return (y, np.broadcast_to(total, y.shape)) if returned else y
+    return (y, np.broadcast_to(lift(total), y.shape)) if returned else y
 
 
 def along(weights: Array, a: Array, axis: Axis) -> Array:
@@ -181,6 +181,7 @@ def _spread(plainly: Any, finish: Callable[[Array], Array]) -> Callable[..., Arr
         mean: Any = None,
         correction: float | None = None,
     ) -> Array:
+        a = array(a)
         if where is True and mean is None:
             y = plainly(inexact(a, dtype), axis, ddof=the_ddof(ddof, correction), keepdims=keepdims)
         else:
@@ -256,10 +257,10 @@ def cov(
         dtype = np.result_type(*(x.dtype for x in parts), np.float64)
     x = _variables(parts[0], rowvar, dtype)
     if not x.shape[0]:
-        return lift(np.zeros((0, 0), dtype))
+        return lift(np.zeros((0, 0)))
     if y is not None:
-        other = parts[1]
-        x = np.concatenate([x, _variables(other, rowvar or other.shape[0] == 1, dtype)], axis=0)
+        is_row = rowvar or parts[1].shape[:1] == (1,)
+        x = np.concatenate([x, _variables(parts[1], is_row, dtype)], axis=0)
     ddof = int(not bias) if ddof is None else ddof
     n: Any = x.shape[1]
     frequency = None if fweights is None else _weights(fweights, n, "fweights")

@@ -19,6 +19,7 @@ from ..primitive import REGISTRY, Constant
 from ..tensor import SETITEM, UFUNC, Tensor, unregistered
 from ..typing import Array
 from .accumulations import cummax, cummin, logcumsumexp
+from .arguments import bare
 from .network import logsumexp
 
 
@@ -33,7 +34,8 @@ def on_tensors(
         name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
         if isinstance(handler, Constant):
             inputs = tuple(x.detach() if isinstance(x, Tensor) else x for x in inputs)
-        return unregistered(name, getattr(ufunc, method), inputs, kwargs)
+        if method != "__call__" or kwargs.get("where", True) is True:
+            return unregistered(name, getattr(ufunc, method), inputs, kwargs)
     return METHODS[method](ufunc, *inputs, **kwargs)
 
 
@@ -83,11 +85,16 @@ def call(
     if dtype is not None:
         inputs = tuple(_cast(ufunc, x, dtype, casting) for x in inputs)
     if where is True:
-        return REGISTRY[ufunc](*inputs, **rest)
+        y = REGISTRY[ufunc](*inputs, **rest)
+        if dtype is not None and getattr(y, "dtype", dtype) != dtype:
+            raise DTypeError(
+                f"np.{ufunc.__name__}: it makes {y.dtype} of {inputs[0].dtype}, not {np.dtype(dtype)}"
+            )
+        return y
     mask = where.data if isinstance(where, Tensor) else np.asarray(where)
     shape = np.broadcast_shapes(mask.shape, *(np.shape(x) for x in inputs))
     mask = np.broadcast_to(mask, shape)
-    y = REGISTRY[ufunc](*(np.broadcast_to(x, shape)[mask] for x in inputs), **rest)
+    y = _function(ufunc)(*(np.broadcast_to(x, shape)[mask] for x in inputs), **rest)
     return SETITEM(Tensor(np.zeros(shape, y.dtype)) if base is None else base, y, mask)
 
 
@@ -135,8 +142,13 @@ def accumulate(ufunc: np.ufunc, a: Array, axis: int = 0, dtype: Any = None) -> A
 
 def reduceat(ufunc: np.ufunc, a: Array, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
     """Combine the elements from each index up to the next; a single one where the next is no larger."""
-    starts = [int(i) for i in np.asarray(indices)]
-    stops = [*starts[1:], np.shape(a)[axis]]
+    starts, length = [int(i) for i in np.asarray(indices)], np.shape(a)[axis]
+    for i in starts:
+        if not 0 <= i < length:
+            raise IndexError(f"np.{ufunc.__name__}.reduceat: index {i} for an axis of {length} elements")
+    if not starts:
+        return Tensor(ufunc.reduceat(bare(a), [], axis=axis, dtype=dtype))
+    stops = [*starts[1:], length]
     moved = np.moveaxis(a, axis, 0)
     parts = [reduce(ufunc, moved[i : max(j, i + 1)], dtype=dtype) for i, j in zip(starts, stops, strict=True)]
     return np.stack(parts, axis=axis)
