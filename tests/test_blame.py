@@ -204,3 +204,177 @@ def test_it_leaves_no_trace():
     assert x.grad is None
     loss.backward()
     np.testing.assert_allclose(x.grad.data, np.exp([1.0, 2.0]))
+
+
+# -- numbers of all sizes ------------------------------------------------------------------------
+
+CURVES = [
+    np.log, np.square, np.sqrt, np.abs, np.linalg.norm, np.var, np.sum,
+    lambda x: 1 / x, lambda x: x * 3, lambda x: x**3, lambda x: np.maximum(x, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", CURVES)
+@pytest.mark.parametrize("size", [1e-100, 1e-12, 1e-6, 1e3, 1e6, 1e12, 1e100])
+def test_no_right_rule_is_blamed_for_the_size_of_its_numbers(f, size):
+    check_graph(np.sum(f(leaf([size, 1.5 * size]))))
+
+
+def primitive(forward, *rules, **how):
+    return tg.primitive(**how)(forward).vjp(*rules)
+
+
+@pytest.mark.parametrize("structure", ["", "elementwise"])
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_wrong_rules_are_found_whatever_the_size_of_their_numbers(size, structure):
+    f = primitive(lambda x, /: x**2 * size, lambda g, y, x: g * 2.01 * x * size, jvp=structure)
+    for values in ([size, 2 * size], [1.0, 2.0]):
+        assert "argument x at [1]: the slope of the result at [1] is" in blamed(np.sum(f(leaf(values))))
+
+
+def test_a_small_wrong_slope_beside_a_large_right_one():
+    scale = np.array([1e12, 1.0])
+    f = primitive(lambda x, /: x * scale, lambda g, y, x: g * np.where(scale > 1, scale, 2))
+    assert "at [1]: the slope of the result at [1] is 2 by its rule, 1 by" in blamed(
+        np.sum(f(leaf([1.0, 1.0])))
+    )
+    mean = primitive(
+        lambda x, /: np.mean(x), lambda g, y, x: g / x.size * (1 + 0.01 * (np.arange(x.size) == 77))
+    )
+    assert "argument x at [77]" in blamed(mean(leaf(np.linspace(-1, 1, 100_000))))
+
+
+def test_steep_but_smooth_is_no_kink():
+    for factor in (1.0, 1.1):
+        f = primitive(lambda x, /: np.tanh(1e6 * x), lambda g, y, x, s=factor: g * s * 1e6 * (1 - y * y))
+        loss = np.sum(f(leaf([0.0, 1e-7])))
+        if factor == 1:
+            assert check_graph(loss).kinks == []
+        else:
+            assert "1.1e+06 by its rule, 1e+06 by finite differences" in blamed(loss)
+
+
+# -- more kinks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (np.abs, [0.0, 1.0]),
+        (np.max, [2.0, 2.0]),
+        (np.linalg.norm, [0.0, 0.0]),
+        (lambda x: np.maximum(x, 1.0), [1.0, 2.0]),
+        (lambda x: x % 1.0, [1.0, 0.5]),
+        (np.sqrt, [0.0, 1.0]),
+        (np.cbrt, [0.0, 1.0]),
+        (np.arccos, [1.0, 0.5]),
+    ],
+)
+def test_kinks_are_listed_where_the_rule_is_the_mean_of_both_sides_or_infinite(f, x):
+    report = check_graph(np.sum(f(leaf(x))))
+    assert [kink.element for kink in report.kinks] == [(0,)]
+
+
+def test_ties_of_many_are_kinks():
+    for f in (np.sort, np.cumsum, np.max, lambda x: np.partition(x, 7)):
+        check_graph(np.sum(f(leaf(np.zeros(50)))))
+
+
+@pytest.mark.parametrize("structure", ["", "elementwise"])
+def test_a_mistake_among_many_kinks_is_found(structure):
+    rule = lambda g, y, x: g * (x > 0) * np.where(x > 2.5, 1.1, 1)  # noqa: E731
+    bad_relu = primitive(lambda x, /: np.maximum(x, 0), rule, jvp=structure)
+    x = np.linspace(-2, 2, 20_000)
+    x[5000:15_000] = 0
+    x[-3] = 3.0
+    assert "argument x at [19997]" in blamed(np.sum(bad_relu(leaf(x))))
+
+
+def test_more_kinks_than_can_be_looked_at_are_counted():
+    report = check_graph(np.sum(F.relu(leaf(np.zeros(20_000)))))
+    assert len(report.kinks) == 1
+    assert report.skipped == ["relu, argument x: 10000 or more elements beside kinks"]
+
+
+# -- rules that are wrong in other ways ----------------------------------------------------------
+
+
+def test_the_imaginary_part_is_checked_too():
+    f = primitive(lambda z, /: np.imag(z), lambda g, y, z: g * 1j)
+    assert "argument z at [0]" in blamed(np.sum(f(tg.tensor([1 + 2j], requires_grad=True))))
+
+
+def test_rules_that_write_into_what_they_are_given_and_rules_that_fail():
+    def doubles(g, y, x):
+        g *= 2
+        return g
+
+    def moves(g, y, x):
+        x += 1
+        return g
+
+    for rule, why in [
+        (doubles, "read-only"), (moves, "read-only"), (lambda g, y, x: g.nonsense, "nonsense"),
+        (lambda g, y, x: np.ones(7), r"a gradient of shape \(7,\) does not fit"),
+    ]:  # fmt: skip
+        f = primitive(lambda x, /: x * 1, rule, name="strange")
+        with pytest.raises(
+            GradcheckError, match=rf"strange, argument x: its rule fails: .*{why}[^\n]*\n +at .*test_blame"
+        ):
+            check_graph(np.sum(f(leaf([1.0, 2.0]))))
+
+
+def test_a_rule_that_refuses_is_reported_as_not_checked():
+    values = tg.tensor(np.eye(2), requires_grad=True)
+    report = check_graph(np.sum(np.linalg.eigh(values)[1]))
+    assert any(
+        text.startswith("eigh, argument a: eigh: eigenvalues 0 and 1 coincide") for text in report.skipped
+    )
+
+
+def test_a_random_operation_is_told():
+    rng = np.random.default_rng(0)
+    f = primitive(lambda x, /: x * rng.random(), lambda g, y, x: g)
+    assert "or it draws random numbers" in blamed(np.sum(f(leaf([1.0]))))
+
+
+def test_operations_that_read_a_triangle_of_a_symmetric_matrix():
+    m = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.2], [0.5, 0.2, 5.0]])
+    for f in (np.linalg.cholesky, np.linalg.eigvalsh, lambda a: np.linalg.pinv(a, hermitian=True)):
+        assert check_graph(np.sum(f(leaf(m)) ** 2)).kinks == []
+    z = tg.tensor(m + 1j * (np.triu(m, 1) - np.tril(m, -1)), requires_grad=True)
+    assert check_graph(np.real(np.sum(np.linalg.cholesky(z) * (1 + 2j)))).kinks == []
+    # A transposed gradient is none the less wrong.
+    f = primitive(lambda x, /: np.tril(x), lambda g, y, x: np.triu(g))
+    assert "at [0, 1]" in blamed(np.sum(f(leaf(np.eye(2)))))
+    f = primitive(lambda x, w, /: x @ w, lambda g, y, x, w: g @ w.T, lambda g, y, x, w: (x.T @ g).T)
+    assert "argument w" in blamed(np.sum(f(leaf(m * [1, 2, 3]), leaf(np.zeros((3, 3))))))
+
+
+# -- checkpoints, NaN and infinity ---------------------------------------------------------------
+
+
+def test_it_looks_into_checkpoints():
+    w = leaf([2.0, 3.0])
+    report = check_graph(np.sum(tg.checkpoint(lambda x: np.sin(x) * w)(leaf([0.5, 2.0]))))
+    assert report.operations == 6
+    assert report.skipped == []
+    text = blamed(np.sum(tg.checkpoint(lambda x: almost_cube(x) * w)(leaf([0.5, 2.0]))))
+    assert "almost_cube, argument x at [1]" in text
+    assert "checkpoint(lambda x: almost_cube(x) * w)" in text
+
+
+def test_elements_without_a_value_do_not_disturb_the_others():
+    with np.errstate(all="ignore"):
+        for f in (np.log, lambda x: np.log(x) * 2, lambda x: np.where(x > 0, x, -np.inf)):
+            check_graph(np.sum(f(leaf([0.0, 2.0]))))
+        check_graph(np.nansum(leaf([1.0, np.nan, 3.0]) ** 2))
+        bad_log = primitive(lambda x, /: np.log(x), lambda g, y, x: 2 * g / x)
+        text = blamed(np.sum(bad_log(leaf([0.0, 2.0]))))
+        assert "argument x at [1]: the slope of the result at [1] is 1 by its rule, 0.5 by" in text
+    assert (
+        check_graph(
+            np.sum(F.softmax(np.where([True, False, True], leaf([1.0, 2.0, 3.0]), -np.inf)) ** 2)
+        ).kinks
+        == []
+    )

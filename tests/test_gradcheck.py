@@ -183,7 +183,9 @@ def test_numerical_gradient():
 
 
 def test_a_kink_is_called_one():
-    with pytest.raises(GradcheckError, match=r"The slope from the left is 0 .*: this is a kink; check beside it"):
+    with pytest.raises(
+        GradcheckError, match=r"The slope from the left is 0 .*: this is a kink; check beside it"
+    ):
         gradcheck(tg.nn.functional.relu, np.array([1.0, 0.0]))
     with pytest.raises(GradcheckError) as raised:
         gradcheck(wrong(lambda g, y, x: 3 * g), np.array([1.0, 0.0]))

@@ -549,7 +549,7 @@ def test_full_like():
     assert np.full_like(leaf(M), 2, dtype=int).dtype == int
     assert np.full_like(leaf(M), 2.5, dtype=int).data[0, 0] == 2
     with pytest.raises(OverflowError):  # as NumPy's
-        np.full_like(tensor(np.zeros(2, np.int8)), 1000)
+        np.full_like(tensor(np.zeros(2, np.uint8)), 10**30)
     with pytest.raises(DTypeError):
         np.full_like(tensor([1, 2]), leaf(0.5))
 

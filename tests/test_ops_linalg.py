@@ -150,7 +150,10 @@ CALLS: dict[str, tuple[Callable, ...]] = {
         lambda a: np.linalg.vector_norm(a, ord=-np.inf),
         lambda a: np.linalg.matrix_norm(STACK * a),
         lambda a: np.linalg.matrix_norm(STACK * a, ord=-2, keepdims=True),
-        *(lambda a, p=p: np.linalg.cond(STACK * a, p) for p in (None, 1, -1, 2, -2, np.inf, -np.inf, "fro", "nuc")),
+        *(
+            lambda a, p=p: np.real(np.linalg.cond(STACK * a, p))  # older versions of NumPy make it complex
+            for p in (None, 1, -1, 2, -2, np.inf, -np.inf, "fro", "nuc")
+        ),
     ),
     "equations": (
         lambda a: np.linalg.inv(a),
@@ -215,6 +218,9 @@ def test_every_keyword_as_numpy(family, dtype):
             expected = call(a)
         except (TypeError, np.exceptions.ComplexWarning):
             assert dtype == np.complex128  # asked for the dtype of real numbers
+            continue
+        except ValueError:
+            assert np.lib.NumpyVersion(np.__version__) < "2.4.0"  # where nothing has no maximum
             continue
         for given in (leaf(a), tg.Tensor(a)):
             found = call(given)
@@ -637,7 +643,7 @@ def test_eigenvalues_alone_have_gradients_where_they_coincide():
     np.testing.assert_allclose(
         gradient(lambda a: (np.linalg.eigvalsh(a) ** 2).sum(), 3 * np.eye(3)), 6 * np.eye(3)
     )
-    np.testing.assert_allclose(gradient(lambda a: np.linalg.eigvals(a).sum(), np.eye(3)), np.eye(3))
+    np.testing.assert_allclose(gradient(lambda a: np.real(np.linalg.eigvals(a)).sum(), np.eye(3)), np.eye(3))
     np.testing.assert_allclose(gradient(lambda a: np.linalg.svdvals(a).sum(), np.eye(3)), np.eye(3))
     np.testing.assert_allclose(gradient(lambda a: np.linalg.eigh(a)[0].sum(), np.eye(3)), np.eye(3))
     np.testing.assert_allclose(gradient(lambda a: np.linalg.svd(a)[1].sum(), np.eye(3)), np.eye(3))
@@ -647,7 +653,9 @@ def test_eigenvalues_alone_have_gradients_where_they_coincide():
 
 SPECTRAL = {
     "eigh": lambda a, f=lambda w: w: (lambda w, v: (v * f(w)) @ v.T)(*np.linalg.eigh(a)),
-    "eig": lambda a, f=lambda w: w: (lambda w, v: (v * f(w)) @ np.linalg.inv(v))(*np.linalg.eig(a)),
+    "eig": lambda a, f=lambda w: w: np.real(
+        (lambda w, v: (v * f(w)) @ np.linalg.inv(v))(*np.linalg.eig(a))  # NumPy 2.5 makes them complex
+    ),
     "svd": lambda a, f=lambda s: s: (lambda u, s, vh: (u * f(s)) @ vh)(*np.linalg.svd(a)),
 }
 
@@ -681,7 +689,11 @@ def test_the_message_names_the_values_and_the_matrix():
 
 @pytest.mark.parametrize("name", ["eigh", "eig", "svd"])
 def test_second_derivatives_of_coinciding_values(name):
-    values = {"eigh": np.linalg.eigvalsh, "eig": np.linalg.eigvals, "svd": np.linalg.svdvals}[name]
+    values = {
+        "eigh": np.linalg.eigvalsh,
+        "eig": lambda a: np.real(np.linalg.eigvals(a)),
+        "svd": np.linalg.svdvals,
+    }[name]
     for a in (np.eye(2), np.zeros((2, 2))):
         for f in (lambda a: (values(a) ** 2).sum(), lambda a: values(a).sum()):
             x = leaf(a)
@@ -717,9 +729,9 @@ def test_some_vectors_of_a_matrix_of_low_rank():
 def test_defective_matrices():
     defective = np.array([[1.0, 1.0], [0.0, 1.0]])
     with pytest.raises(GradientError, match="fewer independent eigenvectors"):
-        gradient(lambda a: np.linalg.eigvals(a).sum(), defective)
+        gradient(lambda a: np.real(np.linalg.eigvals(a)).sum(), defective)
     with pytest.raises(GradientError, match="coincide"):
-        gradient(lambda a: np.linalg.eig(a)[1].sum(), defective)
+        gradient(lambda a: np.real(np.linalg.eig(a)[1]).sum(), defective)
 
 
 def test_eigenvalues_of_a_rotation():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import math
+import tracemalloc
+from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -278,7 +282,9 @@ def test_vjp_pulls_trees_any_number_of_times():
         ga, gb = pull({"s": np.ones((3, 3)), "p": [np.zeros((3, 3))]})
         np.testing.assert_allclose(ga, [3, 3, 3])
         np.testing.assert_allclose(gb, np.ones((3, 3)))
-    with pytest.raises(ShapeError, match="is of another form: there is ndarray in place of a dict of 's', 'p'"):
+    with pytest.raises(
+        ShapeError, match="is of another form: there is ndarray in place of a dict of 's', 'p'"
+    ):
         pull(np.ones((3, 3)))
     with pytest.raises(ShapeError, match=r"has shape \(2,\) where an array of shape \(3, 3\)"):
         pull({"s": np.ones(2), "p": [np.ones((3, 3))]})
@@ -434,6 +440,234 @@ def test_checkpoint_twice_and_two_results():
     np.sum(g[0]).backward()
     np.testing.assert_allclose(a.grad.data, X + 1 + np.exp(X) + 2 * X)
     assert tg.testing.gradcheck(lambda a, b: f(a, b)[:2], X, X + 1, order=2)
+
+
+# -- what belongs to whom ------------------------------------------------------------------------
+
+
+def test_a_pull_is_not_disturbed_by_what_happened_to_the_value():
+    value, pull = vjp(np.exp, X)
+    value -= 1  # the residual of a fit, say
+    np.testing.assert_allclose(pull(np.ones(3))[0], np.exp(X))
+    value, pull = vjp(np.exp, tg.tensor(X, requires_grad=True))
+    value *= 2
+    np.testing.assert_allclose(pull(np.ones(3))[0].data, np.exp(X))
+
+
+def test_a_pull_is_not_disturbed_by_what_happened_to_a_leaf():
+    x = tg.tensor(X, requires_grad=True)
+    _, pull = vjp(np.square, x)
+    with tg.no_grad():
+        x *= 0
+    np.testing.assert_allclose(pull(np.ones(3))[0].data, 2 * X)
+
+
+def test_changes_have_memory_of_their_own():
+    tangent = X.copy()
+    _, (one, two) = jvp(lambda x: (x, x), X, tangent)
+    one[0] = 99
+    np.testing.assert_array_equal(two, X)
+    np.testing.assert_array_equal(tangent, X)
+    _, wide = jvp(lambda x: np.broadcast_to(x, (2, 3)), X, X)
+    wide[0, 0] = 99
+    assert wide[1, 0] == X[0]
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: x, np.real, lambda x: x[:], lambda x: x.T, lambda x: np.split(x, 1)[0]]
+)
+def test_results_that_are_their_arguments_are_copies(f):
+    x, tangent = X.copy(), X.copy()
+    for result in jvp(f, x, tangent):
+        result[...] = 99
+    grad(lambda x: (np.sum(x), f(x)), has_aux=True)(x)[1][...] = 99
+    np.testing.assert_array_equal(x, X)
+    np.testing.assert_array_equal(tangent, X)
+
+
+def test_aux_does_not_open_a_door_to_a_parameter():
+    w = tg.tensor(X, requires_grad=True)
+    _, aux = grad(lambda x: (np.sum(x * w), w), has_aux=True)(2.0)
+    aux[0] = 99
+    np.testing.assert_array_equal(w.data, X)
+
+
+def test_a_tracked_gradient_may_be_pulled_through_a_graph_of_arrays():
+    _, pull = vjp(lambda x: 3 * x, X)
+    g = tg.tensor(X, requires_grad=True)
+    np.sum(pull(g)[0] ** 2).backward()
+    np.testing.assert_allclose(g.grad.data, 18 * X)
+    _, pull = vjp(lambda x: 3 * x, tg.Tensor(X))
+    g = tg.tensor(X, requires_grad=True)  # younger than the graph
+    np.sum(pull(g)[0] ** 2).backward()
+    np.testing.assert_allclose(g.grad.data, 18 * X)
+    assert type(pull(X)[0]) is tg.Tensor
+    assert not pull(X)[0].requires_grad
+
+
+def test_within_no_grad_nothing_is_tracked():
+    w = tg.tensor(2.0, requires_grad=True)
+    with tg.no_grad():
+        assert not grad(lambda x: x * w)(tg.Tensor(3.0)).requires_grad
+        assert not any(t.requires_grad for t in jvp(lambda x: x * w, tg.Tensor(3.0), 1.0))
+
+
+EVERY = {
+    "grad": lambda f, x: grad(lambda x: np.sum(f(x)))(x),
+    "tensors": lambda f, x: grad(lambda x: np.sum(f(x)))(tg.tensor(x, requires_grad=True)),
+    "vjp": lambda f, x: vjp(f, x)[1](x),
+    "jvp": lambda f, x: jvp(f, x, x),
+    "jacobian": lambda f, x: jacobian(f)(x),
+    "hvp": lambda f, x: hvp(lambda x: np.sum(f(x)), x, x),
+    "checkpoint": lambda f, x: hvp(checkpoint(lambda x: np.sum(f(x))), x, x),
+    "aux": lambda f, x: grad(lambda p: (np.sum(f(p["x"])), p), has_aux=True)({"x": x}),
+}
+
+
+@pytest.mark.parametrize("transform", EVERY.values(), ids=EVERY)
+def test_nothing_waits_for_the_garbage_collector(transform):
+    def f(x):
+        x[0] += x[1]
+        return np.linalg.norm(np.stack(np.split(np.sort(x) * x, 3))) * np.tanh(x)
+
+    transform(f, X)
+    gc.collect()
+    gc.disable()
+    try:
+        transform(f, X)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_jvp_lets_go_of_changes_on_the_way():
+    def deep(x):
+        for _ in range(40):
+            x = np.sin(x)
+        return np.sum(x)
+
+    x = np.ones(20_000)
+    tracemalloc.start()
+    jvp(deep, x, x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 * x.nbytes  # 40 values, not 40 changes as well
+
+
+def test_jvp_of_a_graph_that_was_freed():
+    def f(x, **how):
+        y = x * 2
+        np.sum(y).backward(**how)
+        return y
+
+    with pytest.raises(GradientError, match="was freed by a backward pass inside it; pass retain_graph=True"):
+        jvp(f, X, X)
+    np.testing.assert_array_equal(jvp(lambda x: f(x, retain_graph=True), X, X)[1], 2 * X)
+
+
+# -- what would lose a gradient ------------------------------------------------------------------
+
+
+def test_numbers_do_not_leave_a_function_that_is_differentiated():
+    for f in (math.sin, float, lambda x: complex(x).real):
+        with pytest.raises(GradientError, match=r"\(t\), or array\[i\] = t .*np.sin, not math.sin"):
+            grad(f)(1.0)
+
+    def assigns(x):
+        total = np.zeros(2)
+        total[0] = x[1]
+        return np.sum(total)
+
+    with pytest.raises((GradientError, ValueError)) as raised:
+        grad(assigns)(X)
+    assert "write into a Tensor" in str(raised.value.__cause__ or raised.value)
+    assert grad(lambda x: np.sum(x) * int(x[2]) * len(x))(X)[0] == 6
+    with tg.no_grad():
+        assert grad(lambda x: x * float(x.detach()) + x.item())(3.0) == 3.0
+    assert float(tg.tensor(1.5, requires_grad=True)) == 1.5
+
+
+def test_forms_are_matched_by_name_not_by_order():
+    f = lambda p: 2 * p["a"] + 3 * p["b"]  # noqa: E731
+    assert jvp(f, {"a": 1.0, "b": 1.0}, {"b": 0.0, "a": 1.0})[1] == 2.0
+    _, pull = vjp(lambda x: {"a": 2 * x, "b": 3 * x}, 1.0)
+    assert pull({"b": 0.0, "a": 1.0})[0] == 2.0
+    for wrong in ({"a": 1.0}, {"a": 1.0, "c": 1.0}, [1.0, 1.0], None, {"a": 1.0, "b": None}):
+        with pytest.raises(ShapeError, match="jvp: the tangent is of another form: there is"):
+            jvp(f, {"a": 1.0, "b": 1.0}, wrong)
+    with pytest.raises(ShapeError, match="there is float in place of a list of 2"):
+        jvp(lambda p: p[0] * p[1][0], ([1.0, [1.0, 1.0]],), ([[1.0, 1.0], 1.0],))
+    np.testing.assert_allclose(
+        jvp(np.sin, X, [1.0, 0.0, 0.0])[1], [np.cos(X[0]), 0, 0]
+    )  # a list for an array
+
+
+def test_complex_directions_of_real_arrays_are_refused():
+    with pytest.raises(DTypeError, match="jvp: the tangent is complex"):
+        jvp(np.sin, X, 1j * X)
+    with pytest.raises(DTypeError, match="pull: the gradient is complex"):
+        vjp(np.sin, X)[1](1j * X)
+
+
+def test_an_argument_named_twice():
+    with pytest.raises(OptionError, match="an argument is named twice"):
+        grad(lambda a, b: a * b, (0, -2))(1.0, 2.0)
+
+
+def test_a_tree_keeps_its_kind():
+    p = defaultdict(dict)
+    p["a"]["b"], p["c"] = X, 2.0
+    g = grad(lambda p: np.sum(p["a"]["b"]) * p["c"])(p)
+    assert type(g) is defaultdict
+    np.testing.assert_array_equal(g["a"]["b"], [2, 2, 2])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble])
+def test_jacobians_have_the_dtype_of_the_argument(dtype):
+    x = X.astype(dtype)
+    for f in (lambda x: x.astype(float)[:2], lambda x: np.concatenate([x, x]).astype(float)):
+        assert jacobian(f)(x).dtype == dtype
+    assert jacobian(np.fft.fft)(x).dtype == np.result_type(dtype, np.complex64)
+
+
+# -- inside checkpoints --------------------------------------------------------------------------
+
+
+def test_a_transform_inside_a_checkpoint():
+    inner = lambda x: grad(lambda y: x * y**2)(3.0)  # noqa: E731
+    assert grad(checkpoint(inner))(2.0) == 6.0
+    assert jvp(checkpoint(inner), 2.0, 1.0)[1] == 6.0
+    assert hessian(checkpoint(lambda x: inner(x) ** 2))(2.0) == 72.0
+
+
+def test_a_checkpoint_whose_argument_was_overwritten():
+    x = tg.tensor(X, requires_grad=True)
+    y = checkpoint(lambda x: x * 2)(x)
+    with tg.no_grad():
+        x *= 2
+    with pytest.raises(GradientError, match="was changed in place"):
+        np.sum(y).backward()
+
+
+def test_what_runs_again_runs_in_the_module_it_ran_in():
+    class Net(tg.nn.Module):
+        def __init__(self):
+            self.layer = tg.nn.Linear(2, 2, rng=0)
+
+        def forward(self, x):
+            return checkpoint(lambda x: np.log(self.layer(x) * 0))(x)
+
+    class Outer(tg.nn.Module):
+        def __init__(self):
+            self.net = Net()
+
+        def forward(self, x):
+            return self.net(x)
+
+    with np.errstate(all="ignore"):
+        y = Outer()(np.ones((1, 2), np.float32))
+    with pytest.raises(tg.errors.NonFiniteError, match=r"in the module net.Net"), tg.detect_anomaly():
+        np.sum(y).backward()
 
 
 # -- with others ---------------------------------------------------------------------------------

@@ -43,7 +43,10 @@ def caller() -> Origin:
 
 def users_line() -> Origin:
     """Note the innermost line on the stack that is the user's own."""
-    frame = _frame(3)  # above this function, record and what called it
+    try:
+        frame = _frame(3)  # above this function, record and what called it
+    except ValueError:  # a thread that runs nothing else
+        frame = _frame(2)
     while _INTERNAL[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti

@@ -67,7 +67,7 @@ UNTRACKED = {
 METHOD_REASONS = {
     "memory, its layout and its bytes": """
         base byteswap ctypes flags getfield itemsize setfield setflags strides tobytes view __array_interface__
-        __array_struct__ __dlpack__ __dlpack_device__""",
+        __array_struct__ __buffer__ __dlpack__ __dlpack_device__""",
     "which device: NumPy knows one": "device to_device",
     "files; tg.save and np.save write them": "dump dumps tofile",
     "changes the number of elements in place, which other Tensors may have recorded": "resize",
@@ -220,8 +220,9 @@ def positional_only(function: Callable[..., Any]) -> list[str]:
 
 
 def methods() -> list[str]:
-    """ndarray's attributes, methods and operators; not those of every Python object."""
-    return sorted(set(dir(np.ndarray)) - set(dir(object)))
+    """ndarray's public attributes, methods and operators; not those of every Python object."""
+    names = set(dir(np.ndarray)) - set(dir(object))
+    return sorted(name for name in names if name.startswith("__") or not name.startswith("_"))
 
 
 def missing_methods() -> list[str]:

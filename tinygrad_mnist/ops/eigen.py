@@ -98,6 +98,8 @@ def eig_rule(g: Factors, y: Factors, a: Array) -> Array:
     require_unmixed("eig", plain(w), a.shape, gw, gv)
     require_independent(plain(v))
     v = final(v, what="eigenvalues") if same.any() else v
+    if a.dtype.kind != "c":  # the vectors of real eigenvalues are real, even among complex numbers
+        gv = np.where(np.expand_dims(np.imag(plain(w)) == 0, -2), np.real(gv), gv)
     turns = adjoint(v) @ gv
     require_phase_free("eig", turns, gv)
     stretches = np.real(np.diagonal(turns, axis1=-2, axis2=-1))

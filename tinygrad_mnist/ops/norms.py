@@ -196,7 +196,8 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Arr
         Sample((2, 3), p=2),
         Sample((2, 3, 3), p=-2),
         Sample((3, 3), p=1),
-        Sample((2, 2), p="fro", complex=True),
+        Sample((2, 2), p="fro"),
+        Sample((2, 2), complex=True),
         Sample((2, 2), p=np.inf),
     ],
 )

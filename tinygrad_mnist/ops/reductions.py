@@ -101,9 +101,8 @@ def number(where: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> ND
 
 def ratio(total: Array, n: NDArray, warning: str) -> Array:
     """``total / n``; where ``n`` is not positive what NumPy makes of it, without a gradient."""
-    dtype = total.dtype if total.dtype.kind in "fc" else np.float64
     nothing = n <= 0
-    y = total / np.where(nothing, 1, n).astype(dtype)
+    y = array(total / np.where(nothing, 1, n), total.dtype if total.dtype.kind in "fc" else None)
     if nothing.any():
         warnings.warn(warning, RuntimeWarning, stacklevel=3)
         y = np.where(nothing, np.where(plain(total) > 0, math.inf, math.nan).astype(y.dtype), y)
@@ -162,7 +161,13 @@ def mean(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     return _add(a, axis=axis, keepdims=keepdims) / count(a.shape, axis)
 
 
-mean.vjp(lambda g, y, a, axis, keepdims: keep(g, axis, keepdims) / count(a.shape, axis))
+def mean_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
+    """An equal part for each element, of whose number float16 may have no idea."""
+    n = count(a.shape, axis)
+    return keep(g / n if g.dtype != np.float16 else g * (1 / (n or 1)), axis, keepdims)
+
+
+mean.vjp(mean_rule)
 
 
 @mean.otherwise

@@ -125,7 +125,7 @@ def std(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = Fal
 def std_rule(g: Array, y: Array, a: Array, axis: Axis, ddof: float, keepdims: bool) -> Array:
     """``(a - mean) / (n * std)``; a constant has no deviation to divide."""
     flat = y == 0
-    scale = np.where(flat, 0, g / ((y + flat) * freedom(a, axis, ddof)))
+    scale = np.where(flat, 0, g / (y + flat) * (1 / freedom(a, axis, ddof)))
     return keep(scale, axis, keepdims) * conjugate(deviation(a, axis))
 
 
