@@ -195,3 +195,80 @@ def test_several_results_and_complex_numbers():
     assert "both: infinity in 1 of 2" in message(lambda: both(leaf(0.0, 1.0)))
     z = tg.tensor([0j, 1j], requires_grad=True)
     assert "log: infinity in 1 of 2" in message(lambda: np.log(z))
+
+
+# -- gradients that arrive, and tangents ---------------------------------------------------------
+
+
+def test_a_bad_gradient_that_no_rule_made_is_found():
+    text = message(lambda: (leaf(1.0, 2.0) * 2).backward(np.array([1.0, np.nan])))
+    assert text.startswith(
+        "backward: NaN in 1 of 2 elements of the gradient that arrives at the result of multiply, the first at [1]"
+    )
+    assert "it was passed to backward(), returned by a hook" in text
+
+    def hooked():
+        x = leaf(1.0, 2.0)
+        x.name = "weight"
+        x.register_hook(lambda g: g * np.inf)
+        np.sum(x * 2).backward()
+
+    assert "infinity in 2 of 2 elements of the gradient that arrives at the leaf weight" in message(hooked)
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_gradients_whose_sum_overflows_are_found(inner):
+    def f():
+        x = leaf(1e-10)
+        y = x * 1.5 if inner else x
+        np.sum(y * 1e308 + y * 1e308).backward()
+
+    where = "the result of multiply" if inner else "the leaf"
+    assert f"the gradient that arrives at {where}, the first at [0]" in message(f)
+
+
+def test_a_gradient_too_large_for_its_dtype_is_found():
+    @tg.primitive()
+    def large(x, /):
+        return x * 1
+
+    large.vjp(lambda g, y, x: g.astype(np.float64) * 1e100)
+    text = message(lambda: np.sum(large(leaf(1.0, dtype=np.float32))).backward())
+    assert text.startswith("backward through large: infinity in 1 of 1")
+
+
+def test_forward_mode_is_watched():
+    text = message(lambda: tg.jvp(np.sqrt, np.array([1.0, 0.0]), np.ones(2)))
+    assert text.startswith(
+        "forward through sqrt: infinity in 1 of 2 elements of the change of its result, the first at [1]"
+    )
+    assert "there input x is 0, the change of x is 1" in text
+    assert "test_anomaly.py" in text
+    assert "the slope of a square root at 0 is infinite" in text
+    text = message(lambda: tg.hvp(lambda x: np.sum(x**1.5), np.zeros(2), np.ones(2)))
+    assert text.startswith("forward through power: infinity")
+    with tg.detect_anomaly():
+        tg.hvp(lambda x: np.sum(np.linalg.norm(x) * np.sort(x)), np.ones(2), np.ones(2))
+
+
+def test_an_operation_is_named_in_a_recorded_backward_pass_too():
+    def f():
+        x = leaf(0.0)
+        y = np.sqrt(x)  # the line to blame
+        y.backward(np.ones(1), create_graph=True)
+
+    text = message(f)
+    assert text.startswith("backward through sqrt: infinity")
+    assert "# the line to blame" in text
+
+
+def test_a_new_infinity_beside_one_that_was_passed_in_is_found():
+    mask = np.array([True, True, False])
+    text = message(lambda: np.exp(np.where(mask, leaf(1.0, 1000.0, 1.0), -np.inf)))
+    assert text.startswith("exp: infinity in 1 of 3")
+    assert "x is 1000" in text
+
+
+def test_infinities_that_cancel_are_explained():
+    for f in (lambda: leaf(0.0) * np.inf, lambda: leaf(1.0) * np.inf - np.inf):
+        assert "infinity minus infinity, 0 times infinity" in message(f)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import functools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -672,6 +675,46 @@ def test_a_scope_ends_with_an_exception():
     with pytest.raises(ShapeError):
         model(np.ones((1, 4), np.float32))
     assert (leaf() * 2).node.scope == ""
+
+
+def decorated(f):
+    return lambda *args: f(*args)
+
+
+@decorated
+def exponential(x):
+    return np.exp(x)  # in a decorated function
+
+
+def test_every_node_knows_its_line():
+    x = leaf()
+    total = [np.sin(v) for v in x][1]  # in a comprehension
+    whole = np.linalg.norm(
+        np.cosh(x)  # on a line of its own
+    )
+    for t, place in [
+        (exponential(x), "in exponential: return np.exp(x)  # in a decorated function"),
+        ((lambda t: t * 2)(x), "in <lambda>: ((lambda t: t * 2)(x), "),
+        (next(map(np.exp, [x])), "(next(map(np.exp, [x])), "),
+        (functools.reduce(np.add, [x, x]), "(functools.reduce(np.add, [x, x]), "),
+        (np.apply_along_axis(np.sum, 0, x), "(np.apply_along_axis(np.sum, 0, x), "),
+        (total, "# in a comprehension"),
+        (whole, "whole = np.linalg.norm("),
+        (whole.node.parents[0][1], "np.cosh(x)  # on a line of its own"),
+    ]:
+        line = str((t.node if isinstance(t, tg.Tensor) else t).line)
+        assert "test_graph.py:" in line
+        assert place in line
+
+
+def test_an_operation_that_nobody_calls_has_a_line_too():
+    results = []
+    _thread.start_new_thread(results.extend, (map(np.exp, [leaf()]),))  # without a frame of Python's
+    for _ in range(500):
+        if results:
+            break
+        time.sleep(0.01)
+    assert results[0].requires_grad
 
 
 @pytest.mark.parametrize(

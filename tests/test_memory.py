@@ -186,3 +186,51 @@ def test_the_peak_of_a_step_is_that_of_one_graph():
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.05
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda f: tg.grad(f)(1.0),
+        lambda f: tg.jvp(f, 1.0, 1.0)[1],
+        lambda f: tg.vjp(f, 1.0)[1](1.0)[0],
+        lambda f: tg.jacobian(f)(1.0),
+        lambda f: tg.grad(tg.checkpoint(f))(1.0),
+        lambda f: tg.jvp(tg.checkpoint(f), 1.0, 1.0)[1],
+    ],
+    ids=["grad", "jvp", "vjp", "jacobian", "checkpoint", "jvp of checkpoint"],
+)
+def test_transforms_of_100_000_operations(run):
+    assert run(lambda x: chain(x, 100_000)) == 1.0
+
+
+def test_a_long_graph_is_checked_and_watched():
+    x = tensor(1.0, requires_grad=True)
+    assert tg.testing.check_graph(chain(x, 5000)).operations == 5000
+    with tg.detect_anomaly():
+        chain(x, 5000).backward()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.linalg.multi_dot([x, x, x]),
+        lambda x: np.block([[x, x], [x, x]]),
+        lambda x: np.linalg.svd(x)[1],
+        lambda x: np.concatenate(np.split(x, 2)),
+    ],
+    ids=["multi_dot", "block", "svd", "split"],
+)
+def test_an_operation_leaves_no_circle_behind(f):
+    x = tensor(np.array([[2.0, 1.0], [0.5, 3.0]]), requires_grad=True)
+    np.sum(f(x)).backward()
+    with collector_off():
+        np.sum(f(x)).backward()
+        assert gc.collect() == 0
+
+
+def test_a_function_without_a_rule_leaves_no_circle_behind():
+    flags = tensor([True, False, True])
+    with collector_off():
+        assert np.packbits(flags).tolist() == [160]
+        assert gc.collect() == 0

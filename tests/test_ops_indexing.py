@@ -774,3 +774,30 @@ def test_places_are_plain_or_untracked():
         np.testing.assert_array_equal(rows, f(M[:, :3])[0])
         check(lambda x, f=f: x[f(x)] ** 2, M[:, :3])
     np.testing.assert_array_equal(np.tril_indices_from(arr=square, k=1)[1], np.tril_indices(3, 1)[1])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint64])
+def test_indices_of_any_integers_find_their_way_back(dtype):
+    index = np.array([[0, 2, 2, 2], [1, 1, 0, 1]], dtype)
+    for axis, x, chosen in ((0, M, index), (1, M.T, index.T), (-1, M.T, index.T)):
+        expected = np.zeros_like(x)
+        other = np.arange(4) if axis == 0 else np.arange(4)[:, None]
+        np.add.at(expected, (chosen, other) if axis == 0 else (other, chosen), 1)
+        found = gradient(lambda a, i=chosen, axis=axis: np.take_along_axis(a, i, axis).sum(), x)
+        np.testing.assert_array_equal(found, expected)
+    many = np.resize(index.ravel(), 3000)
+    expected = np.bincount(many.astype(int), minlength=3)[:, None] * np.ones(4)
+    np.testing.assert_array_equal(gradient(lambda a: a[many].sum(), M), expected)
+    np.testing.assert_array_equal(gradient(lambda a: a[:, many].sum(), M.T), expected.T)
+
+
+def test_negative_indices_count_from_the_end_on_the_way_back_too():
+    index = np.array([[-1, -3, 0, 2]])
+    x = leaf(M)
+    np.take_along_axis(x, np.concatenate([index, index]), 0).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [[0, 2, 2, 0], [0, 0, 0, 0], [2, 0, 0, 2]])
+    for shape, axis in (((0, 3), 1), ((3, 0), 0), ((2, 3), 1)):
+        empty = np.zeros([0 if i == axis or n == 0 else n for i, n in enumerate(shape)], int)
+        y = leaf(np.ones(shape))
+        np.take_along_axis(y, empty, axis).sum().backward()
+        np.testing.assert_array_equal(y.grad.data, np.zeros(shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -857,3 +858,39 @@ def test_a_hessian_that_is_known():
     inverse = np.linalg.inv(P)
     curvature = np.sum(tg.hvp(lambda a: np.linalg.slogdet(a)[1], P, S) * S)
     np.testing.assert_allclose(curvature, -np.trace(inverse @ S @ inverse @ S))
+
+
+def test_matrices_of_many_rows_take_no_square_of_them():
+    """A rule that multiplies in the wrong order makes a matrix of all rows by all rows."""
+    tall, right = RNG.normal(size=(3000, 2)), RNG.normal(size=3000)
+    calls = [
+        lambda a: (np.linalg.pinv(a) ** 2).sum(),
+        lambda a: (np.linalg.pinv(a.T) ** 2).sum(),
+        lambda a: (np.linalg.lstsq(a, right)[0] ** 2).sum(),
+        lambda a: (np.linalg.lstsq(a.T, right[:2])[0] ** 2).sum(),
+        lambda a: (np.polyfit(a[:, 0], a[:, 1], 3) ** 2).sum(),
+    ]
+    for f in calls:
+        tracemalloc.start()
+        gradient(f, tall)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 3000**2  # bytes: an eighth of such a matrix
+
+
+def test_tensorsolve_of_lists():
+    a, b = RNG.normal(size=(2, 2, 4)), RNG.normal(size=(2, 2))
+    expected = np.linalg.tensorsolve(a, b)
+    for found in (np.linalg.tensorsolve(leaf(a), b.tolist()), np.linalg.tensorsolve(a.tolist(), leaf(b))):
+        np.testing.assert_allclose(found.data, expected)
+
+
+def test_vectors_of_real_eigenvalues_are_real():
+    """Also where they stand among complex numbers: their imaginary parts never leave 0."""
+    turn = np.array([[0.2, 1.0, 0.3], [-1.0, 0.1, 0.5], [0.3, 0.2, 3.0]])
+    real = int(np.argmin(np.abs(np.imag(np.linalg.eigvals(turn)))))
+    np.testing.assert_array_equal(
+        gradient(lambda a: np.imag(np.linalg.eig(a)[1][:, real]).sum(), turn), np.zeros((3, 3))
+    )
+    assert gradcheck(lambda a: np.real(np.linalg.eig(a)[1][:, real]) ** 2, turn, order=2)
+    assert gradcheck(lambda a: np.linalg.eig(a)[1][:, real] * (1 + 2j), turn, order=2)

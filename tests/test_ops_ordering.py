@@ -445,3 +445,54 @@ def test_trim_zeros_of_a_matrix():
         assert_numpys(lambda a, axis=axis: np.trim_zeros(a, axis=axis), a)
         assert_numpys(lambda a, axis=axis: np.trim_zeros(a, "f", axis=axis), a)
         assert_numpys(lambda a, axis=axis: np.trim_zeros(a, "b", axis=axis), a * 0)
+
+
+def test_intersection_of_what_is_not_unique_after_all():
+    a, b = np.array([-1.0, 3.0]), np.array([-1.0, -1.0, 5.0])
+    assert_numpys(lambda a, b: np.intersect1d(a, b, assume_unique=True), a, b)
+    assert_numpys(lambda a, b: np.intersect1d(a, b, True, return_indices=True), a, b)
+    np.testing.assert_array_equal(gradient(lambda a: np.intersect1d(a, b), a), [1, 0])
+
+
+@pytest.mark.parametrize("n", [99, 100, 257])
+def test_rows_too_long_to_be_sorted(n):
+    """Only partly put in order, equal elements keep theirs; NaN is last."""
+    x = RNG.integers(0, 20, (3, n)).astype(float)
+    holes = np.where(RNG.random((3, n)) < 0.3, np.nan, x)
+    for f in (np.median, np.nanmedian):
+        for values in (x, holes[0], holes, np.sort(x), -x.astype("f4"), np.full((2, n), np.nan)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                assert_numpys(lambda a, f=f: f(a, axis=-1), values)
+    for f in (np.quantile, np.nanquantile):
+        for q in (0.0, 0.37, 1.0, [0.1, 0.2, 0.9], np.linspace(0, 1, 23)):
+            for method in ("linear", "lower", "midpoint", "hazen"):
+                for values in (x, holes[0], holes):
+                    assert_numpys(lambda a, f=f, q=q, m=method: f(a, q, axis=-1, method=m), values)
+    rows = np.arange(3)
+    order = np.argsort(x, axis=-1, kind="stable")
+    expected = np.zeros_like(x)
+    for place in ((n - 1) // 2, n // 2):
+        expected[rows, order[:, place]] += [0.5, 1.0, 1.5]
+    np.testing.assert_array_equal(gradient(lambda a: np.median(a, axis=-1), x), expected)
+    assert tg.testing.gradcheck(
+        lambda a: np.quantile(a, [0.31, 0.77], axis=0), RNG.normal(size=(n, 2)), order=2
+    )
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
+@pytest.mark.parametrize(
+    "f",
+    [
+        np.median,
+        np.nanmedian,
+        lambda a, **how: np.nanquantile(a, 0.3, **how),
+        lambda a, **how: np.nanpercentile(a, [20, 30.0], **how),
+    ],
+)
+def test_quantiles_of_nothing_are_tracked_too(f, shape):
+    for axis in (None, 0, -1):
+        assert_numpys(lambda a, axis=axis: f(a, axis=axis), np.zeros(shape))
+        assert_numpys(lambda a, axis=axis: f(a, axis=axis), np.zeros(shape, int))
+        assert gradient(lambda a, axis=axis: f(a, axis=axis), np.zeros(shape)).shape == shape

@@ -339,3 +339,12 @@ def test_refusals(f):
 def test_a_misspelt_mode_is_recognized():
     with pytest.raises(tg.errors.OptionError, match=r"'cosntant' \(did you mean 'constant'\?\)"):
         np.pad(leaf(M), 1, "cosntant")
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "linear_ramp", "mean"])
+def test_no_padding_is_a_copy(mode):
+    x = leaf(M)
+    y = np.pad(x, 0, mode)
+    y += 1.0
+    np.testing.assert_array_equal(x.data, M)
+    np.testing.assert_array_equal(y.data, M + 1)

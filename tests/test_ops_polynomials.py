@@ -404,3 +404,9 @@ def test_polyfit_with_all_that_numpy_returns(y, settings):
 )
 def test_bad_polyfit(f):
     is_refused_like_numpy(f, Y)
+
+
+def test_division_of_less_by_more():
+    quotient, remainder = np.polydiv(leaf([1.0, 2.0]), leaf([1.0, 2.0, 3.0]))
+    assert isinstance(quotient, tg.Tensor)
+    assert (quotient.tolist(), remainder.tolist()) == ([0.0], [1.0, 2.0])

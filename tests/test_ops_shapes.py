@@ -577,3 +577,28 @@ def test_arrays_by_name():
     same(np.squeeze(a=t[:1]).data, np.squeeze(M[:1]))
     same(np.linspace(start=t, stop=1, num=2).data, np.linspace(M, 1, 2))
     same(np.geomspace(start=np.abs(t), stop=1, num=2).data, np.geomspace(np.abs(M), 1, 2))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 16, 33])
+def test_any_number_of_pieces(n):
+    x = RNG.normal(size=(2, 66))
+    for cuts in (n, sorted(RNG.integers(0, 67, n).tolist())):
+        check(lambda a, cuts=cuts: tuple(np.array_split(a, cuts, axis=-1)), x, order=1)
+    weights = np.arange(66.0)
+    a = leaf(x)
+    pieces = np.array_split(a, n, axis=1)
+    np.sum(np.concatenate(pieces, axis=1) * weights).backward()
+    np.testing.assert_array_equal(a.grad.data, np.tile(weights, (2, 1)))
+    assert all(piece is not a for piece in pieces)
+
+
+def test_split_along_an_axis_that_is_a_tensor():
+    for y, value in zip(np.split(leaf(M), tensor(2), tensor(1)), np.split(M, 2, 1), strict=True):
+        same(y.data, value)
+
+
+@pytest.mark.skipif(not NUMPY_2_1, reason="this NumPy has no unstack")
+def test_unstack_many():
+    for x in (RNG.normal(size=(13, 2)), RNG.normal(size=(4,))):
+        check(lambda a: np.unstack(a), x)
+    assert np.unstack(leaf(np.zeros((0, 3)))) == ()

@@ -502,6 +502,55 @@ def test_a_mean_of_floats_without_the_nans_is_no_integer():
     assert np.nanmean(tg.tensor([1, 2]), dtype=int).data == np.nanmean([1, 2], dtype=int)
 
 
+@pytest.mark.parametrize("f", [np.sum, np.prod, np.mean, np.var, np.std, np.nansum, np.nanmean, np.nanstd])
+def test_where_is_a_mask_of_booleans(f):
+    for where in ([True, False, True, True], [1, 0, 1, 1], np.True_):
+        assert_numpys(lambda a, where=where: f(a, where=where), M)
+    for where in (ROW.astype(int), tg.tensor(ROW.astype(int))):
+        with pytest.raises(TypeError, match="Cannot cast"):
+            f(leaf(M), where=where)
+    for where in (ROW.astype(float), np.array(1)):
+        with pytest.raises(TypeError, match="Cannot cast"):
+            np.max(leaf(M), initial=0, where=where)
+
+
+def test_the_dtype_asked_for_is_that_of_the_result():
+    for f in (np.sum, np.prod, np.cumsum, np.cumprod, np.nansum, np.nanprod, np.nancumsum, np.trace):
+        for dtype in (np.int8, np.uint16, np.bool_, np.float16):
+            assert_numpys(lambda a, f=f, dtype=dtype: f(a, dtype=dtype), np.array([[100, 50], [3, 2]]))
+
+
+def test_float16_with_more_elements_than_it_can_count():
+    values = np.linspace(0, 1, 70_000)
+    averages = (np.mean, np.std, lambda a: np.mean(a, where=True), lambda a: np.var(a, mean=0.25))
+    for f in averages:
+        x = leaf(values, np.float16)
+        f(x).backward()
+        np.testing.assert_allclose(x.grad.data, gradient(f, values), rtol=0.02, atol=1e-7)
+    for f in (np.nanvar, lambda a: np.var(a, where=values > -1), lambda a: np.nanmean(a, where=values > -1)):
+        np.testing.assert_allclose(f(x).item(), f(values), rtol=2e-3)
+
+
+def test_nothing_returned_is_a_plain_array():
+    for y in np.average(leaf(M), 1, weights=[1, 2, 3, 4], returned=True):
+        assert isinstance(y, tg.Tensor)
+    for y in np.average(leaf(M), 1, returned=True):
+        assert isinstance(y, tg.Tensor)
+
+
+def test_covariance_of_two_numbers():
+    x, y = np.array(1.5), np.array(-0.5)
+    for rowvar in (True, False):
+        assert_numpys(lambda x, y, r=rowvar: np.cov(x, y, rowvar=r, bias=True), x, y)
+    assert_numpys(np.cov, np.zeros((0, 3), complex))
+
+
+def test_spread_of_a_list_about_a_tensor():
+    mean = leaf([2.0])
+    np.testing.assert_allclose(np.var([1.0, 4.0], mean=mean).item(), 2.5)
+    np.testing.assert_allclose(gradient(lambda m: np.var([1.0, 4.0], mean=m), [2.0]), [-1.0])
+
+
 def test_results_are_not_written_into_arrays():
     for f in (np.sum, np.nansum, np.cumsum, np.var):
         with pytest.raises(UnsupportedError, match="out="):
@@ -591,6 +640,7 @@ def test_bincount():
     assert_numpys(lambda w: np.bincount(x, w), M[0])
     assert_numpys(lambda w: np.bincount(x, weights=w, minlength=9), M[0].astype("f4"))
     assert_numpys(lambda w: np.bincount(np.zeros(0, int), w, 2), np.zeros(0))
+    assert_numpys(lambda w: np.bincount([], w, 2), np.zeros(0))
     assert_numpys(lambda x: np.bincount(x, minlength=3), x)
     assert_numpys(lambda x: np.bincount(x, [1, 2, 3, 4]), x)
     t = leaf(M[0])
@@ -614,6 +664,7 @@ def test_histogram(how):
     assert_numpys(lambda a: np.histogram(a, **how), values)
     assert_numpys(lambda w: np.histogram(values, weights=w, **how), w)
     assert_numpys(lambda w: np.histogram(values, weights=w, **how), w.astype("f4"))
+    assert_numpys(lambda w: np.histogram(values.astype("f4"), weights=w, **how), w.astype("f4"))
     assert_numpys(lambda w: np.histogram(values, weights=w, **how), w + 1j)
     assert_numpys(lambda a, w: np.histogram(a.reshape(5, 5), weights=w.reshape(5, 5), **how), values, w)
     assert tg.testing.gradcheck(lambda w: np.histogram(values, weights=w, **how)[0], w, order=2)

@@ -266,7 +266,7 @@ def _worst_entry(
     entries = []
     try:
         column = (moved(found.step) - moved(-found.step)) / (2 * found.step)
-        for k in map(tuple, np.argwhere(np.isfinite(y))):
+        for k in (k for k in np.ndindex(np.shape(y)) if np.isfinite(y[k])):
             g = np.zeros_like(y)
             g[k] = 1
             slope = float(fit(primitive.rules[position](g, y, *args, **node.kwargs), x)[found.element])

@@ -7,8 +7,10 @@ where neighbouring steps agree best. How well they do says how far it can be tru
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,25 +133,32 @@ class Slopes:
         return self.eps * np.maximum(1, self.size[where])
 
     def _found_in_halves(self, movable: NDArray, rng: np.random.Generator) -> NDArray:
-        """Move many elements together, and cut in halves the groups for which the rule does not hold."""
+        """Move many elements together, and cut groups for which the rule does not hold in halves, the worst first."""
         steps = np.zeros(self.x.size)
         steps[movable] = rng.uniform(0.9, 1.1, movable.size) * rng.choice([-1, 1], movable.size)
         steps *= self._first_step(np.arange(self.x.size)) / 100  # short, to pass few kinks
         noise = 2 * _ROUNDING * math.sqrt(sum(float(np.sum(part**2)) for part in self.here))
-        found: list[int] = []
-        groups = [movable]
-        while groups and len(found) <= FEW:
-            group = groups.pop()
+
+        def excess(group: NDArray) -> float:
             above, up = self._moved(group, steps[group])
             below, down = self._moved(group, -steps[group])
             expected = self.rule[group] * (up - down)
             error = abs(self._gain(above, below, group)[0] - math.fsum(expected))
-            if error <= self.rtol * np.abs(expected).max() + self.atol * np.abs(up - down).max() + noise:
-                continue
+            tolerance = self.rtol * np.abs(expected).max() + self.atol * np.abs(up - down).max() + noise
+            return float(np.nan_to_num(error - tolerance, nan=np.inf))
+
+        found: list[int] = []
+        numbers = itertools.count()  # so that equal ones need no comparison
+        groups = [(-excess(movable), next(numbers), movable)]
+        while groups and len(found) <= FEW:
+            surplus, _, group = heappop(groups)
+            if surplus >= 0:
+                break
             if group.size == 1:
                 found.append(int(group[0]))
-            else:
-                groups += np.array_split(group, 2)
+                continue
+            for half in np.array_split(group, 2):
+                heappush(groups, (-excess(half), next(numbers), half))
         return np.array(found, int)
 
     # -- looking closely -------------------------------------------------------------------------

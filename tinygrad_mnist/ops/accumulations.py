@@ -13,8 +13,8 @@ import numpy as np
 from ..errors import OptionError
 from ..primitive import Sample, implements, primitive
 from ..typing import Array
+from .arguments import array
 from .indexing import put_along
-from .reductions import array
 
 _SAMPLES = [
     Sample((4,)),

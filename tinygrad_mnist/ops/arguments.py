@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DTypeError
 from ..tensor import Tensor
-from ..typing import NDArray
+from ..typing import Array, NDArray
 
 
 def lift(x: Any) -> Tensor:
@@ -31,16 +31,35 @@ def bare(x: Any) -> Any:
     return x.data if isinstance(x, Tensor) else x
 
 
+def plain(x: Any) -> NDArray:
+    """The values of an array or a Tensor, for questions that have no gradient."""
+    values: NDArray = x.data if isinstance(x, Tensor) else np.asarray(x)
+    return values
+
+
+def array(x: Any, dtype: Any = None) -> Array:
+    """``x`` as an array, or the Tensor that it is or has in it, in another dtype if one is given."""
+    x = gather(x)
+    if not isinstance(x, Tensor):
+        return np.asarray(x, dtype)
+    return x if dtype is None else x.astype(dtype)
+
+
+def is_tracked(*arrays: Any) -> bool:
+    """Whether what is computed from these is recorded."""
+    return any(isinstance(x, Tensor) and x.requires_grad for x in arrays)
+
+
 def places(x: Any) -> NDArray:
     """Return indices as integers; of a list NumPy takes what it can, of an array only what is whole."""
     if hasattr(x, "dtype"):
-        return np.asarray(bare(x)).astype(np.intp, casting="same_kind", copy=False)
+        return plain(x).astype(np.intp, casting="same_kind", copy=False)
     return np.array(x, np.intp)
 
 
 def refuse_to_round(name: str, dtype: np.dtype[Any], *values: Any) -> None:
     """Raise where tracked values would be written among integers, which have no gradient to give them."""
-    if dtype.kind not in "fc" and any(isinstance(v, Tensor) and v.requires_grad for v in values):
+    if dtype.kind not in "fc" and is_tracked(*values):
         raise DTypeError(
             f"{name}: a value is tracked, and its gradient would be lost in an array of {dtype}; "
             "convert the array with .astype(float) first"

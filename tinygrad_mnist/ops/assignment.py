@@ -19,7 +19,7 @@ from ..graph import is_recording
 from ..primitive import Sample, implements
 from ..tensor import SETITEM, Tensor
 from ..typing import Array, NDArray
-from .arguments import bare, gather, places, refuse_to_round
+from .arguments import bare, gather, is_tracked, places, refuse_to_round
 from .indexing import checked_along, inside, places_along
 
 
@@ -36,11 +36,10 @@ def writes(function: Callable[..., Any]) -> Callable[[Callable[..., Array]], Cal
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             target, *others = map(gather, bound.args)
-            is_tracked = is_recording() and any(isinstance(x, Tensor) and x.requires_grad for x in others)
             if isinstance(target, Tensor):
                 refuse_to_round(name, target.dtype, *others)
                 target._rebind(definition(target, *others))
-            elif is_tracked:
+            elif is_recording() and is_tracked(*others):
                 raise GradientError(
                     f"np.{name}: a tracked Tensor would be written into a plain array, where its gradient is "
                     "lost; make the array a Tensor first, as in tg.tensor(array)"

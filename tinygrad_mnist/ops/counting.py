@@ -15,9 +15,8 @@ from ..errors import DTypeError, GradientError, ShapeError
 from ..primitive import REGISTRY, Sample, implements, primitive
 from ..tensor import Tensor
 from ..typing import Array, NDArray
-from .arguments import lift
+from .arguments import array, is_tracked, lift, plain
 from .ordering import ConstantOfMany
-from .reductions import array, plain
 
 
 @primitive(samples=[Sample((4,), np.array([0, 2, 2, 4]), minlength=7)], jvp="linear")
@@ -85,7 +84,7 @@ class Counts(ConstantOfMany):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute, unless that would lose the gradient of weights."""
         weights = inspect.signature(self.forward).bind(*args, **kwargs).arguments.get("weights")
-        if isinstance(weights, Tensor) and weights.requires_grad:
+        if is_tracked(weights):
             raise GradientError(
                 f"{self.name}: the weights are tracked, and only np.histogram and np.bincount have a "
                 "gradient for weights; pass weights.detach()"

@@ -25,8 +25,9 @@ from ..errors import GradientError
 from ..graph import TRANSPOSING, conjugate
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
+from .arguments import plain
 from .factorizations import Factors, basis_of, is_more_than_noise, skew_part
-from .linalg import adjoint, hermitian_part, plain, rounding, textbook
+from .linalg import adjoint, hermitian_part, rounding, textbook
 
 EigResult: Any = type(np.linalg.eig(np.eye(1)))
 EighResult: Any = type(np.linalg.eigh(np.eye(1)))

@@ -20,7 +20,8 @@ from ..errors import GradientError, OptionError, UnsupportedError
 from ..graph import TRANSPOSING
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
-from .linalg import adjoint, hermitian_part, is_used, plain, rounding, textbook
+from .arguments import plain
+from .linalg import adjoint, hermitian_part, is_used, rounding, textbook
 
 Factors = tuple[Array, ...]
 

@@ -21,6 +21,7 @@ from ..errors import ShapeError
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
+from .indexing import along
 
 Lengths = Sequence[int] | None
 Axes = Sequence[int] | None
@@ -47,9 +48,8 @@ def ifft(a: Array, /, n: int | None = None, axis: int = -1, norm: Norm = None) -
 
 def resized(x: Array, n: int, axis: int) -> Array:
     """``x`` cropped or padded with zeros to length ``n``, which undoes that a transform did so to its input."""
-    before = (slice(None),) * (axis % x.ndim)
     if x.shape[axis] >= n:
-        return x[(*before, slice(n))]
+        return x[along(axis % x.ndim, slice(n))]
     widths = [(0, 0)] * x.ndim
     widths[axis] = (0, n - x.shape[axis])
     return np.pad(x, widths)

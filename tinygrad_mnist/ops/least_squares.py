@@ -9,8 +9,9 @@ import numpy as np
 from ..errors import GradientError
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
+from .arguments import plain
 from .eigen import require_separate, svd_rule
-from .linalg import adjoint, hermitian_part, is_used, plain, rounding, textbook
+from .linalg import adjoint, hermitian_part, is_used, rounding, textbook
 
 
 def low_rank(a: Array, b: Array) -> tuple[Array]:

@@ -19,9 +19,8 @@ import numpy as np
 from ..errors import GradientError, OptionError
 from ..graph import conjugate
 from ..primitive import Rule, Sample, constant, implements, primitive
-from ..tensor import Tensor
 from ..typing import Array, NDArray
-from .arguments import lift
+from .arguments import is_tracked, lift, plain
 
 # -- helpers of this file and its neighbours -----------------------------------------------------
 
@@ -47,17 +46,6 @@ def textbook(rule: Rule) -> Rule:
         return conjugate(rule(conjugate(g), y, *arrays, **settings))
 
     return conjugated
-
-
-def plain(x: Array) -> NDArray:
-    """The values alone, to decide something by."""
-    values: NDArray = x.data if isinstance(x, Tensor) else np.asarray(x)
-    return values
-
-
-def is_tracked(*arrays: Array) -> bool:
-    """Whether what is computed from these is recorded."""
-    return any(isinstance(x, Tensor) and x.requires_grad for x in arrays)
 
 
 def is_used(g: Array) -> bool:

@@ -14,7 +14,8 @@ import numpy as np
 from ..errors import DTypeError
 from ..primitive import Sample, implements
 from ..typing import Array
-from .reductions import Axis, array, chosen, extreme, number, plain, ratio
+from .arguments import array, plain
+from .reductions import Axis, chosen, extreme, number, ratio
 from .statistics import root, squares
 
 _SOME = np.array([[True, True, True], [True, True, False]])

@@ -17,7 +17,8 @@ from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..tensor import Tensor
 from ..typing import Array
-from .linalg import is_tracked, plain, rounding
+from .arguments import is_tracked, plain
+from .linalg import rounding
 from .reductions import keep
 
 

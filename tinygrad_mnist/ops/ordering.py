@@ -16,8 +16,8 @@ from ..errors import choice
 from ..primitive import REGISTRY, Constant, Sample, constant, implements, primitive
 from ..tensor import Tensor
 from ..typing import Array
+from .arguments import array, plain
 from .indexing import put_along
-from .reductions import array, plain
 
 # -- sorting ---------------------------------------------------------------------------------------
 

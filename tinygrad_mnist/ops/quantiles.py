@@ -17,11 +17,10 @@ import numpy as np
 
 from ..errors import GradientError
 from ..primitive import Sample, implements
-from ..tensor import Tensor
 from ..typing import Array, NDArray
-from .arguments import gather
-from .reductions import Axis, array, is_top, joined, kept_and_reduced, plain
-from .statistics import along
+from .arguments import array, bare, gather, is_tracked, plain
+from .reductions import Axis, is_top, joined, kept_and_reduced
+from .statistics import weights_along
 
 # -- the elements in order -------------------------------------------------------------------------
 
@@ -166,7 +165,7 @@ def positions(n: NDArray, q: Array, method: str) -> Array:
     if method in CONTINUOUS:
         alpha, beta = CONTINUOUS[method]
         return n * q + (alpha + q * (1 - alpha - beta)) - 1
-    if isinstance(q, Tensor) and q.requires_grad:
+    if is_tracked(q):
         raise GradientError(
             f"quantile: with method={method!r} the result stays or jumps as q moves; pass q.detach(), or "
             f"a method that interpolates: {', '.join(CONTINUOUS)}"
@@ -181,7 +180,7 @@ def positions(n: NDArray, q: Array, method: str) -> Array:
 def weighted_positions(ordered: Ordered, q: Array, weights: Array) -> NDArray:
     """Where the quantiles lie under weights: on the ranks that NumPy picks of all ranks."""
     for name, x in (("q", q), ("weights", weights)):
-        if isinstance(x, Tensor) and x.requires_grad:
+        if is_tracked(x):
             raise GradientError(
                 f"quantile: with weights the result stays or jumps as {name} moves; pass {name}.detach()"
             )
@@ -199,7 +198,7 @@ def _quantile(
     # NumPy's own word on arguments out of range, and on the dtype of the result.
     trial: Any = {"method": method, "weights": None if weights is None else np.ones(2)}
     numpys: Any = np.percentile if percent else np.quantile
-    dtype = numpys(np.ones(2, a.dtype), q.data if isinstance(q, Tensor) else q, **trial).dtype
+    dtype = numpys(np.ones(2, a.dtype), bare(q), **trial).dtype
     if skip_nan and not a.size:
         return np.nanmean(a, axis, keepdims=keepdims)  # as NumPy: one number, whatever the shape of q
     shape, q = np.shape(q), np.reshape(q, -1) / (100 if percent else 1)
@@ -209,7 +208,7 @@ def _quantile(
     if weights is None:
         place = positions(ordered.size, q, method)
     else:
-        weights = np.broadcast_to(along(array(weights), a, axis), a.shape)
+        weights = np.broadcast_to(weights_along(array(weights), a, axis), a.shape)
         place = weighted_positions(ordered, q, joined(weights, axis))
     here = np.floor(plain(place)).astype(int)
     after = here + 1 if method in CONTINUOUS else np.ceil(plain(place)).astype(int)

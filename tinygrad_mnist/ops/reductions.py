@@ -19,9 +19,8 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..errors import OptionError, ShapeError
 from ..primitive import Sample, constant, implements, primitive
-from ..tensor import Tensor
 from ..typing import Array, NDArray
-from .arguments import gather, lift
+from .arguments import array, lift, plain
 from .joining import unstack
 
 Axis = int | tuple[int, ...] | None
@@ -68,19 +67,6 @@ def joined(a: Array, axis: Axis) -> Array:
 
 
 # -- what NumPy's rarer arguments mean -------------------------------------------------------------
-
-
-def plain(x: Array) -> NDArray:
-    """The values of an array or a Tensor, for questions that have no gradient."""
-    return x.data if isinstance(x, Tensor) else np.asarray(x)
-
-
-def array(x: Any, dtype: Any = None) -> Array:
-    """``x`` as an array, or the Tensor that it is or has in it, in another dtype if one is given."""
-    x = gather(x)
-    if not isinstance(x, Tensor):
-        return np.asarray(x, dtype)
-    return x if dtype is None else x.astype(dtype)
 
 
 def chosen(where: Any, shape: tuple[int, ...]) -> NDArray:

@@ -19,12 +19,7 @@ from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..typing import Array
 from .arguments import gather, lift
-
-
-def along(axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
-    """The index of a slice along an axis, counted from the front."""
-    return (slice(None),) * axis + (slice(start, stop),)
-
+from .indexing import along
 
 # -- differences ---------------------------------------------------------------------------------
 
@@ -43,7 +38,7 @@ def difference_rule(g: Array, y: Array, a: Array, n: int, axis: int) -> Array:
     end = np.zeros((*g.shape[:axis], 1, *g.shape[axis + 1 :]), g.dtype)
     for _ in range(n):
         g = np.concatenate([end, g, end], axis)
-        g = g[along(axis, None, -1)] - g[along(axis, 1, None)]
+        g = g[along(axis, slice(None, -1))] - g[along(axis, slice(1, None))]
     return g
 
 
@@ -198,7 +193,7 @@ def slope_along(f: Array, h: Any, axis: int, edge_order: int) -> Array:
     """
 
     def part(x: Array, start: int | None, stop: int | None) -> Array:
-        return x[along(axis, start, stop)] if np.ndim(x) else x
+        return x[along(axis, slice(start, stop))] if np.ndim(x) else x
 
     if np.ndim(h):
         h = np.reshape(h, (1,) * axis + (-1,) + (1,) * (f.ndim - axis - 1))
@@ -241,7 +236,7 @@ def trapezoid(y: Array, x: Array | None = None, dx: Any = 1.0, axis: int = -1) -
         width = np.diff(x, axis=-1 if x.ndim == 1 else axis)
         if x.ndim == 1:
             width = np.reshape(width, (-1,) + (1,) * (y.ndim - axis - 1))
-    return np.sum(width * (y[along(axis, 1, None)] + y[along(axis, None, -1)]) / 2.0, axis=axis)
+    return np.sum(width * (y[along(axis, slice(1, None))] + y[along(axis, slice(None, -1))]) / 2.0, axis=axis)
 
 
 # -- convolution ---------------------------------------------------------------------------------

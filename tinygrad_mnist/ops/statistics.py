@@ -14,8 +14,8 @@ from ..errors import DTypeError, OptionError, ShapeError
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
-from .arguments import lift
-from .reductions import Axis, array, count, keep, masked, number, plain, ratio
+from .arguments import array, lift, plain
+from .reductions import Axis, count, keep, masked, number, ratio
 
 _SAMPLES = [Sample((2, 3)), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, -1), keepdims=True)]
 _SOME = np.array([[True, False, True], [False, True, True]])
@@ -51,7 +51,7 @@ def average(
         y = np.mean(a, axis=axis, keepdims=keepdims)
         total: Array = np.asarray(a.size / y.size if y.size else np.nan, y.dtype)
     else:
-        weights = along(array(weights), a, axis)
+        weights = weights_along(array(weights), a, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *(() if a.dtype.kind in "fc" else (np.float64,)))
         total = np.sum(array(weights, dtype), axis=axis, keepdims=keepdims)
         if np.any(total == 0):
@@ -60,7 +60,7 @@ def average(
     return (y, np.broadcast_to(lift(total), y.shape)) if returned else y
 
 
-def along(weights: Array, a: Array, axis: Axis) -> Array:
+def weights_along(weights: Array, a: Array, axis: Axis) -> Array:
     """Weights for the axes of a reduction, shaped to broadcast against ``a``."""
     if weights.shape == a.shape:
         return weights
