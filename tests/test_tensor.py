@@ -516,6 +516,11 @@ def test_len_iteration_and_membership():
     assert [r.shape for r in rows] == [(3,), (3,)]
     (rows[0] * 2 + rows[1]).sum().backward()
     np.testing.assert_array_equal(t.grad.data, [[2, 2, 2], [1, 1, 1]])
+    many = leaf(np.arange(13.0))
+    for i, number in enumerate(many):
+        assert number.item() == i
+        (number * number).backward(retain_graph=True)
+    np.testing.assert_array_equal(many.grad.data, 2 * np.arange(13))
     assert 4.0 in t
     assert 7.0 not in t
     with pytest.raises(TypeError):

@@ -178,14 +178,14 @@ def _check(
     primitive = node.primitive
     assert primitive is not None, "leaves are not checked"
     report.operations += 1
-    name, settings, recorded = primitive.name, node.kwargs, node.args or ()
-    if not _alike(primitive.forward(*recorded, **settings), node.value):
+    name, recorded = primitive.name, node.args or ()
+    if not _alike(primitive.forward(*recorded, **node.kwargs), node.value):
         return [
             f"{name}: its inputs do not give the recorded value any more; an array was changed, or it draws random "
             f"numbers{_place(node)}"
         ]
     args = [_precise(x) for x in recorded]
-    y = primitive.forward(*args, **settings)
+    y = primitive.forward(*args, **node.kwargs)
     if any(part.dtype.itemsize < 8 for part in _parts(y)):
         report.skipped.append(f"{name}: its result is {_parts(y)[0].dtype}, too coarse for differences")
         return []
@@ -195,29 +195,56 @@ def _check(
     for position in sorted({position for position, _ in node.parents}):
         report.inputs += 1
         whose = primitive.argument(position)
+        settings = {"is_elementwise": primitive.jvp == "elementwise", "eps": eps, "atol": atol, "rtol": rtol}
         try:
-            given = map(_read_only, (g, y, *args))
-            slopes = fit(primitive.rules[position](*given, **settings), args[position])
+            tests = list(_tests(node, args, g, position, settings))
         except GradientError as refusal:
             report.skipped.append(f"{name}, argument {whose}: {refusal}")
             continue
         except Exception as error:
             wrong.append(f"{name}, argument {whose}: its rule fails: {error}{_place(node)}")
             continue
-        for part, x, slope, results in _each_array(node, args, position, slopes):
-            called = whose if part is None else f"{whose}[{part}]"
-            for unit in (1, 1j) if x.dtype.kind == "c" else (1,):
-                test = Slopes(
-                    results, _parts(g), x, slope, unit=unit, is_elementwise=primitive.jvp == "elementwise",
-                    eps=eps, atol=atol, rtol=rtol,
-                )  # fmt: skip
-                wrong += _report(node, args, position, called, test.judge(rng), report)
-                report.worst = max(report.worst, test.worst)
-                if test.overlooked:
-                    report.skipped.append(
-                        f"{name}, argument {called}: {test.overlooked} or more elements beside kinks"
-                    )
+        for part, test in tests:
+            called = f"{whose}{part}"
+            wrong += _report(node, args, position, called, test.judge(rng), report)
+            report.worst = max(report.worst, test.worst)
+            if test.overlooked:
+                report.skipped.append(
+                    f"{name}, argument {called}: {test.overlooked} or more elements beside kinks"
+                )
     return wrong
+
+
+def _tests(
+    node: Node, args: list[Any], g: Any, position: int, settings: dict[str, Any]
+) -> Iterator[tuple[str, Slopes]]:
+    """What there is to differentiate by in an argument: an array, or several in a tuple, in the directions they have."""
+    primitive, value = node.primitive, args[position]
+    assert primitive is not None, "leaves are not checked"
+
+    def results(x: Any) -> Sequence[NDArray]:
+        return _parts(primitive.forward(*args[:position], x, *args[position + 1 :], **node.kwargs))
+
+    def slope_of(x: Any) -> Any:
+        moved = (*args[:position], x, *args[position + 1 :])
+        given = map(_read_only, (g, primitive.forward(*moved, **node.kwargs), *moved))
+        return fit(primitive.rules[position](*given, **node.kwargs), x)
+
+    for i, x in enumerate(value if isinstance(value, tuple) else (value,)):
+
+        def inside(x: NDArray, i: int = i) -> Any:
+            return (*value[:i], x, *value[i + 1 :]) if isinstance(value, tuple) else x
+
+        def results_of_one(x: NDArray, inside: Any = inside) -> Sequence[NDArray]:
+            return results(inside(x))
+
+        def slope_of_one(x: NDArray, inside: Any = inside, i: int = i) -> NDArray:
+            slope = slope_of(inside(x))
+            return np.asarray(slope[i] if isinstance(value, tuple) else slope)
+
+        for unit in (1, 1j) if x.dtype.kind == "c" else (1,):
+            part = f"[{i}]" if isinstance(value, tuple) else ""
+            yield part, Slopes(results_of_one, _parts(g), x, slope_of_one, unit=unit, **settings)
 
 
 def _report(
@@ -274,27 +301,6 @@ def _worst_entry(
     except Exception:  # the operation refuses the other point, or its rule a gradient of a single element
         return None
     return max(entries, key=lambda entry: np.nan_to_num(entry[0], nan=np.inf, posinf=np.inf))[1:]
-
-
-def _each_array(
-    node: Node, args: list[Any], position: int, slopes: Any
-) -> Iterator[tuple[int | None, NDArray, NDArray, Callable[[NDArray], Sequence[NDArray]]]]:
-    """The arrays in an argument, which may be a tuple of them, each with its gradient and the results for others."""
-    value, primitive = args[position], node.primitive
-    assert primitive is not None, "leaves are not checked"
-
-    def results(x: Any) -> Sequence[NDArray]:
-        return _parts(primitive.forward(*args[:position], x, *args[position + 1 :], **node.kwargs))
-
-    if not isinstance(value, tuple):
-        yield None, value, np.asarray(slopes), results
-        return
-    for i, part in enumerate(value):
-
-        def results_of_one(x: NDArray, i: int = i) -> Sequence[NDArray]:
-            return results((*value[:i], x, *value[i + 1 :]))
-
-        yield i, part, np.asarray(slopes[i]), results_of_one
 
 
 def _parts(y: Any) -> Sequence[NDArray]:

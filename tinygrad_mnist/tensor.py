@@ -424,7 +424,12 @@ class Tensor(Operators):
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
             raise TypeError("iteration over a 0-d Tensor")
-        return (self[i] for i in range(len(self)))
+        n = len(self)
+        if n < 4 or self._node is None:
+            return (self[i] for i in range(n))
+        # By halves, so that n gradients are joined two by two: to put each among zeros takes n times as long.
+        halves = self[: n // 2], self[n // 2 :]
+        return (part for half in halves for part in half)
 
     def __contains__(self, value: Any) -> bool:
         return bool((self == value)._data.any())
