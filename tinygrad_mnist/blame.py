@@ -7,7 +7,7 @@ differences, and tells a wrong rule from a kink, where no derivative exists that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -218,7 +218,7 @@ def _check(
 def _tests(
     node: Node, args: list[Any], g: Any, position: int, settings: dict[str, Any]
 ) -> Iterator[tuple[str, Slopes]]:
-    """What there is to differentiate by in an argument: an array, or several in a tuple, in the directions they have."""
+    """What there is to differentiate by in an argument: an array, or several in a tuple, and its complex parts."""
     primitive, value = node.primitive, args[position]
     assert primitive is not None, "leaves are not checked"
 
@@ -299,6 +299,8 @@ def _worst_entry(
             slope = float(fit(primitive.rules[position](g, y, *args, **node.kwargs), x)[found.element])
             entries.append((abs(slope - column[k]), k, slope, float(column[k])))
     except Exception:  # the operation refuses the other point, or its rule a gradient of a single element
+        return None
+    if not entries:
         return None
     return max(entries, key=lambda entry: np.nan_to_num(entry[0], nan=np.inf, posinf=np.inf))[1:]
 

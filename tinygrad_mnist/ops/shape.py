@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..primitive import Sample, implements, primitive
 from ..typing import Array
-from .arguments import lift
+from .arguments import lift, places
 
 Axes = int | tuple[int, ...] | None
 
@@ -302,7 +302,7 @@ def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
         a, axis = np.ravel(a), 0
     axis = normalize_axis_index(axis, a.ndim)
     before, n, after = a.shape[:axis], a.shape[axis], a.shape[axis + 1 :]
-    counts = np.asarray(repeats)
+    counts = places(repeats)
     if counts.size != 1:
         return np.take(a, np.repeat(np.arange(n), counts), axis=axis)
     times = len(np.repeat((0,), counts))  # NumPy's own errors for what is no count
