@@ -146,6 +146,7 @@ CALLS = [
     ("repeat, a count in a list", lambda x: np.repeat(x, [2], axis=-2), CUBE),
     ("repeat by a constant Tensor", lambda x: np.repeat(x, tensor([2, 0, 1]), axis=0), M),
     ("repeat along nothing", lambda x: np.repeat(x, 2, axis=0), M[:0]),
+    ("repeat nothing by nothing", lambda x: np.repeat(x, []), M[:0]),
     ("tile a number", lambda x: np.tile(x, 3), S),
     ("tile not at all", lambda x: np.tile(x, ()), M),
     ("tile by 1", lambda x: np.tile(x, (1, 1, 1)), M),
