@@ -38,11 +38,12 @@ def concatenate(*arrays: Array, axis: int | None = 0, dtype: Any = None, casting
 
 def concatenate_rule(i: int, g: Array, y: Array, *arrays: Array, axis: int | None, **_: Any) -> Array:
     """The part of the gradient that lies where array ``i`` went."""
-    sizes = [math.prod(np.shape(a)) if axis is None else a.shape[axis] for a in arrays]
-    start = int(np.sum(sizes[:i], dtype=int))
     if axis is None:
-        return np.reshape(g[start : start + sizes[i]], np.shape(arrays[i]))
-    return g[along(axis % y.ndim, slice(start, start + sizes[i]))]
+        shape = np.shape(arrays[i])
+        start = sum(math.prod(np.shape(a)) for a in arrays[:i])
+        return np.reshape(g[start : start + math.prod(shape)], shape)
+    start = sum(a.shape[axis] for a in arrays[:i])
+    return g[along(axis % y.ndim, slice(start, start + arrays[i].shape[axis]))]
 
 
 concatenate.vjp(each=concatenate_rule)
