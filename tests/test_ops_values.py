@@ -188,6 +188,14 @@ def test_wheres_bad_branch_gets_no_gradient_of_its_own():
     assert x.grad.data[1] == 0.25
 
 
+def test_where_with_one_choice_is_refused():
+    x = tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ValueError, match="where: 1 choices were given; pass both"):
+        np.where(x > 1, x)
+    with pytest.raises(ValueError, match="both"):
+        np.where(np.array([True, False]), np.ones(2))  # NumPy's own
+
+
 def test_where_with_one_argument():
     rows, columns = np.where(tensor(M) > 0)
     expected = np.where(M > 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
@@ -50,7 +51,7 @@ ANYWHERE = [
 IN_PLACE = ("copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask")
 
 
-class Library:
+class Library(ABC):
     """How one library is asked for the gradient of a NumPy function.
 
     Attributes
@@ -61,13 +62,13 @@ class Library:
 
     array: Any
 
+    @abstractmethod
     def versions(self, f: Function) -> Iterator[Callable[..., Any]]:
         """The functions that are, in this library, that function of NumPy."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gradients(self, call: Callable[..., Any], arrays: list[np.ndarray]) -> list[Any]:
         """The gradients of ``combination(call(*arrays))``; none at all where it does not depend on them."""
-        raise NotImplementedError
 
 
 class Ours(Library):

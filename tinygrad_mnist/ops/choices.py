@@ -94,6 +94,10 @@ clip.vjp(
     ],
 )
 def _where(condition: Array, *choices: Array) -> Any:
+    if len(choices) not in (0, 2):
+        raise OptionError(
+            f"where: {len(choices)} choices were given; pass both, or none to find where it holds"
+        )
     return where(condition, *choices) if choices else np.nonzero(condition)
 
 
