@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import os
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -16,8 +13,10 @@ import click
 import numpy as np
 
 from . import __version__, data, nn, optim, testing, training, viz
+from .commands import Number, Sizes, run_command
 from .data import Dataset
-from .errors import DataError, GradcheckError, MissingExtraError, TinygradError
+from .errors import DataError, GradcheckError, MissingExtraError
+from .experiments import catalogue, run_experiment
 from .training import Checkpoint, EarlyStopping, Progress
 from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
 from .training.runs import Run, probabilities
@@ -29,56 +28,8 @@ DATASETS = ("mnist", "fashion", "digits", "sample")
 
 
 def main() -> None:
-    """Run the command line; errors of the project become a message and exit status 1."""
-    try:
-        status = cli.main(prog_name="tinygrad-mnist", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (or Python complains again at exit)
-        sys.exit(1)
-    except (TinygradError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except MemoryError:
-        click.echo("error: that does not fit into memory; use smaller layers or batches", err=True)
-        sys.exit(1)
-    sys.exit(status if isinstance(status, int) else 0)
-
-
-class Sizes(click.ParamType[tuple[int, ...]]):
-    """Layer sizes, as in ``512,256``."""
-
-    name = "sizes"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        if value in ("", "none", "0"):
-            return ()
-        try:
-            sizes = tuple(int(part) for part in value.split(","))
-        except ValueError:
-            sizes = (0,)
-        if min(sizes) < 1:
-            self.fail(
-                f"{value!r} is no list of layer sizes; write it as 128 or 512,256 (or none)", param, ctx
-            )
-        return sizes
-
-
-class Number(click.FloatRange):
-    """A float in a range; NaN and infinity are not."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number", param, ctx)
-        return number
+    """Run the command line and exit."""
+    run_command(cli, "tinygrad-mnist")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -410,6 +361,29 @@ def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
             failed += 1
             click.echo(f"{name:<16} {parameter.shape!s:<12} WRONG: {error}")
     return 1 if failed else 0
+
+
+@cli.group("experiment")
+def experiment_group() -> None:
+    """Run the experiments that this project grew out of, and those that follow from them."""
+
+
+@experiment_group.command("list")
+def list_experiments() -> None:
+    """List the experiments, with what each is about."""
+    for name, (_, about) in catalogue().items():
+        click.echo(f"{name:<24} {about}")
+
+
+@experiment_group.command("run", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("name")
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def run_one(name: str, args: tuple[str, ...]) -> None:
+    """Run the experiment NAME; all other arguments are its own.
+
+    `tinygrad-mnist experiment run NAME --help` shows them.
+    """
+    run_experiment(name, args)
 
 
 @cli.group("data")

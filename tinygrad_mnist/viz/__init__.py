@@ -7,7 +7,7 @@ Drawings of graphs need nothing but this package (and, to become pictures, a lay
 from __future__ import annotations
 
 from .confusion import plot_confusion
-from .curves import plot_history
+from .curves import plot_history, plot_lines
 from .drawing import draw_graph
 from .images import plot_images, plot_mistakes, plot_weights
 from .rendering import render_graph
@@ -17,6 +17,7 @@ __all__ = [
     "plot_confusion",
     "plot_history",
     "plot_images",
+    "plot_lines",
     "plot_mistakes",
     "plot_weights",
     "render_graph",

@@ -1,4 +1,4 @@
-"""Learning curves."""
+"""Learning curves, and any other lines."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import OptionError
-from .figures import BLUE, INK, ORANGE, finish, library, new_figure, tidy
+from ..errors import OptionError, ShapeError
+from .figures import BLUE, INK, ORANGE, array, finish, library, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_history"]
+__all__ = ["plot_history", "plot_lines"]
 
 #: The two curves of each panel, told apart by colour, dashes and markers.
 CURVES = {
     "train": {"color": BLUE, "linestyle": "-", "marker": "o"},
     "validation": {"color": ORANGE, "linestyle": "--", "marker": "s"},
 }
+
+
+#: Seven colours that colour-blind readers tell apart (M. Okabe and K. Ito, 2008), with a marker each.
+LOOKS = [
+    (BLUE, "o"), (ORANGE, "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#56b4e9", "v"), ("#e69f00", "P"), (INK, "X"),
+]  # fmt: skip
 
 
 def plot_history(
@@ -80,6 +86,86 @@ def plot_history(
         axes.legend(frameon=False, fontsize=9, labelcolor=INK)
         if panel == "accuracy":
             _mark_best(axes, curves[panel, "validation"])
+    return finish(figure, path)
+
+
+def plot_lines(
+    x: Any,
+    lines: Mapping[str, Any],
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    log_x: bool = False,
+    ordered: bool = False,
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Plot measurements against a setting, such as accuracy against the learning rate.
+
+    Parameters
+    ----------
+    x : array_like, shape (N,)
+        The same for all lines.
+    lines : mapping of str to array_like, shape (N,) or (runs, N)
+        By name. Of several runs the mean is drawn, in a band from the lowest to the highest. NaN
+        leaves a gap.
+    xlabel, ylabel, title : str, optional
+    log_x : bool, default False
+        Whether x grows by factors.
+    ordered : bool, default False
+        Whether the lines have an order, such as by the learning rate; their colours then have one too.
+    path : path, optional
+        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError, OptionError
+        If a line is not as long as x, or there are none.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> figure = tg.viz.plot_lines([0.1, 0.2], {"SGD": [[0.9, 0.8], [0.91, 0.83]]}, xlabel="learning rate")
+    >>> figure.axes[0].get_xlabel()
+    'learning rate'
+    """
+    places = array(x)
+    if not lines:
+        raise OptionError("plot_lines: there are no lines")
+    figure = new_figure(6.4, 3.8)
+    axes = figure.add_subplot()
+    scale = library("matplotlib").colormaps["viridis"]
+    for number, (name, values) in enumerate(lines.items()):
+        runs = np.atleast_2d(array(values))
+        if places.ndim != 1 or runs.ndim != 2 or runs.shape[1] != len(places):
+            raise ShapeError(
+                f"plot_lines: x of shape {places.shape} and a line {name!r} of shape {np.shape(values)}; "
+                "expected (N,) and (N,) or (runs, N)"
+            )
+        colour, marker = LOOKS[number % len(LOOKS)]
+        if ordered:
+            colour, marker = scale(0.9 * number / max(len(lines) - 1, 1)), "o"
+        size = 3.5 if len(places) <= 40 else 0
+        axes.plot(
+            places, runs.mean(axis=0), color=colour, marker=marker, markersize=size, linewidth=1.6, label=name
+        )
+        if len(runs) > 1:
+            axes.fill_between(
+                places, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.18, linewidth=0
+            )
+    tidy(axes)
+    if log_x:
+        axes.set_xscale("log")
+    axes.set_xlabel(xlabel, color=INK)
+    axes.set_ylabel(ylabel, color=INK)
+    axes.set_title(title, fontsize=10, color=INK, loc="left")
+    if len(lines) > 1:
+        beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(lines) > 4 else {}
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK, **beside)
     return finish(figure, path)
 
 

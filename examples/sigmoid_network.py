@@ -1,0 +1,122 @@
+"""A sigmoid network of as many layers and neurons as you say.
+
+784 pixels go in, ten numbers between 0 and 1 come out, and the squared error says how far they are from
+the right answer. Only this forward pass is written; the gradients are worked out from it.
+
+    python examples/sigmoid_network.py --layers 2 --neurons 16 --epochs 18
+    python examples/sigmoid_network.py --study        (which activation learns best?)
+"""
+
+import time
+from itertools import pairwise
+
+import click
+import numpy as np
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.experiments import experiment
+from tinygrad_mnist.nn import functional as F
+
+ACTIVATIONS = {
+    "two-sigmoid": lambda x: 2 * F.sigmoid(x) - 1,
+    "sigmoid": F.sigmoid,
+    "tanh": np.tanh,
+    "relu": F.relu,
+}
+
+
+class SigmoidNetwork(tg.nn.Module):
+    """Hidden layers with any of the activations, outputs from 0 to 1."""
+
+    def __init__(self, layers=2, neurons=16, activation="two-sigmoid", weights="xavier_normal", seed=0):
+        rng = np.random.default_rng(seed)
+        sizes = [784, *[neurons] * layers, 10]
+        self.activation = activation
+        self.layers = [tg.nn.Linear(m, n, weight_init=weights, rng=rng) for m, n in pairwise(sizes)]
+
+    def forward(self, x):
+        *hidden, output = self.layers
+        for layer in hidden:
+            x = ACTIVATIONS[self.activation](layer(x))
+        return F.sigmoid(output(x))
+
+
+def squared_error(outputs, labels):
+    wanted = F.one_hot(labels, 10, outputs.dtype)
+    return np.mean(np.sum(np.square(outputs - wanted), axis=1))
+
+
+def learn(model, train, validation, epochs, batch_size, seed, as_written):
+    """Train with Nesterov momentum; or as the first program of this kind did, with bare gradient descent."""
+    if as_written:
+        optimizer, schedule = tg.optim.SGD(model.parameters(), lr=1), None
+    else:
+        optimizer = tg.optim.SGD(model.parameters(), lr=0.3, momentum=0.9, nesterov=True)
+        schedule = tg.optim.OneCycleLR
+    return tg.training.fit(
+        model,
+        tg.data.DataLoader(train, batch_size, shuffle=not as_written, rng=seed),
+        epochs=epochs,
+        loss=squared_error,
+        optimizer=optimizer,
+        schedule=schedule,
+        validation=validation,
+    )
+
+
+@experiment("mnist")
+@click.option("--layers", type=click.IntRange(0), default=2, show_default=True, help="Hidden layers.")
+@click.option("--neurons", type=click.IntRange(1), default=16, show_default=True, help="Neurons in each of them.")
+@click.option(
+    "--epochs", type=click.IntRange(1), default=18, show_default=True, help="Times through the data."
+)
+@click.option("--batch-size", type=click.IntRange(1), default=100, show_default=True, help="Images in an update.")
+@click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="two-sigmoid", show_default=True)
+@click.option("--study", is_flag=True, help="Train once with each activation, and compare.")
+@click.option(
+    "--as-written", is_flag=True, help="Bare gradient descent: lr 1, weights from U(-½, ½), no shuffling."
+)
+def main(
+    report, full, seeds, train, test, layers, neurons, epochs, batch_size, activation, study, as_written
+):
+    train, validation = train.split(len(train) * 5 // 6)
+    weights = "uniform" if as_written else "xavier_normal"
+    runs, curves = report.table("Images that were not learned from", mean=not study), {}
+    for kind in ACTIVATIONS if study else [activation]:
+        for seed in seeds:
+            model = SigmoidNetwork(layers, neurons, kind, weights, seed)
+            started = time.perf_counter()
+            history = learn(model, train, validation, epochs, batch_size, seed, as_written)
+            seconds = time.perf_counter() - started
+            curves.setdefault(kind, []).append(np.array(history["validation_accuracy"]) * 100)
+            runs.add(
+                activation=kind,
+                seed=seed,
+                validation_accuracy=history[-1]["validation_accuracy"],
+                test_accuracy=tg.training.evaluate(model, test)["accuracy"],
+                training_seconds=seconds,
+            )
+    variables = sum(p.size for p in model.parameters())
+    report.text(f"{layers} hidden layers of {neurons} neurons: {variables:,} variables")
+    if study:
+        axes = {"xlabel": "epoch", "ylabel": "validation accuracy (%)"}
+        epoch = np.arange(1, epochs + 1)
+        report.picture(
+            "activations.png", tg.viz.plot_lines, epoch, curves, caption="Activations compared", **axes
+        )
+    else:
+        report.history(history)
+        report.model(model)
+        first = model.layers[0].weight
+        report.picture(
+            "first_layer.png", tg.viz.plot_weights, first, caption="What each neuron of the first layer sees"
+        )
+        outputs = tg.training.predict(model, test)
+        matrix = tg.training.confusion_matrix(outputs, test.targets, 10)
+        report.picture(
+            "confusion.png", tg.viz.plot_confusion, matrix, caption="Which digit is taken for which"
+        )
+
+
+if __name__ == "__main__":
+    main()

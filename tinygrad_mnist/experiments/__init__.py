@@ -1,0 +1,17 @@
+"""What the experiments in ``examples/`` share: a command, a page of results, sweeps that can be resumed."""
+
+from .catalogue import catalogue, run_experiment
+from .command import Experiment, experiment
+from .report import Report, Table
+from .sweeps import grid, sweep
+
+__all__ = [
+    "Experiment",
+    "Report",
+    "Table",
+    "catalogue",
+    "experiment",
+    "grid",
+    "run_experiment",
+    "sweep",
+]

@@ -1,0 +1,202 @@
+"""Make a function the command of an experiment: its options, its data, its run folder."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from .. import __version__
+from ..commands import run_command
+from ..data import BundledSampleWarning, Dataset, load_digits, load_fashion_mnist, load_mnist
+from ..errors import DataError, RunError, choice
+from ..training.runs import Run
+from .report import Report
+
+__all__ = ["Experiment", "experiment"]
+
+DATA = ("mnist", "fashion", "digits")
+
+
+class Experiment(click.Command):
+    """A click command that, called as a program, turns errors of the project into messages."""
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        """Run it with the arguments of the program, and exit."""
+        run_command(self, str(self.name))
+
+
+def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experiment]:
+    """Make a function a command that leaves a run folder behind.
+
+    The function is given ``report`` (a :class:`Report`), ``full`` (whether to take the time it takes),
+    ``seeds`` (a range, one run each), with ``data`` also ``train`` and ``test`` (Datasets), and its own
+    ``click`` options. The help is the docstring of the file it is in; its name is that of the file.
+
+    Parameters
+    ----------
+    data : {'mnist', 'fashion', 'digits'}, optional
+        What it learns from. MNIST is the bundled sample, unless ``--full`` or ``--data`` asks for more.
+
+    Examples
+    --------
+    >>> @experiment("mnist")
+    ... @click.option("--neurons", default=16)
+    ... def main(report, full, seeds, train, test, neurons):
+    ...     '''Train a network.'''
+    >>> sorted(option.name for option in main.params)
+    ['data', 'full', 'neurons', 'out', 'resume', 'seed', 'seeds']
+    """
+    if data is not None and data not in DATA:
+        raise choice("data", data, DATA)
+
+    def decorate(function: Callable[..., Any]) -> Experiment:
+        own = list(reversed(getattr(function, "__click_params__", [])))
+        file = Path(function.__globals__.get("__file__", "experiment.py"))
+        doc = inspect.cleandoc(function.__globals__.get("__doc__") or function.__doc__ or "")
+
+        def run(**options: Any) -> Report:
+            return _run(function, file.stem, doc, data, options)
+
+        return Experiment(
+            file.stem,
+            callback=run,
+            params=[*own, *_shared(data)],
+            help=_unwrapped(doc),
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        )
+
+    return decorate
+
+
+def _shared(data: str | None) -> list[click.Parameter]:
+    """List the options that every experiment has."""
+    path = click.Path(path_type=Path)
+    where = [click.Option(["--data"], type=path, help="Folder or file where the data are.")]
+    return [
+        click.Option(
+            ["--full"], is_flag=True, help="On the official data and at full length, not a quick look."
+        ),
+        *(where if data in ("mnist", "fashion") else []),
+        click.Option(
+            ["--seed"], type=click.IntRange(0), default=0, show_default=True, help="The first seed."
+        ),
+        click.Option(
+            ["--seeds"],
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Runs, each with the next seed; their mean and spread are shown.",
+        ),
+        click.Option(["--out"], type=path, help="Folder of the results.  [default: a new one in runs/]"),
+        click.Option(
+            ["--resume"], type=path, help="Go on in the folder of a run that was stopped, with its settings."
+        ),
+    ]
+
+
+def _run(
+    function: Callable[..., Any], name: str, doc: str, data: str | None, options: dict[str, Any]
+) -> Report:
+    out, resume = options.pop("out"), options.pop("resume")
+    if resume is not None:
+        _refuse_settings_beside_resume()
+        options = _settings_of(resume, name)
+    given: dict[str, Any] = {
+        key: value for key, value in options.items() if key not in ("seed", "seeds", "data")
+    }
+    given["full"] = options["full"] or options.get("data") is not None
+    given["seeds"] = range(options["seed"], options["seed"] + options["seeds"])
+    source = ""
+    if data is not None:
+        given["train"], given["test"] = train, test = _load(data, options.get("data"), options["full"])
+        source = train.source
+        click.echo(f"data: {source} ({len(train):,} to train with, {len(test):,} to test with)", err=True)
+    config = {"experiment": name, "version": __version__, "data": source, "options": _jsonable(options)}
+    if resume is None:
+        folder = Run.create(out or Run.unused("runs", name), config)
+    else:
+        folder = resume
+        if (known := _config(resume)["data"]) != source:
+            raise RunError(f"{resume}: was begun with other data ({known}), now found: {source}")
+    title, _, rest = doc.partition("\n")
+    report = given["report"] = Report(folder, title.rstrip("."), rest.strip("\n"))
+    started = time.perf_counter()
+    try:
+        function(**given)
+    except BaseException as error:
+        why = "stopped" if isinstance(error, (KeyboardInterrupt, click.Abort)) else f"failed: {error}"
+        report.finish(f"{why} after {time.perf_counter() - started:.1f} s; what was done is below")
+        click.echo(f"what was done is in {folder}; --resume {folder} goes on from there", err=True)
+        raise
+    report.finish(
+        f"finished in {time.perf_counter() - started:.1f} s · {source or 'no data'} · seed {options['seed']}"
+    )
+    click.echo(f"results: {folder / 'index.html'}", err=True)
+    return report
+
+
+def _load(data: str, path: Path | None, full: bool) -> tuple[Dataset, Dataset]:
+    if data == "digits":
+        return load_digits()
+    if data == "fashion":
+        return load_fashion_mnist(path)
+    if path is None and not full:
+        return load_mnist("sample")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BundledSampleWarning)
+        try:
+            return load_mnist(path)
+        except BundledSampleWarning as warning:
+            raise DataError(
+                f"--full needs the 60,000 digits of MNIST, and they are not here: {warning}"
+            ) from None
+
+
+def _refuse_settings_beside_resume() -> None:
+    context = click.get_current_context()
+    given = [
+        name
+        for name in context.params
+        if name != "resume" and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(
+            f"--resume takes the settings of the run that was stopped; leave out {', '.join(given)}"
+        )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    if not file.is_file():
+        raise RunError(f"{folder}: there is no run here that could be resumed (no config.json)")
+    try:
+        config = json.loads(file.read_bytes())
+        if not isinstance(config["options"], dict) or not isinstance(config["data"], str):
+            raise TypeError("settings are missing")
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file}: is not the settings of an experiment ({error})") from error
+    return config  # type: ignore[no-any-return]
+
+
+def _settings_of(folder: Path, name: str) -> dict[str, Any]:
+    config = _config(folder)
+    if config.get("experiment") != name:
+        raise RunError(f"{folder}: is a run of {config.get('experiment')!r}, not of {name!r}")
+    return dict(config["options"])
+
+
+def _jsonable(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in options.items()}
+
+
+def _unwrapped(doc: str) -> str:
+    r"""Keep click from rewrapping indented lines: it leaves alone what follows a ``\b``."""
+    return "\n\n".join(f"\b\n{part}" if part.startswith("    ") else part for part in doc.split("\n\n"))

@@ -1,0 +1,229 @@
+"""A run folder with a page that shows what an experiment found: numbers, pictures, weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from .. import viz
+from ..errors import MissingExtraError
+from ..files import replace
+from ..nn import Module
+from ..training import History, save_model
+from .page import page
+
+__all__ = ["Report", "Table"]
+
+#: Dots per inch of the pictures that plots write.
+DPI = 150
+
+
+class Table:
+    """Rows of measured values, shown as they come; see :meth:`Report.table`."""
+
+    def __init__(self, report: Report, title: str, mean: bool) -> None:
+        self.report, self.title, self.mean = report, title, mean
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, **values: Any) -> None:
+        """Add a row, and print it."""
+        row = {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}
+        self.rows.append(row)
+        click.echo("  ".join(f"{_heading(name)} {_spell(name, value)}" for name, value in row.items()))
+        self.report.write()
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Return mean, lowest and highest value of each column of floats, where that was asked for."""
+        if not self.mean or len(self.rows) < 2:
+            return {}
+        columns = {
+            name: [row[name] for row in self.rows]
+            for name in self.rows[0]
+            if all(isinstance(row.get(name), float) for row in self.rows)
+        }
+        ways: dict[str, Callable[[list[float]], Any]] = {"mean": np.mean, "lowest": min, "highest": max}
+        return {way: {name: float(sum_up(v)) for name, v in columns.items()} for way, sum_up in ways.items()}
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the table as JSON values."""
+        return {"title": self.title, "rows": self.rows, **self.summary()}
+
+    def html(self) -> str:
+        """Return the table as HTML."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        body = "".join(_html_row([_spell(name, row.get(name, "")) for name in names]) for row in self.rows)
+        foot = "".join(
+            _html_row([way, *(_spell(name, values.get(name, "")) for name in names[1:])])
+            for way, values in self.summary().items()
+        )
+        caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
+        head = _html_row([_heading(name) for name in names], "th")
+        return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>"
+
+    def __str__(self) -> str:
+        """Return the means as a line, with the lowest and the highest values."""
+        ways = self.summary()
+        return "  ".join(
+            f"{_heading(name)} {_spell(name, mean)} ({_spell(name, ways['lowest'][name])} to "
+            f"{_spell(name, ways['highest'][name])})"
+            for name, mean in ways.get("mean", {}).items()
+        )
+
+
+class Report:
+    """What an experiment leaves behind, written to its folder as it comes.
+
+    ``index.html`` shows everything, ``result.json`` holds the tables. Both are complete at any time,
+    so that an experiment that is stopped loses nothing.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is missing.
+    title, description : str
+        What the page begins with.
+
+    Attributes
+    ----------
+    folder : Path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = Report(folder, "Guessing", "No digit is looked at.")
+    ...     runs = report.table("three seeds", mean=True)
+    ...     for seed, accuracy in enumerate([0.12, 0.09, 0.1]):
+    ...         runs.add(seed=seed, test_accuracy=accuracy)
+    ...     report.finish("done")
+    ...     sorted(path.name for path in report.folder.iterdir())
+    seed 0  test accuracy 12.00%
+    seed 1  test accuracy 9.00%
+    seed 2  test accuracy 10.00%
+    mean of 3: test accuracy 10.33% (9.00% to 12.00%)
+    ['index.html', 'result.json']
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], title: str, description: str = "") -> None:
+        self.folder = Path(folder)
+        self.title, self.description = title, description
+        self.status = "running"
+        self._parts: list[str | Table] = []
+        self._lacks_plots = False
+        self.write()
+
+    def heading(self, text: str) -> None:
+        """Begin a section, here and on the terminal."""
+        click.echo(f"\n{text}")
+        self._add(f"<h2>{escape(text)}</h2>")
+
+    def text(self, text: str) -> None:
+        """Say something, here and on the terminal."""
+        click.echo(text)
+        self._add(f"<p>{escape(text)}</p>")
+
+    def listing(self, text: str, caption: str = "") -> None:
+        """Show text as it is, such as a model's or a message that was raised, here and on the terminal."""
+        click.echo("\n".join(part for part in (caption, text) if part))
+        caption = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+        self._add(f"<figure><pre>{escape(text)}</pre>{caption}</figure>")
+
+    def table(self, title: str = "", *, mean: bool = False) -> Table:
+        """Begin a table, to which rows are added as they are measured: ``table.add(seed=0, accuracy=0.97)``.
+
+        A column whose name ends with ``accuracy`` is shown in per cent, one that ends with ``seconds``
+        in seconds. With ``mean``, the rows are runs of one thing: where there are several, the mean,
+        lowest and highest of each column of floats are shown below them.
+        """
+        table = Table(self, title, mean)
+        self._parts.append(table)
+        return table
+
+    def picture(
+        self, name: str, plot: Callable[..., Any], *args: Any, caption: str = "", **settings: Any
+    ) -> None:
+        """Draw a picture into the folder and show it: ``plot(*args, path=folder / name, **settings)``.
+
+        Without the extra ``plots`` there are no pictures; what to install is said once.
+        """
+        if self._lacks_plots:
+            return
+        try:
+            plot(*args, path=self.folder / name, **settings)
+        except MissingExtraError as error:
+            self._lacks_plots = True
+            self.text(f"No pictures: {error}")
+            return
+        self.image(name, caption)
+
+    def image(self, name: str, caption: str = "") -> None:
+        """Show a picture that is in the folder already."""
+        size = self.folder.joinpath(name).read_bytes()[16:20]  # where a PNG file says how wide it is
+        wide = f' style="width: {int.from_bytes(size) / DPI:.2f}in"' if name.endswith(".png") else ""
+        self._add(
+            f'<figure><img src="{escape(name)}" alt="{escape(caption or name)}"{wide}>'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
+        )
+
+    def history(
+        self, history: History | Iterable[Mapping[str, Any]], name: str = "history", caption: str = ""
+    ) -> None:
+        """Write what happened in each epoch, and draw it."""
+        rows = [dict(row) for row in history]
+        History(rows).save(self.folder / f"{name}.jsonl")
+        self._link(f"{name}.jsonl")
+        if len(rows) > 1:
+            self.picture(
+                f"{name}.png", viz.plot_history, rows, caption=caption or "Loss and accuracy, epoch by epoch"
+            )
+
+    def model(self, model: Module, name: str = "model") -> None:
+        """Write the weights, with the description of the model that they belong to."""
+        save_model(model, self.folder / f"{name}.safetensors")
+        self._link(f"{name}.safetensors")
+
+    def finish(self, status: str) -> None:
+        """Write how it ended, and print the means."""
+        self.status = status
+        self.write()
+        for table in self._parts:
+            if isinstance(table, Table) and str(table):
+                click.echo(f"mean of {len(table.rows)}: {table}")
+
+    def write(self) -> None:
+        """Write the page and the numbers as they are now."""
+        tables = [part.numbers() for part in self._parts if isinstance(part, Table) and part.rows]
+        result = {"status": self.status, "tables": tables}
+        replace(self.folder / "result.json", json.dumps(result, indent=2).encode() + b"\n")
+        body = "\n".join(part.html() if isinstance(part, Table) else part for part in self._parts)
+        replace(self.folder / "index.html", page(self.title, self.description, self.status, body).encode())
+
+    def _add(self, html: str) -> None:
+        self._parts.append(html)
+        self.write()
+
+    def _link(self, name: str) -> None:
+        self._add(f'<p class="file"><a href="{escape(name)}">{escape(name)}</a></p>')
+
+
+def _heading(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _spell(name: str, value: Any) -> str:
+    if not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if name.endswith("accuracy"):
+        return f"{value:.2%}"
+    return f"{value:.2f} s" if name.endswith("seconds") else f"{value:.4g}"
+
+
+def _html_row(cells: Iterable[str], cell: str = "td") -> str:
+    return "<tr>" + "".join(f"<{cell}>{escape(text)}</{cell}>" for text in cells) + "</tr>"

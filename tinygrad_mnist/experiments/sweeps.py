@@ -1,0 +1,171 @@
+"""Many runs with different settings: in parallel, on this machine or a cluster, and never twice.
+
+Each result is written to a file of its own as soon as it is there. A sweep that was stopped is begun
+again by the same call, and does only what is missing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from ..errors import DataError, OptionError, choice, require
+from ..files import replace
+
+__all__ = ["BACKENDS", "grid", "sweep"]
+
+BACKENDS = ("loky", "dask")
+
+Setting = dict[str, Any]
+
+
+def grid(**axes: Iterable[Any]) -> list[Setting]:
+    """Return every combination of values, the last one changing fastest.
+
+    Examples
+    --------
+    >>> grid(lr=[0.1, 0.2], seed=range(2))
+    [{'lr': 0.1, 'seed': 0}, {'lr': 0.1, 'seed': 1}, {'lr': 0.2, 'seed': 0}, {'lr': 0.2, 'seed': 1}]
+    """
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def sweep(
+    task: Callable[..., Mapping[str, Any]],
+    settings: Iterable[Setting],
+    folder: str | os.PathLike[str],
+    *,
+    shared: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    backend: str = "loky",
+    scheduler: str | None = None,
+) -> list[Setting]:
+    """Call ``task(**shared, **setting)`` for each setting, on all cores, and keep each result in a file.
+
+    Parameters
+    ----------
+    task : function
+        Returns a dict of numbers, text or lists of them. It runs in another process.
+    settings : iterable of dict
+        Numbers or text by name, such as :func:`grid` makes; no two alike.
+    folder : path
+        Holds a file for each result. Those that are there already are read, not computed again.
+    shared : mapping, optional
+        Arguments that are the same in all calls, such as the data; sent to each worker once.
+    workers : int, optional
+        By default as many as there are cores, or workers in the cluster.
+    backend : {'loky', 'dask'}
+        Processes on this machine, or a Dask cluster.
+    scheduler : str, optional
+        Address of the cluster's scheduler; without it, a cluster is started on this machine.
+
+    Returns
+    -------
+    list of dict
+        In the order of the settings, each with its setting and what ``task`` returned.
+
+    Raises
+    ------
+    MissingExtraError
+        If joblib, or Dask, is not installed.
+    OptionError
+        If there is no such backend, two settings are alike, or a scheduler is given without Dask.
+    DataError
+        If a file of an earlier result is damaged.
+
+    Notes
+    -----
+    Whatever ``task`` raises ends the sweep, as does Ctrl-C; results so far are kept.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> def square(x): return {"y": x * x}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sweep(square, grid(x=[1, 2, 3]), folder, workers=1)
+    [{'x': 1, 'y': 1}, {'x': 2, 'y': 4}, {'x': 3, 'y': 9}]
+    """
+    if backend not in BACKENDS:
+        raise choice("backend", backend, BACKENDS)
+    if scheduler is not None and backend != "dask":
+        raise OptionError(f"sweep: a scheduler goes with backend='dask', not with {backend!r}")
+    settings, shared = list(settings), dict(shared or {})
+    files = [Path(folder) / f"{_name(setting)}.json" for setting in settings]
+    if len(set(files)) < len(files):
+        raise OptionError("sweep: two settings are alike, and would share a file")
+    results = {i: _read(file, settings[i]) for i, file in enumerate(files) if file.is_file()}
+    missing = [(i, setting) for i, setting in enumerate(settings) if i not in results]
+    with tqdm(total=len(files), initial=len(results), unit="run", disable=None) as bar:
+        try:
+            for i, result in _compute(task, missing, shared, workers, backend, scheduler):
+                results[i] = dict(result)
+                _keep(files[i], settings[i], results[i])
+                bar.update()
+        except BaseException:
+            click.echo(f"{len(results)} of {len(files)} runs are done and kept in {folder}", err=True)
+            raise
+    return [{**setting, **results[i]} for i, setting in enumerate(settings)]
+
+
+def _compute(
+    task: Callable[..., Mapping[str, Any]],
+    numbered: list[tuple[int, Setting]],
+    shared: dict[str, Any],
+    workers: int | None,
+    backend: str,
+    scheduler: str | None,
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield each result, with the number of its setting, as soon as it is there."""
+    if not numbered:
+        return
+    joblib = require("joblib", extra="sweep", purpose="running experiments in parallel")
+    with _cluster(backend, scheduler, list(shared.values())) as options:
+        jobs = -1 if workers is None else workers
+        with joblib.parallel_config(backend=backend, n_jobs=jobs, **options):
+            calls = (joblib.delayed(_call)(task, i, setting, shared) for i, setting in numbered)
+            yield from joblib.Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs")(calls)
+
+
+def _call(
+    task: Callable[..., Mapping[str, Any]], number: int, setting: Setting, shared: dict[str, Any]
+) -> tuple[int, Mapping[str, Any]]:
+    return number, task(**shared, **setting)
+
+
+@contextmanager
+def _cluster(backend: str, scheduler: str | None, large: list[Any]) -> Iterator[dict[str, Any]]:
+    """Connect to a Dask cluster for as long as it is needed, or start one."""
+    if backend != "dask":
+        yield {}
+        return
+    distributed = require("distributed", extra="cluster", purpose="running experiments on a Dask cluster")
+    own = {} if scheduler else {"threads_per_worker": 1, "dashboard_address": None}
+    with distributed.Client(scheduler, **own):
+        yield {"scatter": large} if large else {}
+
+
+def _name(setting: Setting) -> str:
+    return ",".join(f"{name}={value}" for name, value in setting.items()).replace(os.sep, "_")
+
+
+def _keep(file: Path, setting: Setting, result: Setting) -> None:
+    replace(file, json.dumps({"setting": setting, "result": result}, indent=2).encode() + b"\n")
+
+
+def _read(file: Path, setting: Setting) -> dict[str, Any]:
+    try:
+        kept = json.loads(file.read_bytes())
+        if kept["setting"] == setting and isinstance(kept["result"], dict):
+            return dict(kept["result"])
+        problem = "it is of another setting"
+    except (ValueError, KeyError, TypeError) as error:
+        problem = str(error)
+    raise DataError(f"{file}: is not a result of this sweep ({problem}); remove it to compute it again")
