@@ -66,11 +66,15 @@ def learn(model, train, validation, epochs, batch_size, seed, as_written):
 
 @experiment("mnist")
 @click.option("--layers", type=click.IntRange(0), default=2, show_default=True, help="Hidden layers.")
-@click.option("--neurons", type=click.IntRange(1), default=16, show_default=True, help="Neurons in each of them.")
+@click.option(
+    "--neurons", type=click.IntRange(1), default=16, show_default=True, help="Neurons in each of them."
+)
 @click.option(
     "--epochs", type=click.IntRange(1), default=18, show_default=True, help="Times through the data."
 )
-@click.option("--batch-size", type=click.IntRange(1), default=100, show_default=True, help="Images in an update.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=100, show_default=True, help="Images in an update."
+)
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="two-sigmoid", show_default=True)
 @click.option("--study", is_flag=True, help="Train once with each activation, and compare.")
 @click.option(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,8 @@ def sweep(
     with tqdm(total=len(files), initial=len(results), unit="run", disable=None) as bar:
         try:
             for i, result in _compute(task, missing, shared, workers, backend, scheduler):
+                if isinstance(result, Exception):
+                    raise result
                 results[i] = dict(result)
                 _keep(files[i], settings[i], results[i])
                 bar.update()
@@ -122,7 +125,7 @@ def _compute(
     workers: int | None,
     backend: str,
     scheduler: str | None,
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
+) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:
     """Yield each result, with the number of its setting, as soon as it is there."""
     if not numbered:
         return
@@ -131,13 +134,18 @@ def _compute(
         jobs = -1 if workers is None else workers
         with joblib.parallel_config(backend=backend, n_jobs=jobs, **options):
             calls = (joblib.delayed(_call)(task, i, setting, shared) for i, setting in numbered)
-            yield from joblib.Parallel(return_as="generator_unordered", pre_dispatch="2*n_jobs")(calls)
+            yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(calls)
 
 
 def _call(
     task: Callable[..., Mapping[str, Any]], number: int, setting: Setting, shared: dict[str, Any]
-) -> tuple[int, Mapping[str, Any]]:
-    return number, task(**shared, **setting)
+) -> tuple[int, Mapping[str, Any] | Exception]:
+    """Return an error as a value: raised here, it would discard results that are on their way."""
+    try:
+        return number, task(**shared, **setting)
+    except Exception as error:
+        error.add_note(f"in the run with {_name(setting)}:\n{traceback.format_exc()}")
+        return number, error
 
 
 @contextmanager

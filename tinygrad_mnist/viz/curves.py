@@ -160,6 +160,9 @@ def plot_lines(
     tidy(axes)
     if log_x:
         axes.set_xscale("log")
+        few = places[:: -(-len(places) // 12)]
+        axes.set_xticks(few, [f"{place:g}" for place in few])
+        axes.minorticks_off()
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK)
     axes.set_title(title, fontsize=10, color=INK, loc="left")

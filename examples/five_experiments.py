@@ -1,0 +1,247 @@
+"""Make your own neural network: five experiments with a hundred hidden neurons.
+
+One hidden layer of sigmoid neurons, no biases, squared error, and a step after every single image.
+
+    e1  one run: how good is it after each image was seen once?
+    e2  accuracy against the learning rate
+    e3  accuracy against the number of epochs
+    e4  both together, as a plot and as an animation; the best goes through the test
+    e5  the network backwards: what does it take for a typical 0, 1, … 9?
+
+    python examples/five_experiments.py            (all of them, on the bundled sample)
+    python examples/five_experiments.py e2 e3 --full --seeds 3
+
+e2 to e4 run on all cores, or with --backend dask on a cluster. Whatever is done is kept: after Ctrl-C,
+--resume goes on where it was stopped.
+"""
+
+import time
+
+import click
+import numpy as np
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.experiments import experiment, grid, sweep
+from tinygrad_mnist.experiments.sweeps import BACKENDS
+from tinygrad_mnist.nn import functional as F
+
+
+class Network(tg.nn.Module):
+    """784 pixels, 100 hidden neurons, 10 outputs."""
+
+    def __init__(self, seed=0):
+        rng = np.random.default_rng(seed)
+        self.hidden = tg.nn.Linear(784, 100, bias=False, weight_init="book_normal", rng=rng)
+        self.output = tg.nn.Linear(100, 10, bias=False, weight_init="book_normal", rng=rng)
+
+    def forward(self, pixels):
+        return F.sigmoid(self.output(F.sigmoid(self.hidden(pixels))))
+
+
+def scaled(images):
+    """Pixels from 0.01 to 1: a zero would keep its weights from learning."""
+    return images.reshape(len(images), 784) * np.float32(0.99 / 255) + np.float32(0.01)
+
+
+def wanted(digits):
+    """Outputs from 0.01 to 0.99, which a sigmoid can reach."""
+    return 0.01 + 0.98 * F.one_hot(digits, 10, np.float32)
+
+
+def learn(model, data, lr, epochs, seed, falling=False):
+    """Train online, and pause after each epoch; the learning rate may fall to zero by the end."""
+    pixels, targets = scaled(data.inputs), wanted(data.targets)
+    rng = np.random.default_rng(seed)
+    optimizer = tg.optim.SGD(model.parameters(), lr=lr)
+    end = 0 if falling else lr
+    schedule = tg.optim.CosineAnnealingLR(optimizer, epochs * len(pixels), eta_min=end)
+    for epoch in range(1, epochs + 1):
+        for i in rng.permutation(len(pixels)):
+            optimizer.zero_grad()
+            loss = np.sum(np.square(targets[i] - model(pixels[i]))) / 2
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        yield epoch
+
+
+def accuracy(model, data):
+    return tg.training.accuracy(tg.training.predict(model, scaled(data.inputs)), data.targets)
+
+
+def curve(train, unseen, lr, epochs, seed, falling=False):
+    """Accuracy after each epoch: one run of a sweep, in a process of its own."""
+    model = Network(seed)
+    return {"accuracy": [accuracy(model, unseen) for _ in learn(model, train, lr, epochs, seed, falling)]}
+
+
+def inverse_query(model, digit):
+    """Send the wanted outputs backwards: logits and transposed weights, each layer rescaled to 0.01–0.99."""
+    signal = wanted(np.array([digit]))
+    for layer in (model.output, model.hidden):
+        signal = F.logit(signal) @ layer.weight.data
+        signal = 0.01 + 0.98 * (signal - signal.min()) / np.ptp(signal)
+    return signal[0]
+
+
+def gradient_ascent(model, digit, steps=200, seed=0):
+    """Ask the same with a gradient: begin with white paper, and draw what brings the outputs to the digit.
+
+    The pixels alone would become noise that fools the network. So the strokes are to be few and smooth,
+    and the digit has to be recognized when it is shifted a little.
+    """
+    rng = np.random.default_rng(seed)
+    ink = tg.tensor(np.full((28, 28), -2.0, np.float32), requires_grad=True)
+    optimizer = tg.optim.Adam([ink], lr=0.1)
+    target = wanted(np.array([digit]))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        image = F.sigmoid(ink)  # between 0 and 1, whatever the step
+        shifted = np.stack([np.roll(image, tuple(by), axis=(0, 1)) for by in rng.integers(-2, 3, (4, 2))])
+        y = model(shifted.reshape(4, 784))
+        surprise = -np.sum(target * np.log(y) + (1 - target) * np.log(1 - y)) / 4
+        roughness = np.sum(np.square(np.diff(image, axis=0))) + np.sum(np.square(np.diff(image, axis=1)))
+        (surprise + 0.02 * roughness + 0.005 * np.sum(image)).backward()
+        optimizer.step()
+    return F.sigmoid(ink.data).reshape(784)
+
+
+def e1(lab):
+    """One run: every image once, at a learning rate of 0.3."""
+    runs = lab.report.table("One epoch, learning rate 0.3", mean=True)
+    for seed in lab.seeds:
+        started = time.perf_counter()
+        model = lab.model(seed)
+        seconds = time.perf_counter() - started
+        runs.add(seed=seed, test_accuracy=accuracy(model, lab.test), training_seconds=seconds)
+    model = lab.model(lab.seeds[0])
+    lab.report.model(model)
+    outputs = tg.training.predict(model, scaled(lab.test.inputs))
+    matrix = tg.training.confusion_matrix(outputs, lab.test.targets, 10)
+    lab.report.picture(
+        "e1_confusion.png", tg.viz.plot_confusion, matrix, caption="Which digit is taken for which"
+    )
+
+
+def e2(lab):
+    """Accuracy after one epoch against the learning rate."""
+    rates = [0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.9]
+    found = lab.sweep("e2", grid(seed=lab.seeds, lr=rates, epochs=[1]))
+    reached = np.array([run["accuracy"][0] for run in found]).reshape(len(lab.seeds), -1)
+    lab.show_best("learning rate", rates, reached.mean(axis=0))
+    lab.plot("e2_learning_rate.png", rates, {"": reached * 100}, xlabel="learning rate", log_x=True)
+
+
+def e3(lab):
+    """Accuracy against the number of epochs, at a learning rate of 0.1."""
+    epochs = 20 if lab.full else 6
+    found = lab.sweep("e3", grid(seed=lab.seeds, lr=[0.1], epochs=[epochs]))
+    reached = np.array([run["accuracy"] for run in found])
+    lab.show_best("epochs", range(1, epochs + 1), reached.mean(axis=0))
+    lab.plot("e3_epochs.png", np.arange(1, epochs + 1), {"": reached * 100}, xlabel="epochs")
+
+
+def e4(lab):
+    """Learning rate and epochs together; in each run the learning rate falls to zero."""
+    rates, lengths = [0.03, 0.06, 0.12, 0.25, 0.5], [1, 2, 5, 10, 20] if lab.full else [1, 2, 3]
+    found = lab.sweep("e4", grid(epochs=lengths, lr=rates, seed=lab.seeds[:1], falling=[True]))
+    reached = np.array([run["accuracy"][-1] for run in found]).reshape(len(lengths), len(rates))
+    lines = {f"learning rate {rate:g}": reached[:, i] * 100 for i, rate in enumerate(rates)}
+    lab.plot("e4_both.png", lengths, lines, xlabel="epochs", log_x=True, ordered=True)
+    frames = (
+        lab.frame(
+            rates,
+            {f"after {n} epochs": reached[k] * 100 for k, n in enumerate(lengths[: last + 1])},
+            reached * 100,
+        )
+        for last in range(len(lengths))
+    )
+    lab.report.picture(
+        "e4_both.gif", lambda path: tg.viz.save_animation(frames, path, seconds=1), caption="Longer runs"
+    )
+
+    # The best on the validation images is trained once more, on all images, and only then meets the test.
+    best = max(found, key=lambda run: run["accuracy"][-1])
+    lab.report.text(f"best on the validation images: learning rate {best['lr']:g}, {best['epochs']} epochs")
+    setting = grid(seed=lab.seeds, lr=[best["lr"]], epochs=[best["epochs"]], falling=[True])
+    runs = lab.report.table("The best setting, trained on all images", mean=True)
+    for run in lab.sweep("e4_best", setting, train=lab.everything, unseen=lab.test):
+        runs.add(seed=run["seed"], test_accuracy=run["accuracy"][-1])
+
+
+def e5(lab):
+    """What is a typical 0, 1, … 9? Two answers of the same network."""
+    model = lab.model(lab.seeds[0])
+    answers = {"inverse query": inverse_query, "gradient ascent": gradient_ascent}
+    images = np.stack([answer(model, digit) for answer in answers.values() for digit in range(10)])
+    outputs = tg.training.predict(model, images)
+    labels = [*range(10)] * 2
+    table = lab.report.table("What the network says to them: the output of the digit asked for")
+    for row, answer in enumerate(answers):
+        own = outputs[10 * row + np.arange(10), np.arange(10)]
+        table.add(answer=answer, **{str(digit): float(own[digit]) for digit in range(10)})
+    lab.report.picture(
+        "e5_backwards.png", tg.viz.plot_images, images, labels,
+        caption="Above the inverse query, below gradient ascent on the pixels",
+    )  # fmt: skip
+
+
+EXPERIMENTS = {function.__name__: function for function in (e1, e2, e3, e4, e5)}
+
+
+class Lab:
+    """What the experiments share: the data, a report, and where runs take place."""
+
+    def __init__(self, report, full, seeds, train, test, **where):
+        self.report, self.full, self.seeds, self.where = report, full, list(seeds), where
+        self.everything, self.test = train, test
+        self.train, self.validation = train.split(len(train) * 5 // 6)
+        self.models = {}
+
+    def model(self, seed):
+        """The network of e1; e5 asks it, too."""
+        if seed not in self.models:
+            self.models[seed] = Network(seed)
+            list(learn(self.models[seed], self.everything, lr=0.3, epochs=1, seed=seed))
+        return self.models[seed]
+
+    def sweep(self, name, settings, train=None, unseen=None):
+        data = {"train": train or self.train, "unseen": unseen or self.validation}
+        return sweep(curve, settings, self.report.folder / name, shared=data, **self.where)
+
+    def show_best(self, what, values, reached):
+        best = int(np.argmax(reached))
+        self.report.text(
+            f"best {what}: {list(values)[best]}, with {reached[best]:.2%} of the validation images right"
+        )
+
+    def plot(self, name, x, lines, **axes):
+        axes.setdefault("ylabel", "accuracy on validation images (%)")
+        self.report.picture(name, tg.viz.plot_lines, x, lines, **axes)
+
+    def frame(self, x, lines, values):
+        figure = tg.viz.plot_lines(
+            x, lines, xlabel="learning rate", ylabel="accuracy (%)", log_x=True, ordered=True
+        )
+        figure.axes[0].set_ylim(np.min(values) - 0.5, np.max(values) + 0.5)
+        return figure
+
+
+@experiment("mnist")
+@click.argument("experiments", nargs=-1, type=click.Choice(list(EXPERIMENTS)))
+@click.option(
+    "--workers", type=click.IntRange(1), help="Runs at a time.  [default: as many as there are cores]"
+)
+@click.option(
+    "--backend", type=click.Choice(BACKENDS), default="loky", show_default=True, help="Where runs take place."
+)
+@click.option("--scheduler", help="Address of a Dask cluster.  [default: start one on this machine]")
+def main(report, experiments, **given):
+    lab = Lab(report, **given)
+    for name in sorted(set(experiments)) or EXPERIMENTS:
+        report.heading(f"{name.upper()}: {EXPERIMENTS[name].__doc__.rstrip('.')}")
+        EXPERIMENTS[name](lab)
+
+
+if __name__ == "__main__":
+    main()
