@@ -51,7 +51,7 @@ def learn(model, train, validation, epochs, batch_size, seed, as_written):
     if as_written:
         optimizer, schedule = tg.optim.SGD(model.parameters(), lr=1), None
     else:
-        optimizer = tg.optim.SGD(model.parameters(), lr=0.3, momentum=0.9, nesterov=True)
+        optimizer = tg.optim.SGD(model.parameters(), lr=0.3, momentum=0.9, nesterov=True, weight_decay=2e-4)
         schedule = tg.optim.OneCycleLR
     return tg.training.fit(
         model,

@@ -6,10 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
-import pytest
+# Test processes run side by side: with more BLAS threads than cores they would wait for each other. NumPy reads
+# this when it is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import tinygrad_mnist as tg
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+
+import tinygrad_mnist as tg  # noqa: E402
 
 hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
@@ -20,8 +24,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Test processes run side by side: with more BLAS threads than cores they would wait for each other.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     hypothesis.settings.load_profile("thorough" if config.getoption("--thorough") else "fast")
 
 

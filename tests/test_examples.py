@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
+from tinygrad_mnist.experiments import catalogue
 from tinygrad_mnist.training import load_model, save_model
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -107,7 +108,9 @@ def test_as_a_script(name, last_line, tmp_path):
 
 def test_every_example_is_tested():
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert names == {"mnist_mlp", "custom_model", "custom_op", "minimize"}
+    experiments = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("experiments/*.py")}
+    assert set(catalogue()) <= experiments
+    assert names - set(catalogue()) == {"mnist_mlp", "custom_model", "custom_op", "minimize"}
 
 
 def test_the_pictures_of_the_docs_can_be_drawn(tmp_path):

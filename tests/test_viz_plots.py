@@ -62,6 +62,17 @@ def test_history_of_nothing():
         viz.plot_history([{"lr": 0.1}])
 
 
+def test_whole_numbers_are_marked_with_whole_numbers():
+    figure = viz.plot_lines(np.arange(1, 21), {"SGD": np.arange(20.0)})
+    figure.draw_without_rendering()
+    assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())
+
+
+def test_titles_stand_above_images_of_few_pixels():
+    (title,) = viz.plot_images(np.zeros((1, 8, 8)), [3]).axes[0].texts
+    assert title.get_position() == (3.5, 1.0)  # the upper edge of the image is at 1.5
+
+
 # -- confusion -----------------------------------------------------------------------------------
 
 

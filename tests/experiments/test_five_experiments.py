@@ -43,8 +43,9 @@ def test_all_together(run, tables, few, capsys):
     assert tables(report)["The best setting, trained on all images"][0]["test_accuracy"] > 0.5
 
 
-def test_the_step_is_the_one_of_the_book(script):
-    """The update derived by hand: lr · (t - o) o (1 - o) · h, and so on backwards."""
+@pytest.mark.parametrize("step", ["gradient", "book"])
+def test_the_steps_are_those_derived_by_hand(script, step):
+    """The error that goes back to the hidden layer: with the slope of the outputs, and without, as in the book."""
     module = script("five_experiments")
     data = tg.data.Dataset(np.full((1, 28, 28), 100, np.uint8), np.array([4]))
     model = module.Network(seed=0)
@@ -52,11 +53,16 @@ def test_the_step_is_the_one_of_the_book(script):
     x, t = module.scaled(data.inputs)[0], module.wanted(data.targets)[0]
     h = 1 / (1 + np.exp(-w1 @ x))
     o = 1 / (1 + np.exp(-w2 @ h))
-    delta = (t - o) * o * (1 - o)
-    list(module.learn(model, data, lr=0.3, epochs=1, seed=0))
-    np.testing.assert_allclose(model.output.weight.data, w2 + 0.3 * np.outer(delta, h), rtol=1e-4, atol=1e-6)
-    back = (w2.T @ delta) * h * (1 - h)
-    np.testing.assert_allclose(model.hidden.weight.data, w1 + 0.3 * np.outer(back, x), rtol=1e-4, atol=1e-6)
+    error = t - o
+    slope = o * (1 - o)
+    back = w2.T @ (error if step == "book" else error * slope)
+    list(module.learn(model, data, lr=0.3, epochs=1, seed=0, step=step))
+    np.testing.assert_allclose(
+        model.output.weight.data, w2 + 0.3 * np.outer(error * slope, h), rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        model.hidden.weight.data, w1 + 0.3 * np.outer(back * h * (1 - h), x), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_pixels_and_targets_are_those_of_the_book(script):

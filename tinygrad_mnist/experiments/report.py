@@ -173,16 +173,20 @@ class Report:
         )
 
     def history(
-        self, history: History | Iterable[Mapping[str, Any]], name: str = "history", caption: str = ""
+        self,
+        history: History | Iterable[Mapping[str, Any]],
+        name: str = "history",
+        *,
+        xlabel: str = "epoch",
+        caption: str = "",
     ) -> None:
-        """Write what happened in each epoch, and draw it."""
+        """Write what happened in each epoch, or whatever a row stands for, and draw it."""
         rows = [dict(row) for row in history]
         History(rows).save(self.folder / f"{name}.jsonl")
         self._link(f"{name}.jsonl")
         if len(rows) > 1:
-            self.picture(
-                f"{name}.png", viz.plot_history, rows, caption=caption or "Loss and accuracy, epoch by epoch"
-            )
+            caption = caption or f"How it went, {xlabel} by {xlabel}"
+            self.picture(f"{name}.png", viz.plot_history, rows, xlabel=xlabel, caption=caption)
 
     def model(self, model: Module, name: str = "model") -> None:
         """Write the weights, with the description of the model that they belong to."""

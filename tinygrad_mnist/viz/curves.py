@@ -31,7 +31,10 @@ LOOKS = [
 
 
 def plot_history(
-    history: Iterable[Mapping[str, Any]], *, path: str | os.PathLike[str] | None = None
+    history: Iterable[Mapping[str, Any]],
+    *,
+    xlabel: str = "epoch",
+    path: str | os.PathLike[str] | None = None,
 ) -> Figure:
     """Plot how loss and accuracy went, epoch by epoch.
 
@@ -40,6 +43,8 @@ def plot_history(
     history : iterable of mappings
         One for each epoch, with any of ``epoch``, ``train_loss``, ``validation_loss``,
         ``train_accuracy`` and ``validation_accuracy`` (from 0 to 1); other entries are ignored.
+    xlabel : str, default 'epoch'
+        What the rows stand for.
     path : path, optional
         Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
 
@@ -80,12 +85,12 @@ def plot_history(
             if curves[panel, name]:
                 _draw(axes, curves[panel, name], 100 if panel == "accuracy" else 1, name, look)
         tidy(axes)
-        axes.set_xlabel("epoch", color=INK)
+        axes.set_xlabel(xlabel, color=INK)
         axes.set_ylabel("accuracy (%)" if panel == "accuracy" else "loss", color=INK)
         axes.xaxis.set_major_locator(library("matplotlib.ticker").MaxNLocator(integer=True, nbins=8))
         axes.legend(frameon=False, fontsize=9, labelcolor=INK)
         if panel == "accuracy":
-            _mark_best(axes, curves[panel, "validation"])
+            _mark_best(axes, curves[panel, "validation"], xlabel)
     return finish(figure, path)
 
 
@@ -163,6 +168,10 @@ def plot_lines(
         few = places[:: -(-len(places) // 12)]
         axes.set_xticks(few, [f"{place:g}" for place in few])
         axes.minorticks_off()
+    elif places.dtype.kind in "iu":
+        axes.xaxis.set_major_locator(
+            library("matplotlib.ticker").MaxNLocator(integer=True, steps=[1, 2, 5, 10])
+        )
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK)
     axes.set_title(title, fontsize=10, color=INK, loc="left")
@@ -186,11 +195,11 @@ def _draw(
     axes.plot(x, y * scale, label=name, linewidth=1.6, markersize=size, **look)  # type: ignore[arg-type]
 
 
-def _mark_best(axes: Axes, points: list[tuple[float, float]]) -> None:
+def _mark_best(axes: Axes, points: list[tuple[float, float]], xlabel: str) -> None:
     """Ring the best validation accuracy and write it down."""
     known = [point for point in points if np.isfinite(point[1])]
     if known:
         epoch, best = max(known, key=lambda point: point[1])
         axes.plot([epoch], [best * 100], "o", markersize=9, markerfacecolor="none", markeredgecolor=ORANGE)
-        title = f"best validation accuracy {best:.2%}, epoch {epoch:g}"
+        title = f"best validation accuracy {best:.2%}, {xlabel} {epoch:g}"
         axes.set_title(title, fontsize=9, color=INK, loc="left")

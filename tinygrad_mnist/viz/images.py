@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,7 @@ def plot_mistakes(
     targets: Any,
     probabilities: Any,
     *,
+    classes: Sequence[Any] | None = None,
     count: int = 25,
     columns: int = 5,
     shape: tuple[int, int] | None = None,
@@ -91,6 +93,8 @@ def plot_mistakes(
         The true classes.
     probabilities : array_like, shape (N, C)
         What a softmax returns.
+    classes : sequence, optional
+        What the classes are called; by default ``0 … C - 1``.
     count : int, default 25
         How many to show, at most.
     columns : int, default 5
@@ -116,11 +120,14 @@ def plot_mistakes(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['1 → 0  90%', '0 → 1  60%']
     """
-    given, classes, p = array(images), array(targets), array(probabilities)
-    _check_probabilities(len(given) if given.ndim else 0, classes, p)
+    given, true, p = array(images), array(targets), array(probabilities)
+    _check_probabilities(len(given) if given.ndim else 0, true, p)
+    names = [str(name) for name in (range(p.shape[1]) if classes is None else classes)]
+    if len(names) != p.shape[1]:
+        raise ShapeError(f"plot_mistakes: {len(names)} names for {p.shape[1]} classes")
     predicted = np.argmax(p, axis=1)
-    wrong = np.flatnonzero(predicted != classes)
-    own, chosen = p[wrong, classes[wrong]], p[wrong, predicted[wrong]]
+    wrong = np.flatnonzero(predicted != true)
+    own, chosen = p[wrong, true[wrong]], p[wrong, predicted[wrong]]
     worst = wrong[np.lexsort((wrong, -chosen, own))][: positive("plot_mistakes", "count", count)]
     if not len(worst):
         figure = new_figure(4, 1)
@@ -128,10 +135,11 @@ def plot_mistakes(
         figure.text(0.5, 0.5, text, ha="center", va="center", color=INK)
         return finish(figure, path)
     pictures = as_images("plot_mistakes", given[worst], shape)
-    titles = [f"{classes[i]} → {predicted[i]}  {p[i, predicted[i]]:.0%}" for i in worst]
+    titles = [f"{names[true[i]]} → {names[predicted[i]]}  {p[i, predicted[i]]:.0%}" for i in worst]
     low, high = _range(pictures)
     caption = f"{len(worst):,} worst of {len(wrong):,} mistakes: true → predicted"
-    look: dict[str, Any] = {"cmap": "gray_r", "vmin": low, "vmax": high, "tile": 0.95, "caption": caption}
+    tile = max(0.95, 0.062 * max(map(len, titles)))  # as wide as what stands above it
+    look: dict[str, Any] = {"cmap": "gray_r", "vmin": low, "vmax": high, "tile": tile, "caption": caption}
     figure = sheet("plot_mistakes", pictures, titles, [False] * len(titles), columns, **look)
     return finish(figure, path)
 

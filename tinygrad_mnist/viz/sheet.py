@@ -65,9 +65,9 @@ def sheet(
     axes.set_axis_off()
     for i, title in enumerate(titles):
         if title:
-            x, y = (
-                (i % columns) * (width + gap) + width / 2,
-                (i // columns) * (height + above + gap) + above * 0.75,
+            x, y = (  # half a pixel less, since the coordinates of a pixel are those of its middle
+                (i % columns) * (width + gap) + width / 2 - 0.5,
+                (i // columns) * (height + above + gap) + above * 0.75 - 0.5,
             )
             colour, boldness = (ORANGE, "bold") if wrong[i] else (INK, "normal")
             axes.text(x, y, title, ha="center", fontsize=8, color=colour, fontweight=boldness)

@@ -1,0 +1,144 @@
+"""A small change, made on purpose, and a digit is taken for another.
+
+Training asks how the loss changes with the weights. Ask the same of the pixels, and the answer says which way
+to push each of them to make the network wrong: no pixel by more than a given size, none below 0 or above 1.
+
+    python examples/adversarial_examples.py --size 0.1
+    python examples/adversarial_examples.py --defend        (and train a network on such images)
+"""
+
+import click
+import numpy as np
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.experiments import experiment
+from tinygrad_mnist.nn import functional as F
+from tinygrad_mnist.viz.figures import INK, ORANGE, finish, new_figure
+
+SIZES = (0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
+
+
+def slope(model, images, labels):
+    """Return how the loss changes with each pixel; the sum leaves each image its own gradient."""
+    return tg.grad(lambda pixels: F.cross_entropy(model(pixels), labels, reduction="sum"))(images)
+
+
+def attack(model, images, labels, size, steps=1):
+    """Climb the loss: in one step the fast gradient sign method, in several the projected one."""
+    lowest, highest = np.maximum(images - size, 0), np.minimum(images + size, 1)
+    stride = size if steps == 1 else 2.5 * size / steps
+    changed = images
+    for _ in range(steps):
+        changed = changed + stride * np.sign(slope(model, changed, labels))
+        changed = np.clip(changed, lowest, highest)
+    return changed
+
+
+def add_noise(images, size, rng):
+    """Push every pixel as far, but up or down by chance: what the size alone does, without the direction."""
+    return np.clip(images + size * rng.choice(np.float32([-1, 1]), images.shape), 0, 1)
+
+
+def learn(model, train, epochs, size, seed):
+    """Train; with a size, on images attacked with it, which follow the network as it changes."""
+    batches = tg.data.DataLoader(train, 64, shuffle=True, rng=seed)
+    optimizer = tg.optim.AdamW(model.parameters(), lr=3e-3)
+    schedule = tg.optim.OneCycleLR(optimizer, epochs * len(batches))
+    for _ in range(epochs):
+        for images, labels in batches:
+            if size:
+                images = attack(model, images, labels, size, steps=3)
+            optimizer.zero_grad()
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+            schedule.step()
+
+
+def measure(model, images, labels, sizes, steps, seed):
+    """Return the accuracy for each size of each kind of change."""
+    rng = np.random.default_rng(seed)
+    changes = {
+        "noise": lambda size: add_noise(images, size, rng),
+        "one step": lambda size: attack(model, images, labels, size),
+        f"{steps} steps": lambda size: attack(model, images, labels, size, steps),
+    }
+    return {
+        kind: [tg.training.accuracy(tg.training.predict(model, change(size)), labels) for size in sizes]
+        for kind, change in changes.items()
+    }
+
+
+def plot_attack(images, changed, labels, before, after, size, *, path=None):
+    """Show the images, what was added (blue: ink; red: ink taken away), and the results."""
+    figure = new_figure(0.92 * len(images) + 1.1, 3.3)
+    axes = figure.add_subplot()
+    rows = {"image": images, "what is added": changed - images, "result": changed}
+    for row, (top, (name, pictures)) in enumerate(zip((0, 31, 72), rows.items(), strict=True)):
+        look = {"cmap": "RdBu", "vmin": -size, "vmax": size} if row == 1 else {"cmap": "gray_r"}
+        axes.text(-3, top + 14, name, ha="right", va="center", fontsize=9, color=INK)
+        for column, picture in enumerate(pictures):
+            left = 32 * column
+            axes.imshow(picture.reshape(28, 28), extent=(left, left + 28, top + 28, top), **look)
+            if row != 1:
+                sure = before[column] if row == 0 else after[column]
+                is_wrong = sure.argmax() != labels[column]
+                text, colour = f"{sure.argmax()}  {sure.max():.0%}", ORANGE if is_wrong else INK
+                axes.text(left + 14, top - 2, text, ha="center", fontsize=9, color=colour)
+    axes.set(xlim=(-32, 32 * len(images)), ylim=(101, -9))
+    axes.set_axis_off()
+    return finish(figure, path)
+
+
+@experiment("mnist")
+@click.option(
+    "--neurons", type=click.IntRange(1), default=100, show_default=True, help="In the hidden layer."
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=8, show_default=True, help="Times through the data."
+)
+@click.option(
+    "--size",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Most that a pixel is changed by, where paper is 0 and ink is 1: in the pictures, and to defend.",
+)
+@click.option("--steps", type=click.IntRange(2), default=10, show_default=True, help="Of the longer attack.")
+@click.option("--defend", is_flag=True, help="Train a second network, on attacked images.")
+def main(report, full, seeds, train, test, neurons, epochs, size, steps, defend):
+    images, labels = test[:]
+    digits = [np.flatnonzero(labels == digit)[0] for digit in np.unique(labels)]  # the first of each
+    sizes = sorted({*SIZES, size})
+    networks = {"usual": 0, **({"defended": size} if defend else {})}
+    runs, curves = report.table(f"Test images, with pixels changed by at most {size:g}", mean=not defend), {}
+    for name, trained_size in networks.items():
+        for seed in seeds:
+            model = tg.nn.MLP([784, neurons, 10], rng=seed)
+            learn(model, train, epochs, trained_size, seed)
+            found = measure(model, images, labels, sizes, steps, seed)
+            for kind, accuracies in found.items():
+                curves.setdefault(f"{name}, {kind}", []).append(100 * np.array(accuracies))
+            at_size = {
+                f"{kind.replace(' ', '_')}_accuracy": accuracies[sizes.index(size)]
+                for kind, accuracies in found.items()
+            }
+            runs.add(network=name, seed=seed, unchanged_accuracy=found["noise"][0], **at_size)
+        changed = attack(model, images[digits], labels[digits], size, steps)
+        before, after = (F.softmax(tg.training.predict(model, x)) for x in (images[digits], changed))
+        given = images[digits], changed, labels[digits], before, after, size
+        caption = f"The {name} network: what it takes each image for, and how sure it is"
+        report.picture(f"attack_{name}.png", plot_attack, *given, caption=caption)
+        report.model(model, f"model_{name}")
+    report.picture(
+        "accuracy.png",
+        tg.viz.plot_lines,
+        sizes,
+        curves,
+        xlabel="most that a pixel is changed by",
+        ylabel="test accuracy (%)",
+        caption="The further pixels may move, the more images are lost; noise of the same size does far less",
+    )
+
+
+if __name__ == "__main__":
+    main()

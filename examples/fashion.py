@@ -1,0 +1,112 @@
+"""Clothes in place of digits: the same network on Fashion-MNIST.
+
+70,000 small photographs of clothes, in ten kinds, have the shape and the number of MNIST's digits on purpose:
+what reads digits learns clothes without a change. It finds them harder.
+
+    apt install dataset-fashion-mnist       (or --data FOLDER)
+    python examples/fashion.py --full
+"""
+
+import time
+
+import click
+import numpy as np
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.experiments import experiment
+from tinygrad_mnist.nn import functional as F
+
+
+class Classifier(tg.nn.Module):
+    """Two hidden layers, of which each unit sits out one image in five while it learns."""
+
+    def __init__(self, neurons=256, dropout=0.2, seed=0):
+        rng = np.random.default_rng(seed)
+        self.hidden1 = tg.nn.Linear(784, neurons, weight_init="kaiming_normal", rng=rng)
+        self.hidden2 = tg.nn.Linear(neurons, neurons, weight_init="kaiming_normal", rng=rng)
+        self.output = tg.nn.Linear(neurons, 10, rng=rng)
+        self.dropout = tg.nn.Dropout(dropout, rng=rng)
+
+    def forward(self, x):
+        x = self.dropout(F.relu(self.hidden1(x)))
+        x = self.dropout(F.relu(self.hidden2(x)))
+        return self.output(x)
+
+
+def learn(model, train, validation, epochs, seed):
+    return tg.training.fit(
+        model,
+        train,
+        epochs=epochs,
+        batch_size=100,
+        optimizer=tg.optim.AdamW(model.parameters(), lr=3e-3),
+        schedule=tg.optim.OneCycleLR,
+        validation=validation,
+        rng=seed,
+    )
+
+
+def most_confused(matrix, classes):
+    """Say which class is taken for which other one most often."""
+    wrong = matrix - np.diag(np.diag(matrix))
+    true, taken_for = np.unravel_index(wrong.argmax(), wrong.shape)
+    return (
+        f"Most often confused: {classes[true]} is taken for {classes[taken_for]} "
+        f"{wrong.max():,} times of {matrix[true].sum():,}."
+    )
+
+
+@experiment("fashion")
+@click.option(
+    "--neurons", type=click.IntRange(1), default=256, show_default=True, help="In each hidden layer."
+)
+@click.option("--epochs", type=click.IntRange(1), help="Times through the data.  [default: 5, --full: 20]")
+def main(report, full, seeds, train, test, neurons, epochs):
+    if not full:
+        train, test = train.subset(slice(4800)), test.subset(slice(1000))
+    train, validation = train.split(len(train) * 5 // 6)
+    first = [np.flatnonzero(train.targets == kind)[:5] for kind in range(10)]
+    report.picture(
+        "kinds.png",
+        tg.viz.plot_images,
+        train.inputs[np.stack(first, axis=1).ravel()],
+        [*train.classes, *[""] * 40],
+        caption="The ten kinds of clothes, five of each",
+    )
+    runs = report.table("Clothes that were not learned from", mean=True)
+    for seed in seeds:
+        model = Classifier(neurons, seed=seed)
+        started = time.perf_counter()
+        history = learn(model, train, validation, epochs or (20 if full else 5), seed)
+        seconds = time.perf_counter() - started
+        outputs = tg.training.predict(model, test)
+        runs.add(
+            seed=seed,
+            validation_accuracy=history[-1]["validation_accuracy"],
+            test_accuracy=tg.training.accuracy(outputs, test.targets),
+            training_seconds=seconds,
+        )
+    report.history(history)
+    report.model(model)
+    matrix = tg.training.confusion_matrix(outputs, test.targets, 10)
+    report.text(most_confused(matrix, test.classes))
+    report.picture(
+        "confusion.png",
+        tg.viz.plot_confusion,
+        matrix,
+        classes=test.classes,
+        caption="Which kind is taken for which",
+    )
+    report.picture(
+        "mistakes.png",
+        tg.viz.plot_mistakes,
+        test.inputs,
+        test.targets,
+        F.softmax(outputs),
+        classes=test.classes,
+        caption="The worst mistakes: what it is, what it was taken for, and how sure the network was",
+    )
+
+
+if __name__ == "__main__":
+    main()

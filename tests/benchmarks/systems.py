@@ -1,0 +1,155 @@
+"""The five systems against the programs they come from: ``python -m tests.benchmarks.systems``.
+
+Each experiment runs as a user runs it, on the official data, with three seeds; accuracy is the mean, with the
+lowest and the highest of the seeds. Then the same network makes the same number of passes as the original did, with its
+settings (``--as-written``, ``--online``), and the time of that is divided into the original's: what its own code
+took on the same kind of machine (2 cores), measured once. The folders of all runs are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@dataclass
+class Trial:
+    """A run of an experiment, and where in its tables the figures are."""
+
+    arguments: list[str]
+    table: str
+    measure: str
+
+
+@dataclass
+class System:
+    """An experiment, what it has to reach, and its original.
+
+    Attributes
+    ----------
+    best, same : Trial
+        The run that is to be accurate, and that which makes the passes of the original with its settings.
+    wanted : float
+        The accuracy ``best`` has to reach.
+    original : str
+        The accuracy of the original.
+    seconds, faster : float or None
+        What the original took for its passes, and how many times faster ``same`` has to be.
+    """
+
+    name: str
+    network: str
+    best: Trial
+    wanted: float
+    original: str
+    same: Trial | None = None
+    seconds: float | None = None
+    faster: float | None = None
+
+
+UNSEEN = "Images that were not learned from"
+ITERATIONS = "After 500 iterations on 10,000 images"
+
+SYSTEMS = [
+    System(
+        "sigmoid_network", "784-16-16-10", Trial([], UNSEEN, "validation_accuracy"), 0.95, "94.7 %",
+        Trial(["--as-written"], UNSEEN, "validation_accuracy"), 191, 50,
+    ),
+    System(
+        "small_digits", "64-40-10", Trial([], "Digits that were not learned from", "test_accuracy"), 0.915, "88.9 %",
+        Trial(["--as-written"], "Digits that were not learned from", "test_accuracy"), 20 * 14, 100,
+    ),
+    System(
+        "five_experiments", "784-100-10, E1", Trial([], "One epoch, learning rate 0.3", "test_accuracy"),
+        0.95, "95 %",
+    ),
+    System(
+        "five_experiments", "784-100-10, E4", Trial([], "The best setting, trained on all images", "test_accuracy"),
+        0.975, "97.3 %",
+    ),
+    System(
+        "linked_layers", "784-548-548-10", Trial([], UNSEEN, "accuracy"), 0.984, "91.7 %",
+        Trial(["--online"], UNSEEN, "accuracy"), 203,
+    ),
+    System(
+        "full_batch", "784-72-36-10", Trial([], ITERATIONS, "test_accuracy"), 0.935, "89.0 %",
+        Trial(["--as-written"], ITERATIONS, "test_accuracy"), 68, 2,
+    ),
+]  # fmt: skip
+
+
+def tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read the rows of all tables of a run, by title."""
+    result = json.loads((folder / "result.json").read_text())
+    return {table["title"]: table["rows"] for table in result["tables"]}
+
+
+def run(name: str, trial: Trial, folder: Path, seeds: int) -> list[dict[str, Any]]:
+    """Run an experiment, or read what it found if that was done before, and return the rows of its table."""
+    if not folder.exists():
+        command = [sys.executable, "-m", "tinygrad_mnist", "experiment", "run", name, *trial.arguments]
+        options = ["--full", "--seeds", str(seeds), "--out", str(folder)]
+        click.echo(f"{name} {' '.join(trial.arguments)}", err=True)
+        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return tables(folder)[trial.table]
+
+
+def spread(values: list[float], form: str) -> str:
+    """Write mean, lowest and highest."""
+    mean = sum(values) / len(values)
+    return f"{form} ({form}–{form})".format(mean, min(values), max(values))
+
+
+def line(system: System, folder: Path, seeds: int) -> str:
+    """Return the row of one system."""
+    label = "-".join([system.name, *system.best.arguments])
+    rows = run(system.name, system.best, folder / label, seeds)
+    accuracy = [100 * row[system.best.measure] for row in rows]
+    cells = [
+        f"{system.name}, {system.network}",
+        system.original,
+        spread(accuracy, "{:.2f}") + " %",
+        f"{100 * system.wanted:.1f} %: {'yes' if sum(accuracy) / len(accuracy) >= 100 * system.wanted else 'NO'}",
+        spread([row["training_seconds"] for row in rows], "{:.1f}") + " s"
+        if "training_seconds" in rows[0]
+        else "–",
+    ]
+    if system.same is None or system.seconds is None:
+        return "| " + " | ".join([*cells, "–", "–", "–"]) + " |"
+    rows = run(system.name, system.same, folder / "-".join([system.name, *system.same.arguments]), seeds)
+    seconds = [row["training_seconds"] for row in rows]
+    ratio = system.seconds / (sum(seconds) / len(seconds))
+    asked = f" ({system.faster:g}: {'yes' if ratio >= system.faster else 'NO'})" if system.faster else ""
+    cells += [
+        spread([100 * row[system.same.measure] for row in rows], "{:.2f}") + " %",
+        f"{system.seconds:g} s / {spread(seconds, '{:.2f}')} s",
+        f"{ratio:.0f} ×{asked}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = [
+    "system", "the original", "here", "wanted", "training", "as the original did it", "its time / here", "faster",
+]  # fmt: skip
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--seeds", default=3, show_default=True)
+@click.option("--only", multiple=True, help="Only this experiment; may be given several times.")
+def main(folder: Path, seeds: int, only: tuple[str, ...]) -> None:
+    """Run all, keep the runs in FOLDER, and print a table; runs that are there already are only read."""
+    click.echo(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}")
+    for system in SYSTEMS:
+        if not only or system.name in only:
+            click.echo(line(system, folder, seeds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Look through images by index: with a slider in a notebook, on a contact sheet elsewhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import OptionError, ShapeError, require
+from ..typing import NDArray
+from .figures import INK, ORANGE, array, new_figure
+from .images import plot_images
+from .prediction import class_names, draw_image, plot_prediction
+from .sheet import as_images, positive
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["browse"]
+
+
+def browse(
+    images: Any,
+    labels: Any = None,
+    *,
+    outputs: Any = None,
+    predictions: Any = None,
+    classes: Sequence[Any] | None = None,
+    index: int = 0,
+    count: int = 100,
+    columns: int = 10,
+    shape: tuple[int, int] | None = None,
+    widget: bool | None = None,
+    path: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Look through images by index, with their labels and what a network makes of them.
+
+    In a Jupyter notebook this is a slider above one image at a time, beside the outputs for it, if
+    there are any. Elsewhere it is a contact sheet. The slider needs the extra ``widgets``.
+
+    Parameters
+    ----------
+    images : Dataset, or array_like, shapes as for :func:`plot_images`
+        Of a Dataset, its ``inputs`` are shown, and ``labels`` and ``classes`` are its own.
+    labels : array_like, shape (N,), optional
+    outputs : array_like, shape (N, C), optional
+        What a network returns for the images; the largest is its prediction. Labels are then integers.
+    predictions : array_like, shape (N,), optional
+        The predicted classes, where there are no ``outputs``.
+    classes : sequence, optional
+        What the classes are called; labels and predictions are then integers from 0.
+    index : int, default 0
+        Where to begin; from the end, if negative.
+    count, columns : int, default 100 and 10
+        How many images a contact sheet shows, at most, and how many in a row.
+    shape : (int, int), optional
+        Height and width of images given as vectors; by default they are square.
+    widget : bool, optional
+        True for the slider, False for the contact sheet; by default, what fits the place.
+    path : path, optional
+        Also write the contact sheet there: with a path, it is one in a notebook too.
+
+    Returns
+    -------
+    ipywidgets.VBox or matplotlib.figure.Figure
+        The last expression of a notebook's cell is shown.
+
+    Raises
+    ------
+    MissingExtraError
+        In a notebook without ipywidgets.
+    ShapeError, OptionError
+        If shapes do not fit, the index is out of range, or both a widget and a path are wanted.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> train, test = tg.data.load_mnist("sample")
+    >>> figure = browse(test, count=20)
+    >>> [text.get_text() for text in figure.axes[0].texts[:3]]
+    ['2', '0', '3']
+
+    With the slider, which here is made but not shown:
+
+    >>> slider, picture = browse(test, index=-1, widget=True).children
+    >>> slider.value
+    999
+    """
+    if hasattr(images, "inputs") and hasattr(images, "targets"):  # a Dataset: plots know only what it holds
+        labels = images.targets if labels is None else labels
+        classes = (images.classes or None) if classes is None else classes
+        images = images.inputs
+    pictures = as_images("browse", array(images), shape)
+    if not -len(pictures) <= index < len(pictures):
+        raise OptionError(
+            f"browse: there is no image {index} among {len(pictures):,}; they are numbered from 0"
+        )
+    if widget and path is not None:
+        raise OptionError("browse: only a contact sheet can be written to a path; leave out widget=True")
+    index %= len(pictures)
+    shown = _Images(pictures, labels, outputs, predictions, classes)
+    if _is_notebook() and path is None if widget is None else widget:
+        return _slider(shown, index)
+    rows = slice(index, index + positive("browse", "count", count))
+    titles = [None if given is None else shown.spell(given[rows]) for given in (shown.labels, shown.answers)]
+    return plot_images(pictures[rows], *titles, columns=columns, path=path)
+
+
+class _Images:
+    """Images with what is known of each, in arrays of one length."""
+
+    def __init__(
+        self, pictures: NDArray, labels: Any, outputs: Any, predictions: Any, classes: Sequence[Any] | None
+    ) -> None:
+        if outputs is not None and predictions is not None:
+            raise OptionError(
+                "browse: give outputs or predictions, not both: the outputs say what is predicted"
+            )
+        self.pictures, number = pictures, len(pictures)
+        self.outputs = None if outputs is None else array(outputs)
+        if self.outputs is not None and (self.outputs.ndim != 2 or len(self.outputs) != number):
+            raise ShapeError(
+                f"browse: outputs of shape {self.outputs.shape} for {number:,} images; expected ({number}, C)"
+            )
+        self.labels = _column("labels", labels, number)
+        self.answers = _column("predictions", predictions, number)
+        if self.outputs is not None:
+            self.answers = self.outputs.argmax(axis=1)
+            classes = class_names("browse", classes, self.outputs.shape[1])
+        self.names = None if classes is None else [str(name) for name in classes]
+        for what, given in (("labels", self.labels), ("predictions", self.answers)):
+            if given is not None and self.names is not None:
+                _check_classes(what, given, len(self.names))
+
+    def spell(self, given: NDArray) -> NDArray:
+        """Return the names of classes."""
+        return given if self.names is None else np.array(self.names)[given]
+
+    def plot(self, i: int) -> Figure:
+        """Plot one image with all that is known of it."""
+        label, answer = (
+            None if given is None else self.spell(given[i : i + 1])[0]
+            for given in (self.labels, self.answers)
+        )
+        if self.outputs is not None:
+            number = None if self.labels is None else int(self.labels[i])
+            return plot_prediction(self.pictures[i], self.outputs[i], label=number, classes=self.names)
+        is_wrong = label is not None and answer is not None and label != answer
+        said = {"label": label, "answer": answer}
+        title = ", ".join(f"{what} {name}" for what, name in said.items() if name is not None)
+        figure = new_figure(2.8, 3.1)
+        draw_image(figure.add_subplot(), self.pictures[i], title, ORANGE if is_wrong else INK)
+        return figure
+
+
+def _column(what: str, values: Any, number: int) -> NDArray | None:
+    if values is None:
+        return None
+    column = array(values)
+    if column.shape != (number,):
+        raise ShapeError(
+            f"browse: {what} of shape {column.shape} for {number:,} images; expected ({number},)"
+        )
+    return column
+
+
+def _check_classes(what: str, given: NDArray, number: int) -> None:
+    if given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= number:
+        found = ", ".join(map(repr, np.unique(given)[:4].tolist()))
+        raise OptionError(
+            f"browse: {what} such as {found} ({given.dtype}) are not classes; expected integers from 0 to {number - 1}"
+        )
+
+
+def _is_notebook() -> bool:
+    """Tell whether a Jupyter kernel runs this code: its shell has a kernel, that of a terminal has none."""
+    ipython = sys.modules.get("IPython")  # not imported: in a notebook, it is there already
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def _slider(shown: _Images, index: int) -> Any:
+    """Make a slider, and a picture that follows it."""
+    widgets = require("ipywidgets", extra="widgets", purpose="browsing images in a notebook")
+    slider = widgets.IntSlider(index, 0, len(shown.pictures) - 1, description="index")
+    picture = widgets.Image(value=_png(shown.plot(index)), format="png", layout={"width": "max-content"})
+    slider.observe(lambda change: setattr(picture, "value", _png(shown.plot(change["new"]))), "value")
+    return widgets.VBox([slider, picture])
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
