@@ -162,7 +162,7 @@ def e3(lab):
 
 def e4(lab):
     """Learning rate and epochs together; in each run the learning rate falls to zero."""
-    rates, lengths = [0.03, 0.06, 0.12, 0.25, 0.5], [1, 2, 4, 8, 16] if lab.full else [1, 2, 3]
+    rates, lengths = [0.06, 0.12, 0.25, 0.5, 1.0], [1, 2, 4, 8, 16] if lab.full else [1, 2, 3]
     found = lab.sweep("e4", grid(epochs=lengths, lr=rates, seed=lab.seeds[:1], falling=[True]))
     reached = np.array([run["accuracy"][-1] for run in found]).reshape(len(lengths), len(rates))
     lines = {f"learning rate {rate:g}": reached[:, i] * 100 for i, rate in enumerate(rates)}

@@ -10,10 +10,10 @@ from pathlib import Path
 # this when it is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import hypothesis  # noqa: E402
-import pytest  # noqa: E402
+import hypothesis
+import pytest
 
-import tinygrad_mnist as tg  # noqa: E402
+import tinygrad_mnist as tg
 
 hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)

@@ -287,3 +287,9 @@ def test_the_bundled_digits():
     images = np.asarray(tg.data.load_mnist("sample")[1].inputs)[:30]
     figure = viz.plot_images(images)
     assert figure.axes[0].images[0].get_array().max() == images.max()
+
+
+def test_a_notebook_shows_figures():
+    """It asks an object for its picture; and nothing else of matplotlib has to be switched on for that."""
+    figure = tg.viz.plot_lines([0, 1], {"": [0, 1]})
+    assert figure._repr_png_().startswith(b"\x89PNG")

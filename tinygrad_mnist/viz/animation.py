@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OptionError, choice, require
 from ..files import replace
+from .figures import as_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,8 +61,7 @@ def save_animation(
     pil = require("PIL.Image", extra="plots", purpose="writing animations")
     frames = []
     for figure in figures:
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=dpi)
+        drawn = io.BytesIO(as_png(figure, dpi))
         # The colours of plots are few; 64 of them keep the edges of letters smooth.
         frames.append(pil.open(drawn).convert("RGB").quantize(64))
     if not frames:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ import numpy as np
 
 from ..errors import OptionError, ShapeError, require
 from ..typing import NDArray
-from .figures import INK, ORANGE, array, new_figure
+from .figures import INK, ORANGE, array, as_png, new_figure
 from .images import plot_images
 from .prediction import class_names, draw_image, plot_prediction
 from .sheet import as_images, positive
@@ -187,12 +186,6 @@ def _slider(shown: _Images, index: int) -> Any:
     """Make a slider, and a picture that follows it."""
     widgets = require("ipywidgets", extra="widgets", purpose="browsing images in a notebook")
     slider = widgets.IntSlider(index, 0, len(shown.pictures) - 1, description="index")
-    picture = widgets.Image(value=_png(shown.plot(index)), format="png", layout={"width": "max-content"})
-    slider.observe(lambda change: setattr(picture, "value", _png(shown.plot(change["new"]))), "value")
+    picture = widgets.Image(value=as_png(shown.plot(index)), format="png", layout={"width": "max-content"})
+    slider.observe(lambda change: setattr(picture, "value", as_png(shown.plot(change["new"]))), "value")
     return widgets.VBox([slider, picture])
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()

@@ -6,6 +6,7 @@ plots need no display, can be made in any thread, and leave nothing open.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "INK", "ORANGE", "PALE", "array", "finish", "library", "new_figure", "tidy"]
+__all__ = ["BLUE", "INK", "ORANGE", "PALE", "array", "as_png", "finish", "library", "new_figure", "tidy"]
 
 #: Told apart by colour-blind readers and by their lightness in print (M. Okabe and K. Ito, 2008).
 BLUE, ORANGE = "#0072b2", "#d55e00"
@@ -36,9 +37,27 @@ def library(module: str) -> Any:
     return require(module, extra="plots", purpose="drawing plots")
 
 
+@functools.cache
+def _figure_class() -> type[Figure]:
+    """Make a Figure that notebooks show: matplotlib's own is shown only where pyplot is used."""
+
+    class ShownFigure(library("matplotlib.figure").Figure):  # type: ignore[misc]
+        def _repr_png_(self) -> bytes:
+            return as_png(self)
+
+    return ShownFigure
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure, its size in inches, that belongs to the caller alone."""
-    return library("matplotlib.figure").Figure(figsize=(width, height), layout="constrained")  # type: ignore[no-any-return]
+    return _figure_class()(figsize=(width, height), layout="constrained")
+
+
+def as_png(figure: Figure, dpi: int = 100) -> bytes:
+    """Draw a figure as the content of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def array(values: Any) -> NDArray:
