@@ -219,8 +219,8 @@ def test_moving_the_slider_changes_the_picture():
 def test_each_picture_says_what_is_known(monkeypatch, settings, title):
     pytest.importorskip("ipywidgets")
     figures = []
-    png = browsing._png
-    monkeypatch.setattr(browsing, "_png", lambda figure: figures.append(figure) or png(figure))
+    png = browsing.as_png
+    monkeypatch.setattr(browsing, "as_png", lambda figure: figures.append(figure) or png(figure))
     slider, _ = viz.browse(IMAGES, widget=True, **settings).children
     slider.value = 2
     np.testing.assert_array_equal(figures[1].axes[0].images[0].get_array(), IMAGES[2])

@@ -38,10 +38,10 @@ def library(module: str) -> Any:
 
 
 @functools.cache
-def _figure_class() -> type[Figure]:
-    """Make a Figure that notebooks show: matplotlib's own is shown only where pyplot is used."""
+def _shown(figure: type[Figure]) -> type[Figure]:
+    """Make a class of figures that notebooks show: matplotlib's own are shown only where pyplot is used."""
 
-    class ShownFigure(library("matplotlib.figure").Figure):  # type: ignore[misc]
+    class ShownFigure(figure):  # type: ignore[misc, valid-type]
         def _repr_png_(self) -> bytes:
             return as_png(self)
 
@@ -50,7 +50,7 @@ def _figure_class() -> type[Figure]:
 
 def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure, its size in inches, that belongs to the caller alone."""
-    return _figure_class()(figsize=(width, height), layout="constrained")
+    return _shown(library("matplotlib.figure").Figure)(figsize=(width, height), layout="constrained")
 
 
 def as_png(figure: Figure, dpi: int = 100) -> bytes:
