@@ -375,7 +375,8 @@ def list_experiments() -> None:
         click.echo(f"{name:<24} {about}")
 
 
-@experiment_group.command("run", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+# What follows the name belongs to the experiment, --help too.
+@experiment_group.command("run", context_settings={"allow_interspersed_args": False})
 @click.argument("name")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def run_one(name: str, args: tuple[str, ...]) -> None:

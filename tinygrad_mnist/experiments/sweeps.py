@@ -84,7 +84,8 @@ def sweep(
 
     Notes
     -----
-    Whatever ``task`` raises ends the sweep, as does Ctrl-C; results so far are kept.
+    A run that raises does not end the sweep: the others are done first, and then the first error is raised.
+    Ctrl-C ends it at once. Either way, results are kept.
 
     Examples
     --------
@@ -104,16 +105,21 @@ def sweep(
         raise OptionError("sweep: two settings are alike, and would share a file")
     results = {i: _read(file, settings[i]) for i, file in enumerate(files) if file.is_file()}
     missing = [(i, setting) for i, setting in enumerate(settings) if i not in results]
+    failures: list[Exception] = []
     with tqdm(total=len(files), initial=len(results), unit="run", disable=None) as bar:
         try:
             for i, result in _compute(task, missing, shared, workers, backend, scheduler):
                 if isinstance(result, Exception):
-                    raise result
-                results[i] = dict(result)
-                _keep(files[i], settings[i], results[i])
+                    failures.append(result)
+                else:
+                    results[i] = dict(result)
+                    _keep(files[i], settings[i], results[i])
                 bar.update()
+            if failures:
+                raise failures[0]
         except BaseException:
-            click.echo(f"{len(results)} of {len(files)} runs are done and kept in {folder}", err=True)
+            failed = f", {len(failures)} failed" if failures else ""
+            click.echo(f"{len(results)} of {len(files)} runs are done and kept in {folder}{failed}", err=True)
             raise
     return [{**setting, **results[i]} for i, setting in enumerate(settings)]
 
@@ -140,7 +146,7 @@ def _compute(
 def _call(
     task: Callable[..., Mapping[str, Any]], number: int, setting: Setting, shared: dict[str, Any]
 ) -> tuple[int, Mapping[str, Any] | Exception]:
-    """Return an error as a value: raised here, it would discard results that are on their way."""
+    """Return an error as a value: raised here, it would discard what other workers are at."""
     try:
         return number, task(**shared, **setting)
     except Exception as error:
