@@ -365,7 +365,7 @@ def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
 
 @cli.group("experiment")
 def experiment_group() -> None:
-    """Run the experiments that this project grew out of, and those that follow from them."""
+    """Run the experiments this project grew out of, and those that follow."""
 
 
 @experiment_group.command("list")
