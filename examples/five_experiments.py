@@ -171,7 +171,7 @@ def e4(lab):
         lab.frame(
             rates,
             {
-                f"{length} epochs": np.where(k <= last, reached[k] * 100, np.nan)
+                f"epochs: {length}": np.where(k <= last, reached[k] * 100, np.nan)
                 for k, length in enumerate(lengths)
             },
             reached * 100,
