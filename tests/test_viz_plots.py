@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import subprocess
 import sys
 
@@ -293,3 +294,51 @@ def test_a_notebook_shows_figures():
     """It asks an object for its picture; and nothing else of matplotlib has to be switched on for that."""
     figure = tg.viz.plot_lines([0, 1], {"": [0, 1]})
     assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_lines_of_several_runs_have_a_band():
+    figure = viz.plot_lines([1, 2, 4], {"a": [[1, 2, 3], [3, 4, 5]], "b": [0, 0, 0]}, log_x=True)
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [2, 3, 4])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (1, 5)
+    assert len(axes.collections) == 1
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "4"]
+
+
+def test_lines_that_do_not_fit():
+    with pytest.raises(OptionError, match="there are no lines"):
+        viz.plot_lines([1, 2], {})
+    for values in ([1], [[1], [2]], 3, np.zeros((1, 1, 2))):
+        with pytest.raises(
+            ShapeError, match=r"a line 'a' of shape .*; expected \(N,\) and \(N,\) or \(runs, N\)"
+        ):
+            viz.plot_lines([1, 2], {"a": values})
+
+
+def test_an_animation_shows_each_figure(tmp_path):
+
+    figures = (viz.plot_lines([0, 1], {"": [0, height]}) for height in (1, 2, 3))
+    path = viz.save_animation(figures, tmp_path / "rise.gif", seconds=0.2)
+    with Image.open(path) as gif:
+        assert gif.n_frames == 3
+        assert gif.info["loop"] == 0
+        assert gif.info["duration"] == 200
+        frames = []
+        for i in range(3):
+            gif.seek(i)
+            frames.append(np.asarray(gif.convert("L")))
+        assert gif.info["duration"] == 600
+    assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(frames))
+
+
+def test_animations_that_cannot_be(tmp_path):
+    figure = viz.plot_lines([0, 1], {"": [0, 1]})
+    with pytest.raises(OptionError, match=r"unknown file ending '\.mp4'; valid: \.gif"):
+        viz.save_animation([figure], tmp_path / "rise.mp4")
+    with pytest.raises(OptionError, match="there are no figures"):
+        viz.save_animation([], tmp_path / "rise.gif")
+    with pytest.raises(OptionError, match="seconds = 0 is not positive"):
+        viz.save_animation([figure], tmp_path / "rise.gif", seconds=0)
+    assert list(tmp_path.iterdir()) == []
