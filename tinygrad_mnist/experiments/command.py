@@ -79,7 +79,7 @@ def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experi
 def _shared(data: str | None) -> list[click.Parameter]:
     """List the options that every experiment has."""
     path = click.Path(path_type=Path)
-    where = [click.Option(["--data"], type=path, help="Folder or file where the data are.")]
+    where = [click.Option(["--data"], type=path, help="Folder or file where the data are; implies --full.")]
     return [
         click.Option(
             ["--full"], is_flag=True, help="On the official data and at full length, not a quick look."
