@@ -96,18 +96,38 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, missing, extra):
         sweep(scaled_sum, grid(x=[1]), tmp_path, backend="dask")
 
 
+class Counted:
+    """Something to share that counts how often it is sent."""
+
+    sent = 0
+
+    def __init__(self):
+        self.array = np.ones(300_000)
+
+    def __getstate__(self):
+        Counted.sent += 1
+        return self.__dict__
+
+    def sum(self):
+        return self.array.sum()
+
+
 @pytest.mark.filterwarnings("ignore")  # of the cluster's own libraries
 def test_on_a_dask_cluster(tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs a Dask cluster")
-    shared = {"array": np.ones(300_000)}
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
-    ) as cluster:
-        address = cluster.scheduler_address
+    Counted.sent = 0
+    where = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**where) as cluster:
         found = sweep(
-            scaled_sum, grid(x=range(4)), tmp_path, shared=shared, backend="dask", scheduler=address
+            scaled_sum,
+            grid(x=range(40)),
+            tmp_path,
+            shared={"array": Counted()},
+            backend="dask",
+            scheduler=cluster.scheduler_address,
         )
-    assert [run["y"] for run in found] == [0, 3e5, 6e5, 9e5]
+    assert [run["y"] for run in found] == [3e5 * x for x in range(40)]
+    assert Counted.sent < 10, "it was sent with every call"
 
 
 SLOW = """

@@ -17,12 +17,10 @@ from ..errors import MissingExtraError
 from ..files import replace
 from ..nn import Module
 from ..training import History, save_model
+from ..viz.figures import DPI
 from .page import page
 
 __all__ = ["Report", "Table"]
-
-#: Dots per inch of the pictures that plots write.
-DPI = 150
 
 
 class Table:

@@ -60,7 +60,7 @@ def sweep(
     folder : path
         Holds a file for each result. Those that are there already are read, not computed again.
     shared : mapping, optional
-        Arguments that are the same in all calls, such as the data; sent to each worker once.
+        Arguments that are the same in all calls, such as the data; what is large is not sent with every call.
     workers : int, optional
         By default as many as there are cores, or workers in the cluster.
     backend : {'loky', 'dask'}
@@ -139,16 +139,20 @@ def _compute(
     with _cluster(backend, scheduler, list(shared.values())) as options:
         jobs = -1 if workers is None else workers
         with joblib.parallel_config(backend=backend, n_jobs=jobs, **options):
-            calls = (joblib.delayed(_call)(task, i, setting, shared) for i, setting in numbered)
+            # Each shared value is an argument of its own: inside a dict, Dask would send it with every call.
+            calls = (
+                joblib.delayed(_call)(task, i, setting, [*shared], *shared.values())
+                for i, setting in numbered
+            )
             yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(calls)
 
 
 def _call(
-    task: Callable[..., Mapping[str, Any]], number: int, setting: Setting, shared: dict[str, Any]
+    task: Callable[..., Mapping[str, Any]], number: int, setting: Setting, names: list[str], *shared: Any
 ) -> tuple[int, Mapping[str, Any] | Exception]:
     """Return an error as a value: raised here, it would discard what other workers are at."""
     try:
-        return number, task(**shared, **setting)
+        return number, task(**dict(zip(names, shared, strict=True)), **setting)
     except Exception as error:
         error.add_note(f"in the run with {_name(setting)}:\n{traceback.format_exc()}")
         return number, error

@@ -13,8 +13,8 @@ from ..errors import OptionError, ShapeError, require
 from ..typing import NDArray
 from .figures import INK, ORANGE, array, as_png, new_figure
 from .images import plot_images
-from .prediction import class_names, draw_image, plot_prediction
-from .sheet import as_images, positive
+from .prediction import draw_image, plot_prediction
+from .sheet import as_images, class_names, positive
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -100,7 +100,6 @@ def plot_lines(
     *,
     xlabel: str = "",
     ylabel: str = "",
-    title: str = "",
     log_x: bool = False,
     ordered: bool = False,
     path: str | os.PathLike[str] | None = None,
@@ -114,7 +113,7 @@ def plot_lines(
     lines : mapping of str to array_like, shape (N,) or (runs, N)
         By name. Of several runs the mean is drawn, in a band from the lowest to the highest. NaN
         leaves a gap.
-    xlabel, ylabel, title : str, optional
+    xlabel, ylabel : str, optional
     log_x : bool, default False
         Whether x grows by factors.
     ordered : bool, default False
@@ -174,7 +173,6 @@ def plot_lines(
         )
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK)
-    axes.set_title(title, fontsize=10, color=INK, loc="left")
     if len(lines) > 1:
         beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(lines) > 4 else {}
         axes.legend(frameon=False, fontsize=9, labelcolor=INK, **beside)

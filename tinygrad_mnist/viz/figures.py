@@ -23,13 +23,28 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "INK", "ORANGE", "PALE", "array", "as_png", "finish", "library", "new_figure", "tidy"]
+__all__ = [
+    "BLUE",
+    "DPI",
+    "INK",
+    "ORANGE",
+    "PALE",
+    "array",
+    "as_png",
+    "finish",
+    "library",
+    "new_figure",
+    "tidy",
+]
 
 #: Told apart by colour-blind readers and by their lightness in print (M. Okabe and K. Ito, 2008).
 BLUE, ORANGE = "#0072b2", "#d55e00"
 INK, PALE = "#1f2933", "#8a94a1"
 
 ENDINGS = (".png", ".svg", ".pdf")
+
+#: Dots per inch of the files that plots write.
+DPI = 150
 
 
 def library(module: str) -> Any:
@@ -84,6 +99,6 @@ def finish(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
         # Without the date, the same figure gives the same file.
         dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=ending[1:], dpi=150, metadata=dates.get(ending))
+        figure.savefig(buffer, format=ending[1:], dpi=DPI, metadata=dates.get(ending))
         replace(path, buffer.getvalue())
     return figure

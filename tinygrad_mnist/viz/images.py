@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import OptionError, ShapeError
 from ..typing import NDArray
 from .figures import INK, PALE, array, finish, new_figure
-from .sheet import as_images, positive, sheet
+from .sheet import as_images, class_names, positive, sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,9 +122,7 @@ def plot_mistakes(
     """
     given, true, p = array(images), array(targets), array(probabilities)
     _check_probabilities(len(given) if given.ndim else 0, true, p)
-    names = [str(name) for name in (range(p.shape[1]) if classes is None else classes)]
-    if len(names) != p.shape[1]:
-        raise ShapeError(f"plot_mistakes: {len(names)} names for {p.shape[1]} classes")
+    names = class_names("plot_mistakes", classes, p.shape[1])
     predicted = np.argmax(p, axis=1)
     wrong = np.flatnonzero(predicted != true)
     own, chosen = p[wrong, true[wrong]], p[wrong, predicted[wrong]]

@@ -12,13 +12,13 @@ import numpy as np
 from ..errors import OptionError, ShapeError
 from ..typing import NDArray
 from .figures import BLUE, INK, ORANGE, PALE, array, finish, new_figure, tidy
-from .sheet import as_images
+from .sheet import as_images, class_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["class_names", "draw_image", "plot_prediction"]
+__all__ = ["draw_image", "plot_prediction"]
 
 #: More bars do not fit on a figure that can be read.
 MOST_CLASSES = 60
@@ -87,14 +87,6 @@ def plot_prediction(
     draw_image(left, pictures[0], "" if label is None else f"label {names[label]}")
     _draw_outputs(right, values, label, names)
     return finish(figure, path)
-
-
-def class_names(caller: str, classes: Sequence[Any] | None, number: int) -> list[str]:
-    """Return what the classes are called."""
-    names = [str(name) for name in (range(number) if classes is None else classes)]
-    if len(names) != number:
-        raise ShapeError(f"{caller}: {len(names)} names for {number} classes")
-    return names
 
 
 def draw_image(axes: Axes, image: NDArray, title: str, colour: str = INK) -> None:

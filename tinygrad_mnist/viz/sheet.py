@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .figures import INK, ORANGE, library, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["as_images", "positive", "sheet"]
+__all__ = ["as_images", "class_names", "positive", "sheet"]
 
 #: More do not fit on a sheet that can be read.
 MOST_IMAGES = 400
@@ -89,6 +89,14 @@ def as_images(caller: str, images: NDArray, shape: tuple[int, int] | None) -> ND
             f"(N, H, W), (N, 1, H, W), (N, H, W, 1) or (N, H * W){f' with shape={shape}' if shape else ''}"
         )
     return images
+
+
+def class_names(caller: str, classes: Sequence[Any] | None, number: int) -> list[str]:
+    """Return what the classes are called."""
+    names = [str(name) for name in (range(number) if classes is None else classes)]
+    if len(names) != number:
+        raise ShapeError(f"{caller}: {len(names)} names for {number} classes")
+    return names
 
 
 def positive(caller: str, what: str, number: int) -> int:
