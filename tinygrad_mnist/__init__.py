@@ -12,8 +12,7 @@ tensor([ 0.63970001, -0.13621868])
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import errors, graph, ops
 from .anomaly import detect_anomaly
@@ -27,6 +26,7 @@ from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
     from . import data, nn, optim, testing, training, viz
+    from .compiler import compile
 
 __version__ = "0.1.0"
 
@@ -34,6 +34,7 @@ __all__ = [
     "Sample",
     "Tensor",
     "checkpoint",
+    "compile",
     "data",
     "detect_anomaly",
     "enable_grad",
@@ -64,11 +65,13 @@ __all__ = [
 _LAZY = ("data", "nn", "optim", "testing", "training", "viz")
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return import_module(f"{__name__}.{name}")
+    if name == "compile":
+        return import_module(f"{__name__}.compiler").compile
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "compile"})

@@ -10,8 +10,10 @@ import importlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from types import ModuleType
+from typing import Any
 
 __all__ = [
+    "CompileError",
     "DTypeError",
     "DataError",
     "GradcheckError",
@@ -24,6 +26,7 @@ __all__ = [
     "StateDictError",
     "TinygradError",
     "UnsupportedError",
+    "Untraceable",
     "choice",
     "require",
 ]
@@ -51,6 +54,24 @@ class UnsupportedError(TinygradError, TypeError):
 
 class OptionError(TinygradError, ValueError):
     """An argument outside its valid values; the message lists them."""
+
+
+class CompileError(TinygradError, RuntimeError):
+    """A function that cannot become a straight line of NumPy calls."""
+
+
+class Untraceable(CompileError):
+    """A step that a compiled program cannot take; an operation in which it happens is called as a whole.
+
+    Attributes
+    ----------
+    trace
+        What was being written down.
+    """
+
+    def __init__(self, message: str, trace: Any = None) -> None:
+        super().__init__(message)
+        self.trace = trace
 
 
 class StateDictError(TinygradError, ValueError):

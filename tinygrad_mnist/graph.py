@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .errors import GradientError, ShapeError
+from .errors import GradientError, ShapeError, Untraceable
 from .origins import Line, Origin, is_internal, line_of
 from .typing import Array
 
@@ -50,6 +50,9 @@ TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 # Whether a rule is called to be transposed, by forward mode. The gradient it is given then stands for
 # any, and no rule may decide something by its values.
 TRANSPOSING: ContextVar[bool] = ContextVar("transposing", default=False)
+
+# Who is told of every module that is called, before its forward code runs.
+CALLED: ContextVar[Callable[[Any], None] | None] = ContextVar("called", default=None)
 
 # Where a node was recorded, as nested (outer scope, name, kind, origin, whether it is a layer of this
 # package): kept as it is while recording, and made into text only where somebody reads it.
@@ -239,7 +242,10 @@ def sweep(
                 raise stale(parent, node)
             if parent.serial < oldest:
                 continue
-            contribution = primitive.rules[position](g, y, *args, **kwargs)
+            try:
+                contribution = primitive.rules[position](g, y, *args, **kwargs)
+            except Untraceable as error:
+                contribution = error.trace.whole(primitive, (g, y, *args), kwargs, position)
             value = parent.value
             if (
                 contribution.__class__ is not np.ndarray
@@ -393,7 +399,7 @@ def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
         if added and stretched:
             g = np.reshape(g, g.shape[extra:])
     if g.shape != shape:
-        if isinstance(g, (np.ndarray, np.generic)) and g.size == 1 and math.prod(shape) <= _SMALL:
+        if type(g) in _PLAIN and g.size == 1 and math.prod(shape) <= _SMALL:
             filled = np.empty(shape, g.dtype)
             filled[...] = g
             return filled
@@ -408,6 +414,7 @@ def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
 
 # Up to this size, filling an array takes less time than np.broadcast_to needs to look like one.
 _SMALL = 8192
+_PLAIN = (np.ndarray, np.float32, np.float64)
 
 
 def _plus(a: Array, b: Array) -> Array:

@@ -47,6 +47,7 @@ __all__ = [
     "elementwise",
     "identity",
     "implements",
+    "operation",
     "pack",
     "pick",
     "primitive",
@@ -451,6 +452,11 @@ def as_plain(*functions: Callable[..., Any]) -> None:
 def primitives() -> Iterator[Primitive]:
     """Every declared operation that has, or should have, a gradient, in order of declaration."""
     yield from _ALL.values()
+
+
+def operation(name: str) -> Primitive | None:
+    """Find a declared operation by its name."""
+    return _ALL.get(name)
 
 
 def composites() -> Iterator[Composite]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DTypeError, GradientError, ShapeError, UnsupportedError
+from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, Untraceable
 from .graph import RECORDING, SCOPE, TRACING, Node, _set, scope_text, sweep
 from .operators import Operators
 from .origins import users_line
@@ -20,7 +20,7 @@ from .primitive import REGISTRY, Primitive, pick
 from .trees import leaves, tree_map
 from .typing import Array, NDArray
 
-__all__ = ["Tensor", "buffer", "record", "tensor"]
+__all__ = ["Tensor", "buffer", "record", "refuse", "tensor"]
 
 
 class Tensor(Operators):
@@ -547,6 +547,8 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
             values.append(np.asarray(arg) if arg.__class__ in _SEQUENCES else arg)
     try:
         value = primitive.forward(*values, **settings)
+    except Untraceable as error:
+        value = error.trace.whole(primitive, values, settings)
     except ValueError as error:
         raise _misfit(primitive, values, error) from None
     if value.__class__ is not np.ndarray:
@@ -588,6 +590,24 @@ def buffer(t: Tensor) -> NDArray:
     if t._node is not None:
         t._node.touch()
     return t._data
+
+
+def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:
+    """Raise an error where a condition on values holds; in a compiled program, check it at every call.
+
+    Parameters
+    ----------
+    condition : bool, or Tensor or array of one
+    error : callable
+        Makes the error, which may look at the values.
+    brief : str
+        The message of the ``ValueError`` that a program raises, which cannot look at them.
+    """
+    value = condition._data if isinstance(condition, Tensor) else condition
+    if hasattr(value, "__refuse__"):
+        value.__refuse__(brief)
+    elif value:
+        raise error()
 
 
 _NOTHING: dict[str, Any] = {}

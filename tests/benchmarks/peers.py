@@ -1,17 +1,17 @@
 """The same training steps in other frameworks, each as a user who knows it well would write it.
 
-A peer is a function ``build`` (see ``workloads``); to add one, write it and name it in ``PEERS``. What the
-framework does not offer (the update) is lean in-place NumPy. Imports happen inside ``build``, so that a
-missing peer costs nothing.
+A peer is a function ``build`` (see ``workloads``); to add one, write it and name it in ``PEERS``. Here are the
+two that run on NumPy, and what they do not offer (the update) is lean in-place NumPy; those with kernels of
+their own are in ``compilers``. Imports happen inside ``build``, so that a missing peer costs nothing.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 
 import numpy as np
 
+from .compilers import COMPILERS, why_missing
 from .workloads import ADAM_BETAS, ADAM_EPS, Build, Read, Step, Workload
 
 
@@ -114,12 +114,12 @@ def mygrad(workload: Workload, weights: list, x: np.ndarray, y: np.ndarray) -> t
     return step, lambda: [p.data.T for p in params]
 
 
-PEERS: dict[str, Build] = {"autograd": autograd, "mygrad": mygrad}
+PEERS: dict[str, Build] = {"autograd": autograd, "mygrad": mygrad, **COMPILERS}
 
 
 def installed_peers() -> dict[str, Build]:
-    """Return the peers that can be imported here."""
-    return {name: build for name, build in PEERS.items() if importlib.util.find_spec(name)}
+    """Return the peers that can run here."""
+    return {name: build for name, build in PEERS.items() if not why_missing(name)}
 
 
 # ---- updates, in place, for gradients that may be overwritten --------------------------------------

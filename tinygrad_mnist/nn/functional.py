@@ -24,6 +24,7 @@ from ..ops.network import (
     softmax,
     softplus,
 )
+from ..tensor import refuse
 from ..typing import Array
 
 __all__ = [
@@ -73,7 +74,8 @@ def dropout(
         raise OptionError(f"dropout: p = {p!r} is no probability in [0, 1)")
     if not training or p == 0:
         return x
-    kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
+    rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+    kept = rng.random(x.shape, np.float32) >= p
     return x * (kept.astype(x.dtype) * (1 / (1 - p)))
 
 
@@ -206,10 +208,14 @@ def _check_classes(name: str, logp: Array, target: Array, axis: int) -> None:
             f"{name}: classes must be integers, not {target.dtype}; convert them with .astype(int), or give "
             f"probabilities of shape {logp.shape}"
         )
-    if target.size and target.astype(np.uint64).max() >= classes:  # a negative class becomes a huge one
-        raise OptionError(
-            f"{name}: classes from {int(target.min())} to {int(target.max())} are out of range; there are {classes}, "
-            f"0 to {classes - 1}"
+    if target.size:
+        refuse(
+            target.astype(np.uint64).max() >= classes,  # a negative class becomes a huge one
+            lambda: OptionError(
+                f"{name}: classes from {int(target.min())} to {int(target.max())} are out of range; there are "
+                f"{classes}, 0 to {classes - 1}"
+            ),
+            f"{name}: a class is out of range; there are {classes}, 0 to {classes - 1}",
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import GradientError, StateDictError
-from ..graph import RECORDING, SCOPE
+from ..graph import CALLED, RECORDING, SCOPE
 from ..origins import caller
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
@@ -96,6 +96,9 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run :meth:`forward`, labelling what it records with this module's place in the network."""
         cls = type(self)
+        called = CALLED.get()
+        if called is not None:
+            called(self)
         token = SCOPE.set((SCOPE.get(), self._name, cls.__name__, caller(), cls._is_ours))
         try:
             return self.forward(*args, **kwargs)

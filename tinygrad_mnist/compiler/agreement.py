@@ -1,0 +1,57 @@
+"""Two traces of one function, compared: what is not the same the second time is no function of its arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import CompileError
+from .program import Op, Program
+from .tracer import Callee
+
+__all__ = ["require_agreement"]
+
+
+def require_agreement(name: str, first: Program, second: Program) -> None:
+    """Raise an error where two traces of a function differ.
+
+    Random numbers from a Generator that the trace did not see, the time, or a counter in a list would
+    otherwise be constants of the program, which is then wrong at its second call.
+    """
+    partners = dict(zip(first.inputs, second.inputs, strict=False))
+    for a, b in zip(first.ops, second.ops, strict=False):
+        if a.function == "constant" == b.function:
+            x, y = a.settings["value"], b.settings["value"]
+            same = x is y or np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
+        else:
+            same = a.function == b.function and _same(a.args, b.args, partners)
+            same = same and _same(a.settings, b.settings, partners)
+        if not same or (a.shape, a.dtype) != (b.shape, b.dtype):
+            raise _differ(name, a if a.place.line else b)
+        partners[a] = b
+    if len(first.ops) != len(second.ops) or len(first.inputs) != len(second.inputs):
+        raise _differ(name, first.ops[-1] if first.ops else None)
+
+
+def _same(a: Any, b: Any, partners: dict[Op, Op]) -> bool:
+    if isinstance(a, Op):
+        return partners.get(a) is b
+    if isinstance(a, (tuple, list)):
+        return type(a) is type(b) and len(a) == len(b) and all(_same(x, y, partners) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key], partners) for key in a)
+    if isinstance(a, Callee):
+        return isinstance(b, Callee) and (a == b or a.reference == b.reference == "")
+    if isinstance(a, float):
+        return isinstance(b, float) and (a == b or a != a != b != b)
+    return type(a) is type(b) and (a is b or bool(a == b))
+
+
+def _differ(name: str, op: Op | None) -> CompileError:
+    where = f" (near {op.place.line}: {op.place.text})" if op is not None and op.place.line else ""
+    return CompileError(
+        f"compile: {name} did something else when it was called again{where}. Random numbers have to come from a "
+        "numpy.random.Generator that is an argument, an attribute of a Module or a variable that the function names, and "
+        "what changes from call to call has to be an argument or a Module's buffer"
+    )

@@ -1,0 +1,307 @@
+"""What a function uses besides its arguments: found, replaced while it is traced, and watched afterwards.
+
+A training step is hardly ever a function of its arguments alone: it uses a model's parameters, a layer's
+running statistics, a Generator. :class:`Capture` finds them, in the modules that are called and in what the
+function refers to, and puts stand-ins in their places for as long as the trace takes. What it has seen
+then becomes :class:`Links`, which tell before every call whether all of it is still what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from operator import getitem, is_
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..errors import CompileError
+from ..graph import CALLED, RECORDING, SERIALS, WATCH, Node, _set
+from ..nn import Module
+from ..tensor import Tensor
+from .program import Op, Store
+from .tracer import Dice, Trace, Tracer
+
+__all__ = ["Capture", "Links"]
+
+Slot = tuple[Any, Any]
+
+
+class Links:
+    """Attributes and items that have to be the objects they were."""
+
+    def __init__(self, attributes: Iterable[Slot], items: Iterable[Slot]) -> None:
+        self.owners, self.names = _columns(attributes)
+        self.containers, self.keys = _columns(items)
+        self.attributes = [getattr(owner, name) for owner, name in zip(self.owners, self.names, strict=True)]
+        self.items = [container[key] for container, key in zip(self.containers, self.keys, strict=True)]
+        self.lists = [c for c in {id(c): c for c in self.containers}.values() if isinstance(c, list)]
+        self.lengths = [len(container) for container in self.lists]
+
+    def hold(self) -> bool:
+        """Whether nothing was replaced."""
+        try:
+            return (
+                all(map(is_, map(getattr, self.owners, self.names), self.attributes))
+                and all(map(is_, map(getitem, self.containers, self.keys), self.items))
+                and (not self.lists or [len(c) for c in self.lists] == self.lengths)
+            )
+        except (AttributeError, LookupError, ValueError):
+            return False
+
+
+def _columns(slots: Iterable[Slot]) -> tuple[list[Any], list[Any]]:
+    slots = list(slots)
+    return [owner for owner, _ in slots], [key for _, key in slots]
+
+
+class Capture:
+    """Stand-ins in the places of what a function uses, within a ``with`` block."""
+
+    def __init__(self, trace: Trace, function: Callable[..., Any], tensors: Iterable[Tensor]) -> None:
+        self.trace = trace
+        self.start = next(SERIALS)
+        self.tensors: dict[int, tuple[Tensor, Tracer, Op, Any]] = {}  # with the array each had
+        self._gradients: dict[int, Any] = {}
+        self.given: dict[Op, Any] = {}  # the array or Generator behind each input
+        self.stores: list[Store] = []
+        self.attributes: list[Slot] = []
+        self.items: list[Slot] = []
+        self._swapped: list[tuple[Any, Any, Any, Op, Any, str]] = []  # owner, key, stand-in, its op, original, name
+        self._before: list[tuple[Any, dict[str, Any]]] = []
+        self._seen: dict[int, Any] = {}
+        self._names: set[str] = set()
+        self._stack = ExitStack()
+        self._first = list(tensors)
+        self._function = function
+
+    def __enter__(self) -> Capture:
+        self._stack.enter_context(_set(CALLED, self.module))
+        self._stack.enter_context(_set(RECORDING, self))
+        self._stack.enter_context(_set(WATCH, self))
+        try:
+            self.value("", self._function, None, None)
+            for tensor in self._first:
+                self.tensor(tensor.name or "weight", tensor)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        for owner, key, _, _, original, _ in reversed(self._swapped):
+            _write(owner, key, original)
+        for tensor, _, _, array in self.tensors.values():
+            tensor._data = array
+            if tensor._node is not None:
+                tensor._node.value = array
+                tensor._node.grad = self._gradients[id(tensor)]
+        for owner, attributes in self._before:
+            for key in owner.__dict__.keys() - attributes.keys():
+                del owner.__dict__[key]
+            owner.__dict__.update(attributes)
+
+    def links(self) -> Links:
+        """Everything that was found, to be watched."""
+        tensors = [(t, name) for t, *_ in self.tensors.values() for name in ("_data", "_node")]
+        return Links([*self.attributes, *tensors], self.items)
+
+    def watch(self, optimizer: Any) -> None:
+        """Notice when an optimizer gets other parameters or settings; learning rates may change."""
+        self.attributes += [(optimizer, "state"), (optimizer, "param_groups")]
+        for i, group in enumerate(optimizer.param_groups):
+            self.items.append((optimizer.param_groups, i))
+            self.items += [(group, key) for key in group if key != "lr"]
+            self.items += [(group["params"], k) for k in range(len(group["params"]))]
+
+    # -- who sees what is called and recorded --------------------------------------------------------
+
+    def module(self, module: Module) -> None:
+        """See a module that is about to be called, and all below it."""
+        new = [(path, part) for path, part in module.named_modules() if id(part) not in self._seen]
+        self._seen.update((id(part), part) for _, part in new)  # so that each is found by its whole path
+        for path, part in new:
+            self._before.append((part, dict(part.__dict__)))
+            for name, value in list(part.__dict__.items()):
+                if name not in ("_name", "_arguments"):
+                    self.attributes.append((part, name))
+                    self.value(f"{path}.{name}" if path else name, value, part.__dict__, name)
+
+    def computed(self, node: Node) -> None:
+        """See an operation that was recorded: are its inputs known?"""
+        for _, parent in node.parents:
+            if parent.is_leaf and parent.serial < self.start and type(parent.value) is not Tracer:
+                raise CompileError(
+                    f"compile: the function uses a Tensor {parent.name!r} of shape {parent.value.shape} that was found "
+                    "neither in a module that it calls nor in a variable that it names; pass it as an argument, or make "
+                    "it an attribute of a Module"
+                )
+
+    def arrived(self, node: Node, g: Any) -> None:
+        """See whose rules run next in a backward pass."""
+        self.trace.node = node
+
+    def passed(self, *_: Any) -> None:
+        """Nothing is made of what a rule returned."""
+
+    def pushed(self, *_: Any) -> None:
+        """Nothing is made of what is pushed forward."""
+
+    # -- what there is to find -----------------------------------------------------------------------
+
+    def value(self, name: str, value: Any, owner: Any, key: Any) -> None:
+        """Replace a value by a stand-in if it may change from call to call; look into what holds others."""
+        if isinstance(value, Tensor):
+            self.tensor(name, value)
+        elif isinstance(value, np.random.Generator) or (type(value) is np.ndarray and value.dtype.kind in "biufc"):
+            self._swap(name, value, owner, key)
+        elif isinstance(value, Module):
+            self.module(value)
+        elif id(value) not in self._seen:
+            self._seen[id(value)] = value
+            self._inside(name, value)
+
+    def _inside(self, name: str, value: Any) -> None:
+        if isinstance(value, (list, dict)):
+            for key in list(value) if isinstance(value, dict) else range(len(value)):
+                self.items.append((value, key))
+                self.value(f"{name}.{key}", value[key], value, key)
+        elif isinstance(value, tuple):
+            for i, part in enumerate(value):
+                if not isinstance(part, np.ndarray):  # which cannot be replaced in a tuple: a constant
+                    self.value(f"{name}.{i}", part, value, i)
+        elif isinstance(value, partial):
+            for part in (value.func, value.args, value.keywords):
+                self.value(name, part, None, None)
+        elif isinstance(value, MethodType):
+            self.value(name, value.__func__, None, None)
+            if not isinstance(value.__self__, (Module, type, ModuleType)) and hasattr(value.__self__, "__dict__"):
+                self._instance(name, value.__self__)
+        elif isinstance(value, FunctionType):
+            self._closure(value)
+        elif not isinstance(value, (type, ModuleType)) and callable(getattr(type(value), "__call__", None)):
+            self._instance(name, value)
+
+    def _instance(self, name: str, value: Any) -> None:
+        if type(value).__module__.partition(".")[0] in ("numpy", "builtins") or not hasattr(value, "__dict__"):
+            return
+        self._before.append((value, dict(value.__dict__)))
+        for key, part in list(value.__dict__.items()):
+            self.attributes.append((value, key))
+            self.value(f"{name}.{key}" if name else key, part, value.__dict__, key)
+
+    def _closure(self, function: FunctionType) -> None:
+        names = function.__code__.co_freevars
+        for name, cell in zip(names, function.__closure__ or (), strict=True):
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not set yet
+                continue
+            self.attributes.append((cell, "cell_contents"))
+            self.value(name, value, cell, "cell_contents")
+        if function.__module__ is None or function.__module__.partition(".")[0] in ("numpy", _PACKAGE):
+            return
+        for name in dict.fromkeys(_names(function.__code__)):
+            if name in function.__globals__:
+                value = function.__globals__[name]
+                if not isinstance(value, (ModuleType, type)):
+                    self.items.append((function.__globals__, name))
+                    self.value(name, value, function.__globals__, name)
+        self.value("", function.__defaults__, None, None)
+
+    def tensor(self, name: str, tensor: Tensor) -> None:
+        """Put a stand-in under a Tensor that was made before."""
+        if id(tensor) in self.tensors or (tensor._node is not None and not tensor._node.is_leaf):
+            return
+        array = tensor._data
+        tracer = self.trace.input(self._unique(name), array)
+        self.given[tracer.op] = array
+        self.tensors[id(tensor)] = tensor, tracer, tracer.op, array
+        tensor._data = tracer  # type: ignore[assignment]
+        if tensor._node is not None:
+            tensor._node.value = tracer
+            self._gradients[id(tensor)] = tensor._node.grad
+
+    def _swap(self, name: str, original: Any, owner: Any, key: Any) -> None:
+        if owner is None:
+            return
+        stand_in: Any = next((swap[2] for swap in self._swapped if swap[4] is original), None)
+        if stand_in is None:
+            make: Any = self.trace.input if type(original) is np.ndarray else self.trace.generator
+            stand_in = make(self._unique(name), original)
+        self.given[stand_in.op] = original
+        self._swapped.append((owner, key, stand_in, stand_in.op, original, name))
+        _write(owner, key, stand_in)
+
+    def _unique(self, name: str) -> str:
+        made, n = name, 1
+        while made in self._names:
+            n += 1
+            made = f"{name}_{n}"
+        self._names.add(made)
+        return made
+
+    # -- what the function changed -------------------------------------------------------------------
+
+    def look_for_changes(self) -> None:
+        """Find what was assigned to, and keep it as a store; an error where no program can do it."""
+        swapped = {(id(owner), key) for owner, key, *_ in self._swapped}
+        for owner, key, stand_in, first, original, name in self._swapped:
+            now = _read(owner, key)
+            now = now._data if isinstance(now, Tensor) else now
+            op = self.trace.operand(now)
+            if not isinstance(op, Op) or (type(stand_in) is Dice and now is not stand_in):
+                raise CompileError(f"compile: {name} was replaced by a {type(now).__name__} during the call")
+            if op is first:
+                continue
+            if (op.shape, op.dtype) != (original.shape, original.dtype):
+                raise CompileError(
+                    f"compile: {name} became an array of shape {op.shape} and dtype {op.dtype}; it was "
+                    f"{original.shape} and {original.dtype}, and has to stay so"
+                )
+            self.stores.append(Store(first, op))
+        for owner, attributes in self._before:
+            for key in owner.__dict__.keys() | attributes.keys():
+                same = owner.__dict__.get(key, _NOTHING) is attributes.get(key, _NOTHING)
+                if not same and (id(owner.__dict__), key) not in swapped:
+                    raise CompileError(
+                        f"compile: the call changes the attribute {key!r} of {type(owner).__name__}, which no program "
+                        "can do; keep what changes in an array (Module.register_buffer)"
+                    )
+        for tensor, tracer, first, _ in self.tensors.values():
+            if tensor._data is not tracer or tracer.op is not first:
+                raise CompileError(
+                    f"compile: the call changes the Tensor {tensor.name!r} itself; use an optimizer, or return the new "
+                    "value"
+                )
+            if tensor._node is not None and tensor._node.grad is not self._gradients[id(tensor)]:
+                raise CompileError(
+                    "compile: the function calls backward(), which leaves gradients behind. Return the loss, and pass "
+                    "optimizer= for a whole training step; or compile tg.grad of a function"
+                )
+
+
+_NOTHING = object()
+_PACKAGE = __name__.partition(".")[0]
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names of globals that a function may look up, those within it too."""
+    yield from code.co_names
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _names(part)
+
+
+def _read(owner: Any, key: Any) -> Any:
+    return owner.cell_contents if isinstance(owner, CellType) else owner[key]
+
+
+def _write(owner: Any, key: Any, value: Any) -> None:
+    if isinstance(owner, CellType):
+        owner.cell_contents = value
+    else:
+        owner[key] = value

@@ -1,0 +1,330 @@
+"""``tg.compile``: what users call, and what it keeps."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import CompileError, OptionError, choice
+from ..graph import TRACING
+from ..optim import Optimizer
+from ..tensor import Tensor, _handle
+from ..tracing import named
+from ..trees import leaves, rebuild
+from .agreement import require_agreement
+from .lowering import LOWERINGS, ordered
+from .memory import plan
+from .passes import rebuilt
+from .program import Op, Program
+from .record import Recorded, record
+from .scaling import scaled_early
+from .simplify import SIMPLIFICATIONS
+from .source import Source, write
+
+__all__ = ["Compiled", "Stats", "compile"]
+
+
+#: Of one function, so many programs are kept: for shapes, modes and other arguments.
+MOST_PROGRAMS = 16
+
+
+class Stats(NamedTuple):
+    """What a program consists of.
+
+    Attributes
+    ----------
+    operations : calls of NumPy functions
+    buffers : arrays that are made once, and hold one intermediate result after the other
+    bytes : memory of these
+    traced : operations that were traced, before they were simplified
+    """
+
+    operations: int
+    buffers: int
+    bytes: int
+    traced: int
+
+
+def compile(
+    function: Callable[..., Any],
+    *,
+    optimizer: Optimizer | None = None,
+    has_aux: bool = False,
+    clip_norm: float | None = None,
+    backend: str = "numpy",
+) -> Compiled:
+    """Turn a function, or a whole training step, into one straight line of NumPy calls.
+
+    At the first call the function runs on stand-ins that write down which NumPy functions are called,
+    through the backward pass and the optimizer's formula where there is one. What was written down is
+    simplified, given preallocated memory, and compiled; later calls run that program.
+
+    Parameters
+    ----------
+    function : callable
+        Of arrays and Tensors, and of lists, tuples and dicts of them; a Module too. Other arguments are
+        taken as they are: if they differ, another program is made.
+    optimizer : Optimizer, optional
+        Makes a training step: ``function`` returns the loss, and every call updates the parameters as
+        ``zero_grad``, ``backward`` and ``step`` would. The parameters keep no ``grad``.
+    has_aux : bool, default False
+        Whether a training step's function returns a pair ``(loss, aux)``, which is then returned.
+    clip_norm : float, optional
+        The largest joint norm of the gradients, as in ``clip_grad_norm_``.
+    backend : {"numpy", "numba"}
+        Who runs the program. ``"numba"`` makes machine code of it (``pip install 'tinygrad-mnist[fast]'``),
+        in some seconds.
+
+    Returns
+    -------
+    Compiled
+        Called like the function. Its ``source`` is the program.
+
+    Raises
+    ------
+    CompileError
+        At a call: if the function branches on a value, is not the same when it is called again, or does
+        something else that no straight line of calls can do. The message names the line.
+
+    Notes
+    -----
+    A program is made for the shapes and dtypes of the arguments, and for the state of everything that the
+    function uses: another shape, ``model.eval()`` or a parameter that is frozen makes another one. Learning
+    rates may change at any time. Arrays that the function finds elsewhere than in its arguments, in modules
+    and in the variables it names are constants. While it is traced, the function is called twice, and
+    nothing else may use its modules.
+
+    The first training step moves the parameters into one long array, of which their ``data`` become views.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinygrad_mnist as tg
+    >>> f = tg.compile(lambda x: np.sum(np.sin(x) ** 2))
+    >>> f(np.array([0.0, 1.0])).round(4)
+    np.float64(0.7081)
+    >>> model = tg.nn.MLP([784, 16, 10], rng=0)
+    >>> loss = tg.nn.CrossEntropyLoss()
+    >>> step = tg.compile(lambda x, y: loss(model(x), y), optimizer=tg.optim.SGD(model.parameters(), lr=0.1))
+    >>> x, y = np.ones((8, 784), np.float32), np.arange(8)
+    >>> step(x, y).item() > step(x, y).item()
+    True
+    """
+    if not callable(function):
+        raise CompileError(f"compile: {type(function).__name__} is no function")
+    if backend not in BACKENDS:
+        raise choice("back end", backend, BACKENDS)
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise CompileError(f"compile: optimizer= is a {type(optimizer).__name__}, which is no Optimizer")
+    if optimizer is None and (has_aux or clip_norm is not None):
+        raise OptionError("compile: has_aux= and clip_norm= are for training steps, with optimizer=")
+    if clip_norm is not None and not clip_norm > 0:
+        raise OptionError(f"compile: clip_norm = {clip_norm!r} is not positive")
+    load = BACKENDS[backend]
+    load()  # a missing package is better missed here than at the first call
+    return Compiled(function, optimizer, {"has_aux": has_aux, "clip_norm": clip_norm}, load)
+
+
+def optimized(program: Program) -> Program:
+    """Run all passes on what was traced."""
+    program = rebuilt(rebuilt(program, SIMPLIFICATIONS), SIMPLIFICATIONS)
+    program = rebuilt(scaled_early(program), SIMPLIFICATIONS)
+    return ordered(rebuilt(program, LOWERINGS))
+
+
+class Compiled:
+    """A function that runs as a program: what :func:`compile` returns.
+
+    Attributes
+    ----------
+    source : str
+        The program that ran last, as a Python module whose ``prepare`` returns the step.
+    stats : Stats
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        optimizer: Optimizer | None,
+        options: dict[str, Any],
+        load: Callable[[], Callable[[Source, dict[str, Any]], Callable[..., Any]]],
+    ) -> None:
+        self.function = function
+        self.optimizer = optimizer
+        self._options = options
+        self._load = load
+        self._entries: list[Entry] = []
+        self._last: Entry | None = None
+        if hasattr(function, "__name__"):
+            update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program for these arguments; make it first, if there is none."""
+        for entry in self._entries:
+            if entry.fits(args, kwargs):
+                self._last = entry
+                return entry.run(args, kwargs)
+        entry = self._made(args, kwargs)
+        self._entries = [*self._entries[-MOST_PROGRAMS + 1 :], entry]
+        self._last = entry
+        return entry.run(args, kwargs)
+
+    def _made(self, args: Any, kwargs: Any) -> Entry:
+        if TRACING.get():
+            raise CompileError(
+                f"compile: {named(self.function)} is compiled, and was called within a function that is being "
+                "differentiated; differentiate the function itself, and compile the result"
+            )
+        recorded = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
+        again = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
+        require_agreement(named(self.function), recorded.program, again.program)
+        program = optimized(recorded.program)
+        source = write(program, plan(program), recorded.arguments)
+        return Entry(recorded, source, self._load(), args, kwargs)
+
+    @property
+    def source(self) -> str:
+        """The program that ran last, as text that can be run on its own."""
+        return self._entry().source.text
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """What ``prepare`` of the :attr:`source` takes, by name: the parameters, and other arrays it uses."""
+        return self._entry().arrays
+
+    @property
+    def stats(self) -> Stats:
+        """How many operations and buffers the program that ran last has."""
+        entry = self._entry()
+        source = entry.source
+        return Stats(source.calls, source.buffers, source.buffer_bytes, entry.traced)
+
+    def _entry(self) -> Entry:
+        if self._last is None:
+            raise CompileError(f"compile: there is no program of {named(self.function)} before its first call")
+        return self._last
+
+    def __repr__(self) -> str:
+        return f"<compiled {named(self.function)}, {len(self._entries)} programs>"
+
+
+class Entry:
+    """One program, the arguments it fits, and the objects it was made for."""
+
+    def __init__(
+        self,
+        recorded: Recorded,
+        source: Source,
+        load: Callable[[Source, dict[str, Any]], Callable[..., Any]],
+        args: Any,
+        kwargs: Any,
+    ) -> None:
+        self.source = source
+        self.arrays = {**{name: recorded.given[op] for name, op in source.given.items()}, **source.objects}
+        self.program = load(source, self.arrays)
+        self.traced = len(recorded.program.ops)
+        self.vectors = recorded.vectors
+        for vector in self.vectors:
+            vector.adopt()
+        self.links = recorded.links()
+        self.form = recorded.form
+        self.single = isinstance(recorded.form, Op)
+        self.returns_tensors = recorded.returns_tensors
+        self._signature = [_described(x) for x in leaves([args, kwargs])]
+        self._shape_of_call = _form(args), _form(kwargs)
+        self.same = recorded.same
+        self.flat = not kwargs and not self.same and all(isinstance(x, (np.ndarray, Tensor)) for x in args)
+        self.kinds = [(type(x), x.shape, x.dtype) for x in args] if self.flat else []
+
+    def fits(self, args: Any, kwargs: Any) -> bool:
+        """Whether the program was made for such arguments, and for what the function uses now."""
+        if self.flat:
+            if kwargs or len(args) != len(self.kinds):
+                return False
+            for x, (kind, shape, dtype) in zip(args, self.kinds, strict=True):
+                if type(x) is not kind or x.shape != shape or x.dtype != dtype:
+                    return False
+        elif (_form(args), _form(kwargs)) != self._shape_of_call or [
+            _described(x) for x in leaves([args, kwargs])
+        ] != self._signature:
+            return False
+        elif self.same:
+            parts = list(leaves([args, kwargs]))
+            if any(parts[i] is not tensor for i, tensor in self.same.items()):
+                return False
+        return self.links.hold()
+
+    def run(self, args: Any, kwargs: Any) -> Any:
+        """Run the program on arguments that fit."""
+        if self.flat:
+            given: Any = args
+        else:
+            given = [x for i, x in enumerate(leaves([args, kwargs])) if i not in self.same and _is_array(x)]
+        arrays = [x._data if isinstance(x, Tensor) else x for x in given]
+        for vector in self.vectors:
+            arrays.append(vector.group["lr"])
+            arrays.append(vector.next_step())
+        result = self.program(*arrays)
+        for vector in self.vectors:
+            vector.count()
+        if self.single:
+            return _handle(result, None) if self.returns_tensors else result
+        results = iter(result if isinstance(result, tuple) else (result,))
+        tensors = self.returns_tensors
+
+        def out(x: Any) -> Any:
+            if not isinstance(x, Op):
+                return x
+            array = next(results)
+            return _handle(array, None) if tensors else array
+
+        return rebuild(self.form, map(out, leaves(self.form)))
+
+
+def _is_array(x: Any) -> bool:
+    is_array = isinstance(x, (np.ndarray, np.generic, Tensor)) and x.dtype.kind in "biufc"
+    return is_array or isinstance(x, np.random.Generator)
+
+
+def _described(x: Any) -> Any:
+    """What has to be the same at another call: of arrays the kind, of others the value."""
+    if isinstance(x, (np.ndarray, np.generic, Tensor)):
+        tracked = isinstance(x, Tensor) and x._node is not None
+        return isinstance(x, Tensor), x.shape, x.dtype, tracked
+    if isinstance(x, np.random.Generator):
+        return np.random.Generator
+    try:
+        hash(x)
+    except TypeError:
+        return type(x), id(x)
+    return type(x), x
+
+
+def _form(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return tuple((key, _form(part)) for key, part in tree.items())
+    if isinstance(tree, (list, tuple)):
+        return type(tree), tuple(map(_form, tree))
+    return None if tree is not None else "None"
+
+
+def _numpy_back_end() -> Callable[[Source, dict[str, Any]], Callable[..., Any]]:
+    return run_source
+
+
+def run_source(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
+    """Execute the text of a program."""
+    namespace: dict[str, Any] = {}
+    exec(builtins.compile(source.text, "<compiled by tinygrad_mnist>", "exec"), namespace)
+    prepared: Callable[..., Any] = namespace["prepare"](**arrays)
+    return prepared
+
+
+#: Who runs programs, by name: each returns a function that makes a program out of its source.
+BACKENDS: dict[str, Callable[[], Callable[[Source, dict[str, Any]], Callable[..., Any]]]] = {
+    "numpy": _numpy_back_end,
+}

@@ -1,0 +1,180 @@
+"""Which results share memory: every one gets a buffer, made once, or the buffer of one that is not needed any more.
+
+:func:`plan` walks over a program once, with the place of everybody's last use at hand. An elementwise result
+takes the place of an argument that is used for the last time; others get a buffer that has become free. The
+parts of a :class:`~tinygrad_mnist.compiler.vectors.Vector` are computed where they lie in the vector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .passes import is_ufunc
+from .program import Op, Program, inputs_of
+
+__all__ = ["Buffer", "Plan", "has_out", "plan"]
+
+#: Functions that can be told where to put their result.
+_TOLD = ("np.dot", "np.matmul", "copy", "astype", "join", "take_flat", "add_flat", "setitem")
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory for results of one shape and dtype: of its own, or a part of another buffer."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    of: Buffer | None = None
+    start: int = 0
+    input: Op | None = None  # whose memory it is
+    until: float = -1  # the last use of anything in it
+    names: list[Op] = field(default_factory=list)  # what it holds, one after the other
+
+    @property
+    def root(self) -> Buffer:
+        """The buffer that owns the memory."""
+        return self if self.of is None else self.of.root
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        n = 1
+        for length in self.shape:
+            n *= length
+        return n
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes."""
+        return self.size * int(self.dtype.itemsize)
+
+
+@dataclass
+class Plan:
+    """Where results go."""
+
+    at: dict[Op, Buffer]
+    buffers: list[Buffer]
+    copied: set[tuple[Op, int]]  # parts of a join that have to be copied into it
+    last: dict[Op, float]
+
+
+def has_out(op: Op) -> bool:
+    """Whether a result can be put into a buffer."""
+    if op.dtype is None or not op.ndim:
+        return False
+    if is_ufunc(op) or op.function in _TOLD:
+        return True
+    if op.function == "draw":
+        return op.args[1] in ("random", "standard_normal") and op.dtype.kind == "f"
+    return op.function.endswith(".reduce") and not op.settings.keys() - {"axis", "keepdims"}
+
+
+def last_uses(program: Program) -> dict[Op, float]:
+    """The place of the last operation that looks at each result, or at a view of it."""
+    last: dict[Op, float] = {}
+    for op in (*program.results, *(store.value for store in program.stores)):
+        last[op] = float(len(program.ops))
+    for i in reversed(range(len(program.ops))):
+        op = program.ops[i]
+        # What NumPy makes of an array may be a view of it, unless it is told where to put the result.
+        until = max(i, last.get(op, i)) if not has_out(op) else i
+        for arg in inputs_of(op):
+            last[arg] = max(last.get(arg, -1), until)
+    return last
+
+
+def plan(program: Program) -> Plan:
+    """Give every result a place."""
+    last = last_uses(program)
+    at: dict[Op, Buffer] = {}
+    buffers: list[Buffer] = []
+    free: list[Buffer] = []
+    copied: set[tuple[Op, int]] = set()
+    slots: dict[Op, Buffer] = {}
+    for store in program.stores:
+        target = store.target
+        at[target] = Buffer(target.shape, target.dtype, input=target, until=last.get(target, -1))
+        at[target].names.append(target)
+    place = {op: i for i, op in enumerate(program.ops)}
+    for join in (op for op in program.ops if op.function == "join"):
+        _give_slots(join, place, last, slots, copied, at, buffers)
+
+    for i, op in enumerate(program.ops):
+        if has_out(op) and op not in at:
+            buffer = slots.get(op) or _in_place(op, i, at, last) or _from(free, op)
+            if buffer is None:
+                buffer = Buffer(op.shape, op.dtype)
+                buffers.append(buffer)
+            elif buffer.of is not None and buffer not in buffers:
+                buffers.append(buffer)
+            at[op] = buffer
+            buffer.names.append(op)
+            buffer.root.until = max(buffer.root.until, last.get(op, i))
+        for used in {at[arg].root: None for arg in (*_bases(op), op) if arg in at}:
+            if used.until <= i and used.input is None and used not in free:
+                free.append(used)
+    return Plan(at, buffers, copied, last)
+
+
+def _give_slots(
+    join: Op,
+    place: dict[Op, int],
+    last: dict[Op, float],
+    slots: dict[Op, Buffer],
+    copied: set[tuple[Op, int]],
+    at: dict[Op, Buffer],
+    buffers: list[Buffer],
+) -> None:
+    """Let the parts of a joined vector be computed in their places."""
+    whole = Buffer(join.shape, join.dtype, until=last.get(join, place[join]))
+    buffers.append(whole)
+    at[join] = whole
+    whole.names.append(join)
+    start = 0
+    for i, part in enumerate(join.args):
+        root = part
+        while root.function == "np.reshape":
+            root = root.args[0]
+        if has_out(root) and root not in slots and root.function != "join" and root.dtype == join.dtype:
+            slots[root] = Buffer(root.shape, root.dtype, of=whole, start=start)
+        else:
+            copied.add((join, i))
+        start += part.size
+
+
+def _bases(op: Op) -> list[Op]:
+    """What lies in memory that an operation looks at."""
+    found, waiting = [], list(inputs_of(op))
+    while waiting:
+        arg = waiting.pop()
+        found.append(arg)
+        if not has_out(arg):
+            waiting.extend(inputs_of(arg))
+    return found
+
+
+def _in_place(op: Op, i: int, at: dict[Op, Buffer], last: dict[Op, float]) -> Buffer | None:
+    """The memory of an argument that nobody needs afterwards."""
+    if not (is_ufunc(op) or op.function in ("add_flat", "setitem")):
+        return None
+    for arg in op.args if is_ufunc(op) else op.args[:1]:
+        if not isinstance(arg, Op) or arg not in at or (arg.shape, arg.dtype) != (op.shape, op.dtype):
+            continue
+        buffer = at[arg]
+        if buffer.root.until <= i and buffer.shape == op.shape:
+            return buffer
+    return None
+
+
+def _from(free: list[Buffer], op: Op) -> Buffer | None:
+    """A buffer that has become free, of the same shape rather than only of the same size."""
+    fitting = [b for b in free if b.dtype == op.dtype and b.size == op.size]
+    same = [b for b in fitting if b.shape == op.shape]
+    if not fitting:
+        return None
+    chosen = (same or fitting)[0]
+    free.remove(chosen)
+    return chosen if same else Buffer(op.shape, op.dtype, of=chosen)
+

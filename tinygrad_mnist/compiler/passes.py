@@ -1,0 +1,177 @@
+"""How one program becomes another: every operation is added anew, and rules have a say in what is added.
+
+:class:`Builder` is where operations are added. It knows what is there already, so that nothing is computed
+twice, and asks the rules for the function at hand whether there is something better. A pass is then
+:func:`rebuilt` with its rules; what nobody needs any more is left out by :func:`without_dead_code`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .program import EFFECTS, NOWHERE, Op, Program, Store, function_named, inputs_of, swap
+
+__all__ = ["Builder", "Rule", "is_scalar", "is_ufunc", "rebuilt", "without_dead_code"]
+
+Rule = Callable[["Builder", Op], "Op | None"]
+
+
+class Builder:
+    """The operations of a new program, each once.
+
+    Attributes
+    ----------
+    ops : list of Op
+    rules : mapping of function names to rules
+        The first that returns something decides. ``"ufunc"`` holds those for all elementwise functions.
+    place
+        Where operations that a rule adds belong.
+    """
+
+    def __init__(self, rules: Mapping[str, Sequence[Rule]] = {}, uses: Mapping[Op, int] = {}) -> None:
+        self.ops: list[Op] = []
+        self.rules = rules
+        self.place = NOWHERE
+        self.notes: dict[str, Any] = {}
+        self.uses = dict(uses)
+        self._known: dict[Any, Op] = {}
+
+    def add(self, op: Op) -> Op:
+        """Add an operation, or what the rules make of it, or find it."""
+        for rule in self.rules.get("ufunc", ()) if is_ufunc(op) else ():
+            if (better := rule(self, op)) is not None:
+                return better
+        for rule in self.rules.get(op.function, ()):
+            if (better := rule(self, op)) is not None:
+                return better
+        key = _key(op)
+        if key not in self._known or op.function in EFFECTS:
+            self._known[key] = op
+            self.ops.append(op)
+        return self._known[key]
+
+    def ufunc(self, name: str, *args: Any) -> Op:
+        """Add an elementwise operation; its shape and dtype follow from its arguments."""
+        if all(not isinstance(arg, Op) or arg.is_number for arg in args):
+            raise TypeError(f"{name} of numbers")
+        kinds = [(a.dtype if isinstance(a, Op) else a) or float for a in args]
+        dtype = _dtype(name, *(type(k) if isinstance(k, (bool, int, float, complex)) else k for k in kinds))
+        shape = np.broadcast_shapes(*(a.shape for a in args if isinstance(a, Op)))
+        return self.add(Op(name, tuple(args), {}, shape, dtype, self.place))
+
+    def view(self, function: str, x: Op, argument: Any, shape: tuple[int, ...]) -> Op:
+        """Add an operation whose result is a view."""
+        return self.add(Op(function, (x, argument), {}, shape, x.dtype, self.place))
+
+    def transpose(self, x: Op, axes: tuple[int, ...] | None = None) -> Op:
+        """Add a transposition."""
+        axes = tuple(reversed(range(x.ndim))) if axes is None else axes
+        return self.view("np.transpose", x, axes, tuple(x.shape[i] for i in axes))
+
+    def reshape(self, x: Op, shape: tuple[int, ...]) -> Op:
+        """Add a change of shape."""
+        return self.view("np.reshape", x, shape, shape)
+
+    def number(self, sign: str, *args: Any) -> Any:
+        """Add an operation on Python numbers, or carry it out."""
+        if not any(isinstance(arg, Op) for arg in args):
+            return function_named(sign)(*args)
+        return self.add(Op(sign, args, {}, (), None, self.place))
+
+    def is_used_once(self, op: Op) -> bool:
+        """Whether a single operation of the old program used this result."""
+        return self.uses.get(op, 1) <= 1
+
+
+def rebuilt(program: Program, rules: Mapping[str, Sequence[Rule]] = {}) -> Program:
+    """Add all operations of a program to a new one, by rules."""
+    counted = Counter(arg for op in program.ops for arg in inputs_of(op))
+    counted.update(program.roots())
+    builder = Builder(rules, counted)
+    new: dict[Op, Op] = {}
+
+    def changed(arg: Any) -> Any:
+        return new.get(arg, arg) if isinstance(arg, Op) else arg
+
+    for op in program.ops:
+        settings = {key: swap(arg, changed) for key, arg in op.settings.items()}
+        builder.place = op.place
+        made = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
+        new[op] = added = builder.add(made)
+        builder.uses[added] = max(builder.uses.get(added, 0), counted[op]) if added is made else counted[op] + 1
+    return without_dead_code(
+        replace(
+            program,
+            ops=tuple(builder.ops),
+            results=tuple(changed(op) for op in program.results),
+            stores=tuple(Store(s.target, changed(s.value)) for s in program.stores),
+            notes={**program.notes, **builder.notes},
+        )
+    )
+
+
+def without_dead_code(program: Program) -> Program:
+    """Leave out what nothing depends on."""
+    needed: set[Op] = set()
+    waiting = list(program.roots())
+    while waiting:
+        op = waiting.pop()
+        if op not in needed:
+            needed.add(op)
+            waiting.extend(inputs_of(op))
+    return replace(program, ops=tuple(op for op in program.ops if op in needed))
+
+
+def is_ufunc(op: Op) -> bool:
+    """Whether an operation is elementwise, with broadcasting, and nothing else."""
+    return op.function in _UFUNCS and not op.settings
+
+
+def is_scalar(arg: Any) -> bool:
+    """Whether an argument is one number: a Python number, or one that changes from call to call."""
+    return arg.is_number if isinstance(arg, Op) else isinstance(arg, (int, float)) and not isinstance(arg, bool)
+
+
+@cache
+def _dtype(name: str, *kinds: Any) -> Any:
+    """The dtype that a ufunc makes of dtypes and of Python's types of numbers."""
+    ufunc: Any = function_named(name)
+    resolved = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
+    return resolved[-1]
+
+
+_UFUNCS = {
+    f"np.{f.__name__}"
+    for f in vars(np).values()
+    if isinstance(f, np.ufunc) and f.signature is None and f.nout == 1
+}
+
+
+def _key(op: Op) -> Any:
+    if op.function == "constant":
+        value = op.settings["value"]
+        small = value.size <= 1024
+        return "constant", value.dtype, value.shape, value.tobytes() if small else id(value)
+    settings = tuple((key, _key_of(arg)) for key, arg in sorted(op.settings.items()))
+    return op.function, op.shape, op.dtype, _key_of(op.args), settings
+
+
+def _key_of(arg: Any) -> Any:
+    if isinstance(arg, (tuple, list)):
+        return type(arg), tuple(map(_key_of, arg))
+    if isinstance(arg, slice):
+        return slice, arg.start, arg.stop, arg.step
+    if isinstance(arg, float):
+        return float, arg.hex()
+    try:
+        hash(arg)
+    except TypeError:
+        return id(arg)
+    return type(arg), arg
+

@@ -1,0 +1,232 @@
+"""Parameters, and what an optimizer remembers of them, joined into long vectors.
+
+An optimizer's formula is elementwise, so one call can update all parameters that share their settings, if
+they lie one after the other in memory. :func:`arrange` moves them there: the Tensors stay the objects they
+are, and their arrays become views of one vector. A weight of a layer is stored transposed, ``(in, out)``,
+which suits the products of small batches better; its Tensor looks as before.
+
+Weights whose gradient is the product of a column and a row, in training one sample at a time, are updated
+on their own: there the program never writes the gradient out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import GradientError
+from ..graph import Node
+from ..optim import Optimizer
+from ..tensor import Tensor
+from .capture import Capture
+from .program import Op, Place, Store
+from .tracer import Trace, Tracer
+
+__all__ = ["Vector", "arrange"]
+
+#: From this size on, a weight with a gradient of rank 1 is updated on its own.
+LARGE = 16_384
+#: Up to this many rows in a batch, weights are better stored as (in, out).
+FEW_ROWS = 2048
+
+
+class Vector:
+    """Parameters that are updated together, by one formula with one set of settings."""
+
+    def __init__(self, params: list[Tensor], group: dict[str, Any], number: int) -> None:
+        self.params = params
+        self.group = group
+        self.number = number
+        self.turned: list[bool] = []  # whether each is stored transposed
+        self.states: list[dict[str, Any]] = []
+        self.gradient: Any = None
+        self.views: dict[Op, Op] = {}
+        self.stores: list[Store] = []
+        self.given: dict[Op, Any] = {}
+        self.lr: Op | None = None
+        self.step: Op | None = None
+
+    def update(self, trace: Trace, optimizer: Optimizer, capture: Capture) -> None:
+        """Run the optimizer's formula on stand-ins."""
+        names = {id(t): tracer.op.settings["name"] for t, tracer, *_ in capture.tensors.values()}
+        own = names[id(self.params[0])] if len(self.params) == 1 else "parameters"
+        suffix = "" if len(self.params) == 1 or not self.number else f"_{self.number + 1}"
+        memory = optimizer.memory(_settings(self.group))
+        self.states = [optimizer.state.setdefault(p, {"step": 0}) for p in self.params]
+        p = self._input(trace, f"{own}{suffix}", self._joined([_array(capture, t) for t in self.params]))
+        self.memory = self.given[p.op]
+        self._view_parameters(trace, capture, p.op)
+        remembered: dict[str, Any] = {}
+        for name in memory:
+            arrays = [
+                state.get(name, np.zeros(t.shape, t.dtype))
+                for t, state in zip(self.params, self.states, strict=True)
+            ]
+            whole = self._joined(arrays)
+            for state, view in zip(self.states, self._split(whole), strict=True):
+                state[name] = view
+            remembered[name] = self._input(trace, f"{name}_of_{own}{suffix}", whole)
+        settings = _settings(self.group)
+        lr = trace.number(f"lr{suffix}", settings["lr"])
+        step = trace.number(f"step{suffix}", self.states[0]["step"] + 1)
+        self.lr, self.step = lr.op, step.op
+        state = {"step": step, **remembered}
+        before = {name: tracer.op for name, tracer in remembered.items()}
+        target = p.op
+        new_p, new = optimizer.update(p, self.gradient, state, **{**settings, "lr": lr})
+        self.stores.append(Store(target, _op_of(new_p)))
+        self.stores += [
+            Store(op, _op_of(new[name])) for name, op in before.items() if _op_of(new[name]) is not op
+        ]
+
+    def adopt(self) -> None:
+        """Make the parameters' Tensors views of the vector."""
+        for t, view in zip(self.params, self._split(self.memory), strict=True):
+            if t._data is not view and not _is_same_memory(t._data, view):
+                t._data = view
+                if t._node is not None:
+                    t._node.value = view
+
+    def next_step(self) -> int:
+        """The number of the step that is about to be made."""
+        return self.states[0]["step"] + 1  # type: ignore[no-any-return]
+
+    def count(self) -> None:
+        """Count a step."""
+        for state in self.states:
+            state["step"] += 1
+
+    def _input(self, trace: Trace, name: str, array: np.ndarray) -> Tracer:
+        tracer = trace.input(name, array)
+        self.given[tracer.op] = array
+        return tracer
+
+    def _joined(self, arrays: list[np.ndarray]) -> np.ndarray:
+        """The arrays as one vector: the one whose views they are, or a new one."""
+        if len(arrays) == 1:
+            array = arrays[0].T if self.turned[0] else arrays[0]
+            return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+        parts = [a.T if turned else a for a, turned in zip(arrays, self.turned, strict=True)]
+        base = parts[0].base
+        size = sum(a.size for a in parts)
+        if base is not None and all(a.base is base and a.flags.c_contiguous for a in parts):
+            places = [a.__array_interface__["data"][0] for a in parts]
+            ends = np.cumsum([places[0], *(a.nbytes for a in parts)])[:-1]
+            start = places[0] - base.__array_interface__["data"][0]
+            if base.ndim == 1 and base.flags.c_contiguous and (ends == places).all():
+                first = start // base.itemsize
+                whole: np.ndarray = base[first : first + size]
+                return base if whole.size == base.size else whole
+        return np.concatenate([a.reshape(-1) for a in parts])
+
+    def _split(self, whole: np.ndarray) -> list[np.ndarray]:
+        """Views of a vector, one for each parameter."""
+        if len(self.params) == 1:
+            return [whole.T if self.turned[0] else whole]
+        views, start = [], 0
+        for p, turned in zip(self.params, self.turned, strict=True):
+            shape = p.shape[::-1] if turned else p.shape
+            view = whole[start : start + math.prod(shape)].reshape(shape)
+            views.append(view.T if turned else view)
+            start += math.prod(shape)
+        return views
+
+    def _view_parameters(self, trace: Trace, capture: Capture, whole: Op) -> None:
+        start = 0
+        for p, turned in zip(self.params, self.turned, strict=True):
+            old = capture.tensors[id(p)][2]
+            shape = old.shape[::-1] if turned else old.shape
+            view, place = whole, Place("parameter", str(old.settings["name"]), "", "")
+            if len(self.params) > 1:
+                size = math.prod(shape)
+                view = Op("getitem", (view, slice(start, start + size)), {}, (size,), old.dtype, place)
+                if shape != (size,):
+                    view = Op("np.reshape", (view, shape), {}, shape, old.dtype, place)
+                start += size
+            if turned:
+                view = Op("np.transpose", (view, (1, 0)), {}, old.shape, old.dtype, place)
+            if view is whole and not turned:
+                view = Op("np.reshape", (whole, shape), {}, shape, old.dtype, place)
+            self.views[old] = view
+            if capture.given.get(old) is not None:
+                del capture.given[old]
+
+
+def arrange(
+    trace: Trace, optimizer: Optimizer, capture: Capture, gradients: Mapping[Node, Tracer]
+) -> list[Vector]:
+    """Sort the parameters that have a gradient into vectors, and join their gradients."""
+    vectors = []
+    few = _rows(trace) <= FEW_ROWS
+    for number, group in enumerate(optimizer.param_groups):
+        together: dict[Any, list[Tensor]] = {}
+        for p in group["params"]:
+            if p._node is None or p._node not in gradients:
+                continue
+            step = optimizer.state.get(p, {"step": 0})["step"]
+            g = gradients[p._node]
+            alone = p.size >= LARGE and _is_outer(g.op)
+            together.setdefault((p.dtype, step, id(p) if alone else None), []).append(p)
+        for (_, _, _), params in together.items():
+            vector = Vector(params, group, number)
+            parts = []
+            for p in params:
+                assert p._node is not None, "it has a gradient"
+                g = gradients[p._node]
+                turned = _is_turned(_array(capture, p), few)
+                vector.turned.append(turned)
+                parts.append(np.transpose(g) if turned else g)
+            vector.gradient = parts[0] if len(parts) == 1 else _join(trace, parts)
+            vectors.append(vector)
+    if not vectors:
+        raise GradientError(
+            f"compile: none of the parameters of {type(optimizer).__name__} has a gradient; the loss does not depend "
+            "on what this optimizer updates"
+        )
+    return vectors
+
+
+def _array(capture: Capture, p: Tensor) -> np.ndarray:
+    return capture.tensors[id(p)][3]  # type: ignore[no-any-return]
+
+
+def _is_turned(array: np.ndarray, few: bool) -> bool:
+    """Whether to store a parameter transposed; once it is, it stays so."""
+    if array.ndim != 2 or 1 in array.shape:
+        return False
+    if not array.flags.c_contiguous:
+        return bool(array.flags.f_contiguous)
+    return few and (array.base is None or array.base.ndim != 1)
+
+
+def _rows(trace: Trace) -> int:
+    """How many rows the products have."""
+    return max((op.shape[0] for op in trace.ops if op.function == "np.matmul" and op.ndim == 2), default=0)
+
+
+def _is_outer(op: Op) -> bool:
+    """Whether an array is the product of a column and a row."""
+    while op.function in ("np.transpose", "copy"):
+        op = op.args[0]
+    return op.function in ("np.matmul", "np.dot") and op.args[0].shape[1:] == (1,)
+
+
+def _join(trace: Trace, parts: list[Tracer]) -> Any:
+    value = np.concatenate([part.value.reshape(-1) for part in parts])
+    return trace.call("join", tuple(parts), {}, value)
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _op_of(x: Any) -> Op:
+    op: Op = x.op
+    return op
+
+
+def _is_same_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.__array_interface__ == b.__array_interface__
