@@ -51,6 +51,10 @@ TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 # any, and no rule may decide something by its values.
 TRANSPOSING: ContextVar[bool] = ContextVar("transposing", default=False)
 
+# Goes up whenever a module gets an attribute, or a leaf other memory or another place in the graph: as long
+# as it stands still, nothing of the kind needs to be looked at.
+CHANGES = [0]
+
 # Who is told of every module that is called, before its forward code runs.
 CALLED: ContextVar[Callable[[Any], None] | None] = ContextVar("called", default=None)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, Untraceable
-from .graph import RECORDING, SCOPE, TRACING, Node, _set, scope_text, sweep
+from .graph import CHANGES, RECORDING, SCOPE, TRACING, Node, _set, scope_text, sweep
 from .operators import Operators
 from .origins import users_line
 from .primitive import REGISTRY, Primitive, pick
@@ -113,6 +113,7 @@ class Tensor(Operators):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        CHANGES[0] += 1
         if value and self._node is None:
             if self._data.dtype.kind not in "fc":
                 raise DTypeError(
@@ -406,6 +407,8 @@ class Tensor(Operators):
                 )
             np.copyto(buffer(self), new._data)
             return self
+        if self._node is None or self._node.is_leaf:
+            CHANGES[0] += 1
         if self._node is not None and self._node.is_leaf and new._node is not None:
             new._node.retains = True  # the user who made this leaf still asks it for its grad
         self._data, self._node = new._data, new._node

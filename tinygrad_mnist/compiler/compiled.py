@@ -7,20 +7,17 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..errors import CompileError, OptionError, choice
 from ..graph import TRACING
 from ..optim import Optimizer
-from ..tensor import Tensor, _handle
 from ..tracing import named
-from ..trees import leaves, rebuild
 from .agreement import require_agreement
+from .entries import MISSED, Entry
 from .lowering import LOWERINGS, ordered
 from .memory import plan
 from .passes import rebuilt
-from .program import Op, Program
-from .record import Recorded, record
+from .program import Program
+from .record import record
 from .scaling import scaled_early
 from .simplify import SIMPLIFICATIONS
 from .source import Source, write
@@ -164,14 +161,18 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments; make it first, if there is none."""
+        if self._last is not None:
+            result = self._last.call(args, kwargs)
+            if result is not MISSED:
+                return result
         for entry in self._entries:
-            if entry.fits(args, kwargs):
+            result = entry.call(args, kwargs)
+            if result is not MISSED:
                 self._last = entry
-                return entry.run(args, kwargs)
-        entry = self._made(args, kwargs)
+                return result
+        self._last = entry = self._made(args, kwargs)
         self._entries = [*self._entries[-MOST_PROGRAMS + 1 :], entry]
-        self._last = entry
-        return entry.run(args, kwargs)
+        return entry.call(args, kwargs)
 
     def _made(self, args: Any, kwargs: Any) -> Entry:
         if TRACING.get():
@@ -210,106 +211,6 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {named(self.function)}, {len(self._entries)} programs>"
-
-
-class Entry:
-    """One program, the arguments it fits, and the objects it was made for."""
-
-    def __init__(
-        self,
-        recorded: Recorded,
-        source: Source,
-        load: Callable[[Source, dict[str, Any]], Callable[..., Any]],
-        args: Any,
-        kwargs: Any,
-    ) -> None:
-        self.source = source
-        self.arrays = {**{name: recorded.given[op] for name, op in source.given.items()}, **source.objects}
-        self.program = load(source, self.arrays)
-        self.traced = len(recorded.program.ops)
-        self.vectors = recorded.vectors
-        for vector in self.vectors:
-            vector.adopt()
-        self.links = recorded.links()
-        self.form = recorded.form
-        self.single = isinstance(recorded.form, Op)
-        self.returns_tensors = recorded.returns_tensors
-        self._signature = [_described(x) for x in leaves([args, kwargs])]
-        self._shape_of_call = _form(args), _form(kwargs)
-        self.same = recorded.same
-        self.flat = not kwargs and not self.same and all(isinstance(x, (np.ndarray, Tensor)) for x in args)
-        self.kinds = [(type(x), x.shape, x.dtype) for x in args] if self.flat else []
-
-    def fits(self, args: Any, kwargs: Any) -> bool:
-        """Whether the program was made for such arguments, and for what the function uses now."""
-        if self.flat:
-            if kwargs or len(args) != len(self.kinds):
-                return False
-            for x, (kind, shape, dtype) in zip(args, self.kinds, strict=True):
-                if type(x) is not kind or x.shape != shape or x.dtype != dtype:
-                    return False
-        elif (_form(args), _form(kwargs)) != self._shape_of_call or [
-            _described(x) for x in leaves([args, kwargs])
-        ] != self._signature:
-            return False
-        elif self.same:
-            parts = list(leaves([args, kwargs]))
-            if any(parts[i] is not tensor for i, tensor in self.same.items()):
-                return False
-        return self.links.hold()
-
-    def run(self, args: Any, kwargs: Any) -> Any:
-        """Run the program on arguments that fit."""
-        if self.flat:
-            given: Any = args
-        else:
-            given = [x for i, x in enumerate(leaves([args, kwargs])) if i not in self.same and _is_array(x)]
-        arrays = [x._data if isinstance(x, Tensor) else x for x in given]
-        for vector in self.vectors:
-            arrays.append(vector.group["lr"])
-            arrays.append(vector.next_step())
-        result = self.program(*arrays)
-        for vector in self.vectors:
-            vector.count()
-        if self.single:
-            return _handle(result, None) if self.returns_tensors else result
-        results = iter(result if isinstance(result, tuple) else (result,))
-        tensors = self.returns_tensors
-
-        def out(x: Any) -> Any:
-            if not isinstance(x, Op):
-                return x
-            array = next(results)
-            return _handle(array, None) if tensors else array
-
-        return rebuild(self.form, map(out, leaves(self.form)))
-
-
-def _is_array(x: Any) -> bool:
-    is_array = isinstance(x, (np.ndarray, np.generic, Tensor)) and x.dtype.kind in "biufc"
-    return is_array or isinstance(x, np.random.Generator)
-
-
-def _described(x: Any) -> Any:
-    """What has to be the same at another call: of arrays the kind, of others the value."""
-    if isinstance(x, (np.ndarray, np.generic, Tensor)):
-        tracked = isinstance(x, Tensor) and x._node is not None
-        return isinstance(x, Tensor), x.shape, x.dtype, tracked
-    if isinstance(x, np.random.Generator):
-        return np.random.Generator
-    try:
-        hash(x)
-    except TypeError:
-        return type(x), id(x)
-    return type(x), x
-
-
-def _form(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return tuple((key, _form(part)) for key, part in tree.items())
-    if isinstance(tree, (list, tuple)):
-        return type(tree), tuple(map(_form, tree))
-    return None if tree is not None else "None"
 
 
 def _numpy_back_end() -> Callable[[Source, dict[str, Any]], Callable[..., Any]]:

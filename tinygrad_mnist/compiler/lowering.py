@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .passes import Builder, Rule, is_ufunc
+from .simplify import ARITHMETIC
 from .program import Op, Program, inputs_of, is_view
 
 __all__ = ["LOWERINGS", "ordered"]
@@ -59,6 +60,7 @@ def _places(b: Builder, x: Op, labels: Op) -> Op:
 
 
 LOWERINGS: dict[str, list[Rule]] = {
+    **ARITHMETIC,
     "np.matmul": [product],
     "copy": [stored_transposed],
     "take_along": [picked_by_number],
@@ -110,7 +112,7 @@ def ordered(program: Program) -> Program:
             seen += 1
 
     for op in [*program.ops, *program.roots()]:
-        is_free = is_ufunc(op) or is_view(op) or op.is_number or op.function in ("constant", "join")
+        is_free = is_ufunc(op) or is_view(op) or op.is_number or op.function in _FREE
         if not (is_free and op.function != "check") and op not in early and op not in late:
             put(op)
             put_early()
@@ -118,6 +120,10 @@ def ordered(program: Program) -> Program:
         put(op)
         put_early()
     return replace(program, ops=tuple(ops))
+
+
+#: What, like elementwise functions, is done when its result is needed.
+_FREE = ("constant", "join", "astype", "copy")
 
 
 def _computed(op: Op) -> set[Op]:

@@ -138,6 +138,10 @@ def is_scalar(arg: Any) -> bool:
     return arg.is_number if isinstance(arg, Op) else isinstance(arg, (int, float)) and not isinstance(arg, bool)
 
 
+#: Constants of up to so many bytes are compared by their content.
+_COMPARED = 1 << 20
+
+
 @cache
 def _dtype(name: str, *kinds: Any) -> Any:
     """The dtype that a ufunc makes of dtypes and of Python's types of numbers."""
@@ -156,8 +160,8 @@ _UFUNCS = {
 def _key(op: Op) -> Any:
     if op.function == "constant":
         value = op.settings["value"]
-        small = value.size <= 1024
-        return "constant", value.dtype, value.shape, value.tobytes() if small else id(value)
+        content = value.tobytes() if value.nbytes <= _COMPARED else id(value)
+        return "constant", value.dtype, value.shape, content
     settings = tuple((key, _key_of(arg)) for key, arg in sorted(op.settings.items()))
     return op.function, op.shape, op.dtype, _key_of(op.args), settings
 

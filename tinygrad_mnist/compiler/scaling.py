@@ -7,6 +7,7 @@ moves factors towards the beginning, and keeps the result if it computes less.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -36,8 +37,12 @@ def _cost(op: Op) -> float:
 
 
 def scaled_early(program: Program) -> Program:
-    """Move factors towards the beginning where that saves time."""
-    builder = _Scaler()
+    """Move factors towards the beginning, all the way or as far as each alone gains by it, if that saves time."""
+    return min(program, _moved(program, far=True), _moved(program, far=False), key=cost)
+
+
+def _moved(program: Program, far: bool) -> Program:
+    builder = _Scaler(far)
     new: dict[Op, Op] = {}
 
     def changed(arg: Any) -> Any:
@@ -48,7 +53,7 @@ def scaled_early(program: Program) -> Program:
         made = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
         is_factor = op.function == "np.multiply" and is_scalar(op.args[1]) and op.dtype.kind == "f" and op.ndim
         new[op] = builder.times(*made.args) if is_factor else builder.add(made)
-    moved = without_dead_code(
+    return without_dead_code(
         replace(
             program,
             ops=tuple(builder.ops),
@@ -56,15 +61,17 @@ def scaled_early(program: Program) -> Program:
             stores=tuple(Store(s.target, changed(s.value)) for s in program.stores),
         )
     )
-    return moved if cost(moved) < cost(program) else program
 
 
 class _Scaler(Builder):
     """Adds operations, and multiplies what is there by numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, far: bool) -> None:
         super().__init__()
+        self._far = far
         self._scaled: dict[tuple[Op, Any], Op] = {}
+        self._met: dict[Op, float] = {}
+        self._looked_at = 0
 
     def times(self, x: Op, factor: Any) -> Op:
         """``x * factor``, multiplied as early as that may be worth it."""
@@ -72,7 +79,7 @@ class _Scaler(Builder):
         waiting = [x]
         while waiting:
             op = waiting[-1]
-            missing = [op.args[i] for i in _carriers(op) if (op.args[i], factor) not in self._scaled]
+            missing = [op.args[i] for i in self.carriers(op) if (op.args[i], factor) not in self._scaled]
             if (op, factor) in self._scaled or not missing:
                 waiting.pop()
                 self._scaled.setdefault((op, factor), self._times(op, factor))
@@ -83,7 +90,7 @@ class _Scaler(Builder):
     def _times(self, op: Op, factor: Any) -> Op:
         """Multiply one operation, whose carriers are multiplied already."""
         self.place = op.place
-        carriers = _carriers(op)
+        carriers = self.carriers(op)
         if carriers:
             args = [self._scaled[arg, factor] if i in carriers else arg for i, arg in enumerate(op.args)]
             if op.function == "add_along" and is_scalar(args[2]):
@@ -96,25 +103,41 @@ class _Scaler(Builder):
         return self.ufunc("np.multiply", op, factor)
 
 
+    def carriers(self, op: Op) -> tuple[int, ...]:
+        """The arguments that take a factor to the result: of two, the one where it meets fewer numbers."""
+        if op.function not in ("np.matmul", "np.dot", "np.multiply"):
+            return _carriers(op)
+        if op.function == "np.multiply" and is_scalar(op.args[1]):
+            return ()
+        met = [self.met(arg) if isinstance(arg, Op) else math.inf for arg in op.args]
+        is_worth_it = min(met) < (math.inf if self._far else op.size)
+        return (met.index(min(met)),) if is_worth_it else ()
+
+    def met(self, op: Op) -> float:
+        """How many numbers a factor meets if it is moved from here to where it can go."""
+        for known in self.ops[self._looked_at :]:
+            self._met[known] = self._meets(known)
+        self._looked_at = len(self.ops)
+        return self._met.get(op, op.size)
+
+    def _meets(self, op: Op) -> float:
+        if op.function == "np.multiply" and is_scalar(op.args[1]):
+            return 0.0
+        if op.function in ("np.matmul", "np.dot", "np.multiply"):
+            least = min(self._met.get(arg, arg.size) for arg in op.args if isinstance(arg, Op))
+            return least if self._far else min(op.size, least)
+        if op.function == "np.divide":
+            return min([op.size, *(arg.size for arg in op.args[1:] if isinstance(arg, Op))])
+        carriers = _carriers(op)
+        return sum(self._met.get(op.args[i], op.args[i].size) for i in carriers) if carriers else op.size
+
+
 def _carriers(op: Op) -> tuple[int, ...]:
-    """The arguments that take a factor to the result."""
+    """The arguments of a linear operation, all of which take a factor to the result."""
     if op.function in ("np.transpose", "np.reshape", "np.negative", "getitem"):
         return (0,) if op.function != "getitem" or is_basic(op.args[1]) else ()
     if op.function == "join":
         return tuple(range(len(op.args)))
     if op.function == "add_along":
         return (0,) if is_scalar(op.args[2]) else (0, 2)
-    if op.function in ("np.matmul", "np.dot", "np.multiply"):
-        a, b = op.args
-        if _is_backward(b) and not (_is_backward(a) and a.size <= b.size):
-            return (1,)
-        if _is_backward(a):
-            return (0,)
     return ()
-
-
-def _is_backward(arg: Any) -> bool:
-    """Whether an array was computed in the backward pass, and may have a factor already."""
-    while isinstance(arg, Op) and arg.function in ("np.transpose", "np.reshape"):
-        arg = arg.args[0]
-    return isinstance(arg, Op) and arg.place.phase == "backward" and arg.function not in ("constant", "input")

@@ -15,7 +15,7 @@ import numpy as np
 from .passes import Builder, Rule, is_scalar, is_ufunc
 from .program import Op
 
-__all__ = ["SIMPLIFICATIONS"]
+__all__ = ["ARITHMETIC", "SIMPLIFICATIONS"]
 
 
 def _is(arg: Any, *functions: str) -> bool:
@@ -57,14 +57,16 @@ def number_last(b: Builder, op: Op) -> Op | None:
 def times_number(b: Builder, op: Op) -> Op | None:
     """Factors that are numbers become one, and 1 is none."""
     x, c = op.args
+    if is_scalar(c) and not isinstance(c, Op) and c == 1 and x.dtype == op.dtype:
+        return x  # type: ignore[no-any-return]
     if not is_scalar(c) or op.dtype.kind not in "fc":
         return None
-    if not isinstance(c, Op) and c == 1 and x.dtype == op.dtype:
-        return x  # type: ignore[no-any-return]
     if _is(x, "np.multiply") and is_scalar(x.args[1]):
         return b.ufunc("np.multiply", x.args[0], b.number("*", x.args[1], c))
     if _is(x, "np.negative"):
         return b.ufunc("np.multiply", x.args[0], b.number("neg", c))
+    if _is(x, "np.divide") and isinstance(x.args[1], Op) and x.args[1].size < x.size and b.is_used_once(x):
+        return b.ufunc("np.multiply", x.args[0], b.ufunc("np.divide", c, x.args[1]))
     return None
 
 
@@ -105,11 +107,20 @@ def itself(b: Builder, op: Op) -> Op | None:
 # -- axes --------------------------------------------------------------------------------------------
 
 
+def product(b: Builder, op: Op) -> Op | None:
+    """Up to two axes, ``np.dot`` is ``np.matmul``."""
+    if all(isinstance(arg, Op) and 1 <= arg.ndim <= 2 for arg in op.args) and op.ndim:
+        return b.add(Op("np.matmul", op.args, {}, op.shape, op.dtype, op.place))
+    return None
+
+
 def transposed(b: Builder, op: Op) -> Op | None:
     """Two transpositions are one, or none; and ``(a @ b).T`` is ``b.T @ a.T``."""
     x, axes = op.args
     if axes == tuple(range(op.ndim)):
         return x  # type: ignore[no-any-return]
+    if sum(n != 1 for n in op.shape) <= 1:
+        return b.reshape(x, op.shape)
     if _is(x, "np.transpose"):
         return b.transpose(x.args[0], tuple(x.args[1][i] for i in axes))
     if _is(x, "np.matmul") and op.ndim == 2 and all(a.ndim == 2 for a in x.args) and b.is_used_once(x):
@@ -143,6 +154,17 @@ def broadcast(b: Builder, op: Op) -> Op | None:
             args = [arg.args[0] if k == i else other for k, other in enumerate(op.args)]
             return b.add(Op(op.function, tuple(args), {}, op.shape, op.dtype, op.place))
     return None
+
+
+def same_shape(b: Builder, op: Op) -> Op | None:
+    """A vector that meets a single row is a row: NumPy is quick where shapes are the same."""
+    args = [
+        b.reshape(arg, op.shape) if isinstance(arg, Op) and 0 < arg.ndim < op.ndim and arg.size == op.size else arg
+        for arg in op.args
+    ]
+    if all(new is old for new, old in zip(args, op.args, strict=True)):
+        return None
+    return b.add(Op(op.function, tuple(args), {}, op.shape, op.dtype, op.place))
 
 
 def transposed_last(b: Builder, op: Op) -> Op | None:
@@ -315,8 +337,17 @@ def sum_of_reshaped(b: Builder, op: Op) -> Op | None:
     return b.add(Op(op.function, x.args[:1], settings, (), op.dtype, op.place))
 
 
+#: The rules that know of numbers only.
+ARITHMETIC: dict[str, list[Rule]] = {
+    "ufunc": [uniform_constant, broadcast, same_shape],
+    "np.multiply": [number_last, times_number],
+    "np.add": [number_last, plus_zero],
+    "np.subtract": [plus_zero],
+    "np.negative": [negative_of],
+}
+
 SIMPLIFICATIONS: dict[str, list[Rule]] = {
-    "ufunc": [uniform_constant, broadcast, transposed_last],
+    "ufunc": [uniform_constant, broadcast, same_shape, transposed_last],
     "np.multiply": [number_last, times_number],
     "np.add": [number_last, plus_zero],
     "np.subtract": [plus_zero, minus_dense],
@@ -331,6 +362,7 @@ SIMPLIFICATIONS: dict[str, list[Rule]] = {
     "np.exp": [exp_of_log],
     "np.reciprocal": [logistic],
     "getitem": [new_axes, one_in_each_row],
+    "np.dot": [product],
     "copy": [unneeded_copy],
     "astype": [same_bits],
 }

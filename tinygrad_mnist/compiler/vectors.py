@@ -46,8 +46,8 @@ class Vector:
         self.views: dict[Op, Op] = {}
         self.stores: list[Store] = []
         self.given: dict[Op, Any] = {}
-        self.lr: Op | None = None
-        self.step: Op | None = None
+        self.lr: Any = None
+        self.step: Any = None
 
     def update(self, trace: Trace, optimizer: Optimizer, capture: Capture) -> None:
         """Run the optimizer's formula on stand-ins."""
@@ -70,9 +70,7 @@ class Vector:
                 state[name] = view
             remembered[name] = self._input(trace, f"{name}_of_{own}{suffix}", whole)
         settings = _settings(self.group)
-        lr = trace.number(f"lr{suffix}", settings["lr"])
-        step = trace.number(f"step{suffix}", self.states[0]["step"] + 1)
-        self.lr, self.step = lr.op, step.op
+        lr, step = self.lr, self.step
         state = {"step": step, **remembered}
         before = {name: tracer.op for name, tracer in remembered.items()}
         target = p.op
@@ -89,15 +87,6 @@ class Vector:
                 t._data = view
                 if t._node is not None:
                     t._node.value = view
-
-    def next_step(self) -> int:
-        """The number of the step that is about to be made."""
-        return self.states[0]["step"] + 1  # type: ignore[no-any-return]
-
-    def count(self) -> None:
-        """Count a step."""
-        for state in self.states:
-            state["step"] += 1
 
     def _input(self, trace: Trace, name: str, array: np.ndarray) -> Tracer:
         tracer = trace.input(name, array)
@@ -163,6 +152,8 @@ def arrange(
     few = _rows(trace) <= FEW_ROWS
     for number, group in enumerate(optimizer.param_groups):
         together: dict[Any, list[Tensor]] = {}
+        rate: Any = None
+        steps: dict[int, Any] = {}
         for p in group["params"]:
             if p._node is None or p._node not in gradients:
                 continue
@@ -170,8 +161,13 @@ def arrange(
             g = gradients[p._node]
             alone = p.size >= LARGE and _is_outer(g.op)
             together.setdefault((p.dtype, step, id(p) if alone else None), []).append(p)
-        for (_, _, _), params in together.items():
+        for (_, step, _), params in together.items():
             vector = Vector(params, group, number)
+            if rate is None:
+                rate = trace.number("lr", group["lr"])
+            if step not in steps:
+                steps[step] = trace.number("step", step + 1)
+            vector.lr, vector.step = rate, steps[step]
             parts = []
             for p in params:
                 assert p._node is not None, "it has a gradient"

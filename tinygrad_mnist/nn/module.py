@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import GradientError, StateDictError
-from ..graph import CALLED, RECORDING, SCOPE
+from ..graph import CALLED, CHANGES, RECORDING, SCOPE
 from ..origins import caller
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
@@ -106,12 +106,17 @@ class Module:
             SCOPE.reset(token)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        CHANGES[0] += 1
         for path, part in _parts(name, value):
             if isinstance(part, Module):
                 part.__dict__["_name"] = path
             elif part.node is not None:
                 part.name = path
         object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        CHANGES[0] += 1
+        object.__delattr__(self, name)
 
     # -- what it consists of ---------------------------------------------------------------------
 
@@ -171,7 +176,7 @@ class Module:
 
     def register_buffer(self, name: str, value: Any) -> None:
         """Keep an array that is saved with the parameters but not learned, such as a running mean."""
-        object.__setattr__(self, name, np.array(value))
+        setattr(self, name, np.array(value))
         if name not in self._buffers:
             self.__dict__["_buffers"] = (*self._buffers, name)
 
