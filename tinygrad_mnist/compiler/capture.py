@@ -133,7 +133,11 @@ class Capture:
             for name, value in list(part.__dict__.items()):
                 if name not in ("_name", "_arguments"):
                     self.attributes.append((part, name))
-                    self.value(f"{path}.{name}" if path else name, value, part.__dict__, name)
+                    full = f"{path}.{name}" if path else name
+                    if name in part._buffers:
+                        self._swap(full, value, part.__dict__, name)
+                    else:
+                        self.value(full, value, part.__dict__, name)
 
     def computed(self, node: Node) -> None:
         """See an operation that was recorded: are its inputs known?"""
@@ -161,7 +165,7 @@ class Capture:
         """Replace a value by a stand-in if it may change from call to call; look into what holds others."""
         if isinstance(value, Tensor):
             self.tensor(name, value)
-        elif isinstance(value, np.random.Generator) or (type(value) is np.ndarray and value.dtype.kind in "biufc"):
+        elif isinstance(value, np.random.Generator) or (type(value) is np.ndarray and value.dtype.kind in "fc"):
             self._swap(name, value, owner, key)
         elif isinstance(value, Module):
             self.module(value)

@@ -139,4 +139,4 @@ def _computed(op: Op) -> set[Op]:
 
 def is_outer(op: Op) -> bool:
     """Whether an operation multiplies a column by a row."""
-    return op.function == "np.dot" and op.ndim == 2 and op.args[0].shape[1] == 1
+    return op.function == "np.dot" and op.ndim == 2 and op.args[0].shape[1:] == (1,)

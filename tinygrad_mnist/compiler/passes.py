@@ -34,12 +34,12 @@ class Builder:
         Where operations that a rule adds belong.
     """
 
-    def __init__(self, rules: Mapping[str, Sequence[Rule]] = {}, uses: Mapping[Op, int] = {}) -> None:
+    def __init__(self, rules: Mapping[str, Sequence[Rule]] = {}) -> None:
         self.ops: list[Op] = []
         self.rules = rules
         self.place = NOWHERE
         self.notes: dict[str, Any] = {}
-        self.uses = dict(uses)
+        self.uses: dict[Op, int] = {}  # how often the old program used what has become this
         self._known: dict[Any, Op] = {}
 
     def add(self, op: Op) -> Op:
@@ -93,7 +93,7 @@ def rebuilt(program: Program, rules: Mapping[str, Sequence[Rule]] = {}) -> Progr
     """Add all operations of a program to a new one, by rules."""
     counted = Counter(arg for op in program.ops for arg in inputs_of(op))
     counted.update(program.roots())
-    builder = Builder(rules, counted)
+    builder = Builder(rules)
     new: dict[Op, Op] = {}
 
     def changed(arg: Any) -> Any:
@@ -104,7 +104,7 @@ def rebuilt(program: Program, rules: Mapping[str, Sequence[Rule]] = {}) -> Progr
         builder.place = op.place
         made = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
         new[op] = added = builder.add(made)
-        builder.uses[added] = max(builder.uses.get(added, 0), counted[op]) if added is made else counted[op] + 1
+        builder.uses[added] = builder.uses.get(added, 0) + counted[op]
     return without_dead_code(
         replace(
             program,

@@ -84,6 +84,7 @@ class _Writer:
         self.names: dict[Any, str] = {}
         self.taken = {"np", "prepare", "operation", "rows", *keyword.kwlist}
         self.place: Place = NOWHERE
+        self.label = ""
         self.local: dict[Buffer, str] = {}
         self.made: set[Buffer] = set()
         self.scratch_bytes = 0
@@ -246,6 +247,8 @@ class _Writer:
             filled = self.np("np.ones") if value.flat[0] == 1 else self.np("np.full")
             extra = "" if value.flat[0] == 1 else f", {value.flat[0].item()!r}"
             text = f"{filled}({_tuple(value.shape)}{extra}, {plain})"
+        elif not value.size:
+            name, text = self.unique("nothing"), f"{self.np('np.empty')}({_tuple(value.shape)}, {plain})"
         elif value.size <= 8 and value.dtype.kind in "fiub" and np.isfinite(value).all():
             name, text = self.numbered("k"), f"{self.np('np.array')}({value.tolist()!r}, {plain})"
         else:
@@ -366,8 +369,6 @@ class _Writer:
         if place == self.place or place.phase in ("", "parameter"):
             return
         old, self.place = self.place, place
-        if (place.phase, place.scope) == (old.phase, old.scope) and not place.line:
-            return
         what = {"forward": place.scope, "backward": f"back through {place.scope}" if place.scope else "back"}
         text = what.get(place.phase, "update")
         new_line = place.line and place.line != old.line
@@ -375,7 +376,8 @@ class _Writer:
         if place.phase == "backward":
             where = "" if place.scope else place.line
         label = ", ".join(part for part in (text, where) if part)
-        if label:
+        if label and label != self.label:
+            self.label = label
             if self.body:
                 self.body.append("")
             self.say(f"# {label}"[: 108 - len(self.indent)])
@@ -545,10 +547,21 @@ class _Writer:
         if not self.is_long(first):
             return []
         run: list[Op] = []
+        looks: dict[Buffer, set[Any]] = {}  # in which ways each piece of memory is looked at
+        changed: set[Buffer] = set()
         for op in self.program.ops[i:]:
             if op.function == "constant" or op.is_number or (is_view(op) and op not in self.plan.at):
                 continue
             if not self.is_long(op) or op.shape != first.shape:
+                break
+            for arg in (*inputs_of(op), op):
+                base = self.base(arg)
+                if base in self.plan.at:
+                    buffer = self.plan.at[base]
+                    looks.setdefault(buffer.root, set()).add(buffer if base is arg else arg)
+            changed.add(self.plan.at[op].root)
+            # A piece must not be overwritten before another piece, of which it is a part elsewhere, was read.
+            if any(len(looks[root]) > 1 for root in changed):
                 break
             run.append(op)
         end = self.program.ops.index(run[-1], i) if run else i

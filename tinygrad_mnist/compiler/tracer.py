@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -262,9 +261,8 @@ class Tracer:
     nbytes = property(lambda self: self.value.nbytes)
     itemsize = property(lambda self: self.value.itemsize)
     base = property(lambda self: None)
-    flags = property(
-        lambda self: SimpleNamespace(writeable=True, c_contiguous=True, f_contiguous=self.ndim < 2)
-    )
+    strides = property(lambda self: self.value.strides)
+    flags = property(lambda self: self.value.view().flags)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -451,7 +449,7 @@ class Tracer:
     def __getattr__(self, name: str) -> Any:
         """A method of arrays that NumPy has a function for."""
         if name not in _METHODS:
-            if hasattr(np.ndarray, name):
+            if hasattr(np.ndarray, name) and not name.startswith("__"):
                 raise self.trace.untraceable(f"array.{name} reads or changes an array that is traced")
             raise AttributeError(f"an array has no attribute {name!r}")
         function = getattr(np, _METHODS[name])
@@ -561,7 +559,7 @@ def _reshaping(func: Callable[..., Any]) -> Callable[..., Any]:
     def reshape(a: Any, *args: Any, **kwargs: Any) -> Any:
         if type(a) is not Tracer:
             return func(a, *args, **kwargs)
-        if kwargs.get("order", "C") not in ("C", "A", "K"):
+        if kwargs.get("order", "C") not in ("C", None):
             raise a.trace.untraceable(f"np.{func.__name__} in order={kwargs['order']!r}")
         value = func(a.value, *args, **kwargs)
         return a._view("np.reshape", (a, value.shape), np.ascontiguousarray(value).reshape(value.shape))

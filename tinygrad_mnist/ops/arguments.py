@@ -33,16 +33,16 @@ def bare(x: Any) -> Any:
 
 def plain(x: Any) -> NDArray:
     """The values of an array or a Tensor, for questions that have no gradient."""
-    values: NDArray = x.data if isinstance(x, Tensor) else np.asarray(x)
+    values: NDArray = x.data if isinstance(x, Tensor) else x if isinstance(x, np.ndarray) else np.asarray(x)
     return values
 
 
 def array(x: Any, dtype: Any = None) -> Array:
     """``x`` as an array, or the Tensor that it is or has in it, in another dtype if one is given."""
     x = gather(x)
-    if not isinstance(x, Tensor):
+    if not isinstance(x, (Tensor, np.ndarray)):
         return np.asarray(x, dtype)
-    return x if dtype is None else x.astype(dtype)
+    return x if dtype is None or x.dtype == dtype else x.astype(dtype)
 
 
 def is_tracked(*arrays: Any) -> bool:

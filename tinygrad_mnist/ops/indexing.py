@@ -17,7 +17,7 @@ from ..errors import ShapeError, choice
 from ..primitive import REGISTRY, Sample, as_plain, constant, implements, primitive
 from ..tensor import GETITEM, SETITEM, Tensor
 from ..typing import Array, NDArray
-from .arguments import bare, gather, places, refuse_to_round
+from .arguments import bare, gather, places, plain, refuse_to_round
 
 _ROWS, _COLUMNS = np.array([0, 2, 0]), np.array([1, 1, 1])
 _MASK = np.array([[True, False], [False, True], [True, True]])
@@ -296,7 +296,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
 
 def checked_along(name: str, arr: Array, indices: Any, axis: int | None) -> tuple[Array, NDArray, int]:
     """Check the arguments of ``..._along_axis``; without an axis, the array is one row."""
-    indices = np.asarray(bare(indices))
+    indices = plain(indices)
     if indices.dtype.kind not in "iu":
         raise IndexError(f"{name}: indices are integers, not {indices.dtype}")
     if axis is None:

@@ -14,7 +14,7 @@ import numpy as np
 from ..primitive import Sample, implements, primitive
 from ..tensor import Tensor
 from ..typing import Array, NDArray
-from .arguments import bare, gather, lift
+from .arguments import bare, gather, lift, plain
 from .indexing import inside
 
 _WHICH, _MASK = np.array([[0, 2, 1], [1, 1, 2]]), np.array([[True, False, True], [False, False, True]])
@@ -65,7 +65,7 @@ def _choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array
 )
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Array:
     """At each place the choice that belongs to the first condition that holds."""
-    conditions = [np.asarray(bare(condition)) for condition in condlist]
+    conditions = [plain(condition) for condition in condlist]
     which = np.select(conditions, range(len(choicelist)), len(choicelist))
     return choose(which, *map(gather, (*choicelist, default)))
 

@@ -13,6 +13,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..errors import DTypeError, OptionError, ShapeError
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
+from ..tensor import refuse
 from ..typing import Array, NDArray
 from .arguments import array, lift, plain
 from .reductions import Axis, count, keep, masked, number, ratio
@@ -54,8 +55,8 @@ def average(
         weights = weights_along(array(weights), a, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *(() if a.dtype.kind in "fc" else (np.float64,)))
         total = np.sum(array(weights, dtype), axis=axis, keepdims=keepdims)
-        if np.any(total == 0):
-            raise ZeroDivisionError("average: the weights add up to 0, and cannot be normalized")
+        message = "average: the weights add up to 0, and cannot be normalized"
+        refuse(np.any(total == 0), lambda: ZeroDivisionError(message), message)
         y = np.sum(array(a, dtype) * array(weights, dtype), axis=axis, keepdims=keepdims) / total
     return (y, np.broadcast_to(lift(total), y.shape)) if returned else y
 

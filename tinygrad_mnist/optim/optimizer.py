@@ -113,7 +113,7 @@ class Optimizer:
                 state = self.state.setdefault(p, {"step": 0})
                 for name in memory:
                     if name not in state:
-                        state[name] = np.zeros(p.shape, p.dtype)
+                        state[name] = np.zeros_like(p.data)
                 state["step"] += 1
                 self._apply(buffer(p), _plain(node.grad), state, settings)
         if not updated:
@@ -124,8 +124,8 @@ class Optimizer:
 
     def _apply(self, p: NDArray, g: NDArray, state: State, settings: dict[str, Any]) -> None:
         """Run the formula, on the whole or block by block, and write the result into ``p``."""
-        if p.size > BLOCK:
-            for block in _blocks(p, g, state):
+        if p.size > BLOCK and (order := _order(p, state)):
+            for block in _blocks(p, g, state, order):
                 self._apply(*block, settings)
             return
         new_p, new = self.update(p, g, state, **settings)
@@ -196,11 +196,18 @@ class Optimizer:
         return f"{type(self).__name__}({settings})"
 
 
-def _blocks(p: NDArray, g: NDArray, state: State) -> Iterator[tuple[NDArray, NDArray, State]]:
+def _order(p: NDArray, state: State) -> str:
+    """The order in which parameter and state all lie in memory, so that flat arrays of them are views."""
+    arrays = [p, *(value for value in state.values() if isinstance(value, np.ndarray))]
+    if all(array.flags.c_contiguous for array in arrays):
+        return "C"
+    return "F" if all(array.flags.f_contiguous for array in arrays) else ""
+
+
+def _blocks(p: NDArray, g: NDArray, state: State, order: Any) -> Iterator[tuple[NDArray, NDArray, State]]:
     """Cut arrays into views of at most ``BLOCK`` elements; numbers go with each."""
-    # Parameters and state are contiguous: the flat arrays are views, and written through.
-    p, g = p.reshape(-1), g.reshape(-1)
-    flat = {name: value.reshape(-1) for name, value in state.items() if isinstance(value, np.ndarray)}
+    p, g = p.reshape(-1, order=order), g.reshape(-1, order=order)
+    flat = {name: v.reshape(-1, order=order) for name, v in state.items() if isinstance(v, np.ndarray)}
     for start in range(0, p.size, BLOCK):
         block = slice(start, start + BLOCK)
         yield p[block], g[block], {**state, **{name: array[block] for name, array in flat.items()}}

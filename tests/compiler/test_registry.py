@@ -1,0 +1,89 @@
+"""Every declared operation and its gradient, compiled: tried on other numbers than those that were traced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from test_operations import OPERATIONS, compute, outputs
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.errors import CompileError
+from tinygrad_mnist.primitive import Sample
+
+#: What no straight line of calls can do: the way to the result depends on the values.
+REFUSED = {
+    *("nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmin", "nanmax", "nanmedian", "nanquantile"),
+    *("nanpercentile", "median", "quantile", "percentile", "histogram", "unique", "trim_zeros", "piecewise"),
+    *("sqrt", "log", "log2", "log10", "logn", "power", "arccos", "arcsin", "arctanh"),  # those of np.emath
+    *("cond", "corrcoef", "lstsq", "polyfit", "polydiv", "poly", "gradient", "pad", "choose", "cov"),
+}
+CASES = [pytest.param(p, s, id=f"{p.name} {s}") for p in OPERATIONS for s in p.samples]
+
+
+def plain(values: Any) -> list[np.ndarray]:
+    return [np.asarray(v.data if isinstance(v, tg.Tensor) else v) for v in outputs(values)]
+
+
+def as_tensors(values: list) -> list:
+    return [tg.Tensor(v) if isinstance(v, np.ndarray) and v.dtype.kind in "fc" else v for v in values]
+
+
+def is_refused(p: Any, compiled: Any, values: list) -> bool:
+    """Whether compiling says that it cannot be, which is right for some."""
+    try:
+        compiled(*values)
+    except CompileError as error:
+        assert p.name in REFUSED, error
+        return True
+    return False
+
+
+def gradients(p: Any, sample: Sample, places: list[int]) -> Any:
+    """A function of the sample's arrays that returns the gradients by those that have one."""
+
+    def total(*values: Any) -> Any:
+        result = 0.0
+        for y in compute(p, sample, list(values)):
+            if isinstance(y, tg.Tensor) and y.dtype.kind in "fc":
+                weights = np.linspace(1, 2, y.size).reshape(y.shape).astype(y.dtype)
+                result = result + np.sum(np.real(y * weights))
+        return result
+
+    return tg.grad(total, places)
+
+
+@pytest.mark.parametrize(("p", "sample"), CASES)
+def test_values(p, sample):
+    def f(*values: Any) -> list:
+        return compute(p, sample, list(values))
+
+    compiled = tg.compile(f)
+    for seed in (0, 1):
+        values = as_tensors(sample.draw(seed))
+        if is_refused(p, compiled, values):
+            return
+        got, expected = plain(compiled(*values)), plain(f(*values))
+        for x, y in zip(got, expected, strict=True):
+            assert x.dtype == y.dtype
+            np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("p", "sample"), CASES)
+def test_gradients(p, sample):
+    places = [i for i, v in enumerate(sample.draw(0)) if isinstance(v, np.ndarray) and v.dtype.kind in "fc"]
+    f = gradients(p, sample, places)
+    try:
+        f(*sample.draw(0))
+    except Exception as error:
+        pytest.skip(f"has no gradient of its own: {error}"[:100])
+    compiled = tg.compile(f)
+    for seed in (0, 1):
+        values = sample.draw(seed)
+        if is_refused(p, compiled, values):
+            return
+        got, expected = plain(compiled(*values)), plain(f(*values))
+        for x, y in zip(got, expected, strict=True):
+            assert x.dtype == y.dtype
+            np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-11)

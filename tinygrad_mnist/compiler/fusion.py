@@ -1,0 +1,320 @@
+"""Which operations of a program run together in one loop, for machine code rather than for NumPy.
+
+For NumPy every operation is a call, and its result an array. In machine code a chain of elementwise
+operations is one loop, and only what others need becomes an array. :func:`grouped` sorts the operations into
+:class:`Group` s, which run one after the other: loops over one shape, with sums over its axes, and single
+operations such as products. An update ``w - lr * gradient`` is split into the parts of its vector, so that
+a gradient that is a product goes right into the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .passes import Builder, is_ufunc, rebuilt, without_dead_code
+from .program import Op, Program, Store, inputs_of, is_view
+
+__all__ = ["Group", "Groups", "Unsupported", "base_of", "grouped", "is_same_order", "squeezed"]
+
+
+class Unsupported(Exception):
+    """Something for which there is no machine code; the message names it."""
+
+
+@dataclass(eq=False)
+class Group:
+    """Operations that run together.
+
+    Attributes
+    ----------
+    kind : "loop", or the function of the only operation
+    shape : what the loop runs over, without axes of length one
+    ops : in the order of the program
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    ops: list[Op] = field(default_factory=list)
+
+
+@dataclass
+class Groups:
+    """A program, sorted into groups.
+
+    Attributes
+    ----------
+    program : the program, with the operations that the groups consist of
+    groups : in the order in which they run
+    direct : results that are written right into the memory of an input, each with a view of that memory
+    users : operations that use a result, or a view of it
+    """
+
+    program: Program
+    groups: list[Group]
+    direct: dict[Op, Op]
+    users: dict[Op, list[Op]]
+
+
+#: Reductions over axes, which become part of the loop over their argument.
+REDUCTIONS = ("np.add.reduce", "np.multiply.reduce", "np.maximum.reduce", "np.minimum.reduce")
+#: What, besides ufuncs, computes each element of its result on its own.
+ELEMENTWISE = ("np.where", "astype", "copy", "take_flat")
+#: Operations that run on their own.
+ALONE = ("np.dot", "product", "add_flat", "join", "check")
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Leave out axes of length one."""
+    return tuple(n for n in shape if n != 1)
+
+
+def base_of(op: Op) -> Op:
+    """What a view looks at, through all views."""
+    while is_view(op):
+        op = op.args[0]
+    return op
+
+
+def is_same_order(view: Op) -> bool:
+    """Whether the elements of a view are those of its base, in their order, with the same long axes."""
+    op = view
+    while is_view(op):
+        if op.function == "np.transpose":
+            if len(squeezed(op.shape)) > 1:
+                return False
+        elif op.function != "np.reshape" or squeezed(op.shape) != squeezed(op.args[0].shape):
+            return False
+        op = op.args[0]
+    return True
+
+
+def is_elementwise(op: Op) -> bool:
+    """Whether each element of a result depends on one element of each argument."""
+    return is_ufunc(op) or op.function in ELEMENTWISE
+
+
+# -- a program that suits loops --------------------------------------------------------------------------------
+
+
+def _product(b: Builder, op: Op) -> Op | None:
+    """Products that are no work for a BLAS: of vectors, of a column and a row, with ones."""
+    x, y = op.args
+    if op.ndim == 2 and x.ndim == 2 and y.ndim == 2 and x.shape[1] == 1:
+        return b.ufunc("np.multiply", x, y)
+    if op.ndim == 0 and x.ndim == y.ndim == 1:
+        return b.add(_sum(b.ufunc("np.multiply", x, y), (0,), op))
+    if x.ndim == 1 and y.ndim == 2:
+        if _is_ones(x):
+            return b.add(_sum(y, (0,), op))
+        if x.function == "np.multiply" and any(isinstance(a, Op) and _is_ones(a) for a in x.args):
+            factor = x.args[1] if isinstance(x.args[0], Op) and _is_ones(x.args[0]) else x.args[0]
+            if not isinstance(factor, Op) or factor.is_number or factor.ndim == 0:
+                return b.ufunc("np.multiply", b.add(_sum(y, (0,), op)), factor)
+    return None
+
+
+def _sum(x: Op, axis: tuple[int, ...], like: Op) -> Op:
+    return Op("np.add.reduce", (x,), {"axis": axis, "keepdims": False}, like.shape, like.dtype, like.place)
+
+
+def _is_ones(op: Op) -> bool:
+    return op.function == "constant" and op.ndim == 1 and bool((op.settings["value"] == 1).all())
+
+
+def _with_split_updates(program: Program) -> Program:
+    """Replace updates of whole vectors by updates of their parts."""
+    uses: dict[Op, int] = {}
+    for op in (*(a for op in program.ops for a in inputs_of(op)), *program.roots()):
+        uses[op] = uses.get(op, 0) + 1
+    ops = list(program.ops)
+    stores: list[Store] = []
+    for store in program.stores:
+        v = store.value
+        if v.function == "np.subtract" and v.args[0] is store.target and uses[v] == 1 and isinstance(v.args[1], Op):
+            split = _Split(ops, uses, v)
+            split.update(store.target, v.args[1], None)
+            stores += split.stores
+        else:
+            stores.append(store)
+    return without_dead_code(replace(program, ops=tuple(ops), stores=tuple(stores)))
+
+
+class _Split:
+    """An update, followed down to the products that its gradient is made of."""
+
+    def __init__(self, ops: list[Op], uses: dict[Op, int], whole: Op) -> None:
+        self.ops, self.uses, self.whole = ops, uses, whole
+        self.stores: list[Store] = []
+
+    def update(self, target: Op, change: Op, factor: Any) -> None:
+        """Subtract ``factor * change`` from the memory of a view."""
+        alone = self.uses.get(change, 1) == 1
+        number = next((a for a in change.args if not isinstance(a, Op) or a.is_number), None)
+        if change.function == "join" and alone:
+            start = 0
+            for part in change.args:
+                view = self.view("getitem", target, slice(start, start + part.size), (part.size,))
+                self.update(self.reshaped(view, part.shape), part, factor)
+                start += part.size
+        elif change.function == "np.multiply" and alone and number is not None:
+            rest = next(a for a in change.args if a is not number)
+            if rest.shape != change.shape:
+                return self.elementwise(target, change, factor)
+            self.update(target, rest, number if factor is None else self.add("*", (factor, number), (), None))
+        elif change.function == "np.reshape" and alone and is_view(change):
+            self.update(self.reshaped(target, change.args[0].shape), change.args[0], factor)
+        elif change.function == "np.dot" and alone and change.ndim == 2 and min(change.shape) > 1:
+            made = self.add("product", (target, *change.args, 1 if factor is None else factor), change.shape, change.dtype)
+            self.stores.append(Store(target, made))
+        else:
+            self.elementwise(target, change, factor)
+        return None
+
+    def elementwise(self, target: Op, change: Op, factor: Any) -> None:
+        if factor is not None:
+            change = self.add("np.multiply", (change, factor), change.shape, change.dtype)
+        self.stores.append(Store(target, self.add("np.subtract", (target, change), change.shape, change.dtype)))
+
+    def reshaped(self, view: Op, shape: tuple[int, ...]) -> Op:
+        return view if view.shape == shape else self.view("np.reshape", view, shape, shape)
+
+    def view(self, function: str, x: Op, argument: Any, shape: tuple[int, ...]) -> Op:
+        return self.add(function, (x, argument), shape, x.dtype)
+
+    def add(self, function: str, args: tuple[Any, ...], shape: tuple[int, ...], dtype: Any) -> Op:
+        op = Op(function, args, {}, shape, dtype, self.whole.place)
+        self.ops.append(op)
+        return op
+
+
+# -- groups ----------------------------------------------------------------------------------------------------
+
+
+def grouped(program: Program) -> Groups:
+    """Sort the operations of a program into groups."""
+    program = _with_split_updates(rebuilt(program, {"np.dot": [_product]}))
+    users: dict[Op, list[Op]] = {}
+    for op in program.ops:
+        if not is_view(op):
+            for base in dict.fromkeys(base_of(arg) for arg in inputs_of(op)):
+                users.setdefault(base, []).append(op)
+    direct, last = _direct(program, users)
+    groups = _Sorter(last)
+    for op in program.ops:
+        groups.place(op)
+    order = {op: i for i, op in enumerate(program.ops)}
+    found = Groups(program, [*groups.groups, *groups.last_groups], direct, users)
+    _sink(found, order)
+    for group in found.groups:
+        group.ops.sort(key=order.__getitem__)
+    found.groups = [group for group in found.groups if group.ops]
+    return found
+
+
+def _direct(program: Program, users: dict[Op, list[Op]]) -> tuple[dict[Op, Op], set[Op]]:
+    """What can be written over the memory of an input, and what has to run last because of that."""
+    direct: dict[Op, Op] = {}
+    last: set[Op] = set()
+    results = {base_of(op) for op in program.results}
+    values = [store.value for store in program.stores]
+    for store in program.stores:
+        v = store.value
+        if not (is_ufunc(v) or v.function == "product") or v.shape != store.target.shape or values.count(v) > 1:
+            continue
+        after, waiting = {v}, [v]
+        while waiting:
+            for user in users.get(waiting.pop(), ()):
+                if user not in after:
+                    after.add(user)
+                    waiting.append(user)
+        if all(op not in results and op.ndim and (is_ufunc(op) or op is v) for op in after):
+            direct[v] = store.target
+            last |= after
+    return direct, last
+
+
+class _Sorter:
+    """Puts each operation into the first group that can take it."""
+
+    def __init__(self, last: set[Op]) -> None:
+        self.groups: list[Group] = []
+        self.last_groups: list[Group] = []
+        self.last = last
+        self.where: dict[Op, Group] = {}
+
+    def place(self, op: Op) -> None:
+        if op.function in ("constant", "input") or op.is_number and op.function != "check" or is_view(op):
+            return
+        groups = self.last_groups if op in self.last else self.groups
+        position = {group: i for i, group in enumerate(groups)}
+        is_loop = is_elementwise(op) or op.function in REDUCTIONS
+        if not is_loop and op.function not in ALONE:
+            if op.function != "np.reshape":
+                raise Unsupported(op.function)
+            is_loop = True
+        shape = squeezed(op.args[0].shape if op.function in (*REDUCTIONS, "np.reshape") else op.shape)
+        first = 0
+        for at, arg in enumerate(_arrays(op)):
+            group = self.where.get(base_of(arg))
+            if group in position:
+                is_near = is_loop and group.kind == "loop" and group.shape == shape and is_same_order(arg)
+                is_near = is_near and base_of(arg).function not in (*REDUCTIONS, "np.reshape")
+                is_near = is_near and not (op.function == "take_flat" and at == 0)
+                first = max(first, position[group] + (not is_near))
+        fitting = (g for g in groups[first:] if is_loop and g.kind == "loop" and g.shape == shape)
+        found = next(fitting, None)
+        if found is None:
+            found = Group("loop" if is_loop else op.function, shape)
+            groups.append(found)
+        found.ops.append(op)
+        self.where[op] = found
+
+
+def _arrays(op: Op) -> Iterator[Op]:
+    for arg in inputs_of(op):
+        if arg.dtype is not None:
+            yield arg
+
+
+def _sink(found: Groups, order: dict[Op, int]) -> None:
+    """Compute again nothing, but compute late what is made of arrays that are there anyway.
+
+    A result that a single later loop uses is computed in that loop, so that it need not become an array.
+    """
+    where = {op: group for group in found.groups for op in group.ops}
+    results = {base_of(op) for op in found.program.results} | {base_of(s.value) for s in found.program.stores}
+    for op in sorted(where, key=order.__getitem__, reverse=True):
+        group = where[op]
+        users = found.users.get(op, [])
+        if group.kind != "loop" or op in results or not is_elementwise(op) or op.function == "take_flat" or not op.ndim:
+            continue
+        later = {where[user] for user in users if user in where}
+        if len(later) != 1 or group in later or any(user not in where for user in users):
+            continue
+        (target,) = later
+        if target.kind != "loop" or target.shape != group.shape or not all(_takes(user, op) for user in users):
+            continue
+        if all(_is_there(base_of(arg), group, where, found.users, results) for arg in _arrays(op)):
+            group.ops.remove(op)
+            target.ops.append(op)
+            where[op] = target
+
+
+def _takes(user: Op, op: Op) -> bool:
+    """Whether an operation uses a result element by element."""
+    args = [arg for arg in _arrays(user) if base_of(arg) is op]
+    return all(map(is_same_order, args)) and not (user.function == "take_flat" and base_of(user.args[0]) is op)
+
+
+def _is_there(
+    base: Op, group: Group, where: dict[Op, Group], users: dict[Op, list[Op]], results: set[Op]
+) -> bool:
+    """Whether a result becomes an array in any case."""
+    made = where.get(base)
+    if made is None or made.kind != "loop" or base in results or not base.ndim or base.function in REDUCTIONS:
+        return True
+    return any(where.get(user, made) is not made for user in users.get(base, ()) if user in where)
