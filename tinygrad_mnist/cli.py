@@ -17,6 +17,7 @@ from .commands import Number, Sizes, run_command
 from .data import Dataset
 from .errors import DataError, GradcheckError, MissingExtraError
 from .experiments import catalogue, run_experiment
+from .explaining import explain
 from .training import Checkpoint, EarlyStopping, Progress
 from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
 from .training.runs import Run, probabilities
@@ -39,6 +40,9 @@ def cli() -> None:
 
     Start with `tinygrad-mnist train`.
     """
+
+
+cli.add_command(explain)
 
 
 @cli.command()
@@ -126,6 +130,12 @@ def cli() -> None:
 )
 @click.option(
     "--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss."
+)
+@click.option(
+    "--compile/--no-compile",
+    default=True,
+    show_default=True,
+    help="Train by a compiled program (see explain), which is faster.",
 )
 @click.option(
     "--seed",
@@ -237,6 +247,7 @@ def _fit(
             rng=options["seed"],
             callbacks=callbacks,
             progress=False,
+            compile=options["compile"],
         )
         stopped = history.stopped
     except KeyboardInterrupt:

@@ -61,6 +61,7 @@ REGISTRY: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 _ALL: dict[str, Primitive] = {}
 _COMPOSITES: list[Composite] = []
+_CONSTANTS: dict[str, Constant] = {}
 _NO_SETTINGS: dict[str, Any] = {}
 _PYTHON = (float, int, complex, list, tuple)
 _STRUCTURES = ("", "elementwise", "linear", "multilinear", "reduction")
@@ -236,6 +237,7 @@ class Constant(Primitive):
         super().__init__(function, name=function.__name__, samples=(), arrays=(), variadic=True)
         self.rules = None
         self.covers.append(function)
+        _CONSTANTS[self.name] = self
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Pass every argument on as it was given."""
@@ -455,8 +457,8 @@ def primitives() -> Iterator[Primitive]:
 
 
 def operation(name: str) -> Primitive | None:
-    """Find a declared operation by its name."""
-    return _ALL.get(name)
+    """Find a declared operation by its name, or a function that is constant."""
+    return _ALL.get(name) or _CONSTANTS.get(name)
 
 
 def composites() -> Iterator[Composite]:

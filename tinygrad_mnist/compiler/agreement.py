@@ -38,7 +38,11 @@ def _same(a: Any, b: Any, partners: dict[Op, Op]) -> bool:
     if isinstance(a, Op):
         return partners.get(a) is b
     if isinstance(a, (tuple, list)):
-        return type(a) is type(b) and len(a) == len(b) and all(_same(x, y, partners) for x, y in zip(a, b, strict=True))
+        return (
+            type(a) is type(b)
+            and len(a) == len(b)
+            and all(_same(x, y, partners) for x, y in zip(a, b, strict=True))
+        )
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_same(a[key], b[key], partners) for key in a)
     if isinstance(a, Callee):

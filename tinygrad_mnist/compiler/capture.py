@@ -74,7 +74,9 @@ class Capture:
         self.stores: list[Store] = []
         self.attributes: list[Slot] = []
         self.items: list[Slot] = []
-        self._swapped: list[tuple[Any, Any, Any, Op, Any, str]] = []  # owner, key, stand-in, its op, original, name
+        self._swapped: list[
+            tuple[Any, Any, Any, Op, Any, str]
+        ] = []  # owner, key, stand-in, its op, original, name
         self._before: list[tuple[Any, dict[str, Any]]] = []
         self._seen: dict[int, Any] = {}
         self._names: set[str] = set()
@@ -165,7 +167,9 @@ class Capture:
         """Replace a value by a stand-in if it may change from call to call; look into what holds others."""
         if isinstance(value, Tensor):
             self.tensor(name, value)
-        elif isinstance(value, np.random.Generator) or (type(value) is np.ndarray and value.dtype.kind in "fc"):
+        elif isinstance(value, np.random.Generator) or (
+            type(value) is np.ndarray and value.dtype.kind in "fc"
+        ):
             self._swap(name, value, owner, key)
         elif isinstance(value, Module):
             self.module(value)
@@ -187,7 +191,9 @@ class Capture:
                 self.value(name, part, None, None)
         elif isinstance(value, MethodType):
             self.value(name, value.__func__, None, None)
-            if not isinstance(value.__self__, (Module, type, ModuleType)) and hasattr(value.__self__, "__dict__"):
+            if not isinstance(value.__self__, (Module, type, ModuleType)) and hasattr(
+                value.__self__, "__dict__"
+            ):
                 self._instance(name, value.__self__)
         elif isinstance(value, FunctionType):
             self._closure(value)
@@ -195,7 +201,9 @@ class Capture:
             self._instance(name, value)
 
     def _instance(self, name: str, value: Any) -> None:
-        if type(value).__module__.partition(".")[0] in ("numpy", "builtins") or not hasattr(value, "__dict__"):
+        if type(value).__module__.partition(".")[0] in ("numpy", "builtins") or not hasattr(
+            value, "__dict__"
+        ):
             return
         self._before.append((value, dict(value.__dict__)))
         for key, part in list(value.__dict__.items()):

@@ -8,7 +8,7 @@ from functools import update_wrapper
 from typing import Any, NamedTuple
 
 from ..errors import CompileError, OptionError, choice
-from ..graph import TRACING
+from ..graph import TRACING, WATCH
 from ..optim import Optimizer
 from ..tracing import named
 from .agreement import require_agreement
@@ -175,6 +175,11 @@ class Compiled:
         return entry.call(args, kwargs)
 
     def _made(self, args: Any, kwargs: Any) -> Entry:
+        if WATCH.get() is not None:
+            raise CompileError(
+                f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot look into a program; call the "
+                "function itself there"
+            )
         if TRACING.get():
             raise CompileError(
                 f"compile: {named(self.function)} is compiled, and was called within a function that is being "
@@ -206,7 +211,9 @@ class Compiled:
 
     def _entry(self) -> Entry:
         if self._last is None:
-            raise CompileError(f"compile: there is no program of {named(self.function)} before its first call")
+            raise CompileError(
+                f"compile: there is no program of {named(self.function)} before its first call"
+            )
         return self._last
 
     def __repr__(self) -> str:

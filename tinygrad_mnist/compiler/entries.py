@@ -65,7 +65,11 @@ class Entry:
         vectors = recorded.vectors
         is_plain = not kwargs and not recorded.same and all(map(_is_plain, args))
         tests = self._tests_of(args) if is_plain else ["entry.agrees(args, kwargs)"]
-        given = [self._array(f"args[{i}]", x) for i, x in enumerate(args)] if is_plain else ["*entry.given(args, kwargs)"]
+        given = (
+            [self._array(f"args[{i}]", x) for i, x in enumerate(args)]
+            if is_plain
+            else ["*entry.given(args, kwargs)"]
+        )
         rates = {vector.lr.op: vector.group for vector in vectors}
         steps = {vector.step.op: vector.states[0] for vector in vectors}
         for op in source.arguments:
@@ -131,7 +135,11 @@ class Entry:
         tests = ["not kwargs", f"len(args) == {len(args)}"]
         for i, x in enumerate(args):
             kind, shape, dtype = self._name(type(x)), self._name(x.shape), self._name(x.dtype)
-            tests += [f"type(args[{i}]) is {kind}", f"args[{i}].shape == {shape}", f"args[{i}].dtype == {dtype}"]
+            tests += [
+                f"type(args[{i}]) is {kind}",
+                f"args[{i}].shape == {shape}",
+                f"args[{i}].dtype == {dtype}",
+            ]
             if isinstance(x, Tensor):
                 tests.append(f"(args[{i}]._node is None) is {x._node is None}")
         return tests

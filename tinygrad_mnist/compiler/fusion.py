@@ -134,7 +134,12 @@ def _with_split_updates(program: Program) -> Program:
     stores: list[Store] = []
     for store in program.stores:
         v = store.value
-        if v.function == "np.subtract" and v.args[0] is store.target and uses[v] == 1 and isinstance(v.args[1], Op):
+        if (
+            v.function == "np.subtract"
+            and v.args[0] is store.target
+            and uses[v] == 1
+            and isinstance(v.args[1], Op)
+        ):
             split = _Split(ops, uses, v)
             split.update(store.target, v.args[1], None)
             stores += split.stores
@@ -168,7 +173,9 @@ class _Split:
         elif change.function == "np.reshape" and alone and is_view(change):
             self.update(self.reshaped(target, change.args[0].shape), change.args[0], factor)
         elif change.function == "np.dot" and alone and change.ndim == 2 and min(change.shape) > 1:
-            made = self.add("product", (target, *change.args, 1 if factor is None else factor), change.shape, change.dtype)
+            made = self.add(
+                "product", (target, *change.args, 1 if factor is None else factor), change.shape, change.dtype
+            )
             self.stores.append(Store(target, made))
         else:
             self.elementwise(target, change, factor)
@@ -177,7 +184,9 @@ class _Split:
     def elementwise(self, target: Op, change: Op, factor: Any) -> None:
         if factor is not None:
             change = self.add("np.multiply", (change, factor), change.shape, change.dtype)
-        self.stores.append(Store(target, self.add("np.subtract", (target, change), change.shape, change.dtype)))
+        self.stores.append(
+            Store(target, self.add("np.subtract", (target, change), change.shape, change.dtype))
+        )
 
     def reshaped(self, view: Op, shape: tuple[int, ...]) -> Op:
         return view if view.shape == shape else self.view("np.reshape", view, shape, shape)
@@ -223,7 +232,11 @@ def _direct(program: Program, users: dict[Op, list[Op]]) -> tuple[dict[Op, Op], 
     values = [store.value for store in program.stores]
     for store in program.stores:
         v = store.value
-        if not (is_ufunc(v) or v.function == "product") or v.shape != store.target.shape or values.count(v) > 1:
+        if (
+            not (is_ufunc(v) or v.function == "product")
+            or v.shape != store.target.shape
+            or values.count(v) > 1
+        ):
             continue
         after, waiting = {v}, [v]
         while waiting:
@@ -290,13 +303,23 @@ def _sink(found: Groups, order: dict[Op, int]) -> None:
     for op in sorted(where, key=order.__getitem__, reverse=True):
         group = where[op]
         users = found.users.get(op, [])
-        if group.kind != "loop" or op in results or not is_elementwise(op) or op.function == "take_flat" or not op.ndim:
+        if (
+            group.kind != "loop"
+            or op in results
+            or not is_elementwise(op)
+            or op.function == "take_flat"
+            or not op.ndim
+        ):
             continue
         later = {where[user] for user in users if user in where}
         if len(later) != 1 or group in later or any(user not in where for user in users):
             continue
         (target,) = later
-        if target.kind != "loop" or target.shape != group.shape or not all(_takes(user, op) for user in users):
+        if (
+            target.kind != "loop"
+            or target.shape != group.shape
+            or not all(_takes(user, op) for user in users)
+        ):
             continue
         if all(_is_there(base_of(arg), group, where, found.users, results) for arg in _arrays(op)):
             group.ops.remove(op)
@@ -307,7 +330,9 @@ def _sink(found: Groups, order: dict[Op, int]) -> None:
 def _takes(user: Op, op: Op) -> bool:
     """Whether an operation uses a result element by element."""
     args = [arg for arg in _arrays(user) if base_of(arg) is op]
-    return all(map(is_same_order, args)) and not (user.function == "take_flat" and base_of(user.args[0]) is op)
+    return all(map(is_same_order, args)) and not (
+        user.function == "take_flat" and base_of(user.args[0]) is op
+    )
 
 
 def _is_there(

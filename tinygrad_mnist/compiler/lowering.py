@@ -53,7 +53,9 @@ def added_by_number(b: Builder, op: Op) -> Op | None:
 def _places(b: Builder, x: Op, labels: Op) -> Op:
     n = x.shape[1]
     if labels.dtype != np.intp:
-        labels = b.add(Op("astype", (labels, np.dtype(np.intp)), {}, labels.shape, np.dtype(np.intp), b.place))
+        labels = b.add(
+            Op("astype", (labels, np.dtype(np.intp)), {}, labels.shape, np.dtype(np.intp), b.place)
+        )
     columns = np.arange(n)
     constant = b.add(Op("constant", (), {"value": columns}, columns.shape, columns.dtype))
     return b.ufunc("np.add", b.ufunc("np.multiply", labels, n), constant)

@@ -177,4 +177,3 @@ def _from(free: list[Buffer], op: Op) -> Buffer | None:
     chosen = (same or fitting)[0]
     free.remove(chosen)
     return chosen if same else Buffer(op.shape, op.dtype, of=chosen)
-

@@ -135,7 +135,9 @@ def is_ufunc(op: Op) -> bool:
 
 def is_scalar(arg: Any) -> bool:
     """Whether an argument is one number: a Python number, or one that changes from call to call."""
-    return arg.is_number if isinstance(arg, Op) else isinstance(arg, (int, float)) and not isinstance(arg, bool)
+    return (
+        arg.is_number if isinstance(arg, Op) else isinstance(arg, (int, float)) and not isinstance(arg, bool)
+    )
 
 
 #: Constants of up to so many bytes are compared by their content.
@@ -178,4 +180,3 @@ def _key_of(arg: Any) -> Any:
     except TypeError:
         return id(arg)
     return type(arg), arg
-

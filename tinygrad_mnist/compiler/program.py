@@ -19,7 +19,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["EFFECTS", "Op", "Place", "Program", "Store", "evaluate", "function_named", "inputs_of", "is_basic", "is_view", "swap"]
+__all__ = [
+    "EFFECTS",
+    "Op",
+    "Place",
+    "Program",
+    "Store",
+    "evaluate",
+    "function_named",
+    "inputs_of",
+    "is_basic",
+    "is_view",
+    "swap",
+]
 
 
 class Place(NamedTuple):

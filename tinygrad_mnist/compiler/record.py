@@ -144,7 +144,9 @@ def _stand_in(trace: Trace, x: Any, name: str, arguments: list[Op]) -> Any:
 
 def _loss_and_aux(function: Callable[..., Any], result: Any, has_aux: bool) -> tuple[Tensor, Any]:
     if has_aux and (not isinstance(result, tuple) or len(result) != 2):
-        raise CompileError(f"compile: has_aux: {named(function)} returned {described(result)}, not (loss, aux)")
+        raise CompileError(
+            f"compile: has_aux: {named(function)} returned {described(result)}, not (loss, aux)"
+        )
     loss, aux = result if has_aux else (result, None)
     if not isinstance(loss, Tensor) or loss._node is None:
         raise CompileError(
@@ -163,7 +165,11 @@ def _backward(trace: Trace, loss: Tensor) -> dict[Node, Tracer]:
     assert loss._node is not None, "checked"
     found = sweep({loss._node: np.ones(loss.shape, loss.dtype)})
     return {
-        node: g._data if isinstance(g, Tensor) else g if type(g) is Tracer else trace.call("copy", (g,), {}, g)
+        node: g._data
+        if isinstance(g, Tensor)
+        else g
+        if type(g) is Tracer
+        else trace.call("copy", (g,), {}, g)
         for node, g in found.items()
     }
 
@@ -234,4 +240,3 @@ def _with_views(program: Program, views: Mapping[Op, Op], form: Any) -> tuple[Pr
         name=program.name,
     )
     return result, tree_map(changed, form)
-

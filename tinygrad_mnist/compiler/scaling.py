@@ -51,7 +51,9 @@ def _moved(program: Program, far: bool) -> Program:
     for op in program.ops:
         settings = {key: swap(arg, changed) for key, arg in op.settings.items()}
         made = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
-        is_factor = op.function == "np.multiply" and is_scalar(op.args[1]) and op.dtype.kind == "f" and op.ndim
+        is_factor = (
+            op.function == "np.multiply" and is_scalar(op.args[1]) and op.dtype.kind == "f" and op.ndim
+        )
         new[op] = builder.times(*made.args) if is_factor else builder.add(made)
     return without_dead_code(
         replace(
@@ -101,7 +103,6 @@ class _Scaler(Builder):
         if op.function == "np.divide" and isinstance(op.args[1], Op) and op.args[1].size < op.size:
             return self.ufunc("np.multiply", op.args[0], self.ufunc("np.divide", factor, op.args[1]))
         return self.ufunc("np.multiply", op, factor)
-
 
     def carriers(self, op: Op) -> tuple[int, ...]:
         """The arguments that take a factor to the result: of two, the one where it meets fewer numbers."""

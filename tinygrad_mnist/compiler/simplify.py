@@ -159,7 +159,9 @@ def broadcast(b: Builder, op: Op) -> Op | None:
 def same_shape(b: Builder, op: Op) -> Op | None:
     """A vector that meets a single row is a row: NumPy is quick where shapes are the same."""
     args = [
-        b.reshape(arg, op.shape) if isinstance(arg, Op) and 0 < arg.ndim < op.ndim and arg.size == op.size else arg
+        b.reshape(arg, op.shape)
+        if isinstance(arg, Op) and 0 < arg.ndim < op.ndim and arg.size == op.size
+        else arg
         for arg in op.args
     ]
     if all(new is old for new, old in zip(args, op.args, strict=True)):
@@ -214,7 +216,9 @@ def sum_of_multiples(b: Builder, op: Op) -> Op | None:
     if len(op.settings) > 2 or op.dtype.kind not in "fc":
         return None
     if _is(x, "np.negative"):
-        return b.ufunc("np.negative", b.add(Op(op.function, x.args, op.settings, op.shape, op.dtype, op.place)))
+        return b.ufunc(
+            "np.negative", b.add(Op(op.function, x.args, op.settings, op.shape, op.dtype, op.place))
+        )
     if _is(x, "np.multiply") and is_scalar(x.args[1]) and x.args[0].dtype == op.dtype:
         total = b.add(Op(op.function, x.args[:1], op.settings, op.shape, op.dtype, op.place))
         return b.ufunc("np.multiply", total, x.args[1])

@@ -109,7 +109,11 @@ class _Writer:
         self.say("return " + (", ".join(map(self.result, program.results)) or "None"))
         name = _identifier(program.name) if program.name.isidentifier() else "compiled"
         name = name if name not in self.taken else f"{name}_"
-        quiet = ['    @np.errstate(over="ignore")  # ' + program.notes["overflow"]] if program.notes.get("overflow") else []
+        quiet = (
+            ['    @np.errstate(over="ignore")  # ' + program.notes["overflow"]]
+            if program.notes.get("overflow")
+            else []
+        )
         shapes = [f"{self.names[op]} {_shape(op)}" for op in self.arguments if op.dtype is not None]
         given = [*(self.names[op] for op in self.given), *self.objects]
         lines = [
@@ -167,7 +171,9 @@ class _Writer:
         """A NumPy function, imported by name if it is in NumPy itself."""
         short = name.removeprefix("np.")
         head = short.partition(".")[0]
-        if head in self.taken - self.imports or (head not in self.imports and "." in short and head == "linalg"):
+        if head in self.taken - self.imports or (
+            head not in self.imports and "." in short and head == "linalg"
+        ):
             return name
         if not hasattr(np, head) or isinstance(getattr(np, head), type(np)):
             return name
@@ -191,7 +197,11 @@ class _Writer:
                 part = buffer.size != buffer.of.size
                 made = f"{whole}[{buffer.start}:{buffer.start + buffer.size}]" if part else whole
                 if buffer.shape != ((buffer.size,) if part else buffer.of.shape):
-                    made += f".reshape{_tuple(buffer.shape)}" if len(buffer.shape) > 1 else f".reshape({buffer.size})"
+                    made += (
+                        f".reshape{_tuple(buffer.shape)}"
+                        if len(buffer.shape) > 1
+                        else f".reshape({buffer.size})"
+                    )
             self.made.add(buffer)
             self.setup.append(f"    {self.names[buffer]} = {made}")
         return self.names[buffer]
@@ -213,7 +223,12 @@ class _Writer:
         """How a program refers to an argument; numbers that meet arrays become arrays of their dtype."""
         if isinstance(arg, Op):
             return self.reference(arg, like)
-        if isinstance(arg, (int, float)) and not isinstance(arg, bool) and like is not None and like.kind == "f":
+        if (
+            isinstance(arg, (int, float))
+            and not isinstance(arg, bool)
+            and like is not None
+            and like.kind == "f"
+        ):
             key = "number", float(arg), like
             if key not in self.names:
                 self.names[key] = name = self.unique(_WORDS[arg]) if arg in _WORDS else self.numbered("c")
@@ -239,8 +254,15 @@ class _Writer:
     def constant(self, op: Op) -> None:
         value: np.ndarray = op.settings["value"]
         plain = self.dtype(value.dtype)
-        if value.ndim == 1 and value.dtype.kind in "iu" and np.array_equal(value, np.arange(len(value))) and len(value):
-            text = f"{self.np('np.arange')}({len(value)})" + ("" if value.dtype == np.intp else f".astype({plain})")
+        if (
+            value.ndim == 1
+            and value.dtype.kind in "iu"
+            and np.array_equal(value, np.arange(len(value)))
+            and len(value)
+        ):
+            text = f"{self.np('np.arange')}({len(value)})" + (
+                "" if value.dtype == np.intp else f".astype({plain})"
+            )
             name = self.unique("columns")
         elif value.size and value.dtype.kind in "fiub" and (value == value.flat[0]).all():
             name = self.unique("ones" if value.flat[0] == 1 else "full")
@@ -270,7 +292,7 @@ class _Writer:
             suffix = "_flat" if op.function == "np.reshape" and op.ndim == 1 else suffix
             suffix = "_row" if op.function == "np.reshape" and op.shape[:1] == (1,) else suffix
             suffix = "_column" if op.function == "np.reshape" and op.shape[1:] == (1,) else suffix
-            name = self.reference(base).partition("[")[0] + suffix
+            name = self.viewed(op) + suffix
         same = self.names.get(("view", text))
         if same is not None:
             self.names[op] = same
@@ -280,6 +302,15 @@ class _Writer:
         lines = self.setup if is_static else self.body
         lines.append(f"{'    ' if is_static else '        '}{self.names[op]} = {text}")
 
+    def viewed(self, op: Op) -> str:
+        """What a view is a view of: a parameter, rather than the vector in which it lies."""
+        inner = op.args[0]
+        while is_view(inner) and inner not in self.plan.at:
+            if inner.place.phase == "parameter":
+                return _identifier(inner.place.scope)
+            inner = inner.args[0]
+        return self.reference(inner)
+
     def base(self, op: Op) -> Op:
         while is_view(op) and op not in self.plan.at:
             op = op.args[0]
@@ -287,7 +318,11 @@ class _Writer:
 
     def view_text(self, op: Op) -> str:
         x = op.args[0]
-        inner = self.view_text(x) if is_view(x) and x not in self.names and x not in self.plan.at else self.reference(x)
+        inner = (
+            self.view_text(x)
+            if is_view(x) and x not in self.names and x not in self.plan.at
+            else self.reference(x)
+        )
         if op.function == "np.transpose":
             reverse = op.args[1] == tuple(reversed(range(op.ndim)))
             return f"{inner}.T" if reverse else f"{inner}.transpose{_tuple(op.args[1])}"
@@ -327,7 +362,10 @@ class _Writer:
         if op.function == "neg":
             return f"-{self.expression(op.args[0], 3)}"
         rank = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}[op.function]
-        left, right = self.expression(op.args[0], rank + (op.function == "**")), self.expression(op.args[1], rank + 1)
+        left, right = (
+            self.expression(op.args[0], rank + (op.function == "**")),
+            self.expression(op.args[1], rank + 1),
+        )
         text = f"{left}{op.function}{right}" if rank == 4 else f"{left} {op.function} {right}"
         return f"({text})" if rank < outer else text
 
@@ -384,7 +422,12 @@ class _Writer:
 
     def operation(self, op: Op) -> None:
         """Write the lines of one operation."""
-        if op.function == "constant" or (is_view(op) and op not in self.plan.at) or op.is_number and op.function not in ("check",):
+        if (
+            op.function == "constant"
+            or (is_view(op) and op not in self.plan.at)
+            or op.is_number
+            and op.function not in ("check",)
+        ):
             return
         self.comment(op.place)
         if op.function == "check":
@@ -515,7 +558,9 @@ class _Writer:
             if callee.reference:
                 self.operations = True
                 match = re.match(r"operation\('(\w+)'\)\.(\w+)", callee.reference)
-                name = self.unique(f"{match[1]}_{match[2]}" if match and match[2] == "rules" else match[1] if match else "f")
+                name = self.unique(
+                    f"{match[1]}_{match[2]}" if match and match[2] == "rules" else match[1] if match else "f"
+                )
                 self.setup.append(f"    {name} = {callee.reference}")
             else:
                 name = self.numbered("function_")
@@ -588,7 +633,9 @@ class _Writer:
         key = "blocks", rows, step
         if key not in self.names:
             self.names[key] = name = self.unique("pieces")
-            self.setup.append(f"    {name} = [slice(i, min(i + {step}, {rows})) for i in range(0, {rows}, {step})]")
+            self.setup.append(
+                f"    {name} = [slice(i, min(i + {step}, {rows})) for i in range(0, {rows}, {step})]"
+            )
         local = self.local_buffers(ops)
         self.say(f"for rows in {self.names[key]}:")
         self.indent = "    "
@@ -643,7 +690,9 @@ class _Writer:
             name = self.numbered("scratch")
             shape = (step, *buffer.shape[1:])
             self.scratch_bytes += math.prod(shape) * buffer.dtype.itemsize
-            self.setup.append(f"    {name} = {self.np('np.empty')}({_tuple(shape)}, {self.dtype(buffer.dtype)})")
+            self.setup.append(
+                f"    {name} = {self.np('np.empty')}({_tuple(shape)}, {self.dtype(buffer.dtype)})"
+            )
             local = self.numbered("t")
             self.say(f"{local} = {name}[: rows.stop - rows.start]")
             self.local[buffer] = local

@@ -118,10 +118,10 @@ class Trace:
 
     def whole(self, primitive: Primitive, args: Any, settings: Any, rule: int | None = None) -> Any:
         """Write down an operation or a rule that cannot be taken apart, and run it on the values."""
-        settings, is_known = dict(settings), operation(primitive.name) is primitive
+        settings = dict(settings)
         function: Any = primitive.forward if rule is None else primitive.rules[rule]
         which = "forward" if rule is None else f"rules[{rule}]"
-        reference = f"operation({primitive.name!r}).{which}" if is_known else ""
+        reference = f"operation({primitive.name!r}).{which}" if operation(primitive.name) is primitive else ""
         value = function(*swap(tuple(args), value_of), **{k: swap(v, value_of) for k, v in settings.items()})
         return self.call("call", (Callee(function, reference), *args), settings, value)
 
@@ -139,7 +139,8 @@ class Trace:
             origin = within[3]
         key = self.phase, SCOPE.get(), origin
         if key not in self._places:
-            line = None if is_internal(origin) or self.phase == "update" else line_of(origin)
+            tells = not is_internal(origin) and "site-packages" not in origin[0].co_filename
+            line = line_of(origin) if tells and self.phase != "update" else None
             self._places[key] = self._place(self.phase, scope_text(SCOPE.get()), line)
         return self._places[key]
 
@@ -275,7 +276,9 @@ class Tracer:
 
     # -- NumPy's protocols ---------------------------------------------------------------------------
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
+    ) -> Any:
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented
         trace = _trace_of(inputs, out, kwargs)
@@ -404,8 +407,10 @@ class Tracer:
     def __getitem__(self, index: Any) -> Any:
         value = self.value[swap(index, value_of)]
         index = _index(index)
-        return self._view("getitem", (self, index), value) if is_basic(index) else self.trace.call(
-            "getitem", (self, index), {}, value
+        return (
+            self._view("getitem", (self, index), value)
+            if is_basic(index)
+            else self.trace.call("getitem", (self, index), {}, value)
         )
 
     def _view(self, function: str, args: tuple[Any, ...], value: Any, **settings: Any) -> Tracer:
@@ -431,8 +436,10 @@ class Tracer:
         return self.trace.call("copy", (self,), {}, self.value.copy())
 
     def view(self, dtype: Any = None) -> Any:
-        return self._view("view", (self, np.dtype(dtype)), self.value.view(dtype)) if dtype else Tracer(
-            self.trace, self.op, self.value, self.relatives
+        return (
+            self._view("view", (self, np.dtype(dtype)), self.value.view(dtype))
+            if dtype
+            else Tracer(self.trace, self.op, self.value, self.relatives)
         )
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
@@ -574,6 +581,8 @@ def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
 
 _VIEWS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: _broadcast_to,
-    **{f: _transposing(f) for f in (np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.matrix_transpose)},
+    **{
+        f: _transposing(f) for f in (np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.matrix_transpose)
+    },
     **{f: _reshaping(f) for f in (np.reshape, np.ravel, np.expand_dims, np.squeeze)},
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import compiler
 from ..data import DataLoader, Dataset
 from ..errors import NonFiniteError, OptionError, ShapeError
 from ..graph import no_grad
@@ -40,6 +41,7 @@ def fit(
     rng: np.random.Generator | int | None = None,
     callbacks: Iterable[Callback] = (),
     progress: bool = True,
+    compile: bool = False,
 ) -> History:
     """Train a model.
 
@@ -68,6 +70,10 @@ def fit(
     callbacks : iterable of Callback
     progress : bool, default True
         Whether to show a bar (on a terminal) or a line an epoch.
+    compile : bool, default False
+        Whether to train by the programs of :func:`~tinygrad_mnist.compile`: faster, above all with small
+        networks and batches, for models that it can trace. The parameters then keep no ``grad`` for
+        callbacks to look at.
 
     Returns
     -------
@@ -102,6 +108,7 @@ def fit(
     if schedule is not None and not isinstance(schedule, Schedule):
         schedule = schedule(optimizer, epochs * len(loader))
     training = Training(model, optimizer, epochs, len(loader), validation is not None)
+    step = training_step(model, loss, optimizer, clip_norm=clip_norm, compile=compile)
     watching = [*callbacks, *([Progress()] if progress else [])]
 
     # Endings run last in, first out: those that change the model have to come before those that save it.
@@ -116,16 +123,9 @@ def fit(
             tally = _Tally()
             model.train()
             for training.batch, (x, y) in enumerate(loader, 1):
-                optimizer.zero_grad()
-                output = model(x)
-                value = loss(output, y)
-                training.loss = _scalar(value)
+                training.loss, output = step(x, y)
                 if not math.isfinite(training.loss):
                     raise _diverged(training, before, f"the loss became {training.loss}")
-                value.backward()
-                if clip_norm is not None:
-                    clip_grad_norm_(model.parameters(), clip_norm)
-                optimizer.step()
                 if schedule is not None:
                     schedule.step()
                 tally.add(training.loss, output, y)
@@ -147,6 +147,41 @@ def fit(
             if training.stop:
                 break
     return training.history
+
+
+def training_step(
+    model: Module, loss: Loss, optimizer: Optimizer, *, clip_norm: float | None = None, compile: bool = False
+) -> Callable[[NDArray, NDArray], tuple[float, Any]]:
+    """Make the function that trains on one batch, and returns the loss and the model's output.
+
+    Where the loss is not finite, the weights stay as they are, unless the step is compiled.
+    """
+
+    def forward(x: NDArray, y: NDArray) -> tuple[Array, Array]:
+        output = model(x)
+        return loss(output, y), output
+
+    if compile:
+        compiled = compiler.compile(forward, optimizer=optimizer, has_aux=True, clip_norm=clip_norm)
+
+        def compiled_step(x: NDArray, y: NDArray) -> tuple[float, Any]:
+            value, output = compiled(x, y)
+            return value.item(), output
+
+        return compiled_step
+
+    def step(x: NDArray, y: NDArray) -> tuple[float, Any]:
+        optimizer.zero_grad()
+        value, output = forward(x, y)
+        number = _scalar(value)
+        if math.isfinite(number):
+            value.backward()
+            if clip_norm is not None:
+                clip_grad_norm_(model.parameters(), clip_norm)
+            optimizer.step()
+        return number, output
+
+    return step
 
 
 def evaluate(

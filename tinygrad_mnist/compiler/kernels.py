@@ -1,0 +1,249 @@
+"""What the machine code of a program is made of, beside its own loops: memory, ``exp``, sums, and products.
+
+Only imported where a program is compiled by numba. The functions below that numba calls "intrinsics" write
+LLVM's instructions themselves, where what numba makes of Python would be too careful to be fast: an index
+may be negative there, and a sum has an order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import get_cython_function_address, intrinsic
+
+__all__ = ["FAST", "NAMES"]
+
+#: How numba compiles: ``a * b + c`` may be rounded once; nothing else may differ.
+FAST = {"error_model": "numpy", "boundscheck": False, "fastmath": {"contract"}, "cache": False}
+
+
+# -- memory ----------------------------------------------------------------------------------------------------
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.gep(data, [index], inbounds=True)
+
+
+def _peek(typing: Any, array: Any, index: Any) -> Any:
+    """Read the element at a place counted from an array's first, whatever its shape."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = signature.args[0]
+        return context.unpack_value(builder, kind.dtype, _pointer(context, builder, kind, *args))
+
+    return array.dtype(array, types.intp), code
+
+
+def _poke(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """Write the element at such a place."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = signature.args[0]
+        pointer = _pointer(context, builder, kind, args[0], args[1])
+        context.pack_value(builder, kind.dtype, args[2], pointer)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), code
+
+
+def _part(typing: Any, array: Any, start: Any, size: Any) -> Any:
+    """Look at some elements as an array with one axis."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = signature.return_type
+        made = context.make_array(kind)(context, builder)
+        itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+        data = _pointer(context, builder, signature.args[0], args[0], args[1])
+        context.populate_array(
+            made, data=data, shape=[args[2]], strides=[itemsize], itemsize=itemsize, meminfo=None
+        )
+        return made._getvalue()
+
+    return types.Array(array.dtype, 1, "C")(array, types.intp, types.intp), code
+
+
+# -- numbers ---------------------------------------------------------------------------------------------------
+
+
+def _add_freely(typing: Any, a: Any, b: Any) -> Any:
+    """Add in any order, so that a sum can be computed several elements at a time."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fadd(*args, flags=("reassoc", "contract", "nsz"))
+
+    return a(a, a), code
+
+
+class _Format:
+    """A format of floating point numbers, and ``exp`` in it."""
+
+    def __init__(
+        self, kind: Any, bits: int, digits: int, least: float, most: float, coefficients: list[float]
+    ) -> None:
+        self.kind, self.integer, self.digits = kind, ir.IntType(bits), digits
+        self.least, self.most = least, most
+        self.coefficients = coefficients
+
+    def number(self, x: float) -> Any:
+        is_short = isinstance(self.kind, ir.FloatType)
+        return ir.Constant(self.kind, float(np.float32(x)) if is_short else float(x))
+
+    def exp(self, builder: Any, x: Any) -> Any:
+        r"""Write ``exp``: :math:`2^n e^r`, with :math:`n` the integer nearest to :math:`x / \ln 2`."""
+        kind = self.kind
+        fma = builder.module.declare_intrinsic("llvm.fmuladd", [kind], ir.FunctionType(kind, [kind] * 3))
+        number = self.number
+        is_small = builder.fcmp_ordered("<", x, number(self.least))
+        is_large = builder.fcmp_ordered(">", x, number(self.most))
+        within = builder.select(is_small, number(self.least), x)
+        within = builder.select(is_large, number(self.most), within)
+        # Added to a number this large, a fraction is rounded away, and n is in the lowest digits.
+        shift = number(1.5 * 2.0**self.digits)
+        shifted = builder.call(fma, [within, number(1 / math.log(2)), shift])
+        n = builder.fsub(shifted, shift)
+        # ln 2 in two parts, the first so short that n times it is exact.
+        high = float(np.float32(0.693359375)) if self.digits == 23 else 0.693145751953125
+        low = -2.12194440e-4 if self.digits == 23 else 1.42860682030941723212e-6
+        r = builder.call(fma, [n, number(-high), within])
+        r = builder.call(fma, [n, number(-low), r])
+        series = number(self.coefficients[0])
+        for c in self.coefficients[1:]:
+            series = builder.call(fma, [series, r, number(c)])
+        y = builder.call(fma, [series, builder.fmul(r, r), builder.fadd(r, number(1))])
+        power = builder.shl(builder.bitcast(shifted, self.integer), ir.Constant(self.integer, self.digits))
+        y = builder.bitcast(builder.add(builder.bitcast(y, self.integer), power), kind)
+        y = builder.select(is_large, number(math.inf), y)
+        return builder.select(is_small, number(0), y)
+
+
+#: Cephes' polynomial for single precision, Taylor's for double; both are right to one unit in the last place.
+_SINGLE = _Format(
+    ir.FloatType(), 32, 23, -87.33654, 88.72283,
+    [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
+)  # fmt: skip
+_DOUBLE = _Format(
+    ir.DoubleType(), 64, 52, -708.39, 709.78271289, [1 / math.factorial(k) for k in range(13, 1, -1)]
+)
+
+
+def _exp(typing: Any, x: Any) -> Any:
+    """Compute e to the power of x, in a way that can be done for many at a time."""
+    form = _SINGLE if x == types.float32 else _DOUBLE
+    return x(x), lambda context, builder, signature, args: form.exp(builder, args[0])
+
+
+def _logaddexp(a: Any, b: Any) -> Any:
+    if a == b:
+        return a + type(a)(math.log(2))
+    low, high = (a, b) if a < b else (b, a)
+    return high + math.log1p(math.exp(low - high)) if low == low and high == high else a + b
+
+
+# -- products --------------------------------------------------------------------------------------------------
+
+
+def _gemm(
+    typing: Any, turn_a: Any, turn_b: Any, m: Any, n: Any, k: Any, alpha: Any, a: Any, lda: Any, b: Any, ldb: Any,
+    beta: Any, c: Any, ldc: Any,
+) -> Any:  # fmt: skip
+    """Call the BLAS: ``c = alpha a b + beta c`` of matrices stored by columns."""
+    dtype = c.dtype
+    letter = "s" if dtype == types.float32 else "d"
+    address = get_cython_function_address("scipy.linalg.cython_blas", f"{letter}gemm")
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, integer, number = ir.IntType(8), ir.IntType(32), context.get_value_type(dtype)
+
+        def pointer_to(value: Any, kind: Any) -> Any:
+            place = cgutils.alloca_once(builder, kind)
+            builder.store(value, place)
+            return place
+
+        def integer_at(value: Any) -> Any:
+            return pointer_to(builder.trunc(value, integer), integer)
+
+        zero = context.get_constant(types.intp, 0)
+        arrays = {i: _pointer(context, builder, signature.args[i], args[i], zero) for i in (6, 8, 11)}
+        given = [
+            pointer_to(builder.trunc(args[0], byte), byte), pointer_to(builder.trunc(args[1], byte), byte),
+            integer_at(args[2]), integer_at(args[3]), integer_at(args[4]), pointer_to(args[5], number),
+            arrays[6], integer_at(args[7]), arrays[8], integer_at(args[9]),
+            pointer_to(args[10], number), arrays[11], integer_at(args[12]),
+        ]  # fmt: skip
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in given])
+        function = builder.inttoptr(ir.Constant(ir.IntType(64), address), kind.as_pointer())
+        builder.call(function, given)
+        return context.get_dummy_value()
+
+    long = types.intp
+    return types.void(long, long, long, long, long, dtype, a, long, b, long, dtype, c, long), code
+
+
+peek, poke, part = intrinsic(_peek), intrinsic(_poke), intrinsic(_part)
+add_freely, exp, gemm = intrinsic(_add_freely), intrinsic(_exp), intrinsic(_gemm)
+
+
+def _row_times(
+    x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, found: Any, out: Any
+) -> None:
+    """Multiply a row by a matrix that is stored by rows; rows that meet a zero are not even read."""
+    n = 0
+    for i in range(rows):
+        poke(found, n, i)
+        n += peek(x, i * step) != 0
+    for j in range(columns):
+        poke(out, j, zero)
+    q = 0
+    while q + 4 <= n:
+        i0, i1, i2, i3 = peek(found, q), peek(found, q + 1), peek(found, q + 2), peek(found, q + 3)
+        a0, a1, a2, a3 = peek(x, i0 * step), peek(x, i1 * step), peek(x, i2 * step), peek(x, i3 * step)
+        w0, w1, w2, w3 = (
+            part(w, i0 * ld, columns), part(w, i1 * ld, columns), part(w, i2 * ld, columns), part(w, i3 * ld, columns),
+        )  # fmt: skip
+        for j in range(columns):
+            pair = a0 * peek(w0, j) + a1 * peek(w1, j)
+            poke(out, j, peek(out, j) + (pair + (a2 * peek(w2, j) + a3 * peek(w3, j))))
+        q += 4
+    while q < n:
+        i0 = peek(found, q)
+        a0 = peek(x, i0 * step)
+        for j in range(columns):
+            poke(out, j, peek(out, j) + a0 * peek(w, i0 * ld + j))
+        q += 1
+
+
+def _row_dot(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any) -> None:
+    """Multiply a row by a matrix that is stored by columns."""
+    for j in range(columns):
+        total = zero
+        for i in range(rows):
+            total = add_freely(total, peek(x, i * step) * peek(w, j * ld + i))
+        poke(out, j, total)
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    return numba.njit(**FAST)(function)
+
+
+#: What the text of a program refers to.
+NAMES: dict[str, Any] = {
+    "add_freely": add_freely,
+    "exp": exp,
+    "gemm": gemm,
+    "logaddexp": _compiled(_logaddexp),
+    "math": math,
+    "np": np,
+    "part": part,
+    "peek": peek,
+    "poke": poke,
+    "row_dot": _compiled(_row_dot),
+    "row_times": _compiled(_row_times),
+}

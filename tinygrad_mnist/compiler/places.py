@@ -1,0 +1,212 @@
+"""Where the arrays of a fused program lie: one long array for each dtype, and views of the inputs.
+
+A result that is not needed any more makes room for another. What a view looks at is found by taking it, of
+an array that is never filled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .fusion import Groups, Unsupported, base_of, is_elementwise, is_same_order, squeezed
+from .program import Op, function_named, inputs_of, is_view
+
+__all__ = ["Place", "Places"]
+
+#: Results begin at multiples of so many bytes: a line of the processor's cache.
+LINE = 64
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an array lies: in which array of the text, from which element on, with which steps."""
+
+    array: str
+    start: int
+    shape: tuple[int, ...]
+    steps: tuple[int, ...]
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie next to each other, in their order."""
+        size = 1
+        for n, step in zip(reversed(self.shape), reversed(self.steps), strict=True):
+            if n != 1 and step != size:
+                return False
+            size *= n
+        return True
+
+    def overlaps(self, other: Place) -> bool:
+        """Whether two arrays may share an element."""
+        if self.array != other.array:
+            return False
+        (first, last), (low, high) = self._ends(), other._ends()
+        return first <= high and low <= last
+
+    def _ends(self) -> tuple[int, int]:
+        reach = [(n - 1) * step for n, step in zip(self.shape, self.steps, strict=True)]
+        return self.start + sum(r for r in reach if r < 0), self.start + sum(r for r in reach if r > 0)
+
+
+@dataclass
+class _Slot:
+    start: int  # in elements
+    size: int
+    until: float
+
+
+class Places:
+    """The place of every result that becomes an array."""
+
+    def __init__(self, found: Groups, given: dict[Op, tuple[str, np.ndarray]]) -> None:
+        self.found = found
+        self.given = given
+        self.sizes: dict[str, int] = {}  # elements of the long arrays, by dtype
+        self.stored: dict[Op, tuple[str, int]] = {}  # the long array, and the first element
+        self.in_join: set[Op] = set()
+        self._slots: dict[str, list[_Slot]] = {}
+        self._held: dict[Op, _Slot] = {}
+        self._where = {op: i for i, group in enumerate(found.groups) for op in group.ops}
+        self._kept = {base_of(op) for op in found.program.results}
+        self._kept |= {base_of(s.value) for s in found.program.stores if s.value not in found.direct}
+        self._joins = [op for group in found.groups if group.kind == "join" for op in group.ops]
+        self._parts = self._parts_of_joins()
+        for i, group in enumerate(found.groups):
+            for op in group.ops:
+                if self.needs_place(op):
+                    self._give(op, i)
+
+    def needs_place(self, op: Op) -> bool:
+        """Whether a result becomes an array of its own."""
+        if not op.ndim or op in self.found.direct or op.function == "check" or op in self.stored:
+            return False
+        group = self.found.groups[self._where[op]]
+        if group.kind != "loop" or op in self._kept:
+            return True
+        return any(self._where.get(user) != self._where[op] for user in self.found.users.get(op, ()))
+
+    def of(self, op: Op) -> Place:
+        """Find the place of an array, or of a view of one."""
+        base = base_of(op)
+        if base in self.found.direct:
+            if op is not base:
+                raise Unsupported("a view of an updated parameter")
+            return self.of(self.found.direct[base])
+        if base in self.given:
+            name, array = self.given[base]
+            start = 0
+        else:
+            name, start = self.stored[base]
+            array = np.empty(base.shape, base.dtype)
+        view = _taken(op, array)
+        size = view.itemsize
+        offset = view.__array_interface__["data"][0] - array.__array_interface__["data"][0]
+        if offset % size or any(step % size for n, step in zip(view.shape, view.strides, strict=True) if n != 1):
+            raise Unsupported("an array whose elements are not aligned")
+        return Place(name, start + offset // size, view.shape, tuple(step // size for step in view.strides))
+
+    def scratch(self, i: int, dtype: Any, size: int) -> tuple[str, int]:
+        """Make room for the length of one group."""
+        slot = self._free_slot(np.dtype(dtype), size, i, i)
+        return f"memory_{np.dtype(dtype).name}", slot.start
+
+    def _give(self, op: Op, i: int) -> None:
+        name = f"memory_{np.dtype(op.dtype).name}"
+        if op in self._parts:
+            join, start = self._parts[op]
+            if join not in self.stored:
+                self._give(join, i)
+            self.stored[op] = name, self.stored[join][1] + start
+            return
+        until = self._until(op)
+        slot = self._inherited(op, i)
+        if slot is None:
+            slot = self._free_slot(np.dtype(op.dtype), op.size, i, until)
+        slot.until = until
+        self._held[op] = slot
+        self.stored[op] = name, slot.start
+
+    def _until(self, op: Op) -> float:
+        if op in self._kept:
+            return float("inf")
+        ends = [self._where[user] for user in self.found.users.get(op, ()) if user in self._where]
+        return max([self._where[op], *ends])
+
+    def _inherited(self, op: Op, i: int) -> _Slot | None:
+        """The room of an argument that is read for the last time, element by element, as the result is made."""
+        group = self.found.groups[i]
+        if group.kind not in ("loop", "add_flat") or not (is_elementwise(op) or op.function == "add_flat"):
+            return None
+        for arg in op.args[:1] if op.function == "add_flat" else op.args:
+            if not isinstance(arg, Op) or arg.dtype != op.dtype or arg.shape != op.shape:
+                continue
+            base = base_of(arg)
+            slot = self._held.get(base)
+            if slot is None or slot.until != i or slot.size != op.size or not is_same_order(arg):
+                continue
+            readers = [user for user in self.found.users[base] if self._where.get(user) == i]
+            if all(self._reads_in_order(user, base, group.shape) for user in readers):
+                del self._held[base]
+                return slot
+        return None
+
+    @staticmethod
+    def _reads_in_order(user: Op, base: Op, shape: tuple[int, ...]) -> bool:
+        looks = [arg for arg in inputs_of(user) if base_of(arg) is base]
+        if user.function == "take_flat" and base_of(user.args[0]) is base:
+            return False
+        if user.function == "add_flat":
+            return all(arg is user.args[0] for arg in looks)
+        return all(is_same_order(arg) and squeezed(arg.shape) == shape for arg in looks)
+
+    def _free_slot(self, dtype: np.dtype, size: int, i: int, until: float) -> _Slot:
+        slots = self._slots.setdefault(dtype.name, [])
+        line = max(1, LINE // dtype.itemsize)
+        taken = sorted((s.start, s.start + s.size) for s in slots if s.until >= i)
+        start = 0
+        for first, end in taken:
+            if start + size <= first:
+                break
+            start = max(start, -(-end // line) * line)
+        slot = _Slot(start, size, until)
+        slots.append(slot)
+        self.sizes[dtype.name] = max(self.sizes.get(dtype.name, 0), start + size)
+        return slot
+
+    def _parts_of_joins(self) -> dict[Op, tuple[Op, int]]:
+        """Results that can be computed where they are needed, in a joined vector."""
+        found: dict[Op, tuple[Op, int]] = {}
+        for join in self._joins:
+            start = 0
+            for part in join.args:
+                base = part
+                while base.function == "np.reshape" and is_view(base):
+                    base = base.args[0]
+                is_own = base in self._where and base.ndim and base.function not in ("join", "check")
+                if is_own and base not in found and base.dtype == join.dtype and base not in self.found.direct:
+                    found[base] = join, start
+                start += part.size
+        return found
+
+
+def _taken(op: Op, array: np.ndarray) -> np.ndarray:
+    """Take the views that lead to an Op."""
+    if not is_view(op):
+        return array
+    x = _taken(op.args[0], array)
+    view: np.ndarray = function_named(op.function)(x, *op.args[1:], **op.settings)
+    if op.function == "getitem" and not op.ndim:
+        view = _element(x, op.args[1])
+    if not np.may_share_memory(view, array):
+        raise Unsupported("a view that has to be copied")
+    return view
+
+
+def _element(x: np.ndarray, index: Any) -> np.ndarray:
+    parts = index if isinstance(index, tuple) else (index,)
+    if Ellipsis in parts:
+        return np.asarray(x[index])
+    return np.asarray(x[(*parts, ...)])

@@ -1,0 +1,81 @@
+"""The command ``explain``: the program behind a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from .compiler import Compiled, compile
+from .errors import DataError
+from .files import replace
+from .training.recipes import OPTIMIZERS, make_loss
+from .training.runs import Run
+
+__all__ = ["explain", "explained"]
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where to write it.  [default: program.py in the run]"
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Images in a step.  [default: the run's]")
+@click.option("--use", is_flag=True, help="The model in use, rather than a training step.")
+def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> None:
+    """Write the NumPy program that one training step of RUN is.
+
+    It is what `train --compile` runs: the forward pass, backpropagation and the update, as somebody
+    would write them by hand.
+    """
+    compiled = explained(Run(run), batch_size, in_training=not use)
+    path = out or run / "program.py"
+    replace(path, compiled.source.encode())
+    stats = compiled.stats
+    click.echo(
+        f"program: {path} ({stats.operations} operations, {stats.buffers} buffers of {stats.bytes:,} bytes in all)"
+    )
+
+
+def explained(run: Run, batch_size: int | None = None, *, in_training: bool = True) -> Compiled:
+    """Compile a run's training step, or its model in use, on an empty batch; the run stays as it is.
+
+    Parameters
+    ----------
+    run : Run
+    batch_size : int, optional
+        By default the run's own.
+    in_training : bool, default True
+
+    Raises
+    ------
+    DataError
+        If the run's settings are not those that `tinygrad-mnist train` writes.
+    """
+    config = run.config
+    side, loss_name, optimizer_name = config["side"], config["loss"], config.get("optimizer")
+    numbers = [config.get(name) for name in ("lr", "weight_decay", "batch_size")]
+    if optimizer_name not in OPTIMIZERS or not all(isinstance(x, (int, float)) for x in [side, *numbers]):
+        raise DataError(
+            f"{run.folder / 'config.json'}: holds settings that `tinygrad-mnist train` does not write"
+        )
+    lr, weight_decay, own_batch_size = numbers
+    n: int = batch_size or own_batch_size  # type: ignore[assignment]
+    x = np.zeros((n, side, side), np.float32).reshape(n, -1)
+    model = run.model()
+    if not in_training:
+        predict = compile(model)
+        predict(x)
+        return predict
+    loss = make_loss(loss_name, config["label_smoothing"])
+    model.train()
+    optimizer = OPTIMIZERS[optimizer_name](model.parameters(), lr, weight_decay)
+
+    def training_step(x: Any, y: Any) -> Any:
+        return loss(model(x), y)
+
+    step = compile(training_step, optimizer=optimizer, clip_norm=config.get("clip_norm"))
+    step(x, np.zeros(n, np.int64))
+    return step
