@@ -31,6 +31,7 @@ COMMANDS = [
     ["evaluate"],
     ["predict"],
     ["draw-graph"],
+    ["explain"],
     ["gradcheck"],
     ["experiment"],
     ["experiment", "list"],

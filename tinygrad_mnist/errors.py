@@ -26,7 +26,7 @@ __all__ = [
     "StateDictError",
     "TinygradError",
     "UnsupportedError",
-    "Untraceable",
+    "UntraceableError",
     "choice",
     "require",
 ]
@@ -60,18 +60,18 @@ class CompileError(TinygradError, RuntimeError):
     """A function that cannot become a straight line of NumPy calls."""
 
 
-class Untraceable(CompileError):
+class UntraceableError(CompileError):
     """A step that a compiled program cannot take; an operation in which it happens is called as a whole.
 
     Attributes
     ----------
-    trace
-        What was being written down.
+    as_a_whole : callable
+        ``as_a_whole(primitive, args, settings, rule)`` writes that call down.
     """
 
-    def __init__(self, message: str, trace: Any = None) -> None:
+    def __init__(self, message: str, as_a_whole: Any = None) -> None:
         super().__init__(message)
-        self.trace = trace
+        self.as_a_whole = as_a_whole
 
 
 class StateDictError(TinygradError, ValueError):

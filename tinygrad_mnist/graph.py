@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .errors import GradientError, ShapeError, Untraceable
+from .errors import GradientError, ShapeError, UntraceableError
 from .origins import Line, Origin, is_internal, line_of
 from .typing import Array
 
@@ -248,8 +248,8 @@ def sweep(
                 continue
             try:
                 contribution = primitive.rules[position](g, y, *args, **kwargs)
-            except Untraceable as error:
-                contribution = error.trace.whole(primitive, (g, y, *args), kwargs, position)
+            except UntraceableError as error:
+                contribution = error.as_a_whole(primitive, (g, y, *args), kwargs, position)
             value = parent.value
             if (
                 contribution.__class__ is not np.ndarray

@@ -26,7 +26,7 @@ its definition in terms of them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
 from typing import Any
 
@@ -235,9 +235,7 @@ class Constant(Primitive):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function, name=function.__name__, samples=(), arrays=(), variadic=True)
-        self.rules = None
-        self.covers.append(function)
-        _CONSTANTS[self.name] = self
+        self.rules, self.covers, _CONSTANTS[self.name] = None, [function], self
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Pass every argument on as it was given."""
@@ -245,7 +243,7 @@ class Constant(Primitive):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute; Tensors may come by name too."""
-        by_name = {name: value for name, value in kwargs.items() if hasattr(value, "__primitive__")}
+        by_name = {name: x for name, x in kwargs.items() if hasattr(x, "__primitive__")}
         if not by_name:
             return super().__call__(*args, **kwargs)
         kwargs.update((name, value.data) for name, value in by_name.items())
@@ -397,8 +395,7 @@ def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0)) -
 
 def constant(*functions: Callable[..., Any]) -> None:
     """List NumPy functions whose gradient is zero wherever it exists: their results are untracked."""
-    for function in functions:
-        REGISTRY[function] = Constant(function)
+    REGISTRY.update((function, Constant(function)) for function in functions)
 
 
 def implements(
@@ -444,16 +441,14 @@ def as_plain(*functions: Callable[..., Any]) -> None:
         return x.data if hasattr(x, "__primitive__") else x
 
     def plain(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **kwargs: function(
-            *map(bare, args), **{name: bare(value) for name, value in kwargs.items()}
-        )
+        return lambda *args, **named: function(*map(bare, args), **{k: bare(x) for k, x in named.items()})
 
     REGISTRY.update((function, plain(function)) for function in functions)
 
 
-def primitives() -> Iterator[Primitive]:
+def primitives() -> Iterable[Primitive]:
     """Every declared operation that has, or should have, a gradient, in order of declaration."""
-    yield from _ALL.values()
+    return list(_ALL.values())
 
 
 def operation(name: str) -> Primitive | None:
@@ -461,9 +456,9 @@ def operation(name: str) -> Primitive | None:
     return _ALL.get(name) or _CONSTANTS.get(name)
 
 
-def composites() -> Iterator[Composite]:
-    """Every NumPy function that is expressed by other operations, in order of declaration."""
-    yield from _COMPOSITES
+def composites() -> Iterable[Composite]:
+    """Every NumPy function that others express, in order of declaration."""
+    return list(_COMPOSITES)
 
 
 def _register(declared: Primitive, covers: Sequence[Callable[..., Any]]) -> Primitive:

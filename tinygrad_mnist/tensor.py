@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, Untraceable
+from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, UntraceableError
 from .graph import CHANGES, RECORDING, SCOPE, TRACING, Node, _set, scope_text, sweep
 from .operators import Operators
 from .origins import users_line
@@ -550,8 +550,8 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
             values.append(np.asarray(arg) if arg.__class__ in _SEQUENCES else arg)
     try:
         value = primitive.forward(*values, **settings)
-    except Untraceable as error:
-        value = error.trace.whole(primitive, values, settings)
+    except UntraceableError as error:
+        value = error.as_a_whole(primitive, values, settings)
     except ValueError as error:
         raise _misfit(primitive, values, error) from None
     if value.__class__ is not np.ndarray:

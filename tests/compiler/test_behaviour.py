@@ -105,7 +105,9 @@ def test_large_layers_piece_by_piece():
         x, y = data(batch, np.float64, features=300)
         model = nn.MLP([300, 400, 4], activation="sigmoid", rng=0, dtype=np.float64)
         for name in ("sgd", "adam"):
-            assert_same_trajectory(model, nn.MSELoss(), OPTIMIZERS[name], [(x, y["probabilities"])] * 4, 1e-11, 1e-13)
+            assert_same_trajectory(
+                model, nn.MSELoss(), OPTIMIZERS[name], [(x, y["probabilities"])] * 4, 1e-11, 1e-13
+            )
 
 
 def test_clip_norm_and_aux():
@@ -175,9 +177,7 @@ def test_second_derivatives_compile():
     f = lambda x: np.sum(np.exp(np.sin(x)) * x)  # noqa: E731
     x = np.linspace(-1, 1, 4)
     np.testing.assert_allclose(tg.compile(tg.hessian(f))(x), tg.hessian(f)(x))
-    np.testing.assert_allclose(
-        tg.compile(lambda x, v: tg.hvp(f, x, v))(x, x), tg.hvp(f, x, x)
-    )
+    np.testing.assert_allclose(tg.compile(lambda x, v: tg.hvp(f, x, v))(x, x), tg.hvp(f, x, x))
 
 
 def test_a_module_for_use():
@@ -222,14 +222,19 @@ def test_tied_and_unused_parameters():
     optimizer, twins = optim.SGD(model.parameters(), lr=0.1), optim.SGD(twin.parameters(), lr=0.1)
     step = tg.compile(lambda x: np.mean(model(x) ** 2), optimizer=optimizer)
     for _ in range(5):
-        assert step(x).item() == pytest.approx(eager_step(lambda x: np.mean(twin(x) ** 2), twins, x), rel=1e-12)
+        assert step(x).item() == pytest.approx(
+            eager_step(lambda x: np.mean(twin(x) ** 2), twins, x), rel=1e-12
+        )
     np.testing.assert_array_equal(model.unused.data, np.ones(3))
     np.testing.assert_allclose(model.weight.data, twin.weight.data, rtol=1e-12)
 
 
 def test_groups_with_settings_of_their_own():
     def groups(m):
-        return [{"params": [m[0].weight, m[0].bias], "lr": 0.2}, {"params": [*m[2].parameters()], "momentum": 0.9}]
+        return [
+            {"params": [m[0].weight, m[0].bias], "lr": 0.2},
+            {"params": [*m[2].parameters()], "momentum": 0.9},
+        ]
 
     model = nn.MLP([6, 5, 4], rng=0, dtype=np.float64)
     twin = copy.deepcopy(model)
@@ -457,7 +462,9 @@ def test_a_branch_on_a_value_names_the_line():
             return x
         return -x
 
-    with pytest.raises(CompileError, match=r"test_behaviour.py:\d+, in f: if x.sum\(\) > 0: # the line|the line that"):
+    with pytest.raises(
+        CompileError, match=r"test_behaviour.py:\d+, in f: if x.sum\(\) > 0: # the line|the line that"
+    ):
         tg.compile(f)(np.ones(3))
 
 
@@ -528,7 +535,7 @@ def test_an_optimizer_that_is_no_formula():
             return p, state
 
     w = tg.tensor([1.0], requires_grad=True)
-    with pytest.raises(CompileError, match="branch|straight line"):
+    with pytest.raises(CompileError, match="straight line"):
         tg.compile(lambda: np.sum(w), optimizer=Strange([w], lr=0.1))()
 
 
@@ -590,15 +597,16 @@ def test_the_source_runs_on_its_own():
 
 
 def test_the_source_is_deterministic_and_says_where_it_comes_from():
-    texts = set()
-    for _ in range(2):
-        model = mlp("sigmoid")
-        loss = nn.MSELoss()
+    def made():
+        model, loss = mlp("sigmoid"), nn.MSELoss()
         step = tg.compile(lambda x, y: loss(model(x), y), optimizer=optim.Adam(model.parameters()))
         x, y = data(5)
         step(x, y["probabilities"])
-        texts.add(step.source)
-    (text,) = texts
+        return step
+
+    step = made()
+    text = step.source
+    assert text == made().source
     for part in ("# 0.Linear", "# back through 2.Linear", "# update", "test_behaviour.py:", "weight_0"):
         assert part in text
     assert step.stats.operations > 30

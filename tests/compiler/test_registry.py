@@ -32,10 +32,11 @@ def as_tensors(values: list) -> list:
 
 def is_refused(p: Any, compiled: Any, values: list) -> bool:
     """Whether compiling says that it cannot be, which is right for some."""
+    if p.name not in REFUSED:
+        return False
     try:
         compiled(*values)
-    except CompileError as error:
-        assert p.name in REFUSED, error
+    except CompileError:
         return True
     return False
 

@@ -17,7 +17,7 @@ from ..errors import ShapeError, choice
 from ..primitive import REGISTRY, Sample, as_plain, constant, implements, primitive
 from ..tensor import GETITEM, SETITEM, Tensor
 from ..typing import Array, NDArray
-from .arguments import bare, gather, places, plain, refuse_to_round
+from .arguments import gather, places, plain, refuse_to_round
 
 _ROWS, _COLUMNS = np.array([0, 2, 0]), np.array([1, 1, 1])
 _MASK = np.array([[True, False], [False, True], [True, True]])
