@@ -453,6 +453,86 @@ def test_python_arguments_are_part_of_the_program():
     np.testing.assert_array_equal(f(x, 2, axis=0), [4, 10])
 
 
+def test_a_program_that_what_it_uses_refers_to():
+    class Trainer:
+        def __init__(self):
+            self.w = tg.tensor([1.0], requires_grad=True)
+            self.step = tg.compile(self.loss, optimizer=optim.SGD([self.w], lr=0.5))
+
+        def loss(self, x):
+            return np.sum(self.w * x)
+
+    trainer = Trainer()
+    for expected in (1.0, 0.5, 0.0):
+        assert trainer.step(np.ones(1)).item() == expected
+    model = mlp()
+    model.predict = tg.compile(model)
+    x, _ = data(5)
+    for _ in range(2):
+        np.testing.assert_allclose(model.predict(x).data, model(x).data, rtol=1e-12)
+
+
+def test_programs_that_share_parameters():
+    model = mlp()
+    twin = copy.deepcopy(model)
+    loss = nn.CrossEntropyLoss()
+    predict = tg.compile(model)
+    x, y = data(5)
+    predict(x)
+    own, others = (
+        [optim.SGD(m[0].parameters(), lr=0.1), optim.SGD([*m[2].parameters(), *m[4].parameters()], lr=0.1)]
+        for m in (model, twin)
+    )
+    steps = [tg.compile(lambda x, y: loss(model(x), y), optimizer=optimizer) for optimizer in own]
+    for k in range(6):
+        steps[k % 2](x, y["classes"])
+        twin.zero_grad()
+        eager_step(lambda x, y: loss(twin(x), y), others[k % 2], x, y["classes"])
+        np.testing.assert_allclose(predict(x).data, twin(x).data, rtol=1e-12)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-12)
+
+
+def test_a_program_within_another():
+    inner = tg.compile(lambda x: np.exp(x) * 2)
+    outer = tg.compile(lambda x: inner(x) + inner(x + 1))
+    for x in (np.zeros(2), np.ones(2)):
+        np.testing.assert_allclose(outer(x), 2 * np.exp(x) + 2 * np.exp(x + 1))
+        inner(x)
+
+
+def test_numbers_that_are_not_finite():
+    f = tg.compile(
+        lambda x: (x * np.nan, x + float("inf"), np.where(x > 0, x, -np.inf), x * complex(1, np.inf))
+    )
+    with np.errstate(invalid="ignore"):
+        for got, expected in zip(f(np.ones(2)), f.function(np.ones(2)), strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_too_many_programs_are_warned_of():
+    f = tg.compile(lambda x, k: x * k)
+    with pytest.warns(UserWarning, match="pass numbers that change as arrays"):
+        for k in range(20):
+            assert f(np.ones(1), k) == k
+    assert len(f._entries) == 16
+
+
+def test_gradient_penalty():
+    w = tg.tensor(np.linspace(0.1, 1, 3), requires_grad=True)
+    twin = tg.tensor(np.linspace(0.1, 1, 3), requires_grad=True)
+
+    def penalty(w, x):
+        slope = tg.grad(lambda x: np.sum(np.tanh(x * w) ** 2))(tg.tensor(x, requires_grad=True))
+        return np.sum(slope**2)
+
+    step = tg.compile(lambda x: penalty(w, x), optimizer=optim.SGD([w], lr=0.01))
+    other = optim.SGD([twin], lr=0.01)
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=3)
+        assert step(x).item() == pytest.approx(eager_step(lambda x: penalty(twin, x), other, x), rel=1e-12)
+
+
 # -- errors ------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import CompileError
 from .program import Op, Program
-from .tracer import Callee
+from .trace import Callee
 
 __all__ = ["require_agreement"]
 
@@ -56,6 +56,6 @@ def _differ(name: str, op: Op | None) -> CompileError:
     where = f" (near {op.place.line}: {op.place.text})" if op is not None and op.place.line else ""
     return CompileError(
         f"compile: {name} did something else when it was called again{where}. Random numbers have to come from a "
-        "numpy.random.Generator that is an argument, an attribute of a Module or a variable that the function names, and "
-        "what changes from call to call has to be an argument or a Module's buffer"
+        "numpy.random.Generator that is an argument, an attribute of a Module or a variable that the function names, "
+        "and what changes from call to call has to be an argument or a Module's buffer"
     )

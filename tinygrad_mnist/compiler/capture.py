@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,10 @@ from ..errors import CompileError
 from ..graph import CALLED, RECORDING, SERIALS, WATCH, Node, _set
 from ..nn import Module
 from ..tensor import Tensor
+from .numbers import Dice
 from .program import Op, Store
-from .tracer import Dice, Trace, Tracer
+from .trace import Trace, is_stand_in
+from .tracer import Tracer
 
 __all__ = ["Capture", "Links"]
 
@@ -62,6 +64,17 @@ class Links:
         ]
 
 
+class _Swap(NamedTuple):
+    """A stand-in in somebody's place."""
+
+    owner: Any
+    key: Any
+    stand_in: Any
+    op: Op  # before anything was done to it in place
+    original: Any
+    name: str
+
+
 class Capture:
     """Stand-ins in the places of what a function uses, within a ``with`` block."""
 
@@ -74,9 +87,7 @@ class Capture:
         self.stores: list[Store] = []
         self.attributes: list[Slot] = []
         self.items: list[Slot] = []
-        self._swapped: list[
-            tuple[Any, Any, Any, Op, Any, str]
-        ] = []  # owner, key, stand-in, its op, original, name
+        self._swapped: list[_Swap] = []
         self._before: list[tuple[Any, dict[str, Any]]] = []
         self._seen: dict[int, Any] = {}
         self._names: set[str] = set()
@@ -99,9 +110,9 @@ class Capture:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-        for owner, key, _, _, original, _ in reversed(self._swapped):
-            _write(owner, key, original)
-        for tensor, _, _, array in self.tensors.values():
+        for swapped in reversed(self._swapped):
+            _write(swapped.owner, swapped.key, swapped.original)
+        for tensor, *_, array in self.tensors.values():
             tensor._data = array
             if tensor._node is not None:
                 tensor._node.value = array
@@ -142,12 +153,12 @@ class Capture:
                         self.value(full, value, part.__dict__, name)
 
     def computed(self, node: Node) -> None:
-        """See an operation that was recorded: are its inputs known?"""
+        """See an operation that was recorded, and that its inputs are known."""
         for _, parent in node.parents:
-            if parent.is_leaf and parent.serial < self.start and type(parent.value) is not Tracer:
+            if parent.is_leaf and parent.serial < self.start and not is_stand_in(parent.value):
                 raise CompileError(
-                    f"compile: the function uses a Tensor {parent.name!r} of shape {parent.value.shape} that was found "
-                    "neither in a module that it calls nor in a variable that it names; pass it as an argument, or make "
+                    f"compile: the function uses a Tensor {parent.name!r} of shape {parent.value.shape} that was "
+                    "found neither in a module that it calls nor in a variable that it names; pass it as an argument, or make "
                     "it an attribute of a Module"
                 )
 
@@ -173,6 +184,8 @@ class Capture:
             self._swap(name, value, owner, key)
         elif isinstance(value, Module):
             self.module(value)
+        elif hasattr(value, "__compiled__"):  # within another program, its function is run
+            self.value(name, value.__compiled__, None, None)
         elif id(value) not in self._seen:
             self._seen[id(value)] = value
             self._inside(name, value)
@@ -197,7 +210,7 @@ class Capture:
                 self._instance(name, value.__self__)
         elif isinstance(value, FunctionType):
             self._closure(value)
-        elif not isinstance(value, (type, ModuleType)) and callable(getattr(type(value), "__call__", None)):
+        elif not isinstance(value, (type, ModuleType)) and callable(value):
             self._instance(name, value)
 
     def _instance(self, name: str, value: Any) -> None:
@@ -234,7 +247,7 @@ class Capture:
         if id(tensor) in self.tensors or (tensor._node is not None and not tensor._node.is_leaf):
             return
         array = tensor._data
-        tracer = self.trace.input(self._unique(name), array)
+        tracer = Tracer.input(self.trace, self._unique(name), array)
         self.given[tracer.op] = array
         self.tensors[id(tensor)] = tensor, tracer, tracer.op, array
         tensor._data = tracer  # type: ignore[assignment]
@@ -245,12 +258,12 @@ class Capture:
     def _swap(self, name: str, original: Any, owner: Any, key: Any) -> None:
         if owner is None:
             return
-        stand_in: Any = next((swap[2] for swap in self._swapped if swap[4] is original), None)
+        stand_in: Any = next((s.stand_in for s in self._swapped if s.original is original), None)
         if stand_in is None:
-            make: Any = self.trace.input if type(original) is np.ndarray else self.trace.generator
-            stand_in = make(self._unique(name), original)
+            kind: Any = Tracer if type(original) is np.ndarray else Dice
+            stand_in = kind.input(self.trace, self._unique(name), original)
         self.given[stand_in.op] = original
-        self._swapped.append((owner, key, stand_in, stand_in.op, original, name))
+        self._swapped.append(_Swap(owner, key, stand_in, stand_in.op, original, name))
         _write(owner, key, stand_in)
 
     def _unique(self, name: str) -> str:
@@ -289,7 +302,8 @@ class Capture:
                         "can do; keep what changes in an array (Module.register_buffer)"
                     )
         for tensor, tracer, first, _ in self.tensors.values():
-            if tensor._data is not tracer or tracer.op is not first:
+            data: Any = tensor._data
+            if data is not tracer or tracer.op is not first:
                 raise CompileError(
                     f"compile: the call changes the Tensor {tensor.name!r} itself; use an optimizer, or return the new "
                     "value"

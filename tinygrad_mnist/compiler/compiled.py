@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import warnings
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from ..graph import TRACING, WATCH
 from ..optim import Optimizer
 from ..tracing import named
 from .agreement import require_agreement
+from .capture import Capture
 from .entries import MISSED, Entry
 from .lowering import LOWERINGS, ordered
 from .memory import plan
@@ -91,9 +93,9 @@ def compile(
     -----
     A program is made for the shapes and dtypes of the arguments, and for the state of everything that the
     function uses: another shape, ``model.eval()`` or a parameter that is frozen makes another one. Learning
-    rates may change at any time. Arrays that the function finds elsewhere than in its arguments, in modules
-    and in the variables it names are constants. While it is traced, the function is called twice, and
-    nothing else may use its modules.
+    rates may change at any time. Arrays of real numbers that the function finds in modules and in the
+    variables it names may change too; all others, and arrays of integers, are constants. While it is traced,
+    the function is called twice, and nothing else may use its modules. A program serves one thread at a time.
 
     The first training step moves the parameters into one long array, of which their ``data`` become views.
 
@@ -107,7 +109,7 @@ def compile(
     >>> model = tg.nn.MLP([784, 16, 10], rng=0)
     >>> loss = tg.nn.CrossEntropyLoss()
     >>> step = tg.compile(lambda x, y: loss(model(x), y), optimizer=tg.optim.SGD(model.parameters(), lr=0.1))
-    >>> x, y = np.ones((8, 784), np.float32), np.arange(8)
+    >>> x, y = np.random.default_rng(0).random((8, 784), np.float32), np.arange(8)
     >>> step(x, y).item() > step(x, y).item()
     True
     """
@@ -154,6 +156,8 @@ class Compiled:
         self.optimizer = optimizer
         self._options = options
         self._load = load
+        self.__compiled__ = function
+        self._made_so_far = 0
         self._entries: list[Entry] = []
         self._last: Entry | None = None
         if hasattr(function, "__name__"):
@@ -161,6 +165,14 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments; make it first, if there is none."""
+        watch = WATCH.get()
+        if watch is not None:
+            if isinstance(watch, Capture):  # part of another program
+                return self.function(*args, **kwargs)
+            raise CompileError(
+                f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot look into a program; call "
+                "the function itself there"
+            )
         if self._last is not None:
             result = self._last.call(args, kwargs)
             if result is not MISSED:
@@ -171,15 +183,26 @@ class Compiled:
                 self._last = entry
                 return result
         self._last = entry = self._made(args, kwargs)
+        self._keep(entry)
+        result = entry.call(args, kwargs)
+        if result is MISSED:
+            raise CompileError(
+                f"compile: something that {named(self.function)} uses is another object at every look, so that no "
+                "program fits it for long"
+            )
+        return result
+
+    def _keep(self, entry: Entry) -> None:
+        self._made_so_far += 1
+        if self._made_so_far == MOST_PROGRAMS + 1:
+            warnings.warn(
+                f"compile: {named(self.function)} needed {MOST_PROGRAMS} programs so far, and makes another; pass "
+                "numbers that change as arrays (np.float32(x)), and keep counters out of what it refers to",
+                stacklevel=4,
+            )
         self._entries = [*self._entries[-MOST_PROGRAMS + 1 :], entry]
-        return entry.call(args, kwargs)
 
     def _made(self, args: Any, kwargs: Any) -> Entry:
-        if WATCH.get() is not None:
-            raise CompileError(
-                f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot look into a program; call the "
-                "function itself there"
-            )
         if TRACING.get():
             raise CompileError(
                 f"compile: {named(self.function)} is compiled, and was called within a function that is being "
@@ -232,7 +255,15 @@ def run_source(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
     return prepared
 
 
+def _numba_back_end() -> Callable[[Source, dict[str, Any]], Callable[..., Any]]:
+    from . import machine  # numba is only imported where it is asked for
+
+    machine.require_packages()
+    return machine.load
+
+
 #: Who runs programs, by name: each returns a function that makes a program out of its source.
 BACKENDS: dict[str, Callable[[], Callable[[Source, dict[str, Any]], Callable[..., Any]]]] = {
     "numpy": _numpy_back_end,
+    "numba": _numba_back_end,
 }

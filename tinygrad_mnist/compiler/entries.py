@@ -17,6 +17,7 @@ from ..trees import leaves, rebuild
 from .program import Op
 from .record import Recorded
 from .source import Source
+from .vectors import Vector
 
 __all__ = ["MISSED", "Entry"]
 
@@ -50,20 +51,20 @@ class Entry:
         self.traced = len(recorded.program.ops)
         for vector in recorded.vectors:
             vector.adopt()
-        self._recorded = recorded
+        self._form, self._same = recorded.form, recorded.same
+        self._returns_tensors = recorded.returns_tensors
         self._links = recorded.links()
         self._names: dict[str, Any] = {"MISSED": MISSED, "CHANGES": CHANGES, "entry": self}
         self._names["program"] = self.program
         self._names["outcome"] = self._outcome()
         self._signature = _signature(args, kwargs)
-        exec(self.text(args, kwargs), self._names)
+        exec(self.text(args, kwargs, recorded.vectors), self._names)
         self.call: Callable[[Any, Any], Any] = self._names["call"]
 
-    def text(self, args: Any, kwargs: Any) -> str:
+    def text(self, args: Any, kwargs: Any, vectors: list[Vector]) -> str:
         """Write out a call."""
-        recorded, source = self._recorded, self.source
-        vectors = recorded.vectors
-        is_plain = not kwargs and not recorded.same and all(map(_is_plain, args))
+        source = self.source
+        is_plain = not kwargs and not self._same and all(map(_is_plain, args))
         tests = self._tests_of(args) if is_plain else ["entry.agrees(args, kwargs)"]
         given = (
             [self._array(f"args[{i}]", x) for i, x in enumerate(args)]
@@ -104,23 +105,23 @@ class Entry:
         """Whether arguments of any form are like those the program was made for."""
         if _signature(args, kwargs) != self._signature:
             return False
-        if not self._recorded.same:
+        if not self._same:
             return True
         given = list(leaves([args, kwargs]))
-        return all(given[i] is tensor for i, tensor in self._recorded.same.items())
+        return all(given[i] is tensor for i, tensor in self._same.items())
 
     def given(self, args: Any, kwargs: Any) -> list[Any]:
         """The arrays among arguments of any form."""
         found = []
         for i, x in enumerate(leaves([args, kwargs])):
-            if i not in self._recorded.same and _is_array(x):
+            if i not in self._same and _is_array(x):
                 found.append(x._data if isinstance(x, Tensor) else x)
         return found
 
     def _returning(self) -> list[str]:
-        if not isinstance(self._recorded.form, Op):
+        if not isinstance(self._form, Op):
             return ["    return outcome(result)"]
-        if not self._recorded.returns_tensors:
+        if not self._returns_tensors:
             return ["    return result"]
         # A Tensor, made without checking anything.
         new, tensor, array = self._name(object.__new__), self._name(Tensor), self._name(np.asarray)
@@ -159,7 +160,7 @@ class Entry:
 
     def _outcome(self) -> Callable[[Any], Any]:
         """What a call returns, made of what the program does."""
-        form, tensors = self._recorded.form, self._recorded.returns_tensors
+        form, tensors = self._form, self._returns_tensors
 
         def outcome(result: Any) -> Any:
             arrays = iter(result if isinstance(result, tuple) else (result,))
@@ -176,7 +177,7 @@ class Entry:
 
 def _is_plain(x: Any) -> bool:
     """Whether an argument is an array, or a Tensor of one, whose kind is quickly tested."""
-    return type(x) is np.ndarray and x.dtype.kind in "biufc" or isinstance(x, Tensor)
+    return (type(x) is np.ndarray and x.dtype.kind in "biufc") or isinstance(x, Tensor)
 
 
 def _is_array(x: Any) -> bool:

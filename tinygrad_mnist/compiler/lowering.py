@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from .passes import Builder, Rule, is_ufunc
-from .simplify import ARITHMETIC
 from .program import Op, Program, inputs_of, is_view
+from .simplify import ARITHMETIC
 
 __all__ = ["LOWERINGS", "ordered"]
 

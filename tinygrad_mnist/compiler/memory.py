@@ -71,6 +71,12 @@ def has_out(op: Op) -> bool:
     return op.function.endswith(".reduce") and not op.settings.keys() - {"axis", "keepdims"}
 
 
+def may_be_view(op: Op) -> bool:
+    """Whether a result may share memory with an argument: anything, but what is a number or told where to go."""
+    is_number = not op.ndim and (is_ufunc(op) or op.function == "np.dot" or op.function.endswith(".reduce"))
+    return not (has_out(op) or is_number)
+
+
 def last_uses(program: Program) -> dict[Op, float]:
     """The place of the last operation that looks at each result, or at a view of it."""
     last: dict[Op, float] = {}
@@ -78,8 +84,7 @@ def last_uses(program: Program) -> dict[Op, float]:
         last[op] = float(len(program.ops))
     for i in reversed(range(len(program.ops))):
         op = program.ops[i]
-        # What NumPy makes of an array may be a view of it, unless it is told where to put the result.
-        until = max(i, last.get(op, i)) if not has_out(op) else i
+        until = max(i, last.get(op, i)) if may_be_view(op) else i
         for arg in inputs_of(op):
             last[arg] = max(last.get(arg, -1), until)
     return last
@@ -150,7 +155,7 @@ def _bases(op: Op) -> list[Op]:
     while waiting:
         arg = waiting.pop()
         found.append(arg)
-        if not has_out(arg):
+        if may_be_view(arg):
             waiting.extend(inputs_of(arg))
     return found
 

@@ -8,7 +8,7 @@ twice, and asks the rules for the function at hand whether there is something be
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -61,7 +61,8 @@ class Builder:
         if all(not isinstance(arg, Op) or arg.is_number for arg in args):
             raise TypeError(f"{name} of numbers")
         kinds = [(a.dtype if isinstance(a, Op) else a) or float for a in args]
-        dtype = _dtype(name, *(type(k) if isinstance(k, (bool, int, float, complex)) else k for k in kinds))
+        known: list[Any] = [type(k) if isinstance(k, (bool, int, float, complex)) else k for k in kinds]
+        dtype = _dtype(name, *known)
         shape = np.broadcast_shapes(*(a.shape for a in args if isinstance(a, Op)))
         return self.add(Op(name, tuple(args), {}, shape, dtype, self.place))
 
@@ -145,7 +146,7 @@ _COMPARED = 1 << 20
 
 
 @cache
-def _dtype(name: str, *kinds: Any) -> Any:
+def _dtype(name: str, *kinds: Hashable) -> Any:
     """The dtype that a ufunc makes of dtypes and of Python's types of numbers."""
     ufunc: Any = function_named(name)
     resolved = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))

@@ -190,7 +190,7 @@ def is_view(op: Op) -> bool:
 def is_contiguous(op: Op) -> bool:
     """Whether the elements of a result lie in memory in their order."""
     if op.function == "np.transpose":
-        return 1 >= sum(n != 1 for n in op.shape)
+        return sum(n != 1 for n in op.shape) <= 1
     if op.function == "getitem" and is_basic(op.args[1]):
         return op.ndim == 1 and isinstance(op.args[1], slice) and op.args[1].step is None
     if op.function in ("np.reshape", "view"):

@@ -21,8 +21,10 @@ from ..tensor import Tensor
 from ..tracing import described, named
 from ..trees import leaves, tree_map
 from .capture import Capture, Links
+from .numbers import Dice
 from .program import Op, Program, Store, swap
-from .tracer import Dice, Trace, Tracer
+from .trace import Trace, is_stand_in
+from .tracer import Tracer, written
 from .vectors import Vector, arrange
 
 __all__ = ["Recorded", "record"]
@@ -124,17 +126,17 @@ def _argument_names(function: Callable[..., Any], args: Sequence[Any], kwargs: M
 
 def _stand_in(trace: Trace, x: Any, name: str, arguments: list[Op]) -> Any:
     if isinstance(x, np.random.Generator):
-        dice = trace.generator(name, x)
+        dice = Dice.input(trace, name, x)
         arguments.append(dice.op)
         return dice
     if not isinstance(x, (np.ndarray, np.generic, Tensor)):
         return x
-    if isinstance(x, Tensor) and type(x._data) is Tracer:  # one that was found in the function too
+    if isinstance(x, Tensor) and is_stand_in(x._data):  # one that was found in the function too
         return x
     array = x._data if isinstance(x, Tensor) else np.asarray(x)
     if array.dtype.kind not in "biufc":
         return x
-    tracer = trace.input(name, array)
+    tracer = Tracer.input(trace, name, array)
     arguments.append(tracer.op)
     tensor = Tensor(tracer)
     if isinstance(x, Tensor) and x._node is not None:
@@ -164,14 +166,11 @@ def _loss_and_aux(function: Callable[..., Any], result: Any, has_aux: bool) -> t
 def _backward(trace: Trace, loss: Tensor) -> dict[Node, Tracer]:
     assert loss._node is not None, "checked"
     found = sweep({loss._node: np.ones(loss.shape, loss.dtype)})
-    return {
-        node: g._data
-        if isinstance(g, Tensor)
-        else g
-        if type(g) is Tracer
-        else trace.call("copy", (g,), {}, g)
-        for node, g in found.items()
-    }
+    gradients: dict[Node, Any] = {}
+    for node, g in found.items():
+        x: Any = g._data if isinstance(g, Tensor) else g
+        gradients[node] = x if is_stand_in(x) else written(trace, "copy", (x,), {}, x)
+    return gradients
 
 
 def _clip(vectors: list[Vector], max_norm: float) -> None:
@@ -189,10 +188,7 @@ def _clip(vectors: list[Vector], max_norm: float) -> None:
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
     if isinstance(x, (Tensor, np.ndarray)):
-        data = x._data if isinstance(x, Tensor) else x
-        if type(data) is Tracer:
-            return data.op
-        return trace.constant(np.asarray(data))
+        return trace.operand(x)
     if isinstance(x, Dice):
         raise CompileError(f"compile: {named(function)} returned a Generator")
     if isinstance(x, (np.generic, int, float, complex, bool, str)):

@@ -100,6 +100,8 @@ class _Scaler(Builder):
             return self.add(Op(op.function, tuple(args), op.settings, op.shape, op.dtype, op.place))
         if op.function == "np.multiply" and is_scalar(op.args[1]):
             return self.ufunc("np.multiply", op.args[0], self.number("*", op.args[1], factor))
+        if op.function == "np.divide" and is_scalar(op.args[0]):
+            return self.ufunc("np.divide", self.number("*", op.args[0], factor), op.args[1])
         if op.function == "np.divide" and isinstance(op.args[1], Op) and op.args[1].size < op.size:
             return self.ufunc("np.multiply", op.args[0], self.ufunc("np.divide", factor, op.args[1]))
         return self.ufunc("np.multiply", op, factor)
@@ -122,11 +124,15 @@ class _Scaler(Builder):
         return self._met.get(op, op.size)
 
     def _meets(self, op: Op) -> float:
+        if op.function == "constant":
+            return math.inf
         if op.function == "np.multiply" and is_scalar(op.args[1]):
             return 0.0
         if op.function in ("np.matmul", "np.dot", "np.multiply"):
             least = min(self._met.get(arg, arg.size) for arg in op.args if isinstance(arg, Op))
             return least if self._far else min(op.size, least)
+        if op.function == "np.divide" and is_scalar(op.args[0]):
+            return 0.0
         if op.function == "np.divide":
             return min([op.size, *(arg.size for arg in op.args[1:] if isinstance(arg, Op))])
         carriers = _carriers(op)
@@ -139,6 +145,8 @@ def _carriers(op: Op) -> tuple[int, ...]:
         return (0,) if op.function != "getitem" or is_basic(op.args[1]) else ()
     if op.function == "join":
         return tuple(range(len(op.args)))
+    if op.function == "np.add.reduce":
+        return (0,) if len(op.settings) == 2 else ()
     if op.function == "add_along":
         return (0,) if is_scalar(op.args[2]) else (0, 2)
     return ()

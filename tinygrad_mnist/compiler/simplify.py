@@ -65,18 +65,24 @@ def times_number(b: Builder, op: Op) -> Op | None:
         return b.ufunc("np.multiply", x.args[0], b.number("*", x.args[1], c))
     if _is(x, "np.negative"):
         return b.ufunc("np.multiply", x.args[0], b.number("neg", c))
+    if _is(x, "np.divide") and is_scalar(x.args[0]):
+        return b.ufunc("np.divide", b.number("*", x.args[0], c), x.args[1])
     if _is(x, "np.divide") and isinstance(x.args[1], Op) and x.args[1].size < x.size and b.is_used_once(x):
         return b.ufunc("np.multiply", x.args[0], b.ufunc("np.divide", c, x.args[1]))
     return None
 
 
 def negative_of(b: Builder, op: Op) -> Op | None:
-    """``-(-x)`` is ``x``, and ``-(x * c)`` is ``x * -c``."""
+    """``-(-x)`` is ``x``, and the sign of a product goes into a number that is part of it."""
     (x,) = op.args
     if _is(x, "np.negative"):
         return x.args[0]  # type: ignore[no-any-return]
     if _is(x, "np.multiply") and is_scalar(x.args[1]):
         return b.ufunc("np.multiply", x.args[0], b.number("neg", x.args[1]))
+    if _is(x, "np.divide") and is_scalar(x.args[0]):
+        return b.ufunc("np.divide", b.number("neg", x.args[0]), x.args[1])
+    if _is(x, "np.multiply") and _is(x.args[1], "np.divide") and is_scalar(x.args[1].args[0]):
+        return b.ufunc("np.multiply", x.args[0], b.ufunc("np.negative", x.args[1]))
     return None
 
 

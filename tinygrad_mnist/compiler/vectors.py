@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import GradientError
-from ..graph import Node
+from ..graph import CHANGES, Node
 from ..optim import Optimizer
 from ..tensor import Tensor
 from .capture import Capture
+from .numbers import Number
 from .program import Op, Place, Store
-from .tracer import Trace, Tracer
+from .trace import Trace
+from .tracer import Tracer, written
 
 __all__ = ["Vector", "arrange"]
 
@@ -84,12 +86,13 @@ class Vector:
         """Make the parameters' Tensors views of the vector."""
         for t, view in zip(self.params, self._split(self.memory), strict=True):
             if t._data is not view and not _is_same_memory(t._data, view):
+                CHANGES[0] += 1  # other programs may use the parameter
                 t._data = view
                 if t._node is not None:
                     t._node.value = view
 
     def _input(self, trace: Trace, name: str, array: np.ndarray) -> Tracer:
-        tracer = trace.input(name, array)
+        tracer = Tracer.input(trace, name, array)
         self.given[tracer.op] = array
         return tracer
 
@@ -164,11 +167,11 @@ def arrange(
         for (_, step, _), params in together.items():
             vector = Vector(params, group, number)
             if rate is None:
-                rate = trace.number("lr", group["lr"])
+                rate = Number.input(trace, "lr", group["lr"])
             if step not in steps:
-                steps[step] = trace.number("step", step + 1)
+                steps[step] = Number.input(trace, "step", step + 1)
             vector.lr, vector.step = rate, steps[step]
-            parts = []
+            parts: list[Any] = []
             for p in params:
                 assert p._node is not None, "it has a gradient"
                 g = gradients[p._node]
@@ -210,9 +213,9 @@ def _is_outer(op: Op) -> bool:
     return op.function in ("np.matmul", "np.dot") and op.args[0].shape[1:] == (1,)
 
 
-def _join(trace: Trace, parts: list[Tracer]) -> Any:
+def _join(trace: Trace, parts: list[Any]) -> Any:
     value = np.concatenate([part.value.reshape(-1) for part in parts])
-    return trace.call("join", tuple(parts), {}, value)
+    return written(trace, "join", tuple(parts), {}, value)
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:

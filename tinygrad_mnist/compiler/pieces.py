@@ -1,0 +1,76 @@
+"""Long arrays piece by piece: which operations go together into one loop over rows.
+
+A long elementwise chain reads and writes every array once for each of its operations. In pieces that fit
+into the processor's cache, it does so once in all. The product of a column and a row is elementwise in this
+sense too: its piece is a piece of the column times the row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .lowering import is_outer
+from .memory import Buffer, Plan
+from .passes import is_ufunc
+from .program import Op, Program, inputs_of, is_view
+
+__all__ = ["PIECE", "base_of", "is_long", "local_buffers", "run_at"]
+
+#: Elements of a piece: the processor's cache holds a few such.
+PIECE = 40_960
+
+
+def is_long(op: Op, plan: Plan) -> bool:
+    """Whether an operation is worth a loop."""
+    is_elementwise = is_ufunc(op) or is_outer(op)
+    return is_elementwise and op in plan.at and op.size >= 2 * PIECE and op.shape[0] > 1
+
+
+def run_at(program: Program, plan: Plan, i: int) -> list[Op]:
+    """The operations from the i-th on that can be computed together; none if there are less than two."""
+    first = program.ops[i]
+    if not is_long(first, plan):
+        return []
+    run: list[Op] = []
+    looks: dict[Buffer, set[Any]] = {}  # in which ways each piece of memory is looked at
+    changed: set[Buffer] = set()
+    for k in range(i, len(program.ops)):
+        op = program.ops[k]
+        if op.function == "constant" or op.is_number or (is_view(op) and op not in plan.at):
+            continue
+        if not is_long(op, plan) or op.shape != first.shape:
+            break
+        for arg in (*inputs_of(op), op):
+            base = base_of(arg, plan)
+            if base in plan.at:
+                buffer = plan.at[base]
+                looks.setdefault(buffer.root, set()).add(buffer if base is arg else arg)
+        changed.add(plan.at[op].root)
+        # A piece must not be overwritten before another piece, of which it is a part elsewhere, was read.
+        if any(len(looks[root]) > 1 for root in changed):
+            break
+        run.append(op)
+        end = k
+    return list(program.ops[i : end + 1]) if len(run) > 1 else []
+
+
+def local_buffers(program: Program, plan: Plan, run: list[Op]) -> set[Buffer]:
+    """Buffers that hold nothing but what is made and used within a run: a piece of each is enough."""
+    inside = set(run)
+    outside = {arg for op in program.ops if op not in inside for arg in inputs_of(op)}
+    outside.update((*program.results, *(store.value for store in program.stores)))
+    return {
+        buffer
+        for buffer in {plan.at[op] for op in run}
+        if buffer.of is None
+        and buffer.input is None
+        and all(op in inside and op not in outside for op in buffer.names)
+        and not any(other.of is buffer for other in plan.buffers)
+    }
+
+
+def base_of(op: Op, plan: Plan) -> Op:
+    """What a view is a view of."""
+    while is_view(op) and op not in plan.at:
+        op = op.args[0]
+    return op
