@@ -41,7 +41,9 @@ def stored_transposed(b: Builder, op: Op) -> Op | None:
 def picked_by_number(b: Builder, op: Op) -> Op | None:
     """One element of each column: ``np.take`` with one number each is quicker than two indices."""
     x, labels = op.args
-    return b.add(Op("take_flat", (x, _places(b, x, labels)), {}, op.shape, op.dtype, op.place))
+    return b.add(
+        Op("take_flat", (b.reshape(x, (x.size,)), _places(b, x, labels)), {}, op.shape, op.dtype, op.place)
+    )
 
 
 def added_by_number(b: Builder, op: Op) -> Op | None:

@@ -14,16 +14,25 @@ from .memory import Buffer, Plan
 from .passes import is_ufunc
 from .program import Op, Program, inputs_of, is_view
 
-__all__ = ["PIECE", "base_of", "is_long", "local_buffers", "run_at"]
+__all__ = ["base_of", "is_long", "local_buffers", "rows_of_a_piece", "run_at"]
 
 #: Elements of a piece: the processor's cache holds a few such.
 PIECE = 40_960
+#: The same where an outer product is part of it, which the BLAS computes well in larger pieces only.
+OUTER_PIECE = 102_400
 
 
 def is_long(op: Op, plan: Plan) -> bool:
     """Whether an operation is worth a loop."""
     is_elementwise = is_ufunc(op) or is_outer(op)
-    return is_elementwise and op in plan.at and op.size >= 2 * PIECE and op.shape[0] > 1
+    least = 2 * (OUTER_PIECE if is_outer(op) else PIECE)
+    return is_elementwise and op in plan.at and op.size >= least and op.shape[0] > 1
+
+
+def rows_of_a_piece(run: list[Op]) -> int:
+    """How many rows go into a piece."""
+    elements = OUTER_PIECE if any(map(is_outer, run)) else PIECE
+    return max(1, elements // (run[0].size // run[0].shape[0]))
 
 
 def run_at(program: Program, plan: Plan, i: int) -> list[Op]:

@@ -187,6 +187,40 @@ def transposed_last(b: Builder, op: Op) -> Op | None:
     return b.transpose(b.add(Op(op.function, args, {}, shape, op.dtype, op.place)), axes)
 
 
+def reshaped_last(b: Builder, op: Op) -> Op | None:
+    """The same for changes of shape, where all arrays have had one shape before."""
+    arrays = [arg for arg in op.args if isinstance(arg, Op) and arg.ndim]
+    if not arrays or not all(_is(x, "np.reshape") and x.shape == op.shape for x in arrays):
+        return None
+    shape = arrays[0].args[0].shape
+    if any(x.args[0].shape != shape for x in arrays):
+        return None
+    args = tuple(arg.args[0] if isinstance(arg, Op) and arg.ndim else arg for arg in op.args)
+    return b.reshape(b.add(Op(op.function, args, {}, shape, op.dtype, op.place)), op.shape)
+
+
+def single_number(b: Builder, op: Op) -> Op | None:
+    """An array of one element that was a number is one again, where it meets an array."""
+    args = list(op.args)
+    for i, arg in enumerate(args):
+        others = [other for k, other in enumerate(args) if k != i and isinstance(other, Op)]
+        if _is(arg, "np.reshape") and not arg.args[0].ndim and any(o.shape == op.shape for o in others):
+            args[i] = arg.args[0]
+    if all(new is old for new, old in zip(args, op.args, strict=True)):
+        return None
+    return b.add(Op(op.function, tuple(args), {}, op.shape, op.dtype, op.place))
+
+
+def reduction_to_one(b: Builder, op: Op) -> Op | None:
+    """A reduction that leaves one number is one of a vector."""
+    (x,) = op.args
+    if op.size != 1 or x.ndim < 2 or x.size == 0 or len(op.settings) > 2:
+        return None
+    flat = b.reshape(b.transpose(x) if _is(x, "np.transpose") else x, (x.size,))
+    settings = {"axis": (0,), "keepdims": False}
+    return b.reshape(b.add(Op(op.function, (flat,), settings, (), op.dtype, op.place)), op.shape)
+
+
 def reduction_of_transposed(b: Builder, op: Op) -> Op | None:
     """A sum over one axis of ``x.T`` is one over another axis of ``x``."""
     (x,) = op.args
@@ -341,7 +375,7 @@ def picked_early(b: Builder, op: Op) -> Op | None:
 def sum_of_reshaped(b: Builder, op: Op) -> Op | None:
     """A sum over all axes does not care which these are."""
     (x,) = op.args
-    if op.ndim or not _is(x, "np.reshape") or len(op.settings) > 2:
+    if op.ndim or not _is(x, "np.reshape") or x.args[0].ndim >= x.ndim or len(op.settings) > 2:
         return None
     settings = {"axis": tuple(range(x.args[0].ndim)), "keepdims": False}
     return b.add(Op(op.function, x.args[:1], settings, (), op.dtype, op.place))
@@ -357,7 +391,7 @@ ARITHMETIC: dict[str, list[Rule]] = {
 }
 
 SIMPLIFICATIONS: dict[str, list[Rule]] = {
-    "ufunc": [uniform_constant, broadcast, same_shape, transposed_last],
+    "ufunc": [uniform_constant, broadcast, single_number, same_shape, transposed_last, reshaped_last],
     "np.multiply": [number_last, times_number],
     "np.add": [number_last, plus_zero],
     "np.subtract": [plus_zero, minus_dense],
@@ -367,8 +401,15 @@ SIMPLIFICATIONS: dict[str, list[Rule]] = {
     "np.transpose": [transposed],
     "np.reshape": [reshaped],
     "take_along": [picked_early],
-    "np.add.reduce": [reduction_of_transposed, sum_of_reshaped, sum_of_row, sum_of_multiples, sum_of_squares],
-    "np.maximum.reduce": [reduction_of_transposed],
+    "np.add.reduce": [
+        reduction_of_transposed,
+        sum_of_reshaped,
+        sum_of_row,
+        sum_of_squares,
+        sum_of_multiples,
+        reduction_to_one,
+    ],
+    "np.maximum.reduce": [reduction_of_transposed, reduction_to_one],
     "np.exp": [exp_of_log],
     "np.reciprocal": [logistic],
     "getitem": [new_axes, one_in_each_row],

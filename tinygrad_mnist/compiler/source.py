@@ -17,7 +17,7 @@ from .lowering import is_outer
 from .memory import Buffer, Plan, has_out
 from .names import Names, identifier
 from .passes import is_ufunc
-from .pieces import PIECE, is_long, local_buffers, run_at
+from .pieces import is_long, local_buffers, rows_of_a_piece, run_at
 from .program import NOWHERE, Op, Place, Program, is_view
 
 __all__ = ["Source", "write"]
@@ -301,7 +301,7 @@ class _Writer(Names):
         """Write a loop over rows."""
         ops = [op for op in run if is_long(op, self.plan)]
         rows = ops[0].shape[0]
-        step = max(1, PIECE // (ops[0].size // rows))
+        step = rows_of_a_piece(ops)
         self.comment(ops[0].place)
         inside = set(ops)
         like = {op: computed_as(op) for op in ops}

@@ -33,9 +33,8 @@ def is_stand_in(x: Any) -> bool:
 
 
 def value_of(arg: Any) -> Any:
-    """The value behind a stand-in, or a Tensor of one."""
-    if isinstance(arg, Tensor) and is_stand_in(arg._data):
-        return arg._data.value  # type: ignore[attr-defined]
+    """The value behind a stand-in, or in a Tensor."""
+    arg = arg._data if isinstance(arg, Tensor) else arg
     return arg.value if is_stand_in(arg) else arg
 
 

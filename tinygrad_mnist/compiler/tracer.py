@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UntraceableError
+from ..errors import CompileError, UntraceableError
+from ..graph import Node, is_recording
 from ..origins import is_internal, line_of, users_line
 from ..primitive import REGISTRY, Primitive, operation
-from ..tensor import Tensor
+from ..tensor import Tensor, _handle
 from .program import Op, is_basic, swap
 from .trace import Callee, StandIn, Trace, is_stand_in, value_of
 from .views import VIEWS
@@ -46,7 +47,25 @@ def as_a_whole(trace: Trace, primitive: Primitive, args: Any, settings: Any, rul
     is_known = operation(primitive.name) is primitive
     callee = Callee(function, f"operation({primitive.name!r}).{which}" if is_known else "")
     value = function(*swap(tuple(args), value_of), **_values(settings))
-    return written(trace, "call", (callee, *args), dict(settings), value)
+    result = written(trace, "call", (callee, *args), dict(settings), value)
+    parents = [(i, x._node) for i, x in enumerate(args) if isinstance(x, Tensor) and x._node is not None]
+    if not parents or not is_recording() or type(result) is not Tracer:
+        return result
+    # A rule that is itself recorded: whoever differentiates the result learns that it cannot be done.
+    return _handle(result, Node(_final(primitive), result, tuple(args), {}, parents))
+
+
+def _final(primitive: Primitive) -> Primitive:
+    """An operation without a derivative, in the place of a gradient that was written down as a whole."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise CompileError(
+            f"compile: the gradient of {primitive.name} decides something by values, and is to be differentiated again: "
+            "no program can do both"
+        )
+
+    final = Primitive(refuse, name=f"gradient of {primitive.name}", samples=(), arrays=(), variadic=True)
+    return final.vjp(each=refuse)
 
 
 def untraceable(trace: Trace, what: str) -> UntraceableError:

@@ -30,8 +30,8 @@ from .tracer import Tracer, written
 __all__ = ["Vector", "arrange"]
 
 #: From this size on, a weight with a gradient of rank 1 is updated on its own.
-LARGE = 16_384
-#: Up to this many rows in a batch, weights are better stored as (in, out).
+LARGE = 204_800
+#: Up to this many rows in a batch, but for one, weights are better stored as (in, out).
 FEW_ROWS = 2048
 
 
@@ -152,7 +152,7 @@ def arrange(
 ) -> list[Vector]:
     """Sort the parameters that have a gradient into vectors, and join their gradients."""
     vectors = []
-    few = _rows(trace) <= FEW_ROWS
+    few = 1 < _rows(trace) <= FEW_ROWS
     for number, group in enumerate(optimizer.param_groups):
         together: dict[Any, list[Tensor]] = {}
         rate: Any = None

@@ -1,0 +1,225 @@
+"""compile(backend="numba"): the same results as NumPy's, or a warning and NumPy itself."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+from benchmarks import handwritten
+from benchmarks.agreement import assert_same_training
+from benchmarks.ours import LOSSES
+from benchmarks.workloads import ADAM_BETAS, ADAM_EPS, WORKLOADS, problem
+
+import tinygrad_mnist as tg
+from tinygrad_mnist import nn, optim
+
+pytest.importorskip("numba", reason="machine code needs numba: pip install 'tinygrad-mnist[fast]'")
+
+OPTIMIZERS = {
+    "sgd": lambda p: optim.SGD(p, lr=0.1),
+    "momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9),
+    "nesterov": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "adam": lambda p: optim.Adam(p, lr=1e-2),
+    "adamw": lambda p: optim.AdamW(p, lr=1e-2),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=1e-2),
+    "adagrad": lambda p: optim.Adagrad(p, lr=1e-1),
+}
+LOSS_FUNCTIONS = {
+    "mse": nn.MSELoss(),
+    "cross entropy": nn.CrossEntropyLoss(),
+    "bce": nn.BCEWithLogitsLoss(),
+    "huber": nn.HuberLoss(delta=0.5),
+    "l1": nn.L1Loss(),
+}
+ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "elu", "softplus", "leaky_relu")
+
+#: Each activation, loss and optimizer at least once, in as few compilations as that takes.
+QUICK = [
+    ("relu", "cross entropy", "sgd", 7),
+    ("sigmoid", "mse", "adam", 1),
+    ("tanh", "bce", "momentum", 7),
+    ("gelu", "huber", "adamw", 7),
+    ("elu", "l1", "rmsprop", 1),
+    ("softplus", "cross entropy", "adagrad", 1),
+    ("leaky_relu", "mse", "nesterov", 7),
+]
+THOROUGH = [
+    *((activation, "mse", "sgd", batch) for activation in ACTIVATIONS for batch in (1, 7)),
+    *(("tanh", loss, "sgd", batch) for loss in LOSS_FUNCTIONS for batch in (1, 7)),
+    *(("sigmoid", "mse", optimizer, batch) for optimizer in OPTIMIZERS for batch in (1, 7)),
+]
+
+
+def numba_step(function, **settings):
+    """Compile, and fail where NumPy would run instead."""
+    step = tg.compile(function, backend="numba", **settings)
+
+    def called(*args):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return step(*args)
+
+    return called
+
+
+def data(loss: str, batch: int, dtype=np.float64, features: int = 6, classes: int = 4):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(batch, features)) * (rng.random((batch, features)) < 0.6)).astype(dtype)
+    y = (
+        rng.integers(0, classes, batch)
+        if loss == "cross entropy"
+        else rng.random((batch, classes)).astype(dtype)
+    )
+    return x, y
+
+
+def assert_same_as_eager(activation: str, loss: str, optimizer: str, batch: int):
+    loss_fn = LOSS_FUNCTIONS[loss]
+    model = nn.MLP([6, 5, 4], activation=activation, rng=1, dtype=np.float64)
+    twin = copy.deepcopy(model)
+    step_of, twin_optimizer = (OPTIMIZERS[optimizer](m.parameters()) for m in (model, twin))
+    x, y = data(loss, batch)
+    step = numba_step(lambda x, y: loss_fn(model(x), y), optimizer=step_of)
+    for _ in range(20):
+        twin_optimizer.zero_grad()
+        expected = loss_fn(twin(x), y)
+        expected.backward()
+        twin_optimizer.step()
+        np.testing.assert_allclose(step(x, y).item(), expected.item(), rtol=1e-12, atol=1e-15)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("case", QUICK, ids=lambda case: "-".join(map(str, case)))
+def test_training_is_the_same(case):
+    assert_same_as_eager(*case)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", THOROUGH, ids=lambda case: "-".join(map(str, case)))
+def test_training_is_the_same_in_all_settings(case):
+    assert_same_as_eager(*case)
+
+
+def build(workload, weights, x, y):
+    model = nn.MLP(workload.sizes, activation=workload.activation, output=workload.output, rng=0)
+    model.load_state_dict(dict(zip(model.state_dict(), map(np.copy, weights), strict=True)))
+    loss_fn = getattr(nn, LOSSES[workload.loss])()
+    if workload.optimizer == "adam":
+        optimizer = optim.Adam(model.parameters(), lr=workload.lr, betas=ADAM_BETAS, eps=ADAM_EPS)
+    else:
+        optimizer = optim.SGD(model.parameters(), lr=workload.lr)
+    step = numba_step(lambda x, y: loss_fn(model(x), y), optimizer=optimizer)
+    return lambda: float(step(x, y)), lambda: [p.data for p in model.parameters()]
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        pytest.param(w, marks=() if w.number in (2, 3, 4) else pytest.mark.thorough, id=str(w.number))
+        for w in WORKLOADS
+    ],
+)
+def test_the_benchmarks_steps_are_the_same(workload):
+    assert_same_training("numba", build, handwritten.build, workload, problem(workload))
+
+
+# -- what goes in and comes out --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def affine():
+    """A function of a matrix that returns a matrix, a row and two numbers."""
+
+    def function(x):
+        y = np.tanh(x) * 2 + x
+        return y, y.sum(axis=0), y.max(), y.sum()
+
+    return function, numba_step(function)
+
+
+def test_results_are_fresh_and_have_their_dtypes(affine):
+    function, compiled = affine
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    first, second = compiled(x), compiled(x)
+    for got, again, expected in zip(first, second, function(x), strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+        if got.ndim:
+            assert not np.shares_memory(got, again)
+            assert got.flags.writeable
+
+
+def test_arguments_in_any_layout(affine):
+    function, compiled = affine
+    x = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
+    locked = x.copy()
+    locked.flags.writeable = False
+    wide = np.zeros((10, 6), np.float32)
+    wide[::2, ::2] = x
+    for other in (np.asfortranarray(x), locked, wide[::2, ::2], x[::-1].copy()[::-1]):
+        for got, expected in zip(compiled(other), function(x), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_no_number_stays_none(affine):
+    function, compiled = affine
+    x = np.ones((5, 3), np.float32)
+    x[2, 1] = np.nan
+    with np.errstate(invalid="ignore"):
+        for got, expected in zip(compiled(x), function(x), strict=True):
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.float32, 87), (np.float64, 708)])
+def test_exp_is_right_to_the_last_digit(dtype, most):
+    special = np.array([np.nan, np.inf, -np.inf, 1e5, -1e5, 0], dtype)
+    x = np.concatenate([special, np.linspace(-most, most, 10_001, dtype=dtype)])
+    with np.errstate(over="ignore"):
+        got = numba_step(np.exp)(x)
+    np.testing.assert_array_equal(got[:6], np.array([np.nan, np.inf, 0, np.inf, 0, 1], dtype))
+    expected = np.exp(x[6:].astype(np.longdouble))
+    assert np.max(np.abs(got[6:] - expected) / expected) < np.finfo(dtype).eps
+
+
+def test_a_class_out_of_range_is_an_error():
+    model = nn.MLP([6, 5, 4], rng=0)
+    before = [p.data.copy() for p in model.parameters()]
+    loss = nn.CrossEntropyLoss()
+    step = numba_step(lambda x, y: loss(model(x), y), optimizer=optim.SGD(model.parameters(), lr=0.1))
+    x, y = data("cross entropy", 3, np.float32)
+    step(x, y)
+    after = [p.data.copy() for p in model.parameters()]
+    assert not all(map(np.array_equal, before, after))
+    y[1] = 4
+    with pytest.raises(ValueError, match="a class is out of range; there are 4, 0 to 3"):
+        step(x, y)
+    assert all(np.array_equal(p.data, old) for p, old in zip(model.parameters(), after, strict=True))
+
+
+# -- what has no machine code ----------------------------------------------------------------------------------
+
+
+def test_what_has_no_machine_code_runs_as_numpy_and_says_so():
+    function = tg.compile(lambda x: np.cumsum(np.exp(x)), backend="numba")
+    x = np.arange(4.0)
+    with pytest.warns(UserWarning, match=r"no machine code for np\.\w+(\.\w+)?, .* backend='numpy' instead"):
+        got = function(x)
+    np.testing.assert_allclose(got, np.cumsum(np.exp(x)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_allclose(function(x), np.cumsum(np.exp(x)))  # said once
+
+
+def test_dropout_runs_as_numpy():
+    model = nn.Sequential(nn.Linear(6, 5, rng=0), nn.Dropout(0.5, rng=0), nn.Linear(5, 4, rng=1))
+    loss = nn.MSELoss()
+    step = tg.compile(
+        lambda x, y: loss(model(x), y), optimizer=optim.SGD(model.parameters(), lr=0.1), backend="numba"
+    )
+    x, y = data("mse", 7, np.float32)
+    with pytest.warns(UserWarning, match="no machine code for draw"):
+        step(x, y)
+    assert np.isfinite(step(x, y).item())
