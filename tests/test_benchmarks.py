@@ -1,12 +1,28 @@
 """The benchmark's programs compute the same training steps: it compares the speed of like with like."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
-from benchmarks import handwritten, ours
+from benchmarks import handwritten
 from benchmarks.agreement import assert_same_training, trained
-from benchmarks.peers import PEERS, installed_peers
+from benchmarks.implementations import BASELINE, BUILDS, why_missing
 from benchmarks.workloads import WORKLOADS, problem
 
 workloads = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: f"workload{workload.number}")
+
+# PyTorch's compiler takes seconds, and imports deprecated parts of PyTorch.
+slow = [pytest.mark.thorough, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+implementations = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=slow if name == "torch.compile" else [])
+        for name in BUILDS
+        if name != BASELINE
+    ],
+)
 
 
 def start(workload):
@@ -19,14 +35,20 @@ def test_handwritten_program_learns(workload):
     assert losses[-1] < losses[0]
 
 
-@workloads
-def test_tinygrad_mnist_agrees_with_handwritten_numpy(workload):
-    assert_same_training("tinygrad_mnist", ours.build, handwritten.build, workload, start(workload))
+@implementations
+def test_implementation_agrees_with_handwritten_numpy(name):  # one test: importing PyTorch takes seconds
+    if reason := why_missing(name):
+        pytest.skip(f"{name} cannot run: {reason}")
+    for workload in WORKLOADS:
+        assert_same_training(name, BUILDS[name], handwritten.build, workload, start(workload))
 
 
-@workloads
-@pytest.mark.parametrize("peer", PEERS)
-def test_peer_agrees_with_handwritten_numpy(peer, workload):
-    if peer not in installed_peers():
-        pytest.skip(f"{peer} is not installed: pip install 'tinygrad-mnist[bench]'")
-    assert_same_training(peer, PEERS[peer], handwritten.build, workload, start(workload))
+def test_command_measures_and_writes_what_it_measured(tmp_path):
+    command = "-m tests.benchmarks --only eager --workload 2 --repeats 2 --sample-ms 1 --threads 1 --json"
+    root = Path(__file__).parents[1]
+    run = [sys.executable, *command.split(), str(tmp_path / "samples.json")]
+    result = subprocess.run(run, cwd=root, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "| 2. 64-40-10" in result.stdout
+    (workload,) = json.loads((tmp_path / "samples.json").read_text())["results"]
+    assert len(workload["microseconds_per_step"]["eager"]) == 2

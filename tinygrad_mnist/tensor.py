@@ -513,7 +513,11 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     >>> tensor([1, 2, 3], dtype=np.float32)
     tensor([1., 2., 3.], dtype=float32)
     """
-    result = Tensor(np.array(data, dtype=dtype))
+    if isinstance(data, Tensor) and data._node is None:
+        array = data._data.copy() if dtype is None else data._data.astype(dtype)
+    else:
+        array = np.array(data, dtype=dtype)
+    result = Tensor(array)
     if requires_grad:
         result.requires_grad = True
     return result
@@ -637,6 +641,8 @@ def _lift(node: Node) -> Any:
 
 
 def _numbers(data: Any) -> NDArray:
+    if isinstance(data, Tensor) and data._node is None:
+        data = data._data
     array = data if data.__class__ is np.ndarray else np.asarray(data)
     if array.dtype.kind not in "biufc":
         raise DTypeError(f"a Tensor holds numbers, not dtype {array.dtype} (from {type(data).__name__})")

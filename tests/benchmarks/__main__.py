@@ -2,4 +2,5 @@
 
 from .run import main
 
-main()
+if __name__ == "__main__":  # not in the workers, which import this module again
+    main()

@@ -1,14 +1,16 @@
 """The training steps in PyTorch, eager and compiled, and in JAX, each with its fastest settings on a CPU.
 
-What was tried and is not here is in each docstring. Measured were the seven workloads, on two cores.
+What was tried and is not here is in each docstring: medians of a few runs of the seven workloads, on two cores
+that were not always idle, so that differences below 10 % mean little.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import shutil
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from .training import Start, Training, fixed_batch
 from .workloads import ADAM_BETAS, ADAM_EPS, Build, Workload
 
 BETA1, BETA2 = ADAM_BETAS
+LOG_BETA1, LOG_BETA2 = map(math.log, ADAM_BETAS)  # -expm1(t log β) is 1 - βᵗ, exact in float32 too
 
 # ---- PyTorch ---------------------------------------------------------------------------------------
 
@@ -32,8 +35,8 @@ def start_torch(workload: Workload, weights: list[np.ndarray], batch: int) -> Tr
     """Start eager PyTorch: ``nn.Sequential`` and an optimizer of ``torch.optim``.
 
     The fastest options are ``fused=True`` for Adam (2,660 µs a step of workload 7; 3,090 without, 3,180 with
-    ``foreach``) and ``foreach=False`` for SGD (up to 8 % faster than ``foreach`` and ``fused`` on the small
-    networks, no slower on the large ones). ``F.linear`` on bare tensors in place of modules was no faster.
+    ``foreach``) and ``foreach=False`` for SGD (up to 8 % faster than ``foreach`` and ``fused`` on small
+    networks, the same on large ones). ``F.linear`` on bare tensors in place of modules was no faster.
     """
     import torch
     import torch.nn.functional as F  # noqa: N812
@@ -66,11 +69,16 @@ def start_torch(workload: Workload, weights: list[np.ndarray], batch: int) -> Tr
     return Training(step, lambda: [p.detach().numpy() for p in params], torch_arrays)
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=1)
 def compiled_torch_step(workload: Workload, batch: int) -> Callable[..., Any]:
-    """Compile forward, backward and update of PyTorch into one graph; ``batch`` only tells sizes apart."""
+    """Compile forward, backward and update of PyTorch into one graph; ``batch`` only tells sizes apart.
+
+    Without guards nothing keeps apart two compilations of this code, hence the reset and the cache of one.
+    """
     import torch
     import torch.nn.functional as F  # noqa: N812
+
+    torch.compiler.reset()
 
     activations = {"sigmoid": torch.sigmoid, "relu": torch.relu, None: lambda z: z}
     loss_of = {"mse": F.mse_loss, "cross_entropy": F.cross_entropy}[workload.loss]
@@ -90,10 +98,11 @@ def compiled_torch_step(workload: Workload, batch: int) -> Callable[..., Any]:
             return loss
         t, m, v = state
         t.add_(1)
+        fix1, fix2 = -torch.expm1(t * LOG_BETA1), -torch.expm1(t * LOG_BETA2)
         for p, g, M, V in zip(params, gradients, m, v, strict=True):
             M.mul_(BETA1).add_(g * (1 - BETA1))
             V.mul_(BETA2).add_(g * g * (1 - BETA2))
-            p.sub_(workload.lr * (M / (1 - BETA1**t)) / ((V / (1 - BETA2**t)).sqrt() + ADAM_EPS))
+            p.sub_(workload.lr * (M / fix1) / ((V / fix2).sqrt() + ADAM_EPS))
         return loss
 
     options = {"cpp_wrapper": True, "guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
@@ -104,10 +113,11 @@ def start_torch_compile(workload: Workload, weights: list[np.ndarray], batch: in
     """Start PyTorch with the whole step, backward pass and update too, compiled as one graph.
 
     That takes ``torch.func.grad_and_value`` and an update written out. Compiling only forward and loss, with
-    or without the optimizer's step, was slower than no compilation on workloads 2 to 6 and no faster than
-    the whole step on any. ``cpp_wrapper`` (the calling code is C++ too) and no guards, safe since the
-    sizes never change, take the small networks from 84 to 55 µs and from 122 to 67 µs (workloads 2 and 3, one
-    thread). ``mode="max-autotune"`` was no faster than noise; ``reduce-overhead`` is for GPUs.
+    or without the optimizer's step, was slower than the whole step, and on small networks often slower than
+    no compilation (workload 2: 304 µs, eager 226, the whole step 83). ``cpp_wrapper`` (the calling code is C++
+    too) and no guards, safe since the sizes never change, take the small networks from 84 to 55 µs and from 122
+    to 67 µs (workloads 2 and 3, one thread). ``mode="max-autotune"`` made no difference beyond noise;
+    ``reduce-overhead`` is for GPUs.
     """
     import torch
 
@@ -126,7 +136,7 @@ def start_torch_compile(workload: Workload, weights: list[np.ndarray], batch: in
 # ---- JAX -------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=None)
+@cache
 def jitted_step(workload: Workload, online: bool) -> Callable[..., Any]:
     """Compile forward, backward and update of JAX as one function of parameters, state and batch."""
     import jax
@@ -153,7 +163,7 @@ def jitted_step(workload: Workload, online: bool) -> Callable[..., Any]:
         t = t + 1
         m = [BETA1 * M + (1 - BETA1) * g for M, g in zip(m, gradients, strict=True)]
         v = [BETA2 * V + (1 - BETA2) * g * g for V, g in zip(v, gradients, strict=True)]
-        fix1, fix2 = 1 - BETA1**t, 1 - BETA2**t
+        fix1, fix2 = -jnp.expm1(t * LOG_BETA1), -jnp.expm1(t * LOG_BETA2)
         params = [
             p - workload.lr * (M / fix1) / (jnp.sqrt(V / fix2) + ADAM_EPS)
             for p, M, V in zip(params, m, v, strict=True)

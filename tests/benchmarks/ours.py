@@ -72,6 +72,6 @@ def why_missing(name: str) -> str | None:
             return "pip install numba scipy"
         try:
             tg.compile(lambda x: x, backend="numba")
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ImportError) as error:
             return f"tg.compile refuses backend='numba': {error}"
     return None

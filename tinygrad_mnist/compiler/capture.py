@@ -112,7 +112,8 @@ class Capture:
         self._stack.close()
         for swapped in reversed(self._swapped):
             _write(swapped.owner, swapped.key, swapped.original)
-        for tensor, *_, array in self.tensors.values():
+        for found in self.tensors.values():
+            tensor, array = found[0], found[3]
             tensor._data = array
             if tensor._node is not None:
                 tensor._node.value = array
@@ -158,8 +159,8 @@ class Capture:
             if parent.is_leaf and parent.serial < self.start and not is_stand_in(parent.value):
                 raise CompileError(
                     f"compile: the function uses a Tensor {parent.name!r} of shape {parent.value.shape} that was "
-                    "found neither in a module that it calls nor in a variable that it names; pass it as an argument, or make "
-                    "it an attribute of a Module"
+                    "found neither in a module that it calls nor in a variable that it names; pass it as an argument, "
+                    "or make it an attribute of a Module"
                 )
 
     def arrived(self, node: Node, g: Any) -> None:

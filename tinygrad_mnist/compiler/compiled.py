@@ -13,6 +13,7 @@ from ..graph import TRACING, WATCH
 from ..optim import Optimizer
 from ..tracing import named
 from .agreement import require_agreement
+from .arena import share
 from .capture import Capture
 from .entries import MISSED, Entry
 from .lowering import LOWERINGS, ordered
@@ -125,7 +126,8 @@ def compile(
         raise OptionError(f"compile: clip_norm = {clip_norm!r} is not positive")
     load = BACKENDS[backend]
     load()  # a missing package is better missed here than at the first call
-    return Compiled(function, optimizer, {"has_aux": has_aux, "clip_norm": clip_norm}, load)
+    options = {"has_aux": has_aux, "clip_norm": clip_norm, "turn_for_one_row": backend == "numba"}
+    return Compiled(function, optimizer, options, load)
 
 
 def optimized(program: Program) -> Program:
@@ -212,7 +214,9 @@ class Compiled:
         again = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         require_agreement(named(self.function), recorded.program, again.program)
         program = optimized(recorded.program)
-        source = write(program, plan(program), recorded.arguments)
+        places = plan(program)
+        share(program, places)
+        source = write(program, places, recorded.arguments)
         return Entry(recorded, source, self._load(), args, kwargs)
 
     @property

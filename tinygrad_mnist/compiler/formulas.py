@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .fusion import Unsupported
+from .fusion import NoMachineCodeError
 from .program import Op
 
 __all__ = ["combined", "first_value", "formula", "number", "type_of"]
@@ -61,8 +61,8 @@ def type_of(dtype: Any) -> str:
     """How the text calls a dtype's scalars."""
     dtype = np.dtype(dtype)
     if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.name == "float16" or not dtype.isnative:
-        raise Unsupported(f"dtype {dtype}")
-    return "bool" if dtype == bool else dtype.name
+        raise NoMachineCodeError(f"dtype {dtype}")
+    return str(dtype.name)
 
 
 def number(x: Any, dtype: Any) -> str:
@@ -83,7 +83,7 @@ def formula(op: Op, texts: list[str], like: Any) -> str:
         return f"{texts[0]} != 0" if op.dtype == bool else f"{type_of(op.dtype)}({texts[0]})"
     if name in ("copy", "np.reshape"):
         return texts[0]
-    if like == bool:
+    if like.kind == "b":
         template = _LOGIC.get(name)
     elif like.kind in "iu":
         template = _FORMULAS[name] if name in _INTEGER else None
@@ -92,7 +92,7 @@ def formula(op: Op, texts: list[str], like: Any) -> str:
     else:
         template = _FORMULAS.get(name)
     if template is None:
-        raise Unsupported(name if like.kind == "f" else f"{name} of {like}")
+        raise NoMachineCodeError(name if like.kind == "f" else f"{name} of {like}")
     text = template.format(*texts).replace("T(", f"{type_of(like)}(")
     # What numba makes of two integers may be wider than they are.
     return text if like.kind in "fb" or op.dtype == bool else f"{type_of(op.dtype)}({text})"
@@ -108,8 +108,8 @@ def first_value(op: Op) -> str:
     sign = -1 if op.function == "np.maximum.reduce" else 1
     if dtype.kind == "f":
         return number(sign * math.inf, dtype)
-    if dtype == bool:
-        raise Unsupported(f"{op.function} of bool")
+    if dtype.kind == "b":
+        raise NoMachineCodeError(f"{op.function} of bool")
     info = np.iinfo(dtype)
     return number(int(info.min if sign < 0 else info.max), dtype)
 

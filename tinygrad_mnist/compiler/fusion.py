@@ -13,15 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from .passes import Builder, is_ufunc, rebuilt, without_dead_code
 from .program import Op, Program, Store, inputs_of, is_view
 
-__all__ = ["Group", "Groups", "Unsupported", "base_of", "grouped", "is_same_order", "squeezed"]
+__all__ = ["Group", "Groups", "NoMachineCodeError", "base_of", "grouped", "is_same_order", "squeezed"]
 
 
-class Unsupported(Exception):
+class NoMachineCodeError(Exception):
     """Something for which there is no machine code; the message names it."""
 
 
@@ -62,7 +60,7 @@ class Groups:
 #: Reductions over axes, which become part of the loop over their argument.
 REDUCTIONS = ("np.add.reduce", "np.multiply.reduce", "np.maximum.reduce", "np.minimum.reduce")
 #: What, besides ufuncs, computes each element of its result on its own.
-ELEMENTWISE = ("np.where", "astype", "copy", "take_flat")
+ELEMENTWISE = ("np.where", "np.clip", "astype", "copy", "take_flat")
 #: Operations that run on their own.
 ALONE = ("np.dot", "product", "add_flat", "join", "check")
 
@@ -102,6 +100,8 @@ def is_elementwise(op: Op) -> bool:
 
 def _product(b: Builder, op: Op) -> Op | None:
     """Products that are no work for a BLAS: of vectors, of a column and a row, with ones."""
+    if not all(isinstance(arg, Op) and 1 <= arg.ndim <= 2 for arg in op.args):
+        raise NoMachineCodeError("np.dot of other than vectors and matrices")
     x, y = op.args
     if op.ndim == 2 and x.ndim == 2 and y.ndim == 2 and x.shape[1] == 1:
         return b.ufunc("np.multiply", x, y)
@@ -128,8 +128,8 @@ def _is_ones(op: Op) -> bool:
 def _with_split_updates(program: Program) -> Program:
     """Replace updates of whole vectors by updates of their parts."""
     uses: dict[Op, int] = {}
-    for op in (*(a for op in program.ops for a in inputs_of(op)), *program.roots()):
-        uses[op] = uses.get(op, 0) + 1
+    for used in (*(arg for op in program.ops for arg in inputs_of(op)), *program.roots()):
+        uses[used] = uses.get(used, 0) + 1
     ops = list(program.ops)
     stores: list[Store] = []
     for store in program.stores:
@@ -260,14 +260,14 @@ class _Sorter:
         self.where: dict[Op, Group] = {}
 
     def place(self, op: Op) -> None:
-        if op.function in ("constant", "input") or op.is_number and op.function != "check" or is_view(op):
+        if op.function in ("constant", "input") or (op.is_number and op.function != "check") or is_view(op):
             return
         groups = self.last_groups if op in self.last else self.groups
         position = {group: i for i, group in enumerate(groups)}
         is_loop = is_elementwise(op) or op.function in REDUCTIONS
         if not is_loop and op.function not in ALONE:
             if op.function != "np.reshape":
-                raise Unsupported(op.function)
+                raise NoMachineCodeError(op.function)
             is_loop = True
         shape = squeezed(op.args[0].shape if op.function in (*REDUCTIONS, "np.reshape") else op.shape)
         first = 0

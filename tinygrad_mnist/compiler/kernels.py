@@ -16,12 +16,20 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import get_cython_function_address, intrinsic
+from numba.extending import intrinsic
+
+from .blas import product_of
 
 __all__ = ["FAST", "NAMES"]
 
+alloca_once: Any = cgutils.alloca_once
 #: How numba compiles: ``a * b + c`` may be rounded once; nothing else may differ.
-FAST = {"error_model": "numpy", "boundscheck": False, "fastmath": {"contract"}, "cache": False}
+FAST: dict[str, Any] = {
+    "error_model": "numpy",
+    "boundscheck": False,
+    "fastmath": {"contract"},
+    "cache": False,
+}
 
 
 # -- memory ----------------------------------------------------------------------------------------------------
@@ -156,19 +164,18 @@ def _gemm(
 ) -> Any:  # fmt: skip
     """Call the BLAS: ``c = alpha a b + beta c`` of matrices stored by columns."""
     dtype = c.dtype
-    letter = "s" if dtype == types.float32 else "d"
-    address = get_cython_function_address("scipy.linalg.cython_blas", f"{letter}gemm")
+    address, bits = product_of("s" if dtype == types.float32 else "d")
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        byte, integer, number = ir.IntType(8), ir.IntType(32), context.get_value_type(dtype)
+        byte, integer, number = ir.IntType(8), ir.IntType(bits), context.get_value_type(dtype)
 
         def pointer_to(value: Any, kind: Any) -> Any:
-            place = cgutils.alloca_once(builder, kind)
+            place: Any = alloca_once(builder, kind)
             builder.store(value, place)
             return place
 
         def integer_at(value: Any) -> Any:
-            return pointer_to(builder.trunc(value, integer), integer)
+            return pointer_to(value if bits == 64 else builder.trunc(value, integer), integer)
 
         zero = context.get_constant(types.intp, 0)
         arrays = {i: _pointer(context, builder, signature.args[i], args[i], zero) for i in (6, 8, 11)}
@@ -187,8 +194,12 @@ def _gemm(
     return types.void(long, long, long, long, long, dtype, a, long, b, long, dtype, c, long), code
 
 
-peek, poke, part = intrinsic(_peek), intrinsic(_poke), intrinsic(_part)
-add_freely, exp, gemm = intrinsic(_add_freely), intrinsic(_exp), intrinsic(_gemm)
+peek: Any = intrinsic(_peek)
+poke: Any = intrinsic(_poke)
+part: Any = intrinsic(_part)
+add_freely: Any = intrinsic(_add_freely)
+exp: Any = intrinsic(_exp)
+gemm: Any = intrinsic(_gemm)
 
 
 def _row_times(
@@ -238,6 +249,8 @@ NAMES: dict[str, Any] = {
     "add_freely": add_freely,
     "exp": exp,
     "gemm": gemm,
+    "N": 78,  # the BLAS calls matrices as they are "N", and transposed ones "T"
+    "T": 84,
     "logaddexp": _compiled(_logaddexp),
     "math": math,
     "np": np,

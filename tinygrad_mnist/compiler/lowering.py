@@ -116,7 +116,7 @@ def ordered(program: Program) -> Program:
             seen += 1
 
     for op in [*program.ops, *program.roots()]:
-        is_free = is_ufunc(op) or is_view(op) or op.is_number or op.function in _FREE
+        is_free = (is_ufunc(op) and op.ndim > 0) or is_view(op) or op.is_number or op.function in _FREE
         if not (is_free and op.function != "check") and op not in early and op not in late:
             put(op)
             put_early()

@@ -28,7 +28,9 @@ class Buffer:
     of: Buffer | None = None
     start: int = 0
     input: Op | None = None  # whose memory it is
+    since: int = 0  # where the first result is put there
     until: float = -1  # the last use of anything in it
+    place: int | None = None  # where it lies in a piece of memory that several share
     names: list[Op] = field(default_factory=list)  # what it holds, one after the other
 
     @property
@@ -58,6 +60,7 @@ class Plan:
     buffers: list[Buffer]
     copied: set[tuple[Op, int]]  # parts of a join that have to be copied into it
     last: dict[Op, float]
+    arenas: dict[Any, int]  # elements of the memory that buffers of a dtype share
 
 
 def has_out(op: Op) -> bool:
@@ -110,7 +113,7 @@ def plan(program: Program) -> Plan:
         if has_out(op) and op not in at:
             buffer = slots.get(op) or _in_place(op, i, at, last) or _from(free, op)
             if buffer is None:
-                buffer = Buffer(op.shape, op.dtype)
+                buffer = Buffer(op.shape, op.dtype, since=i)
                 buffers.append(buffer)
             elif buffer.of is not None and buffer not in buffers:
                 buffers.append(buffer)
@@ -120,7 +123,7 @@ def plan(program: Program) -> Plan:
         for used in {at[arg].root: None for arg in (*_bases(op), op) if arg in at}:
             if used.until <= i and used.input is None and used not in free:
                 free.append(used)
-    return Plan(at, buffers, copied, last)
+    return Plan(at, buffers, copied, last, {})
 
 
 def _give_slots(
@@ -133,7 +136,7 @@ def _give_slots(
     buffers: list[Buffer],
 ) -> None:
     """Let the parts of a joined vector be computed in their places."""
-    whole = Buffer(join.shape, join.dtype, until=last.get(join, place[join]))
+    whole = Buffer(join.shape, join.dtype, since=place[join], until=last.get(join, place[join]))
     buffers.append(whole)
     at[join] = whole
     whole.names.append(join)
@@ -144,6 +147,7 @@ def _give_slots(
             root = root.args[0]
         if has_out(root) and root not in slots and root.function != "join" and root.dtype == join.dtype:
             slots[root] = Buffer(root.shape, root.dtype, of=whole, start=start)
+            whole.since = min(whole.since, place[root])
         else:
             copied.add((join, i))
         start += part.size

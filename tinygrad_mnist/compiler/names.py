@@ -38,6 +38,7 @@ class Names:
         self.imports: set[str] = set()
         self.operations = False
         self.names: dict[Any, str] = {}
+        self.numbers: dict[str, int] = {}
         self.taken = {"np", "prepare", "operation", "rows", *keyword.kwlist}
         self.local: dict[Buffer, str] = {}  # pieces of buffers, within a loop
         self.made: set[Buffer] = set()
@@ -56,9 +57,10 @@ class Names:
 
     def numbered(self, prefix: str) -> str:
         """The next of ``h1``, ``h2`` and so on."""
-        n = 1
+        n = self.numbers.get(prefix, 0) + 1
         while f"{prefix}{n}" in self.taken:
             n += 1
+        self.numbers[prefix] = n
         self.taken.add(f"{prefix}{n}")
         return f"{prefix}{n}"
 
@@ -85,7 +87,10 @@ class Names:
         if buffer not in self.names:
             first = next((op for op in buffer.names if op.function != "input"), None)
             self.names[buffer] = self.buffer_name(first, buffer)
-            if buffer.of is None:
+            if buffer.place is not None:
+                made = f"{self.shared(buffer.dtype)}[{buffer.place}:{buffer.place + buffer.size}]"
+                made += f".reshape{buffer.shape}" if len(buffer.shape) > 1 else ""
+            elif buffer.of is None:
                 made = f"{self.np('np.empty')}({buffer.shape!s}, {self.dtype(buffer.dtype)})"
             else:
                 whole = self.buffer(buffer.of)
@@ -98,6 +103,15 @@ class Names:
             self.made.add(buffer)
             self.setup.append(f"    {self.names[buffer]} = {made}")
         return self.names[buffer]
+
+    def shared(self, dtype: Any) -> str:
+        """The name of the memory that large buffers share."""
+        key = "memory", dtype
+        if key not in self.names:
+            self.names[key] = name = self.unique("memory")
+            made = f"{self.np('np.empty')}({self.plan.arenas[dtype]}, {self.dtype(dtype)})"
+            self.setup.append(f"    {name} = {made}  # of buffers that are not needed at one time")
+        return self.names[key]
 
     def buffer_name(self, op: Op | None, buffer: Buffer) -> str:
         """What a buffer is called after what it holds first."""

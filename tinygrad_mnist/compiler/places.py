@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .fusion import Groups, Unsupported, base_of, is_elementwise, is_same_order, squeezed
+from .fusion import Groups, NoMachineCodeError, base_of, is_elementwise, is_same_order, squeezed
 from .program import Op, function_named, inputs_of, is_view
 
 __all__ = ["Place", "Places"]
@@ -93,7 +93,7 @@ class Places:
         base = base_of(op)
         if base in self.found.direct:
             if op is not base:
-                raise Unsupported("a view of an updated parameter")
+                raise NoMachineCodeError("a view of an updated parameter")
             return self.of(self.found.direct[base])
         if base in self.given:
             name, array = self.given[base]
@@ -104,8 +104,10 @@ class Places:
         view = _taken(op, array)
         size = view.itemsize
         offset = view.__array_interface__["data"][0] - array.__array_interface__["data"][0]
-        if offset % size or any(step % size for n, step in zip(view.shape, view.strides, strict=True) if n != 1):
-            raise Unsupported("an array whose elements are not aligned")
+        if offset % size or any(
+            step % size for n, step in zip(view.shape, view.strides, strict=True) if n != 1
+        ):
+            raise NoMachineCodeError("an array whose elements are not aligned")
         return Place(name, start + offset // size, view.shape, tuple(step // size for step in view.strides))
 
     def scratch(self, i: int, dtype: Any, size: int) -> tuple[str, int]:
@@ -133,7 +135,9 @@ class Places:
         if op in self._kept:
             return float("inf")
         ends = [self._where[user] for user in self.found.users.get(op, ()) if user in self._where]
-        return max([self._where[op], *ends])
+        # A joined vector has to stay for as long as anybody needs one of the parts that lie in it.
+        parts = [self._until(part) for part, (join, _) in self._parts.items() if join is op]
+        return max([self._where[op], *ends, *parts])
 
     def _inherited(self, op: Op, i: int) -> _Slot | None:
         """The room of an argument that is read for the last time, element by element, as the result is made."""
@@ -186,7 +190,12 @@ class Places:
                 while base.function == "np.reshape" and is_view(base):
                     base = base.args[0]
                 is_own = base in self._where and base.ndim and base.function not in ("join", "check")
-                if is_own and base not in found and base.dtype == join.dtype and base not in self.found.direct:
+                if (
+                    is_own
+                    and base not in found
+                    and base.dtype == join.dtype
+                    and base not in self.found.direct
+                ):
                     found[base] = join, start
                 start += part.size
         return found
@@ -201,7 +210,7 @@ def _taken(op: Op, array: np.ndarray) -> np.ndarray:
     if op.function == "getitem" and not op.ndim:
         view = _element(x, op.args[1])
     if not np.may_share_memory(view, array):
-        raise Unsupported("a view that has to be copied")
+        raise NoMachineCodeError("a view that has to be copied")
     return view
 
 

@@ -64,6 +64,7 @@ def record(
     optimizer: Optimizer | None = None,
     has_aux: bool = False,
     clip_norm: float | None = None,
+    turn_for_one_row: bool = False,
 ) -> Recorded:
     """Call a function on stand-ins for its arguments, and write down what it does."""
     trace = Trace()
@@ -83,7 +84,7 @@ def record(
             with _set(RECORDING, True):
                 gradients = _backward(trace, loss)
             trace.phase, trace.node = "update", None
-            vectors = arrange(trace, optimizer, capture, gradients)
+            vectors = arrange(trace, optimizer, capture, gradients, turn_for_one_row)
             if clip_norm is not None:
                 _clip(vectors, clip_norm)
             for vector in vectors:

@@ -51,8 +51,13 @@ def _moved(program: Program, far: bool) -> Program:
     for op in program.ops:
         settings = {key: swap(arg, changed) for key, arg in op.settings.items()}
         made = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
+        # Other factors than an update's are near the beginning as it is.
         is_factor = (
-            op.function == "np.multiply" and is_scalar(op.args[1]) and op.dtype.kind == "f" and op.ndim
+            op.function == "np.multiply"
+            and is_scalar(op.args[1])
+            and op.dtype.kind == "f"
+            and op.ndim > 0
+            and op.place.phase == "update"
         )
         new[op] = builder.times(*made.args) if is_factor else builder.add(made)
     return without_dead_code(

@@ -113,6 +113,7 @@ class _Writer(Names):
             "",
         ]
         own = [b for b in self.made if b.of is None]
+        shared = sum(n * dtype.itemsize for dtype, n in self.plan.arenas.items())
         return Source(
             "\n".join(lines),
             {self.names[op]: op for op in self.given},
@@ -120,7 +121,7 @@ class _Writer(Names):
             self.arguments,
             calls=self.calls,
             buffers=len(own),
-            buffer_bytes=sum(b.nbytes for b in own) + self.scratch_bytes,
+            buffer_bytes=sum(b.nbytes for b in own if b.place is None) + shared + self.scratch_bytes,
             program=program,
             plan=self.plan,
         )

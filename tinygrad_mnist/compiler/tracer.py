@@ -60,8 +60,8 @@ def _final(primitive: Primitive) -> Primitive:
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise CompileError(
-            f"compile: the gradient of {primitive.name} decides something by values, and is to be differentiated again: "
-            "no program can do both"
+            f"compile: the gradient of {primitive.name} decides something by values, and is to be differentiated "
+            "again: no program can do both"
         )
 
     final = Primitive(refuse, name=f"gradient of {primitive.name}", samples=(), arrays=(), variadic=True)

@@ -31,7 +31,8 @@ __all__ = ["Vector", "arrange"]
 
 #: From this size on, a weight with a gradient of rank 1 is updated on its own.
 LARGE = 204_800
-#: Up to this many rows in a batch, but for one, weights are better stored as (in, out).
+#: Up to this many rows in a batch weights are better stored as (in, out); of a single row that is true only
+#: of machine code, which skips the weights of inputs that are zero.
 FEW_ROWS = 2048
 
 
@@ -148,11 +149,16 @@ class Vector:
 
 
 def arrange(
-    trace: Trace, optimizer: Optimizer, capture: Capture, gradients: Mapping[Node, Tracer]
+    trace: Trace,
+    optimizer: Optimizer,
+    capture: Capture,
+    gradients: Mapping[Node, Tracer],
+    turn_for_one_row: bool,
 ) -> list[Vector]:
     """Sort the parameters that have a gradient into vectors, and join their gradients."""
     vectors = []
-    few = 1 < _rows(trace) <= FEW_ROWS
+    rows = _rows(trace)
+    few = rows <= FEW_ROWS and (rows > 1 or turn_for_one_row)
     for number, group in enumerate(optimizer.param_groups):
         together: dict[Any, list[Tensor]] = {}
         rate: Any = None

@@ -1,0 +1,70 @@
+"""Large buffers that are not needed at one time, in one piece of memory.
+
+Small buffers are worth nothing but their names. Where they add up to megabytes, the gradient of one layer
+can lie where another layer's output was, though it has another size: every large buffer gets a place in
+one piece of memory, the longest first, each as far to the front as what is there at the same time lets it.
+"""
+
+from __future__ import annotations
+
+from .memory import Buffer, Plan
+from .pieces import run_at
+from .program import Program
+
+__all__ = ["share"]
+
+#: Less than so many bytes are not worth it.
+LEAST = 4 << 20
+
+
+def share(program: Program, plan: Plan) -> None:
+    """Give buffers places in one piece of memory, if that saves a tenth of a lot."""
+    own = [b for b in plan.buffers if b.of is None and b.input is None and b.nbytes >= LEAST // 64]
+    kinds = {b.dtype for b in own if b.dtype.kind == "f"}
+    for dtype in kinds:
+        buffers = [b for b in own if b.dtype == dtype and not _is_scratch(b)]
+        total = sum(b.nbytes for b in buffers)
+        if total < LEAST:
+            continue
+        spans = _spans(program, plan, buffers)
+        places: dict[Buffer, int] = {}
+        for buffer in sorted(buffers, key=lambda b: -b.size):
+            places[buffer] = _first_fit(buffer, places, spans)
+        size = max(start + b.size for b, start in places.items())
+        if size * dtype.itemsize <= 0.9 * total:
+            for buffer, start in places.items():
+                buffer.place = start
+            plan.arenas[dtype] = size
+
+
+def _is_scratch(buffer: Buffer) -> bool:
+    """Whether a buffer holds steps of a formula, of which a loop needs a piece only."""
+    return all(op.place.phase == "update" for op in buffer.names)
+
+
+def _spans(program: Program, plan: Plan, buffers: list[Buffer]) -> dict[Buffer, tuple[float, float]]:
+    """From when to when each buffer is in use; a loop over pieces counts as one moment."""
+    starts, ends = list(range(len(program.ops) + 1)), list(range(len(program.ops) + 1))
+    i = 0
+    while i < len(program.ops):
+        n = max(len(run_at(program, plan, i)), 1)
+        for k in range(i, i + n):
+            starts[k], ends[k] = i, i + n - 1
+        i += n
+    last = len(program.ops)
+    return {b: (starts[min(b.since, last)], ends[int(min(b.until, last))]) for b in buffers}
+
+
+def _first_fit(buffer: Buffer, places: dict[Buffer, int], spans: dict[Buffer, tuple[float, float]]) -> int:
+    since, until = spans[buffer]
+    taken = sorted(
+        (start, start + other.size)
+        for other, start in places.items()
+        if spans[other][0] <= until and since <= spans[other][1]
+    )
+    here = 0
+    for start, end in taken:
+        if here + buffer.size <= start:
+            break
+        here = max(here, end)
+    return here
