@@ -86,6 +86,9 @@ def ordered(program: Program) -> Program:
     ops: list[Op] = []
     done: set[Op] = set(program.inputs)
 
+    def is_there(op: Op) -> bool:
+        return op in done or op.function == "constant" or op.is_number
+
     def put(root: Op) -> None:
         waiting = [root]
         while waiting:
@@ -97,6 +100,8 @@ def ordered(program: Program) -> Program:
                     ops.append(op)
                     done.add(op)
             else:
+                # What is elementwise and could be computed at once waits until all else is there.
+                missing.sort(key=lambda arg: is_ufunc(arg) and all(is_there(x) for x in inputs_of(arg)))
                 waiting.extend(reversed(missing))
 
     blocked = {op: sum(1 for arg in _computed(op) if arg not in done) for op in early}
