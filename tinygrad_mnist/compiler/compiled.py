@@ -167,18 +167,22 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments; make it first, if there is none."""
+        if WATCH.get() is None and self._last is not None:
+            result = self._last.call(args, kwargs)
+            if result is not MISSED:
+                return result
+        return self._searched(args, kwargs)
+
+    def _searched(self, args: Any, kwargs: Any) -> Any:
+        """Run another program than the last, or make one."""
         watch = WATCH.get()
+        if isinstance(watch, Capture):  # part of another program
+            return self.function(*args, **kwargs)
         if watch is not None:
-            if isinstance(watch, Capture):  # part of another program
-                return self.function(*args, **kwargs)
             raise CompileError(
                 f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot look into a program; call "
                 "the function itself there"
             )
-        if self._last is not None:
-            result = self._last.call(args, kwargs)
-            if result is not MISSED:
-                return result
         for entry in self._entries:
             result = entry.call(args, kwargs)
             if result is not MISSED:
@@ -200,7 +204,7 @@ class Compiled:
             warnings.warn(
                 f"compile: {named(self.function)} needed {MOST_PROGRAMS} programs so far, and makes another; pass "
                 "numbers that change as arrays (np.float32(x)), and keep counters out of what it refers to",
-                stacklevel=4,
+                stacklevel=5,
             )
         self._entries = [*self._entries[-MOST_PROGRAMS + 1 :], entry]
 

@@ -147,7 +147,10 @@ def _give_slots(
             root = root.args[0]
         if has_out(root) and root not in slots and root.function != "join" and root.dtype == join.dtype:
             slots[root] = Buffer(root.shape, root.dtype, of=whole, start=start)
-            whole.since = min(whole.since, place[root])
+            changed = root.args[0] if root.function == "add_flat" else root
+            if changed is not root and has_out(changed) and last.get(changed) == place[root]:
+                slots.setdefault(changed, slots[root])  # where a few of its elements are then increased
+            whole.since = min(whole.since, place[root], place.get(changed, place[root]))
         else:
             copied.add((join, i))
         start += part.size

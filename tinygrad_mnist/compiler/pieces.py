@@ -18,8 +18,9 @@ __all__ = ["base_of", "is_long", "local_buffers", "rows_of_a_piece", "run_at"]
 
 #: Elements of a piece: the processor's cache holds a few such.
 PIECE = 40_960
-#: The same where an outer product is part of it, which the BLAS computes well in larger pieces only.
-OUTER_PIECE = 102_400
+#: The same where an outer product is part of it, which the BLAS, with several threads, computes well in larger
+#: pieces only.
+OUTER_PIECE = 262_144
 
 
 def is_long(op: Op, plan: Plan) -> bool:

@@ -81,7 +81,12 @@ def negative_of(b: Builder, op: Op) -> Op | None:
         return b.ufunc("np.multiply", x.args[0], b.number("neg", x.args[1]))
     if _is(x, "np.divide") and is_scalar(x.args[0]):
         return b.ufunc("np.divide", b.number("neg", x.args[0]), x.args[1])
-    if _is(x, "np.add") and isinstance(x.args[1], Op) and x.args[1].size * 1000 <= x.size and b.is_used_once(x):
+    if (
+        _is(x, "np.add")
+        and isinstance(x.args[1], Op)
+        and x.args[1].size * 1000 <= x.size
+        and b.is_used_once(x)
+    ):
         return b.ufunc("np.subtract", b.ufunc("np.negative", x.args[1]), x.args[0])  # one pass less
     if _is(x, "np.multiply") and _is(x.args[1], "np.divide") and is_scalar(x.args[1].args[0]):
         return b.ufunc("np.multiply", x.args[0], b.ufunc("np.negative", x.args[1]))
