@@ -68,7 +68,7 @@ class Names:
         """A NumPy function, imported by name if it is in NumPy itself."""
         short = name.removeprefix("np.")
         head = short.partition(".")[0]
-        if head in self.taken - self.imports or (
+        if (head in self.taken and head not in self.imports) or (
             head not in self.imports and "." in short and head == "linalg"
         ):
             return name

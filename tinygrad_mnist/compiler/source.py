@@ -7,6 +7,7 @@ a whole, and it is the same whenever the program is.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -160,7 +161,7 @@ class _Writer(Names):
         self.comment(op.place)
         if op.function == "check":
             self.say(f"if {self.value(op.args[0])}:")
-            self.say(f"    raise ValueError({op.args[1]!r})")
+            self.say(f"    raise ValueError({json.dumps(op.args[1], ensure_ascii=False)})")
         elif has_out(op):
             self.told(op)
         else:
