@@ -59,7 +59,6 @@ class Plan:
     at: dict[Op, Buffer]
     buffers: list[Buffer]
     copied: set[tuple[Op, int]]  # parts of a join that have to be copied into it
-    last: dict[Op, float]
     arenas: dict[Any, int]  # elements of the memory that buffers of a dtype share
 
 
@@ -123,7 +122,7 @@ def plan(program: Program) -> Plan:
         for used in {at[arg].root: None for arg in (*_bases(op), op) if arg in at}:
             if used.until <= i and used.input is None and used not in free:
                 free.append(used)
-    return Plan(at, buffers, copied, last, {})
+    return Plan(at, buffers, copied, {})
 
 
 def _give_slots(

@@ -56,6 +56,10 @@ class Builder:
             self.ops.append(op)
         return self._known[key]
 
+    def put(self, op: Op) -> Op:
+        """Add an operation of the old program."""
+        return self.add(op)
+
     def ufunc(self, name: str, *args: Any) -> Op:
         """Add an elementwise operation; its shape and dtype follow from its arguments."""
         if all(not isinstance(arg, Op) or arg.is_number for arg in args):
@@ -90,11 +94,13 @@ class Builder:
         return self.uses.get(op, 1) <= 1
 
 
-def rebuilt(program: Program, rules: Mapping[str, Sequence[Rule]] = {}) -> Program:
-    """Add all operations of a program to a new one, by rules."""
+def rebuilt(
+    program: Program, rules: Mapping[str, Sequence[Rule]] = {}, builder: Builder | None = None
+) -> Program:
+    """Add all operations of a program to a new one, by rules or by a builder that does more."""
     counted = Counter(arg for op in program.ops for arg in inputs_of(op))
     counted.update(program.roots())
-    builder = Builder(rules)
+    builder = builder or Builder(rules)
     new: dict[Op, Op] = {}
 
     def changed(arg: Any) -> Any:
@@ -104,7 +110,7 @@ def rebuilt(program: Program, rules: Mapping[str, Sequence[Rule]] = {}) -> Progr
         settings = {key: swap(arg, changed) for key, arg in op.settings.items()}
         builder.place = op.place
         made = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
-        new[op] = added = builder.add(made)
+        new[op] = added = builder.put(made)
         builder.uses[added] = builder.uses.get(added, 0) + counted[op]
     return without_dead_code(
         replace(

@@ -8,11 +8,10 @@ moves factors towards the beginning, and keeps the result if it computes less.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
-from .passes import Builder, is_scalar, without_dead_code
-from .program import Op, Program, Store, is_basic, swap
+from .passes import Builder, is_scalar, rebuilt
+from .program import Op, Program, is_basic
 
 __all__ = ["cost", "scaled_early"]
 
@@ -38,36 +37,8 @@ def _cost(op: Op) -> float:
 
 def scaled_early(program: Program) -> Program:
     """Move factors towards the beginning, all the way or as far as each alone gains by it, if that saves time."""
-    return min(program, _moved(program, far=True), _moved(program, far=False), key=cost)
-
-
-def _moved(program: Program, far: bool) -> Program:
-    builder = _Scaler(far)
-    new: dict[Op, Op] = {}
-
-    def changed(arg: Any) -> Any:
-        return new.get(arg, arg) if isinstance(arg, Op) else arg
-
-    for op in program.ops:
-        settings = {key: swap(arg, changed) for key, arg in op.settings.items()}
-        made = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
-        # Other factors than an update's are near the beginning as it is.
-        is_factor = (
-            op.function == "np.multiply"
-            and is_scalar(op.args[1])
-            and op.dtype.kind == "f"
-            and op.ndim > 0
-            and op.place.phase == "update"
-        )
-        new[op] = builder.times(*made.args) if is_factor else builder.add(made)
-    return without_dead_code(
-        replace(
-            program,
-            ops=tuple(builder.ops),
-            results=tuple(changed(op) for op in program.results),
-            stores=tuple(Store(s.target, changed(s.value)) for s in program.stores),
-        )
-    )
+    moved = (rebuilt(program, builder=_Scaler(far)) for far in (True, False))
+    return min(program, *moved, key=cost)
 
 
 class _Scaler(Builder):
@@ -79,6 +50,17 @@ class _Scaler(Builder):
         self._scaled: dict[tuple[Op, Any], Op] = {}
         self._met: dict[Op, float] = {}
         self._looked_at = 0
+
+    def put(self, op: Op) -> Op:
+        """Add an operation; an update's factor goes elsewhere. All others are near the beginning as it is."""
+        is_factor = (
+            op.function == "np.multiply"
+            and is_scalar(op.args[1])
+            and op.dtype.kind == "f"
+            and op.ndim > 0
+            and op.place.phase == "update"
+        )
+        return self.times(*op.args) if is_factor else self.add(op)
 
     def times(self, x: Op, factor: Any) -> Op:
         """``x * factor``, multiplied as early as that may be worth it."""
