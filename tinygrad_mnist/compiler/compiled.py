@@ -14,13 +14,15 @@ from ..optim import Optimizer
 from ..tracing import named
 from .agreement import require_agreement
 from .arena import share
+from .blocks import in_blocks
 from .capture import Capture
+from .driver import Loader, blockwise
 from .entries import MISSED, Entry
 from .lowering import LOWERINGS, ordered
 from .memory import plan
 from .passes import rebuilt
-from .program import Program
-from .record import record
+from .program import Op, Program
+from .record import Recorded, record
 from .scaling import scaled_early
 from .simplify import SIMPLIFICATIONS
 from .source import Source, write
@@ -130,11 +132,22 @@ def compile(
     return Compiled(function, optimizer, options, load)
 
 
-def optimized(program: Program) -> Program:
-    """Run all passes on what was traced."""
-    program = rebuilt(rebuilt(program, SIMPLIFICATIONS), SIMPLIFICATIONS)
+def written(recorded: Recorded) -> Source:
+    """Run all passes on what was traced, and write down what comes of it."""
+    program = rebuilt(rebuilt(recorded.program, SIMPLIFICATIONS), SIMPLIFICATIONS)
     program = rebuilt(scaled_early(program), SIMPLIFICATIONS)
-    return ordered(rebuilt(program, LOWERINGS))
+    blocks = in_blocks(program, recorded.arguments)
+    if blocks is None:
+        return _placed(program, recorded.arguments)
+    return blockwise(program, blocks, recorded.arguments, _placed)
+
+
+def _placed(program: Program, arguments: list[Op], *names: str) -> Source:
+    """Give the results of a program memory, and write it down."""
+    program = ordered(rebuilt(program, LOWERINGS))
+    places = plan(program)
+    share(program, places)
+    return write(program, places, arguments, *names)
 
 
 class Compiled:
@@ -152,7 +165,7 @@ class Compiled:
         function: Callable[..., Any],
         optimizer: Optimizer | None,
         options: dict[str, Any],
-        load: Callable[[], Callable[[Source, dict[str, Any]], Callable[..., Any]]],
+        load: Callable[[], Loader],
     ) -> None:
         self.function = function
         self.optimizer = optimizer
@@ -217,11 +230,7 @@ class Compiled:
         recorded = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         again = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         require_agreement(named(self.function), recorded.program, again.program)
-        program = optimized(recorded.program)
-        places = plan(program)
-        share(program, places)
-        source = write(program, places, recorded.arguments)
-        return Entry(recorded, source, self._load(), args, kwargs)
+        return Entry(recorded, written(recorded), self._load(), args, kwargs)
 
     @property
     def source(self) -> str:
@@ -251,7 +260,7 @@ class Compiled:
         return f"<compiled {named(self.function)}, {len(self._entries)} programs>"
 
 
-def _numpy_back_end() -> Callable[[Source, dict[str, Any]], Callable[..., Any]]:
+def _numpy_back_end() -> Loader:
     return run_source
 
 
@@ -259,11 +268,11 @@ def run_source(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
     """Execute the text of a program."""
     namespace: dict[str, Any] = {}
     exec(builtins.compile(source.text, "<compiled by tinygrad_mnist>", "exec"), namespace)
-    prepared: Callable[..., Any] = namespace["prepare"](**arrays)
+    prepared: Callable[..., Any] = namespace[source.prepare](**arrays)
     return prepared
 
 
-def _numba_back_end() -> Callable[[Source, dict[str, Any]], Callable[..., Any]]:
+def _numba_back_end() -> Loader:
     from . import machine  # numba is only imported where it is asked for
 
     machine.require_packages()
@@ -271,7 +280,7 @@ def _numba_back_end() -> Callable[[Source, dict[str, Any]], Callable[..., Any]]:
 
 
 #: Who runs programs, by name: each returns a function that makes a program out of its source.
-BACKENDS: dict[str, Callable[[], Callable[[Source, dict[str, Any]], Callable[..., Any]]]] = {
+BACKENDS: dict[str, Callable[[], Loader]] = {
     "numpy": _numpy_back_end,
     "numba": _numba_back_end,
 }

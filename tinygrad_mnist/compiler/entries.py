@@ -14,6 +14,7 @@ import numpy as np
 from ..graph import CHANGES
 from ..tensor import Tensor, _handle
 from ..trees import leaves, rebuild
+from .driver import Loader, loaded
 from .program import Op
 from .record import Recorded
 from .source import Source
@@ -41,13 +42,13 @@ class Entry:
         self,
         recorded: Recorded,
         source: Source,
-        load: Callable[[Source, dict[str, Any]], Callable[..., Any]],
+        load: Loader,
         args: Any,
         kwargs: Any,
     ) -> None:
         self.source = source
         self.arrays = {**{name: recorded.given[op] for name, op in source.given.items()}, **source.objects}
-        self.program = load(source, self.arrays)
+        self.program = loaded(load, source, self.arrays)
         self.traced = len(recorded.program.ops)
         for vector in recorded.vectors:
             vector.adopt()

@@ -125,6 +125,10 @@ def _is_ones(op: Op) -> bool:
     return op.function == "constant" and op.ndim == 1 and bool((op.settings["value"] == 1).all())
 
 
+#: What changes an array in place, and the factor with which the change is then subtracted.
+_UPDATES = {"np.subtract": None, "np.add": -1}
+
+
 def _with_split_updates(program: Program) -> Program:
     """Replace updates of whole vectors by updates of their parts."""
     uses: dict[Op, int] = {}
@@ -135,13 +139,13 @@ def _with_split_updates(program: Program) -> Program:
     for store in program.stores:
         v = store.value
         if (
-            v.function == "np.subtract"
+            v.function in _UPDATES
             and v.args[0] is store.target
             and uses[v] == 1
             and isinstance(v.args[1], Op)
         ):
             split = _Split(ops, uses, v)
-            split.update(store.target, v.args[1], None)
+            split.update(store.target, v.args[1], _UPDATES[v.function])
             stores += split.stores
         else:
             stores.append(store)
@@ -156,7 +160,7 @@ class _Split:
         self.stores: list[Store] = []
 
     def update(self, target: Op, change: Op, factor: Any) -> None:
-        """Subtract ``factor * change`` from the memory of a view."""
+        """Subtract ``factor * change`` from the memory of a view; no factor is one."""
         alone = self.uses.get(change, 1) == 1
         number = next((a for a in change.args if not isinstance(a, Op) or a.is_number), None)
         if change.function == "join" and alone:
@@ -182,11 +186,10 @@ class _Split:
         return None
 
     def elementwise(self, target: Op, change: Op, factor: Any) -> None:
-        if factor is not None:
+        sign = "np.add" if factor == -1 else "np.subtract"
+        if factor not in (None, -1):
             change = self.add("np.multiply", (change, factor), change.shape, change.dtype)
-        self.stores.append(
-            Store(target, self.add("np.subtract", (target, change), change.shape, change.dtype))
-        )
+        self.stores.append(Store(target, self.add(sign, (target, change), change.shape, change.dtype)))
 
     def reshaped(self, view: Op, shape: tuple[int, ...]) -> Op:
         return view if view.shape == shape else self.view("np.reshape", view, shape, shape)

@@ -36,7 +36,6 @@ class Names:
         self.body: list[str] = []
         self.objects: dict[str, Any] = {}
         self.imports: set[str] = set()
-        self.operations = False
         self.names: dict[Any, str] = {}
         self.numbers: dict[str, int] = {}
         self.taken = {"np", "prepare", "operation", "rows", *keyword.kwlist}
@@ -313,7 +312,7 @@ class Names:
         key = "callee", callee.reference or id(callee.function)
         if key not in self.names:
             if callee.reference:
-                self.operations = True
+                self.imports.add("operation")
                 match = re.match(r"operation\('(\w+)'\)\.(\w+)", callee.reference)
                 name = self.unique(
                     f"{match[1]}_{match[2]}" if match and match[2] == "rules" else match[1] if match else "f"

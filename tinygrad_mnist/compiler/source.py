@@ -21,7 +21,7 @@ from .passes import is_ufunc
 from .pieces import is_long, local_buffers, rows_of_a_piece, run_at
 from .program import NOWHERE, Op, Place, Program, is_view
 
-__all__ = ["Source", "write"]
+__all__ = ["Source", "module_text", "step_name", "wrapped", "write"]
 
 _INFIX = {
     "np.add": "+", "np.subtract": "-", "np.multiply": "*", "np.divide": "/", "np.power": "**", "np.greater": ">",
@@ -42,7 +42,9 @@ class Source:
     objects : names of what else it takes, which cannot be written down
     arguments : the inputs that the step takes, in order
     calls, buffers, buffer_bytes : how many calls and buffers there are, and their memory
-    program, plan : what was written down
+    program : what was written down
+    lines, imports : the function ``prepare``, and the names it needs of NumPy or of this package
+    prepare : what that function is called
     """
 
     text: str
@@ -53,12 +55,41 @@ class Source:
     buffers: int
     buffer_bytes: int
     program: Program
-    plan: Plan
+    lines: list[str]
+    imports: set[str]
+    prepare: str
 
 
-def write(program: Program, plan: Plan, arguments: list[Op]) -> Source:
-    """Write a program down."""
-    return _Writer(program, plan, arguments).source()
+def write(
+    program: Program, plan: Plan, arguments: list[Op], step: str = "", prepare: str = "prepare"
+) -> Source:
+    """Write a program down as a function ``prepare`` that returns a function ``step``."""
+    return _Writer(program, plan, arguments).source(step or step_name(program), prepare)
+
+
+def step_name(program: Program) -> str:
+    """What the function that runs at every call is named."""
+    return identifier(program.name) if program.name.isidentifier() else "compiled"
+
+
+def module_text(
+    program: Program, arguments: list[str], imports: set[str], functions: list[list[str]], more: str = ""
+) -> str:
+    """Write a module of functions, and above them what they are."""
+    of_numpy = sorted(imports - {"operation"}, key=str.lower)
+    lines = [
+        f'"""{program.name}, compiled' + (f" for {', '.join(arguments)}" if arguments else "") + f"{more}.",
+        "",
+        "The last argument of a call is where its result goes.",
+        '"""',
+        "",
+        "import numpy as np",
+        *wrapped("from numpy import ", of_numpy),
+        *(["from tinygrad_mnist.primitive import operation"] if "operation" in imports else []),
+    ]
+    for function in functions:
+        lines += ["", "", *function]
+    return "\n".join([*lines, ""])
 
 
 class _Writer(Names):
@@ -69,7 +100,7 @@ class _Writer(Names):
         self.place: Place = NOWHERE
         self.label = ""
 
-    def source(self) -> Source:
+    def source(self, step: str, prepare: str) -> Source:
         """Write everything."""
         program = self.program
         i = 0
@@ -83,40 +114,27 @@ class _Writer(Names):
         for store in program.stores:
             self.store(store.target, store.value)
         self.say("return " + (", ".join(map(self.result, program.results)) or "None"))
-        name = identifier(program.name) if program.name.isidentifier() else "compiled"
-        name = name if name not in self.taken else f"{name}_"
+        name = step if step not in self.taken else f"{step}_"
         quiet = (
             ['    @np.errstate(over="ignore")  # ' + program.notes["overflow"]]
             if program.notes.get("overflow")
             else []
         )
-        shapes = [f"{self.names[op]} {_shape(op)}" for op in self.arguments if op.dtype is not None]
-        given = [*(self.names[op] for op in self.given), *self.objects]
         lines = [
-            f'"""{program.name}, compiled' + (f" for {', '.join(shapes)}" if shapes else "") + ".",
-            "",
-            "The last argument of a call is where its result goes.",
-            '"""',
-            "",
-            "import numpy as np",
-            *_wrapped("from numpy import ", sorted(self.imports, key=str.lower)),
-            *(["from tinygrad_mnist.primitive import operation"] if self.operations else []),
-            "",
-            "",
-            *_wrapped("def prepare(", given, "):"),
+            *wrapped(f"def {prepare}(", [*(self.names[op] for op in self.given), *self.objects], "):"),
             *self.setup,
-            "",
+            *([""] if self.setup else []),
             *quiet,
-            *_wrapped(f"    def {name}(", [self.names[op] for op in self.arguments], "):"),
+            *wrapped(f"    def {name}(", [self.names[op] for op in self.arguments], "):"),
             *self.body,
             "",
             f"    return {name}",
-            "",
         ]
         own = [b for b in self.made if b.of is None]
         shared = sum(n * dtype.itemsize for dtype, n in self.plan.arenas.items())
+        described = [f"{self.names[op]} {_shape(op)}" for op in self.arguments if op.dtype is not None]
         return Source(
-            "\n".join(lines),
+            module_text(program, described, self.imports, [lines]),
             {self.names[op]: op for op in self.given},
             self.objects,
             self.arguments,
@@ -124,7 +142,9 @@ class _Writer(Names):
             buffers=len(own),
             buffer_bytes=sum(b.nbytes for b in own if b.place is None) + shared + self.scratch_bytes,
             program=program,
-            plan=self.plan,
+            lines=lines,
+            imports=self.imports,
+            prepare=prepare,
         )
 
     # -- lines ---------------------------------------------------------------------------------------
@@ -378,7 +398,7 @@ def _shape(op: Op) -> str:
     return f"{op.shape} {op.dtype}"
 
 
-def _wrapped(head: str, parts: list[str], tail: str = "") -> list[str]:
+def wrapped(head: str, parts: list[str], tail: str = "") -> list[str]:
     """A line, or several if it would be too long."""
     line = head + ", ".join(parts) + tail
     if len(line) <= 108:

@@ -1,0 +1,360 @@
+"""A large batch block by block: how a program is cut in two, what runs for every block and what runs afterwards.
+
+Nearly all that is done to a batch is done to each of its rows alone, until sums over the batch are taken: the
+loss and the gradients. So a few hundred rows can go through the whole network, forward and back, while they are
+in the processor's cache, and their sums are added up. Each row is fetched from memory once rather than twice,
+and the memory for what is between the layers no longer grows with the batch.
+
+:func:`in_blocks` finds out for every result which of its axes is the batch's, and gives up where there is no
+such thing: where the rows meet before the end, as in batch normalization, or where random numbers are drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .passes import is_ufunc, without_dead_code
+from .program import Op, Program, Store, inputs_of, is_view, swap
+
+__all__ = ["Blocks", "in_blocks"]
+
+#: Batches that take less memory, with all that is computed from them, are left as they are.
+LEAST = 16 << 20
+#: So much of a batch's arrays goes into a block: what a processor's cache holds.
+BLOCK = 2 << 20
+#: Blocks of fewer rows are no work for several threads.
+FEWEST = 256
+#: What is done again for every block, as a part of what is done in it.
+AGAIN = 0.25
+
+#: What a result may be. One with an axis for the batch is known by the number of that axis instead, which is as
+#: long as the batch, or a multiple of that.
+WHOLE = "whole"  # the same for every block
+SUM = "sum"  # of something over the rows, to be added up over the blocks
+TEST = "test"  # of a block, for checks alone
+LATER = "later"  # made of sums that have to be complete
+
+
+@dataclass
+class Blocks:
+    """A program in two parts.
+
+    Attributes
+    ----------
+    block : what runs for each block; it adds to the ``sums``, and its results are rows of the whole's results
+    rest : what runs afterwards; its results are those of the whole that are no rows
+    rows, of : how many rows a block has, of how many
+    cut : the arguments that are cut into blocks, and what stands for a block of each
+    sums : inputs of both parts, zero at first
+    results : for each result of the whole, whether it comes from the blocks
+    """
+
+    block: Program
+    rest: Program
+    rows: int
+    of: int
+    cut: dict[Op, Op]
+    sums: list[Op]
+    results: list[bool]
+
+
+class _MixedError(Exception):
+    """Rows of the batch meet where they must not."""
+
+
+def in_blocks(program: Program, arguments: list[Op]) -> Blocks | None:
+    """Cut a program in two, if it has a large batch as an argument and is better off that way."""
+    arrays = [op for op in arguments if op.dtype is not None and op.ndim]
+    n = arrays[0].shape[0] if arrays else 0
+    batch = [op for op in arrays if op.shape[0] == n]
+    rows = _rows_of_a_block(n, sum(op.nbytes for op in batch))
+    if not rows:
+        return None
+    kinds: dict[Op, Any] = dict.fromkeys(program.inputs, WHOLE) | dict.fromkeys(batch, 0)
+    shorter: dict[tuple[Op, Op], int] = {}
+    try:
+        for op in program.ops:
+            kinds[op] = _Kind(op, kinds, n, shorter).found()
+    except _MixedError:
+        return None
+    return _Cut(program, kinds, shorter, batch, rows).blocks()
+
+
+def _rows_of_a_block(n: int, nbytes: int) -> int:
+    """The most rows of a block that a batch can be cut into without a rest; zero if there are too few."""
+    most = min(n // 2, n * BLOCK // max(nbytes, 1))
+    return next((rows for rows in range(most, FEWEST - 1, -1) if n % rows == 0), 0)
+
+
+# -- which axis is the batch's ---------------------------------------------------------------------------------
+
+
+class _Kind:
+    """One operation, asked what its result is, given the same of earlier ones.
+
+    Where a constant stands for the whole batch, ``shorter`` learns which of its axes a block has less of.
+    """
+
+    def __init__(self, op: Op, kinds: dict[Op, Any], n: int, shorter: dict[tuple[Op, Op], int]) -> None:
+        self.op, self.kinds, self.n, self.shorter = op, kinds, n, shorter
+
+    def found(self) -> Any:
+        """The number of the batch's axis, or one of the words above."""
+        op = self.op
+        given = {self.kinds[arg] for arg in inputs_of(op)}
+        if op.function == "draw":
+            raise _MixedError
+        if given <= {WHOLE}:
+            return WHOLE
+        words = {kind for kind in given if isinstance(kind, str)}
+        if words & {SUM, LATER} and given <= {WHOLE, SUM, LATER}:
+            is_order = (is_view(op) and op.function != "view") or op.function in ("join", "np.reshape")
+            return SUM if given == {SUM} and is_order else LATER
+        if given == {TEST}:
+            return self.test()
+        if words - {WHOLE}:
+            raise _MixedError
+        rule = _RULES.get(op.function) or (_Kind.elementwise if is_ufunc(op) else None)
+        if op.function.endswith(".reduce"):
+            rule = _Kind.reduction
+        if rule is None:
+            raise _MixedError
+        return rule(self)
+
+    def elementwise(self) -> int:
+        """Arrays side by side, the last axes under each other."""
+        args = [arg for arg in self.op.args if isinstance(arg, Op) and arg.ndim]
+        found = {self.kinds[arg] - arg.ndim for arg in args if self.kinds[arg] is not WHOLE}
+        self.require(len(found) == 1)
+        axis: int = found.pop()
+        for arg in args:
+            if self.kinds[arg] is WHOLE and arg.ndim >= -axis and arg.shape[axis] != 1:
+                self.shorten(arg, arg.ndim + axis)
+        return self.op.ndim + axis
+
+    def same(self) -> Any:
+        """The axes of the first argument."""
+        self.require(self.op.shape == self.op.args[0].shape)
+        return self.kinds[self.op.args[0]]
+
+    def reduction(self) -> Any:
+        x = self.op.args[0]
+        axis, axes = self.kinds[x], self.op.settings["axis"]
+        self.require(not self.op.settings.keys() - {"axis", "keepdims"})
+        if axis not in axes:
+            return axis if self.op.settings["keepdims"] else axis - sum(i < axis for i in axes)
+        if self.op.function == "np.add.reduce":
+            return SUM
+        self.require(self.op.function == "np.maximum.reduce" and self.op.ndim == 0 and x.dtype.kind in "iu")
+        return TEST
+
+    def test(self) -> str:
+        """Whether the largest number is too large: it is in one of the blocks, or in none."""
+        is_too_large = self.op.function in ("np.greater", "np.greater_equal")
+        self.require((is_too_large and isinstance(self.op.args[0], Op)) or self.op.function == "check")
+        return TEST
+
+    def transposed(self) -> int:
+        axes: tuple[int, ...] = self.op.args[1]
+        return axes.index(self.kinds[self.op.args[0]])
+
+    def reshaped(self) -> int:
+        """The axis with as many elements before it as before, if it holds whole rows: more than one perhaps."""
+        old, new = self.op.args[0].shape, self.op.shape
+        before = math.prod(old[: self.kinds[self.op.args[0]]])
+        fitting = [i for i in range(len(new)) if new[i] % self.n == 0 and math.prod(new[:i]) == before]
+        self.require(fitting)
+        return fitting[0]
+
+    def indexed(self) -> int:
+        """A view that takes the batch as it is."""
+        x, index = self.op.args
+        parts = index if isinstance(index, tuple) else (index,)
+        axis = self.kinds[x]
+        self.require(is_view(self.op) and not any(part is None or part is Ellipsis for part in parts))
+        self.require(axis >= len(parts) or parts[axis] == slice(None))
+        dropped = [part for part in parts[:axis] if not isinstance(part, slice)]
+        return int(axis - len(dropped))
+
+    def product(self) -> Any:
+        a, b = self.op.args
+        self.require(a.ndim <= 2 and b.ndim <= 2)
+        left, right = self.kinds[a], self.kinds[b]
+        inner_left, inner_right = a.ndim - 1, max(b.ndim - 2, 0)
+        if left == inner_left or right == inner_right:  # the rows are summed up
+            for arg, kind, axis in ((a, left, inner_left), (b, right, inner_right)):
+                if kind is WHOLE:
+                    self.shorten(arg, axis)
+                else:
+                    self.require(kind == axis)
+            return SUM
+        self.require(WHOLE in (left, right))
+        return 0 if right is WHOLE else self.op.ndim - 1
+
+    def picked(self) -> int:
+        """One element of each column, or such elements increased."""
+        x, labels, *more = self.op.args
+        self.require((self.kinds[x], self.kinds[labels]) == (1, 0))
+        for value in more:
+            self.require(not isinstance(value, Op) or not value.ndim or self.kinds[value] == 0)
+        return 1 if more else 0
+
+    def shorten(self, arg: Op, axis: int) -> None:
+        """Take a constant for a block's, if all blocks of it are the same."""
+        self.require(arg.function == "constant")
+        value = arg.settings["value"]
+        self.require((value == value.flat[0]).all())
+        self.shorter[self.op, arg] = axis
+
+    @staticmethod
+    def require(condition: Any) -> None:
+        if not condition:
+            raise _MixedError
+
+
+_RULES: dict[str, Callable[[_Kind], Any]] = {
+    "np.where": _Kind.elementwise,
+    "astype": _Kind.same,
+    "copy": _Kind.same,
+    "view": _Kind.same,
+    "np.transpose": _Kind.transposed,
+    "np.reshape": _Kind.reshaped,
+    "getitem": _Kind.indexed,
+    "np.matmul": _Kind.product,
+    "np.dot": _Kind.product,
+    "take_along": _Kind.picked,
+    "add_along": _Kind.picked,
+}
+
+
+# -- the two parts ---------------------------------------------------------------------------------------------
+
+
+class _Cut:
+    """A program, of whose results the kinds are known, cut in two."""
+
+    def __init__(
+        self,
+        program: Program,
+        kinds: dict[Op, Any],
+        shorter: dict[tuple[Op, Op], int],
+        batch: list[Op],
+        rows: int,
+    ) -> None:
+        self.program, self.kinds, self.shorter, self.batch = program, kinds, shorter, batch
+        self.rows, self.of = rows, batch[0].shape[0]
+        after = [store.value for store in program.stores] + [
+            op for op, is_row in zip(program.results, self.are_rows(), strict=True) if not is_row
+        ]
+        after += [arg for op in program.ops if kinds[op] == LATER for arg in inputs_of(op)]
+        self.after = dict.fromkeys(after)  # what has to be known when all blocks are done
+
+    def are_rows(self) -> list[bool]:
+        """For each result of the program, whether its rows are those of the batch."""
+        return [self.kinds[op] == 0 and op.shape[0] == self.of for op in self.program.results]
+
+    def blocks(self) -> Blocks | None:
+        """Make the two parts, if that is possible and worth it."""
+        kinds, program = self.kinds, self.program
+        summed = [op for op in self.after if kinds[op] == SUM]
+        is_possible = all(kinds[op] in (WHOLE, SUM, LATER) for op in self.after)
+        is_possible = is_possible and not any(store.target in self.batch for store in program.stores)
+        if not is_possible or not self.is_worth_it(summed):
+            return None
+        sums = {op: Op("input", (), {"name": _name(op)}, op.shape, op.dtype, op.place) for op in summed}
+        cut = {op: Op("input", (), op.settings, self.shape(op), op.dtype, op.place) for op in self.batch}
+        return Blocks(
+            self.block(cut, sums), self.rest(sums), self.rows, self.of, cut, [*sums.values()], self.are_rows()
+        )
+
+    def is_worth_it(self, summed: list[Op]) -> bool:
+        """Whether there is a lot of a batch, and little that is done again for each block."""
+        whole = [op for op in self.program.ops if self.kinds[op] is WHOLE and not is_view(op)]
+        again = sum(op.size for op in (*whole, *summed) if op.function != "constant" and op.dtype is not None)
+        batch = [op for op in (*self.batch, *self.program.ops) if isinstance(self.kinds[op], int)]
+        in_a_block = sum(op.size for op in batch if not is_view(op)) * self.rows // self.of
+        return sum(op.nbytes for op in batch if not is_view(op)) >= LEAST and again <= AGAIN * in_a_block
+
+    def shape(self, op: Op) -> tuple[int, ...]:
+        """The shape of a result in a block."""
+        axis = self.kinds[op]
+        return tuple(n * self.rows // self.of if i == axis else n for i, n in enumerate(op.shape))
+
+    def shortened(self, constant: Op, axis: int) -> Op:
+        n = constant.shape[axis] * self.rows // self.of
+        value = constant.settings["value"].take(range(n), axis)
+        return Op("constant", (), {"value": value}, value.shape, value.dtype, constant.place)
+
+    def block(self, cut: dict[Op, Op], sums: dict[Op, Op]) -> Program:
+        """What is done for every block."""
+        new: dict[Op, Any] = dict(cut)
+        ops: list[Op] = []
+
+        def in_block(arg: Any) -> Any:
+            return new.get(arg, arg) if isinstance(arg, Op) else arg
+
+        for op in self.program.ops:
+            kind = self.kinds[op]
+            if kind == LATER or (kind == WHOLE and op.function == "check"):
+                continue
+            args = swap(op.args, in_block)
+            for i, arg in enumerate(op.args):
+                if isinstance(arg, Op) and (op, arg) in self.shorter:
+                    ops.append(self.shortened(arg, self.shorter[op, arg]))
+                    args = (*args[:i], ops[-1], *args[i + 1 :])
+            if isinstance(kind, int) and op.function == "np.reshape":
+                args = (args[0], self.shape(op))
+            settings = {key: swap(arg, in_block) for key, arg in op.settings.items()}
+            new[op] = Op(op.function, args, settings, self.shape(op), op.dtype, op.place)
+            ops.append(new[op])
+        stores = []
+        for op, total in sums.items():
+            more = Op("np.add", (total, new[op]), {}, op.shape, op.dtype, op.place)
+            ops.append(more)
+            stores.append(Store(total, more))
+        results = [
+            new[op] for op, is_row in zip(self.program.results, self.are_rows(), strict=True) if is_row
+        ]
+        inputs = [*(in_block(op) for op in self.program.inputs), *sums.values()]
+        return without_dead_code(
+            replace(
+                self.program,
+                inputs=tuple(inputs),
+                ops=tuple(ops),
+                results=tuple(results),
+                stores=tuple(stores),
+            )
+        )
+
+    def rest(self, sums: dict[Op, Op]) -> Program:
+        """What is done when all blocks are."""
+        new: dict[Op, Any] = dict(sums)
+        ops: list[Op] = []
+
+        def after(arg: Any) -> Any:
+            return new.get(arg, arg) if isinstance(arg, Op) else arg
+
+        for op in self.program.ops:
+            if self.kinds[op] in (WHOLE, LATER):
+                settings = {key: swap(arg, after) for key, arg in op.settings.items()}
+                new[op] = Op(op.function, swap(op.args, after), settings, op.shape, op.dtype, op.place)
+                ops.append(new[op])
+        results = [
+            after(op) for op, is_row in zip(self.program.results, self.are_rows(), strict=True) if not is_row
+        ]
+        return without_dead_code(
+            replace(
+                self.program,
+                inputs=(*(op for op in self.program.inputs if op not in self.batch), *sums.values()),
+                ops=tuple(ops),
+                results=tuple(results),
+                stores=tuple(Store(store.target, after(store.value)) for store in self.program.stores),
+            )
+        )
+
+
+def _name(op: Op) -> str:
+    return "summed_gradients" if op.function == "join" else "sums" if op.ndim else "total"
