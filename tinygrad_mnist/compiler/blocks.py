@@ -345,7 +345,7 @@ class _Cut:
         results = [
             after(op) for op, is_row in zip(self.program.results, self.are_rows(), strict=True) if not is_row
         ]
-        return without_dead_code(
+        rest = without_dead_code(
             replace(
                 self.program,
                 inputs=(*(op for op in self.program.inputs if op not in self.batch), *sums.values()),
@@ -354,6 +354,8 @@ class _Cut:
                 stores=tuple(Store(store.target, after(store.value)) for store in self.program.stores),
             )
         )
+        may_overflow = any(op.function == "np.exp" for op in rest.ops)
+        return rest if may_overflow else replace(rest, notes={})
 
 
 def _name(op: Op) -> str:

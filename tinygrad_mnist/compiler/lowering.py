@@ -38,6 +38,11 @@ def stored_transposed(b: Builder, op: Op) -> Op | None:
     return b.add(Op(x.function, tuple(args), {}, op.shape, op.dtype, x.place))
 
 
+def quotient(b: Builder, op: Op) -> Op | None:
+    """``1 / x``: NumPy divides many numbers at a time, but takes the reciprocal of few."""
+    return b.ufunc("np.divide", 1, *op.args) if op.dtype.kind == "f" else None
+
+
 def picked_by_number(b: Builder, op: Op) -> Op | None:
     """One element of each column: ``np.take`` with one number each is quicker than two indices."""
     x, labels = op.args
@@ -66,6 +71,7 @@ def _places(b: Builder, x: Op, labels: Op) -> Op:
 LOWERINGS: dict[str, list[Rule]] = {
     **ARITHMETIC,
     "np.matmul": [product],
+    "np.reciprocal": [quotient],
     "copy": [stored_transposed],
     "take_along": [picked_by_number],
     "add_along": [added_by_number],

@@ -126,8 +126,11 @@ class Names:
             return self.numbered("g")
         return self.numbered({"forward": "h", "backward": "d"}.get(op.place.phase, "u"))
 
-    def value(self, arg: Any, like: Any = None) -> str:
-        """How a program refers to an argument; numbers that meet arrays become arrays of their dtype."""
+    def value(self, arg: Any, like: Any = None, width: int = 0) -> str:
+        """How a program refers to an argument.
+
+        Numbers that meet arrays become arrays of their dtype: without axes, or rows of a ``width``.
+        """
         if isinstance(arg, Op):
             return self.reference(arg, like)
         if (
@@ -136,12 +139,16 @@ class Names:
             and like is not None
             and like.kind == "f"
         ):
-            key = "number", float(arg), like
+            key = "number", float(arg), like, width
             if key not in self.names:
-                self.names[key] = name = self.unique(_WORDS[arg]) if arg in _WORDS else self.numbered("c")
-                self.setup.append(
-                    f"    {name} = {self.np('np.array')}({number_text(arg)}, {self.dtype(like)})"
-                )
+                if width:
+                    name = self.unique(f"row_of_{_WORDS[arg]}s") if arg in _WORDS else self.numbered("row")
+                    made = f"{self.np('np.full')}({width}, {number_text(arg)}, {self.dtype(like)})"
+                else:
+                    name = self.unique(_WORDS[arg]) if arg in _WORDS else self.numbered("c")
+                    made = f"{self.np('np.array')}({number_text(arg)}, {self.dtype(like)})"
+                self.names[key] = name
+                self.setup.append(f"    {name} = {made}")
             return self.names[key]
         return self.literal(arg)
 

@@ -27,8 +27,8 @@ _INFIX = {
     "np.add": "+", "np.subtract": "-", "np.multiply": "*", "np.divide": "/", "np.power": "**", "np.greater": ">",
     "np.less": "<", "np.greater_equal": ">=", "np.less_equal": "<=", "np.equal": "==", "np.not_equal": "!=",
 }  # fmt: skip
-#: NumPy deprecates their third argument by position.
-_OUT_BY_NAME = ("np.maximum", "np.minimum")
+#: NumPy deprecates their third argument by position, and takes one number against many slowly.
+_EXTREMA = ("np.maximum", "np.minimum")
 
 
 @dataclass
@@ -192,7 +192,7 @@ class _Writer(Names):
         args = op.args
         like = computed_as(op)
         if is_ufunc(op):
-            texts = [self.value(arg, like) for arg in args]
+            texts = [self.value(arg, like, row_width(op)) for arg in args]
             self.call(op.function, *texts, self.buffer(self.plan.at[op]))
         elif op.function.endswith(".reduce"):
             axes, ndim = op.settings["axis"], args[0].ndim
@@ -254,7 +254,7 @@ class _Writer(Names):
 
     def call(self, function: str, *texts: str) -> None:
         self.calls += 1
-        if function in _OUT_BY_NAME:
+        if function in _EXTREMA:
             texts = (*texts[:-1], f"out={texts[-1]}")
         self.say(f"{self.np(function)}({', '.join(texts)})")
 
@@ -331,7 +331,7 @@ class _Writer(Names):
         for op in ops:
             for arg in op.args:
                 if not isinstance(arg, Op) or arg not in inside:
-                    self.value(arg, like[op] if is_ufunc(op) else None)
+                    self.value(arg, like[op] if is_ufunc(op) else None, row_width(op))
         key = "blocks", rows, step
         if key not in self.names:
             self.names[key] = name = self.unique("pieces")
@@ -351,7 +351,7 @@ class _Writer(Names):
                 texts = [
                     self.piece(arg, rows, cut)
                     if isinstance(arg, Op) and arg.ndim == op.ndim and arg.shape[0] == rows
-                    else self.value(arg, like[op])
+                    else self.value(arg, like[op], row_width(op))
                     for arg in op.args
                 ]
             target = self.piece_of_buffer(out, cut, step if out in local else 0)
@@ -386,6 +386,12 @@ class _Writer(Names):
             cut[name] = local = self.unique(f"{name}_")
             self.say(f"{local} = {name}[rows]")
         return cut[name]
+
+
+def row_width(op: Op) -> int:
+    """How long a row of a number has to be for NumPy to compare many elements at a time with it; 0 for any number."""
+    wide = op.function in _EXTREMA and op.ndim > 1 and op.shape[-1] >= 128 and op.shape[-1] < op.size
+    return op.shape[-1] if wide else 0
 
 
 def computed_as(op: Op) -> Any:
