@@ -1,7 +1,7 @@
 """A large batch block by block: how a program is cut in two, what runs for every block and what runs afterwards.
 
 Nearly all that is done to a batch is done to each of its rows alone, until sums over the batch are taken: the
-loss and the gradients. So a few hundred rows can go through the whole network, forward and back, while they are
+loss and the gradients. So some hundred rows can go through the whole network, forward and back, while they are
 in the processor's cache, and their sums are added up. Each row is fetched from memory once rather than twice,
 and the memory for what is between the layers no longer grows with the batch.
 
@@ -24,7 +24,7 @@ __all__ = ["Blocks", "in_blocks"]
 #: Batches that take less memory, with all that is computed from them, are left as they are.
 LEAST = 16 << 20
 #: So much of a batch's arrays goes into a block: what a processor's cache holds.
-BLOCK = 2 << 20
+BLOCK = 3 << 20
 #: Blocks of fewer rows are no work for several threads.
 FEWEST = 256
 #: What is done again for every block, as a part of what is done in it.
