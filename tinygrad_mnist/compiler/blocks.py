@@ -272,11 +272,20 @@ class _Cut:
 
     def is_worth_it(self, summed: list[Op]) -> bool:
         """Whether there is a lot of a batch, and little that is done again for each block."""
-        whole = [op for op in self.program.ops if self.kinds[op] is WHOLE and not is_view(op)]
-        again = sum(op.size for op in (*whole, *summed) if op.function != "constant" and op.dtype is not None)
+        again = sum(op.size for op in (*self.whole_in_blocks(), *summed) if op.dtype is not None)
         batch = [op for op in (*self.batch, *self.program.ops) if isinstance(self.kinds[op], int)]
         in_a_block = sum(op.size for op in batch if not is_view(op)) * self.rows // self.of
         return sum(op.nbytes for op in batch if not is_view(op)) >= LEAST and again <= AGAIN * in_a_block
+
+    def whole_in_blocks(self) -> list[Op]:
+        """What has nothing to do with the batch, but is needed in every block."""
+        needed: set[Op] = set()
+        for op in reversed(self.program.ops):
+            if op in needed or self.kinds[op] not in (WHOLE, LATER):
+                needed.update(arg for arg in inputs_of(op) if self.kinds[arg] is WHOLE)
+        return [
+            op for op in self.program.ops if op in needed and op.function != "constant" and not is_view(op)
+        ]
 
     def shape(self, op: Op) -> tuple[int, ...]:
         """The shape of a result in a block."""
