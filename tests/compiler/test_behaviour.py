@@ -656,6 +656,27 @@ def test_overflow_in_the_sigmoid_is_silent():
         np.testing.assert_allclose(np.asarray(f(np.array([-1e4, 0.0, 1e4]))), [0, 0.5, 1])
 
 
+@pytest.mark.parametrize("name", ["numpy.ufunc.extobj", "a name that NumPy does not use"])
+def test_all_other_error_settings_are_the_callers(monkeypatch, name):
+    monkeypatch.setattr("tinygrad_mnist.compiler.quiet._NAME", name)
+    sigmoid = nn.Sigmoid()
+    f = tg.compile(lambda x, y: sigmoid(x) / y)
+    x, zero = np.array([-1e4, 1.0]), np.zeros(2)  # exp(1e4) overflows
+    f(x, x)
+    assert "errstate" in f.source
+    with np.errstate(all="ignore"):
+        before = np.geterr()
+        assert f(x, zero).data[1] == np.inf
+        assert np.geterr() == before
+    with np.errstate(divide="raise", over="raise"):
+        np.testing.assert_allclose(f(x, x).data, [0, sigmoid(x).data[1]])
+        with pytest.raises(FloatingPointError, match="divide by zero"):
+            f(x, zero)
+        assert np.geterr()["over"] == "raise"
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        f(-x, zero)
+
+
 # -- the source --------------------------------------------------------------------------------------
 
 
