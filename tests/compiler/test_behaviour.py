@@ -346,6 +346,25 @@ def test_train_and_eval_each_have_a_program():
     assert len(f._entries) == 2
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_single_numbers_are_drawn_in_their_order(dtype):
+    class Noisy(nn.Module):
+        def __init__(self):
+            self.rng = np.random.default_rng(0)
+
+        def forward(self, x):
+            later = self.rng.random()
+            x = x * self.rng.random() + self.rng.normal(size=3).astype(dtype)
+            return (x - 2 * later) * self.rng.integers(3) + self.rng.normal() ** 2 / 3
+
+    compiled, eager = tg.compile(Noisy()), Noisy()
+    x = np.ones((4, 3), dtype)
+    for _ in range(3):
+        got, expected = np.asarray(compiled(x)), np.asarray(eager(x))
+        np.testing.assert_allclose(got, expected, rtol=1e-5 if dtype == np.float32 else 1e-12)
+        assert got.dtype == expected.dtype
+
+
 def test_dropout_draws_what_the_eager_code_draws():
     batches = [(x, y["classes"]) for x, y in (data(5, seed=i) for i in range(6))]
     assert_same_trajectory(mlp(dropout=0.4), nn.CrossEntropyLoss(), OPTIMIZERS["sgd"], batches, 1e-12, 1e-13)

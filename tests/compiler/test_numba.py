@@ -213,13 +213,50 @@ def test_what_has_no_machine_code_runs_as_numpy_and_says_so():
         np.testing.assert_allclose(function(x), np.cumsum(np.exp(x)))  # said once
 
 
-def test_dropout_runs_as_numpy():
-    model = nn.Sequential(nn.Linear(6, 5, rng=0), nn.Dropout(0.5, rng=0), nn.Linear(5, 4, rng=1))
+def test_dropout_draws_what_the_eager_code_draws():
+    def made():
+        return nn.Sequential(
+            nn.Linear(6, 5, rng=0), nn.Dropout(0.5, rng=2), nn.Linear(5, 4, rng=1), nn.Dropout(0.2, rng=3)
+        )
+
+    model, twin = made(), made()
     loss = nn.MSELoss()
-    step = tg.compile(
-        lambda x, y: loss(model(x), y), optimizer=optim.SGD(model.parameters(), lr=0.1), backend="numba"
-    )
+    optimizer, other = (optim.SGD(m.parameters(), lr=0.1) for m in (model, twin))
+    step = numba_step(lambda x, y: loss(model(x), y), optimizer=optimizer)
     x, y = data("mse", 7, np.float32)
-    with pytest.warns(UserWarning, match="no machine code for draw"):
-        step(x, y)
-    assert np.isfinite(step(x, y).item())
+    for _ in range(5):
+        other.zero_grad()
+        expected = loss(twin(x), y)
+        expected.backward()
+        other.step()
+        assert step(x, y).item() == pytest.approx(expected.item(), rel=1e-5)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-4, atol=1e-6)
+
+
+class Noisy(nn.Module):
+    """All kinds of numbers from one Generator, in their order."""
+
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
+
+    def forward(self, x):
+        x = x + self.rng.normal(0, 2, size=x.shape) * self.rng.random(3)
+        return x * self.rng.integers(1, 5, size=3)
+
+
+def test_numbers_are_drawn_in_their_order():
+    function, eager = numba_step(Noisy()), Noisy()
+    x = np.ones((4, 3))
+    for _ in range(3):
+        np.testing.assert_allclose(np.asarray(function(x)), np.asarray(eager(x)), rtol=1e-12)
+
+
+def test_a_generator_among_the_arguments_runs_as_numpy():
+    function = tg.compile(lambda x, rng: x + rng.random(3), backend="numba")
+    x = np.ones(3)
+    with pytest.warns(
+        UserWarning, match="no machine code for random numbers from a Generator that is an argument"
+    ):
+        got = function(x, np.random.default_rng(0))
+    np.testing.assert_allclose(got, x + np.random.default_rng(0).random(3))

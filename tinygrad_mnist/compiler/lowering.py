@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .passes import Builder, Rule, is_ufunc
-from .program import Op, Program, inputs_of, is_view
+from .program import EFFECTS, Op, Program, inputs_of, is_view
 from .simplify import ARITHMETIC
 
 __all__ = ["LOWERINGS", "ordered"]
@@ -128,7 +128,7 @@ def ordered(program: Program) -> Program:
 
     for op in [*program.ops, *program.roots()]:
         is_free = (is_ufunc(op) and op.ndim > 0) or is_view(op) or op.is_number or op.function in _FREE
-        if not (is_free and op.function != "check") and op not in early and op not in late:
+        if not (is_free and op.function not in EFFECTS) and op not in early and op not in late:
             put(op)
             put_early()
     for op in program.roots():

@@ -2,7 +2,7 @@
 
 :func:`load` writes a program as one function of loops and products, which numba compiles: one call, in which
 chains of elementwise operations are one loop each. Where a program holds something that has no machine code
-here, it runs as NumPy's calls, and a warning says so.
+here, it runs as NumPy's calls, and a warning says so. Random numbers are drawn before it runs, by their Generator.
 
 Results are NumPy's up to rounding: sums are taken in another order. One thing differs: where a vector is
 multiplied by a matrix, or the product of a column and a row is subtracted from one, numbers that are zero are
@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import require
 from .formulas import type_of
 from .fusion import NoMachineCodeError, base_of, grouped
+from .memory import has_out
 from .nests import contiguous
 from .places import Place, Places
-from .program import Op
+from .program import Op, Program, Store, inputs_of, swap
 from .source import Source
 from .statements import Writer
 
@@ -40,8 +42,7 @@ def load(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
     from .compiled import run_source
 
     try:
-        text, given, sizes = text_of(source, arrays)
-        return _compiled(source, text, given, sizes)
+        return _compiled(source, *text_of(source, arrays))
     except (NoMachineCodeError, _numba_errors()) as reason:
         warnings.warn(
             f"compile: there is no machine code for {reason}, which this function uses; it runs with "
@@ -60,7 +61,17 @@ def _numba_errors() -> type[Exception]:
     return error
 
 
-def text_of(source: Source, arrays: dict[str, Any]) -> tuple[str, dict[str, np.ndarray], dict[str, int]]:
+class Draw(NamedTuple):
+    """Random numbers, and the array that the machine code finds them in."""
+
+    op: Op
+    draw: Callable[..., Any]
+    name: str
+
+
+def text_of(
+    source: Source, arrays: dict[str, Any]
+) -> tuple[str, dict[str, np.ndarray], dict[str, int], list[Draw]]:
     """Write a program down.
 
     Returns
@@ -71,8 +82,11 @@ def text_of(source: Source, arrays: dict[str, Any]) -> tuple[str, dict[str, np.n
         The given arrays, by their names in the text.
     sizes : dict
         How many elements of each dtype are needed as memory.
+    draws : list
+        What has to be drawn before each call, in this order.
     """
-    found = grouped(source.program)
+    drawn, program = _drawn_before(source.program)
+    found = grouped(program)
     program = found.program
     if any(op.size == 0 for op in (*program.inputs, *program.ops)):
         raise NoMachineCodeError("arrays without elements")
@@ -94,6 +108,17 @@ def text_of(source: Source, arrays: dict[str, Any]) -> tuple[str, dict[str, np.n
                 raise NoMachineCodeError(f"a {type(array).__name__}")
             name = f"g{len(extra)}"
             extra[name], given[op] = array, (name, array)
+    generators = {op: arrays[name] for name, op in source.given.items()}
+    draws = []
+    for op, drawing in drawn.items():
+        rng = generators.get(drawing.args[0])
+        if rng is None or any(isinstance(arg, Op) for arg in list(inputs_of(drawing))[1:]):
+            raise NoMachineCodeError(
+                "random numbers from a Generator that is an argument, or depending on one"
+            )
+        draws.append(Draw(drawing, getattr(rng, drawing.args[1]), f"g{len(extra)}"))
+        array = np.empty(op.shape, op.dtype)
+        extra[draws[-1].name], given[op] = array, (draws[-1].name, array)
     places = Places(found, given)
     writer = Writer(found, places, names)
     _check_order(writer)
@@ -114,7 +139,38 @@ def text_of(source: Source, arrays: dict[str, Any]) -> tuple[str, dict[str, np.n
         *(f"    {line}" for line in writer.lines),
         f"    return {', '.join(returned) or 'None'}",
     ]
-    return "\n".join([*lines, ""]), extra, places.sizes
+    return "\n".join([*lines, ""]), extra, places.sizes, draws
+
+
+def _drawn_before(program: Program) -> tuple[dict[Op, Op], Program]:
+    """Put an input in the place of all that is drawn; the first result has the drawing behind each."""
+    drawn = {
+        Op("input", (), {"name": f"drawn_{i}"}, op.shape, op.dtype, op.place): op
+        for i, op in enumerate(op for op in program.ops if op.function == "draw")
+    }
+    if not drawn:
+        return drawn, program
+    if any(op.dtype is None for op in drawn):
+        raise NoMachineCodeError("a single random number")
+    new: dict[Any, Op] = {op: given for given, op in drawn.items()}
+
+    def changed(arg: Any) -> Any:
+        return new.get(arg, arg) if isinstance(arg, Op) else arg
+
+    ops = []
+    for op in program.ops:
+        if op.function != "draw":
+            settings = {key: swap(arg, changed) for key, arg in op.settings.items()}
+            new[op] = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
+            ops.append(new[op])
+    changed_program = replace(
+        program,
+        inputs=(*program.inputs, *drawn),
+        ops=tuple(ops),
+        results=tuple(map(changed, program.results)),
+        stores=tuple(Store(store.target, changed(store.value)) for store in program.stores),
+    )
+    return drawn, changed_program
 
 
 def _arguments(op: Op) -> list[Op]:
@@ -171,7 +227,7 @@ def _result(writer: Writer, op: Op) -> str:
 
 
 def _compiled(
-    source: Source, text: str, given: dict[str, np.ndarray], sizes: dict[str, int]
+    source: Source, text: str, given: dict[str, np.ndarray], sizes: dict[str, int], draws: list[Draw]
 ) -> Callable[..., Any]:
     """Compile a text, and wrap what comes of it."""
     import numba
@@ -191,7 +247,7 @@ def _compiled(
     kinds += [_any_array(a.dtype, a.ndim) for a in given.values()]
     kinds += [numba.types.Array(numba.from_dtype(a.dtype), 1, "C") for a in memory]
     machine = numba.njit(tuple(kinds), **FAST)(namespace["machine"])
-    return _wrapped(source, machine, [*given.values(), *memory])
+    return _wrapped(source, machine, [*given.values(), *memory], draws)
 
 
 def _any_array(dtype: Any, ndim: int) -> Any:
@@ -204,7 +260,7 @@ def _any_array(dtype: Any, ndim: int) -> Any:
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
-def _wrapped(source: Source, machine: Any, rest: list[np.ndarray]) -> Callable[..., Any]:
+def _wrapped(source: Source, machine: Any, rest: list[np.ndarray], draws: list[Draw]) -> Callable[..., Any]:
     """Make the step: arguments that do not lie in memory as expected are copied, scalars get their dtype."""
     (made,) = machine.overloads.values()
     names = [f"a{i}" for i in range(len(source.arguments))]
@@ -226,9 +282,10 @@ def _wrapped(source: Source, machine: Any, rest: list[np.ndarray]) -> Callable[.
             f"result[{i}]" if op.ndim else f"as_{type_of(op.dtype)}(result[{i}])"
             for i, op in enumerate(results)
         )
+    drawing = [f"    draw_{draw.name}({draw.name})\n" for draw in draws]
     text = f"""
 def step({", ".join(names)}):
-    try:
+{"".join(drawing)}    try:
         result = machine({", ".join([*given, *more])})
     except TypeError:
         result = machine({", ".join([*orderly, *more])})
@@ -238,9 +295,23 @@ def step({", ".join(names)}):
     namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "keep": machine}
     namespace |= {"ascontiguousarray": np.ascontiguousarray, **dict(zip(more, rest, strict=True))}
     namespace |= {f"as_{type_of(op.dtype)}": np.dtype(op.dtype).type for op in results if not op.ndim}
+    namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in draws}
     exec(text, namespace)
     step: Callable[..., Any] = namespace["step"]
     return step
+
+
+def _drawing(draw: Draw) -> Callable[[np.ndarray], None]:
+    """Draw into an array, as the program of NumPy's calls would."""
+    op, drawn = draw.op, draw.draw
+    if has_out(op):
+        dtype = op.dtype.type
+        return lambda out: drawn(None, dtype, out)
+
+    def into(out: np.ndarray) -> None:
+        out[...] = drawn(*op.args[2:], **op.settings)
+
+    return into
 
 
 def _aligned(dtype: np.dtype, size: int) -> np.ndarray:

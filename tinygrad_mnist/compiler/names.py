@@ -273,7 +273,7 @@ class Names:
         """A formula of Python numbers."""
         if not isinstance(op, Op):
             return number_text(op) if not isinstance(op, float) or op >= 0 else f"({number_text(op)})"
-        if op.function == "input":
+        if op.function in ("input", "draw"):
             return self.names[op]
         if op.function == "neg":
             return f"-{self.expression(op.args[0], 3)}"

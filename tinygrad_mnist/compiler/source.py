@@ -19,7 +19,7 @@ from .memory import Buffer, Plan, has_out
 from .names import Names, identifier
 from .passes import is_ufunc
 from .pieces import is_long, local_buffers, rows_of_a_piece, run_at
-from .program import NOWHERE, Op, Place, Program, is_view
+from .program import EFFECTS, NOWHERE, Op, Place, Program, is_view
 
 __all__ = ["Source", "module_text", "step_name", "wrapped", "write"]
 
@@ -175,7 +175,7 @@ class _Writer(Names):
         if (
             op.function == "constant"
             or (is_view(op) and op not in self.plan.at)
-            or (op.is_number and op.function not in ("check",))
+            or (op.is_number and op.function not in EFFECTS)
         ):
             return
         self.comment(op.place)
