@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .passes import is_ufunc, without_dead_code
-from .program import Op, Program, Store, inputs_of, is_view, swap
+from .passes import is_ufunc, replaced, without_dead_code
+from .program import Op, Program, Store, inputs_of, is_view
 
 __all__ = ["Blocks", "in_blocks"]
 
@@ -309,16 +309,15 @@ class _Cut:
             kind = self.kinds[op]
             if kind == LATER or (kind == WHOLE and op.function == "check"):
                 continue
-            args = swap(op.args, in_block)
+            new[op] = made = op.with_args(in_block)
+            made.shape = self.shape(op)
             for i, arg in enumerate(op.args):
                 if isinstance(arg, Op) and (op, arg) in self.shorter:
                     ops.append(self.shortened(arg, self.shorter[op, arg]))
-                    args = (*args[:i], ops[-1], *args[i + 1 :])
-            if isinstance(kind, int) and op.function == "np.reshape":
-                args = (args[0], self.shape(op))
-            settings = {key: swap(arg, in_block) for key, arg in op.settings.items()}
-            new[op] = Op(op.function, args, settings, self.shape(op), op.dtype, op.place)
-            ops.append(new[op])
+                    made.args = (*made.args[:i], ops[-1], *made.args[i + 1 :])
+            if op.function == "np.reshape":
+                made.args = (made.args[0], made.shape)
+            ops.append(made)
         stores = []
         for op, total in sums.items():
             more = Op("np.add", (total, new[op]), {}, op.shape, op.dtype, op.place)
@@ -340,29 +339,15 @@ class _Cut:
 
     def rest(self, sums: dict[Op, Op]) -> Program:
         """What is done when all blocks are."""
-        new: dict[Op, Any] = dict(sums)
-        ops: list[Op] = []
-
-        def after(arg: Any) -> Any:
-            return new.get(arg, arg) if isinstance(arg, Op) else arg
-
-        for op in self.program.ops:
-            if self.kinds[op] in (WHOLE, LATER):
-                settings = {key: swap(arg, after) for key, arg in op.settings.items()}
-                new[op] = Op(op.function, swap(op.args, after), settings, op.shape, op.dtype, op.place)
-                ops.append(new[op])
-        results = [
-            after(op) for op, is_row in zip(self.program.results, self.are_rows(), strict=True) if not is_row
-        ]
-        rest = without_dead_code(
-            replace(
-                self.program,
-                inputs=(*(op for op in self.program.inputs if op not in self.batch), *sums.values()),
-                ops=tuple(ops),
-                results=tuple(results),
-                stores=tuple(Store(store.target, after(store.value)) for store in self.program.stores),
-            )
+        results = [op for op, is_row in zip(self.program.results, self.are_rows(), strict=True) if not is_row]
+        ops = [op for op in self.program.ops if self.kinds[op] in (WHOLE, LATER)]
+        rest = replace(
+            self.program,
+            inputs=tuple(op for op in self.program.inputs if op not in self.batch),
+            ops=tuple(ops),
+            results=tuple(results),
         )
+        rest = without_dead_code(replaced(rest, sums))
         may_overflow = any(op.function == "np.exp" for op in rest.ops)
         return rest if may_overflow else replace(rest, notes={})
 

@@ -60,8 +60,8 @@ class _Driver:
         self.program, self.blocks, self.parts = program, blocks, parts
         self.whole = {cut: op for op, cut in blocks.cut.items()}
         self.objects: dict[str, Any] = {}
-        self.imports: set[str] = {"zeros", "empty"}
-        self.taken = {"np", "prepare", "start", *self.imports, *parts}
+        self.imports: set[str] = set()
+        self.taken = {"np", "prepare", "start", "zeros", "empty", *parts}
         self.taken |= {name.removeprefix("prepare_") for name in parts}
         numbers = [op for part in parts.values() for op in part.arguments if op.dtype is None]
         self.arguments = list(dict.fromkeys([*arguments, *numbers]))
@@ -105,9 +105,6 @@ class _Driver:
         ]
         functions = [*(part.lines for part in parts.values()), lines]
         imports = self.imports.union(*(part.imports for part in parts.values()))
-        imports -= {
-            name for name in ("zeros", "empty") if not any(f"{name}(" in x for f in functions for x in f)
-        }
         described = [
             f"{self.names[op]} {op.shape} {op.dtype}" for op in self.arguments if op.dtype is not None
         ]
@@ -123,7 +120,7 @@ class _Driver:
     def array(self, function: str, op: Op) -> str:
         """How an array like a result is made."""
         dtype = "bool" if op.dtype == bool else op.dtype.name
-        self.imports |= {dtype} - {"bool"}
+        self.imports |= {function, dtype} - {"bool"}
         return f"{function}({op.shape}, {dtype})"
 
     def passed_on(self, part: Source) -> list[str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +22,9 @@ from .formulas import type_of
 from .fusion import NoMachineCodeError, base_of, grouped
 from .memory import has_out
 from .nests import contiguous
+from .passes import replaced
 from .places import Place, Places
-from .program import Op, Program, Store, inputs_of, swap
+from .program import Op, Program, inputs_of
 from .source import Source
 from .statements import Writer
 
@@ -152,25 +152,7 @@ def _drawn_before(program: Program) -> tuple[dict[Op, Op], Program]:
         return drawn, program
     if any(op.dtype is None for op in drawn):
         raise NoMachineCodeError("a single random number")
-    new: dict[Any, Op] = {op: given for given, op in drawn.items()}
-
-    def changed(arg: Any) -> Any:
-        return new.get(arg, arg) if isinstance(arg, Op) else arg
-
-    ops = []
-    for op in program.ops:
-        if op.function != "draw":
-            settings = {key: swap(arg, changed) for key, arg in op.settings.items()}
-            new[op] = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
-            ops.append(new[op])
-    changed_program = replace(
-        program,
-        inputs=(*program.inputs, *drawn),
-        ops=tuple(ops),
-        results=tuple(map(changed, program.results)),
-        stores=tuple(Store(store.target, changed(store.value)) for store in program.stores),
-    )
-    return drawn, changed_program
+    return drawn, replaced(program, {op: given for given, op in drawn.items()})
 
 
 def _arguments(op: Op) -> list[Op]:

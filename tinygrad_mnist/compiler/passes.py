@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .program import EFFECTS, NOWHERE, Op, Program, Store, function_named, inputs_of, swap
+from .program import EFFECTS, NOWHERE, Op, Program, Store, function_named, inputs_of
 
-__all__ = ["Builder", "Rule", "is_scalar", "is_ufunc", "rebuilt", "without_dead_code"]
+__all__ = ["Builder", "Rule", "is_scalar", "is_ufunc", "rebuilt", "replaced", "without_dead_code"]
 
 Rule = Callable[["Builder", Op], "Op | None"]
 
@@ -107,10 +107,8 @@ def rebuilt(
         return new.get(arg, arg) if isinstance(arg, Op) else arg
 
     for op in program.ops:
-        settings = {key: swap(arg, changed) for key, arg in op.settings.items()}
         builder.place = op.place
-        made = Op(op.function, swap(op.args, changed), settings, op.shape, op.dtype, op.place)
-        new[op] = added = builder.put(made)
+        new[op] = added = builder.put(op.with_args(changed))
         builder.uses[added] = builder.uses.get(added, 0) + counted[op]
     return without_dead_code(
         replace(
@@ -120,6 +118,32 @@ def rebuilt(
             stores=tuple(Store(s.target, changed(s.value)) for s in program.stores),
             notes={**program.notes, **builder.notes},
         )
+    )
+
+
+def replaced(program: Program, new: Mapping[Op, Op], first: Sequence[Op] = ()) -> Program:
+    """Put other results in the places of some, which are no longer computed.
+
+    What the other results are computed by comes ``first``, unless they are inputs.
+    """
+    made = dict(new)
+
+    def changed(arg: Any) -> Any:
+        return made.get(arg, arg) if isinstance(arg, Op) else arg
+
+    ops = list(first)
+    for op in program.ops:
+        if op not in made:
+            made[op] = op.with_args(changed)
+            ops.append(made[op])
+    gone = [op for op in program.inputs if op in new]
+    given = [op for op in dict.fromkeys(new.values()) if op.function == "input"]
+    return replace(
+        program,
+        inputs=(*(op for op in program.inputs if op not in gone), *given),
+        ops=tuple(ops),
+        results=tuple(map(changed, program.results)),
+        stores=tuple(Store(changed(store.target), changed(store.value)) for store in program.stores),
     )
 
 

@@ -100,6 +100,11 @@ class Op:
         """Whether the result is a Python number."""
         return self.dtype is None and not self.function.startswith(("np.", "call"))
 
+    def with_args(self, change: Callable[[Any], Any]) -> Op:
+        """The same operation of other arguments, which result in the same shape and dtype."""
+        settings = {key: swap(arg, change) for key, arg in self.settings.items()}
+        return Op(self.function, swap(self.args, change), settings, self.shape, self.dtype, self.place)
+
     def __repr__(self) -> str:
         return f"<{self.function} {self.dtype}{list(self.shape)}>"
 

@@ -22,7 +22,8 @@ from ..tracing import described, named
 from ..trees import leaves, tree_map
 from .capture import Capture, Links
 from .numbers import Dice
-from .program import Op, Program, Store, swap
+from .passes import replaced
+from .program import Op, Program
 from .trace import Trace, is_stand_in
 from .tracer import Tracer, written
 from .vectors import Vector, arrange
@@ -204,36 +205,12 @@ def _with_views(program: Program, views: Mapping[Op, Op], form: Any) -> tuple[Pr
     """Put views of a vector in the place of the parameters that were joined in it."""
     if not views:
         return program, form
-    new: dict[Op, Op] = {}
-    ops: list[Op] = []
-
-    def changed(arg: Any) -> Any:
-        if not isinstance(arg, Op):
-            return arg
-        return new.get(arg, arg)
-
-    for old, view in views.items():
+    first: list[Op] = []
+    for view in views.values():
         chain = [view]
         while chain[-1].args and chain[-1].args[0].function != "input":
             chain.append(chain[-1].args[0])
-        ops.extend(reversed(chain))
-        new[old] = view
-    for op in program.ops:
-        made = Op(
-            op.function,
-            swap(op.args, changed),
-            {key: swap(arg, changed) for key, arg in op.settings.items()},
-            op.shape,
-            op.dtype,
-            op.place,
-        )
-        new[op] = made
-        ops.append(made)
-    result = Program(
-        inputs=tuple(op for op in program.inputs if op not in views),
-        ops=tuple(ops),
-        results=tuple(changed(op) for op in program.results),
-        stores=tuple(Store(changed(s.target), changed(s.value)) for s in program.stores),
-        name=program.name,
-    )
-    return result, tree_map(changed, form)
+        first.extend(reversed(chain))
+    result = replaced(program, views, first)
+    new = dict(zip(program.results, result.results, strict=True))
+    return result, tree_map(lambda x: new.get(x, x) if isinstance(x, Op) else x, form)
