@@ -139,6 +139,14 @@ def test_two_parts_compute_what_the_whole_does(loss):
         np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("n", "bytes_of_a_row", "rows"),
+    [(10_000, 3144, 1000), (60_000, 3136, 1000), (10_007, 3144, 0), (400, 80_000, 0), (4_096, 8, 2_048)],
+)
+def test_blocks_are_equal_and_neither_small_nor_large(n, bytes_of_a_row, rows):
+    assert blocks._rows_of_a_block(n, n * bytes_of_a_row) == rows
+
+
 W = RNG.normal(size=(FEATURES, 3))
 PER_ROW = RNG.normal(size=(N, 1))
 WHOLE = {

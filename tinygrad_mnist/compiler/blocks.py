@@ -341,15 +341,9 @@ class _Cut:
         """What is done when all blocks are."""
         results = [op for op, is_row in zip(self.program.results, self.are_rows(), strict=True) if not is_row]
         ops = [op for op in self.program.ops if self.kinds[op] in (WHOLE, LATER)]
-        rest = replace(
-            self.program,
-            inputs=tuple(op for op in self.program.inputs if op not in self.batch),
-            ops=tuple(ops),
-            results=tuple(results),
-        )
-        rest = without_dead_code(replaced(rest, sums))
-        may_overflow = any(op.function == "np.exp" for op in rest.ops)
-        return rest if may_overflow else replace(rest, notes={})
+        inputs = [op for op in self.program.inputs if op not in self.batch]
+        rest = replace(self.program, inputs=tuple(inputs), ops=tuple(ops), results=tuple(results))
+        return without_dead_code(replaced(rest, sums))
 
 
 def _name(op: Op) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .blocks import Blocks
-from .names import identifier
+from .names import identifier, unused
 from .program import Op, Program
 from .source import Source, module_text, step_name, wrapped
 
@@ -78,8 +78,7 @@ class _Driver:
 
     def unique(self, wanted: str) -> str:
         """A name that nothing else has."""
-        names = (wanted, *(f"{wanted}_{i}" for i in range(2, len(self.taken) + 3)))
-        name = next(name for name in names if name not in self.taken)
+        name = unused(wanted, self.taken)
         self.taken.add(name)
         return name
 

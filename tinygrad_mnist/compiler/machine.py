@@ -97,6 +97,16 @@ def text_of(
     given = {op: (names[op], np.empty(op.shape, op.dtype)) for op in source.arguments if op.dtype is not None}
     extra: dict[str, np.ndarray] = {}
     known = {op: arrays[name] for name, op in source.given.items()}
+    draws: list[Draw] = []
+    for op, drawing in drawn.items():
+        rng = known.get(drawing.args[0])
+        if rng is None or any(isinstance(arg, Op) for arg in list(inputs_of(drawing))[1:]):
+            raise NoMachineCodeError(
+                "random numbers from a Generator that is an argument, or depending on one"
+            )
+        draws.append(Draw(drawing, getattr(rng, drawing.args[1]), f"g{len(draws)}"))
+        array = np.empty(op.shape, op.dtype)
+        extra[draws[-1].name], given[op] = array, (draws[-1].name, array)
     known |= {op: op.settings["value"] for op in program.ops if op.function == "constant"}
     used = {base_of(arg) for op in program.ops for arg in _arguments(op)} | {
         base_of(r) for r in program.results
@@ -108,17 +118,6 @@ def text_of(
                 raise NoMachineCodeError(f"a {type(array).__name__}")
             name = f"g{len(extra)}"
             extra[name], given[op] = array, (name, array)
-    generators = {op: arrays[name] for name, op in source.given.items()}
-    draws = []
-    for op, drawing in drawn.items():
-        rng = generators.get(drawing.args[0])
-        if rng is None or any(isinstance(arg, Op) for arg in list(inputs_of(drawing))[1:]):
-            raise NoMachineCodeError(
-                "random numbers from a Generator that is an argument, or depending on one"
-            )
-        draws.append(Draw(drawing, getattr(rng, drawing.args[1]), f"g{len(extra)}"))
-        array = np.empty(op.shape, op.dtype)
-        extra[draws[-1].name], given[op] = array, (draws[-1].name, array)
     places = Places(found, given)
     writer = Writer(found, places, names)
     _check_order(writer)

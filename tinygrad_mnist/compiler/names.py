@@ -8,6 +8,7 @@ from __future__ import annotations
 import cmath
 import keyword
 import re
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .memory import Buffer, Plan
 from .pieces import base_of
 from .program import Op, Program, inputs_of, is_view
 
-__all__ = ["Names", "identifier"]
+__all__ = ["Names", "identifier", "unused"]
 
 _WORDS = {0: "zero", 1: "one", 2: "two", 0.5: "half", -1: "minus_one"}
 
@@ -47,10 +48,7 @@ class Names:
 
     def unique(self, name: str) -> str:
         """A name that is not taken: this one, or one with a number."""
-        made, n = name, 1
-        while made in self.taken:
-            n += 1
-            made = f"{name}_{n}"
+        made = unused(name, self.taken)
         self.taken.add(made)
         return made
 
@@ -336,6 +334,15 @@ def number_text(x: Any) -> str:
     """A Python number as an expression, infinite ones too."""
     is_finite = isinstance(x, int) or cmath.isfinite(x)
     return repr(x) if is_finite else f"{type(x).__name__}({str(x)!r})"
+
+
+def unused(name: str, taken: Container[str]) -> str:
+    """A name that is not taken: this one, or one with a number."""
+    made, n = name, 1
+    while made in taken:
+        n += 1
+        made = f"{name}_{n}"
+    return made
 
 
 def identifier(name: str) -> str:

@@ -115,11 +115,9 @@ class _Writer(Names):
             self.store(store.target, store.value)
         self.say("return " + (", ".join(map(self.result, program.results)) or "None"))
         name = step if step not in self.taken else f"{step}_"
-        quiet = (
-            ['    @np.errstate(over="ignore")  # ' + program.notes["overflow"]]
-            if program.notes.get("overflow")
-            else []
-        )
+        may_overflow = any(op.function == "np.exp" for op in program.ops)
+        reason = program.notes.get("overflow") if may_overflow else None
+        quiet = [f'    @np.errstate(over="ignore")  # {reason}'] if reason else []
         lines = [
             *wrapped(f"def {prepare}(", [*(self.names[op] for op in self.given), *self.objects], "):"),
             *self.setup,
