@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
-from tinygrad_mnist.compiler import blocks
-from tinygrad_mnist.compiler.blocks import in_blocks
-from tinygrad_mnist.compiler.passes import rebuilt
 from tinygrad_mnist.compiler.program import Program, evaluate
-from tinygrad_mnist.compiler.record import record
-from tinygrad_mnist.compiler.scaling import scaled_early
-from tinygrad_mnist.compiler.simplify import SIMPLIFICATIONS
+from tinygrad_mnist.compiler.rewrite import blocks
+from tinygrad_mnist.compiler.rewrite.algebra import SIMPLIFICATIONS
+from tinygrad_mnist.compiler.rewrite.blocks import in_blocks
+from tinygrad_mnist.compiler.rewrite.builder import rebuilt
+from tinygrad_mnist.compiler.rewrite.factors import scaled_early
+from tinygrad_mnist.compiler.trace.step import record
 
 N, FEATURES, CLASSES = 12, 6, 4
 RNG = np.random.default_rng(0)

@@ -10,16 +10,17 @@ import pytest
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
-from tinygrad_mnist.compiler import arena, simplify
-from tinygrad_mnist.compiler.agreement import require_agreement
-from tinygrad_mnist.compiler.lowering import LOWERINGS, ordered
+from tinygrad_mnist.compiler import arena
 from tinygrad_mnist.compiler.memory import plan
-from tinygrad_mnist.compiler.passes import rebuilt, without_dead_code
-from tinygrad_mnist.compiler.pieces import local_buffers, run_at
 from tinygrad_mnist.compiler.program import Op, Program, evaluate
-from tinygrad_mnist.compiler.record import record
-from tinygrad_mnist.compiler.scaling import cost, scaled_early
-from tinygrad_mnist.compiler.simplify import SIMPLIFICATIONS
+from tinygrad_mnist.compiler.rewrite import algebra as simplify
+from tinygrad_mnist.compiler.rewrite.algebra import SIMPLIFICATIONS
+from tinygrad_mnist.compiler.rewrite.builder import rebuilt, without_dead_code
+from tinygrad_mnist.compiler.rewrite.factors import cost, scaled_early
+from tinygrad_mnist.compiler.rewrite.lowering import LOWERINGS, ordered
+from tinygrad_mnist.compiler.source.loop import local_buffers, run_at
+from tinygrad_mnist.compiler.trace.agreement import require_agreement
+from tinygrad_mnist.compiler.trace.step import record
 from tinygrad_mnist.errors import CompileError
 
 X = np.random.default_rng(0).normal(size=(3, 4))

@@ -8,8 +8,8 @@ one piece of memory, the longest first, each as far to the front as what is ther
 from __future__ import annotations
 
 from .memory import Buffer, Plan
-from .pieces import run_at
 from .program import Program
+from .source.loop import run_at
 
 __all__ = ["share"]
 

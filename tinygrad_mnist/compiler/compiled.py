@@ -12,21 +12,21 @@ from ..errors import CompileError, OptionError, choice
 from ..graph import TRACING, WATCH
 from ..optim import Optimizer
 from ..tracing import named
-from .agreement import require_agreement
 from .arena import share
-from .blocks import in_blocks
-from .capture import Capture
-from .driver import Loader, blockwise
-from .entries import MISSED, Entry
-from .lowering import LOWERINGS, ordered
+from .guards import MISSED, Entry
 from .memory import plan
-from .passes import rebuilt
 from .program import Op, Program
-from .quiet import quiet
-from .record import Recorded, record
-from .scaling import scaled_early
-from .simplify import SIMPLIFICATIONS
-from .source import Source, write
+from .rewrite.algebra import SIMPLIFICATIONS
+from .rewrite.blocks import in_blocks
+from .rewrite.builder import rebuilt
+from .rewrite.factors import scaled_early
+from .rewrite.lowering import LOWERINGS, ordered
+from .source.driver import Loader, blockwise
+from .source.quiet import quiet
+from .source.text import Source, write
+from .trace.agreement import require_agreement
+from .trace.capture import Capture
+from .trace.step import Recorded, record
 
 __all__ = ["Compiled", "Stats", "compile"]
 
@@ -275,10 +275,10 @@ def run_source(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
 
 
 def _numba_back_end() -> Loader:
-    from . import machine  # numba is only imported where it is asked for
+    from .machine.load import load, require_packages  # numba is only imported where it is asked for
 
-    machine.require_packages()
-    return machine.load
+    require_packages()
+    return load
 
 
 #: Who runs programs, by name: each returns a function that makes a program out of its source.

@@ -2,7 +2,7 @@
 
 :func:`plan` walks over a program once, with the place of everybody's last use at hand. An elementwise result
 takes the place of an argument that is used for the last time; others get a buffer that has become free. The
-parts of a :class:`~tinygrad_mnist.compiler.vectors.Vector` are computed where they lie in the vector.
+parts of a :class:`~tinygrad_mnist.compiler.trace.vectors.Vector` are computed where they lie in the vector.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .passes import is_ufunc
 from .program import Op, Program, inputs_of
+from .rewrite.builder import is_ufunc
 
 __all__ = ["Buffer", "Plan", "has_out", "plan"]
 

@@ -1,6 +1,6 @@
 """Rules that replace an operation by a cheaper one with the same result.
 
-Each is a function of a :class:`~tinygrad_mnist.compiler.passes.Builder` and the operation that is about to
+Each is a function of a :class:`~tinygrad_mnist.compiler.rewrite.builder.Builder` and the operation that is about to
 be added; it returns what stands in its place, or ``None``. They know nothing of layers and losses: that
 the gradient of a cross-entropy is ``softmax - target`` comes out of four of them together.
 """
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .passes import Builder, Rule, is_scalar, is_ufunc
-from .program import Op
+from ..program import Op
+from .builder import Builder, Rule, is_scalar, is_ufunc
 
 __all__ = ["ARITHMETIC", "SIMPLIFICATIONS"]
 

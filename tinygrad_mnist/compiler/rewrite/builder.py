@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .program import EFFECTS, NOWHERE, Op, Program, Store, function_named, inputs_of
+from ..program import EFFECTS, NOWHERE, Op, Program, Store, function_named, inputs_of
 
 __all__ = ["Builder", "Rule", "is_scalar", "is_ufunc", "rebuilt", "replaced", "without_dead_code"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
-from .program import swap
-from .trace import StandIn, Trace, value_of
-from .tracer import untraceable, written
+from ...tensor import Tensor
+from ..program import swap
+from .standins import untraceable, written
+from .tape import StandIn, Trace, value_of
 
 __all__ = ["Dice", "Number"]
 

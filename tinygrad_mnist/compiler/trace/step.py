@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CompileError, GradientError
-from ..graph import RECORDING, Node, _set, sweep
-from ..optim import Optimizer
-from ..tensor import Tensor
-from ..tracing import described, named
-from ..trees import leaves, tree_map
+from ...errors import CompileError, GradientError
+from ...graph import RECORDING, Node, _set, sweep
+from ...optim import Optimizer
+from ...tensor import Tensor
+from ...tracing import described, named
+from ...trees import leaves, tree_map
+from ..program import Op, Program
+from ..rewrite.builder import replaced
 from .capture import Capture, Links
 from .numbers import Dice
-from .passes import replaced
-from .program import Op, Program
-from .trace import Trace, is_stand_in
-from .tracer import Tracer, written
+from .standins import Tracer, written
+from .tape import Trace, is_stand_in
 from .vectors import Vector, arrange
 
 __all__ = ["Recorded", "record"]

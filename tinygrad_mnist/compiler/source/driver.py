@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .blocks import Blocks
+from ..program import Op, Program
+from ..rewrite.blocks import Blocks
 from .names import identifier, unused
-from .program import Op, Program
-from .source import Source, module_text, step_name, wrapped
+from .text import Source, module_text, step_name, wrapped
 
 __all__ = ["Loader", "blockwise", "loaded"]
 

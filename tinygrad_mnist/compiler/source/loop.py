@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .lowering import is_outer
-from .memory import Buffer, Plan
-from .passes import is_ufunc
-from .program import Op, Program, inputs_of, is_view
+from ..memory import Buffer, Plan
+from ..program import Op, Program, inputs_of, is_view
+from ..rewrite.builder import is_ufunc
+from ..rewrite.lowering import is_outer
 
 __all__ = ["base_of", "is_long", "local_buffers", "rows_of_a_piece", "run_at"]
 

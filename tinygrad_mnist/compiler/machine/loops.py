@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..program import Op
+from .addresses import Place
 from .formulas import combined, first_value, formula, type_of
-from .fusion import REDUCTIONS, Group, NoMachineCodeError, base_of, is_same_order
+from .groups import REDUCTIONS, Group, NoMachineCodeError, base_of, is_same_order
 from .nests import Nest, contiguous, index, level_of, merged, rows_of_tile
-from .places import Place
-from .program import Op
 
 if TYPE_CHECKING:
-    from .statements import Writer
+    from .text import Writer
 
 __all__ = ["Loop"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .memory import Buffer, Plan
-from .pieces import base_of
-from .program import Op, Program, inputs_of, is_view
+from ..memory import Buffer, Plan
+from ..program import Op, Program, inputs_of, is_view
+from .loop import base_of
 
 __all__ = ["Names", "identifier", "unused"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .passes import Builder, is_scalar, rebuilt
-from .program import Op, Program, is_basic
+from ..program import Op, Program, is_basic
+from .builder import Builder, is_scalar, rebuilt
 
 __all__ = ["cost", "scaled_early"]
 

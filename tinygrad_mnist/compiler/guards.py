@@ -14,11 +14,11 @@ import numpy as np
 from ..graph import CHANGES
 from ..tensor import Tensor, _handle
 from ..trees import leaves, rebuild
-from .driver import Loader, loaded
 from .program import Op
-from .record import Recorded
-from .source import Source
-from .vectors import Vector
+from .source.driver import Loader, loaded
+from .source.text import Source
+from .trace.step import Recorded
+from .trace.vectors import Vector
 
 __all__ = ["MISSED", "Entry"]
 

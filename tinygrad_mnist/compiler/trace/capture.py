@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import CompileError
-from ..graph import CALLED, RECORDING, SERIALS, WATCH, Node, _set
-from ..nn import Module
-from ..tensor import Tensor
+from ...errors import CompileError
+from ...graph import CALLED, RECORDING, SERIALS, WATCH, Node, _set
+from ...nn import Module
+from ...tensor import Tensor
+from ..program import Op, Store
 from .numbers import Dice
-from .program import Op, Store
-from .trace import Trace, is_stand_in
-from .tracer import Tracer
+from .standins import Tracer
+from .tape import Trace, is_stand_in
 
 __all__ = ["Capture", "Links"]
 

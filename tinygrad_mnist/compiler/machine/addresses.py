@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .fusion import Groups, NoMachineCodeError, base_of, is_elementwise, is_same_order, squeezed
-from .program import Op, function_named, inputs_of, is_view
+from ..program import Op, function_named, inputs_of, is_view
+from .groups import Groups, NoMachineCodeError, base_of, is_elementwise, is_same_order, squeezed
 
 __all__ = ["Place", "Places"]
 

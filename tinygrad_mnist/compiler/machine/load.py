@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import require
+from ...errors import require
+from ..memory import has_out
+from ..program import Op, Program, inputs_of
+from ..rewrite.builder import replaced
+from ..source.text import Source
+from .addresses import Place, Places
 from .formulas import type_of
-from .fusion import NoMachineCodeError, base_of, grouped
-from .memory import has_out
+from .groups import NoMachineCodeError, base_of, grouped
 from .nests import contiguous
-from .passes import replaced
-from .places import Place, Places
-from .program import Op, Program, inputs_of
-from .source import Source
-from .statements import Writer
+from .text import Writer
 
 __all__ = ["load", "text_of"]
 
@@ -39,7 +39,7 @@ def require_packages() -> None:
 def load(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
     """Make machine code of a program, or NumPy's calls where that cannot be done."""
     require_packages()
-    from .compiled import run_source
+    from ..compiled import run_source
 
     try:
         return _compiled(source, *text_of(source, arrays))
@@ -213,7 +213,7 @@ def _compiled(
     """Compile a text, and wrap what comes of it."""
     import numba
 
-    from .kernels import FAST, NAMES
+    from .intrinsics import FAST, NAMES
 
     types = {t: getattr(numba.types, t) for t in ("float32", "float64", *_INTEGERS)}
     namespace: dict[str, Any] = {**NAMES, **types}

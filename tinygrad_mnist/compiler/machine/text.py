@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ..program import Op
+from .addresses import Place, Places
 from .formulas import number, type_of
-from .fusion import Group, Groups, NoMachineCodeError, base_of
+from .groups import Group, Groups, NoMachineCodeError, base_of
 from .loops import Loop
 from .nests import Nest, contiguous, index, merged
-from .places import Place, Places
-from .program import Op
 
 __all__ = ["Writer"]
 

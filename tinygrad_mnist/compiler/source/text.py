@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from .lowering import is_outer
-from .memory import Buffer, Plan, has_out
+from ..memory import Buffer, Plan, has_out
+from ..program import EFFECTS, NOWHERE, Op, Place, Program, is_view
+from ..rewrite.builder import is_ufunc
+from ..rewrite.lowering import is_outer
+from .loop import is_long, local_buffers, rows_of_a_piece, run_at
 from .names import Names, identifier
-from .passes import is_ufunc
-from .pieces import is_long, local_buffers, rows_of_a_piece, run_at
-from .program import EFFECTS, NOWHERE, Op, Place, Program, is_view
 
 __all__ = ["Source", "module_text", "step_name", "wrapped", "write"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .passes import Builder, Rule, is_ufunc
-from .program import EFFECTS, Op, Program, inputs_of, is_view
-from .simplify import ARITHMETIC
+from ..program import EFFECTS, Op, Program, inputs_of, is_view
+from .algebra import ARITHMETIC
+from .builder import Builder, Rule, is_ufunc
 
 __all__ = ["LOWERINGS", "ordered"]
 

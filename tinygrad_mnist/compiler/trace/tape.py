@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import SCOPE, Node, scope_text
-from ..origins import is_internal, line_of, users_line
-from ..tensor import Tensor
-from .program import Op, Place, swap
+from ...graph import SCOPE, Node, scope_text
+from ...origins import is_internal, line_of, users_line
+from ...tensor import Tensor
+from ..program import Op, Place, swap
 
 __all__ = ["Callee", "StandIn", "Trace", "is_stand_in", "value_of"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .fusion import NoMachineCodeError
-from .program import Op
+from ..program import Op
+from .groups import NoMachineCodeError
 
 __all__ = ["combined", "first_value", "formula", "number", "type_of"]
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CompileError, UntraceableError
-from ..graph import Node, is_recording
-from ..origins import is_internal, line_of, users_line
-from ..primitive import REGISTRY, Primitive, operation
-from ..tensor import Tensor, _handle
-from .program import Op, is_basic, swap
-from .trace import Callee, StandIn, Trace, is_stand_in, value_of
+from ...errors import CompileError, UntraceableError
+from ...graph import Node, is_recording
+from ...origins import is_internal, line_of, users_line
+from ...primitive import REGISTRY, Primitive, operation
+from ...tensor import Tensor, _handle
+from ..program import Op, is_basic, swap
+from .tape import Callee, StandIn, Trace, is_stand_in, value_of
 from .views import VIEWS
 
 __all__ = ["Tracer", "untraceable", "written"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CompileError
-from .program import Op, Program
-from .trace import Callee
+from ...errors import CompileError
+from ..program import Op, Program
+from .tape import Callee
 
 __all__ = ["require_agreement"]
 

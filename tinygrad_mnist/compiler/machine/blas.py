@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import require
+from ...errors import require
 
 __all__ = ["Product", "product_of"]
 

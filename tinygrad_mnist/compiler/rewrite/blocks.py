@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .passes import is_ufunc, replaced, without_dead_code
-from .program import Op, Program, Store, inputs_of, is_view
+from ..program import Op, Program, Store, inputs_of, is_view
+from .builder import is_ufunc, replaced, without_dead_code
 
 __all__ = ["Blocks", "in_blocks"]
 

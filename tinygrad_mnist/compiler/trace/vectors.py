@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GradientError
-from ..graph import CHANGES, Node
-from ..optim import Optimizer
-from ..tensor import Tensor
+from ...errors import GradientError
+from ...graph import CHANGES, Node
+from ...optim import Optimizer
+from ...tensor import Tensor
+from ..program import Op, Place, Store
 from .capture import Capture
 from .numbers import Number
-from .program import Op, Place, Store
-from .trace import Trace
-from .tracer import Tracer, written
+from .standins import Tracer, written
+from .tape import Trace
 
 __all__ = ["Vector", "arrange"]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .passes import Builder, is_ufunc, rebuilt, without_dead_code
-from .program import Op, Program, Store, inputs_of, is_view
+from ..program import Op, Program, Store, inputs_of, is_view
+from ..rewrite.builder import Builder, is_ufunc, rebuilt, without_dead_code
 
 __all__ = ["Group", "Groups", "NoMachineCodeError", "base_of", "grouped", "is_same_order", "squeezed"]
 

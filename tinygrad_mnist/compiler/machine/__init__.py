@@ -1,0 +1,1 @@
+"""A program as machine code, by numba: a wing one need not enter."""

@@ -1,0 +1,1 @@
+"""One program made into a better one, which computes the same."""

@@ -1,0 +1,1 @@
+"""A program as NumPy that a person can read."""
