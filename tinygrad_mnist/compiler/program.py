@@ -1,12 +1,12 @@
 """What a trace leaves behind: a straight line of NumPy calls, each of whose results has one name.
 
-A :class:`Program` is a list of :class:`Op`. Each is one call and stands for its result, so that an
-argument of a later call is simply an earlier ``Op``. Nothing is ever overwritten here: where the traced
-code wrote in place, a new ``Op`` took the place of the old one. Passes turn one program into another;
-which results share memory is decided at the very end, by ``memory``.
+A :class:`Program` is a list of :class:`Op`. Each is one call of an :class:`Instruction` and stands for its
+result, so that an argument of a later call is simply an earlier ``Op``. Nothing is ever overwritten here:
+where the traced code wrote in place, a new ``Op`` took the place of the old one. Passes turn one program into
+another; which results share memory is decided at the very end, by ``memory``.
 
-A function is known by its name, which is how it is written in the end: ``np.exp``, ``np.add.reduce``.
-The few that are no NumPy function are in :data:`FUNCTIONS`.
+What is known of an instruction is declared in ``instructions``, and nowhere else. Passes ask an ``Op``
+(``op.is_view``, ``op.takes_out``, ``op.linear_in``); they do not compare names.
 """
 
 from __future__ import annotations
@@ -20,24 +20,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 __all__ = [
-    "EFFECTS",
+    "Constant",
+    "Input",
+    "Instruction",
     "Op",
     "Place",
     "Program",
     "Store",
     "evaluate",
-    "function_named",
     "inputs_of",
     "is_basic",
-    "is_view",
+    "is_scalar",
     "swap",
 ]
+
+#: A fact about an instruction: the same for all calls, or found by looking at the call.
+Fact = Any
 
 
 class Place(NamedTuple):
     """Where in the user's program an operation comes from."""
 
-    phase: str  # "forward", "backward" or "update"
+    phase: str  # "forward", "backward", "update" or "parameter"
     scope: str  # the module, as in ``0.Linear``
     line: str  # ``model.py:12``
     text: str  # what the line says
@@ -46,39 +50,97 @@ class Place(NamedTuple):
 NOWHERE = Place("", "", "", "")
 
 
-class Op:
-    """One call of a function, and its result.
+@dataclass(eq=False)
+class Instruction:
+    """What one kind of call is. A fact that depends on the call is a function of the ``Op``.
 
     Attributes
     ----------
-    function : str
-        ``"np.add"``, or a name in :data:`FUNCTIONS`. ``"input"`` and ``"constant"`` compute nothing.
+    name : str
+        As NumPy's text and messages call it: ``np.exp``, or ``add_along`` for one of ours.
+    function : callable
+        What it computes; ``None`` for what computes nothing.
+    is_view : bool, or a fact
+        Whether the result is another look at the memory of the first argument.
+    rearranges : bool
+        Whether the result's elements are those of the arguments, in another order or shape.
+    is_elementwise : bool
+        Whether each element of the result depends on the elements at its place only, with broadcasting.
+    overwrites : tuple of int, or a fact
+        The arguments whose memory the result may take.
+    linear_in : tuple of int, or a fact
+        The arguments that, all multiplied by one number, multiply the result by it.
+    into : str, or a fact
+        NumPy's text of the call, as a statement that puts the result into ``{out}``; ``""`` if there is none.
+    expression : str, or a fact
+        NumPy's text of the call, as an expression whose value is new; by default a call with all arguments.
+    batch : str
+        By which rule the batch's axis goes through; ``""``: the batch has to stay whole.
+    machine : str or dict of str
+        How machine code computes it: for elementwise functions a formula for each kind of numbers, for others a
+        rule of ``machine``; ``""``: the program runs as NumPy's calls.
+    is_product, is_reduction, has_parts, has_effect, is_of_numbers, waits : bool
+        A matrix product; a ufunc's ``reduce``; a vector made of its arguments, one after the other; does
+        something besides returning a value, in an order that has to be kept; is arithmetic of Python numbers;
+        is put where its result is needed.
+    """
+
+    name: str
+    function: Any
+    is_view: Fact = False
+    rearranges: bool = False
+    is_elementwise: bool = False
+    overwrites: Fact = ()
+    linear_in: Fact = ()
+    into: Fact = ""
+    expression: Fact = "{function}({arguments})"
+    batch: str = ""
+    machine: Any = ""
+    is_product: bool = False
+    is_reduction: bool = False
+    has_parts: bool = False
+    has_effect: bool = False
+    is_of_numbers: bool = False
+    waits: bool = False
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Op:
+    """One call of an instruction, and its result.
+
+    Attributes
+    ----------
+    instruction : Instruction
     args : tuple
         Ops, numbers, and lists and tuples of them.
     settings : dict
-        Keyword arguments. Of an input its ``name``; of a constant its ``value``.
+        Keyword arguments.
     shape, dtype
         Those of the result. A Python number has the dtype ``None``; so has a tuple of results.
     place : Place
     """
 
-    __slots__ = ("args", "dtype", "function", "place", "settings", "shape")
+    __slots__ = ("args", "dtype", "instruction", "place", "settings", "shape")
 
     def __init__(
         self,
-        function: str,
+        instruction: Instruction,
         args: tuple[Any, ...],
         settings: dict[str, Any],
         shape: tuple[int, ...],
         dtype: Any,
         place: Place = NOWHERE,
     ) -> None:
-        self.function = function
+        self.instruction = instruction
         self.args = args
         self.settings = settings
         self.shape = shape
         self.dtype = dtype
         self.place = place
+
+    # -- the result --------------------------------------------------------------------------------------
 
     @property
     def size(self) -> int:
@@ -98,15 +160,143 @@ class Op:
     @property
     def is_number(self) -> bool:
         """Whether the result is a Python number."""
-        return self.dtype is None and not self.function.startswith(("np.", "call"))
+        return self.instruction.is_of_numbers
+
+    # -- what is known of the call -----------------------------------------------------------------------
+
+    def calls(self, function: Any) -> bool:
+        """Whether this is a call of a NumPy function, or of an instruction of ours."""
+        return self.instruction is function or bool(self.instruction.function == function)
+
+    def _ask(self, fact: Fact) -> Any:
+        return fact(self) if callable(fact) else fact
+
+    @property
+    def is_ufunc(self) -> bool:
+        """Whether this is a plain call of a ufunc: elementwise, with broadcasting, and nothing else."""
+        return self.instruction.is_elementwise and not self.settings and _is_ufunc(self.instruction)
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether each element of the result depends on the elements at its place only."""
+        return self.instruction.is_elementwise and not self.settings
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the result is another look at the memory of the first argument."""
+        return bool(self._ask(self.instruction.is_view))
+
+    @property
+    def is_plain_reduction(self) -> bool:
+        """Whether this is a reduction over axes, without ``where=`` and the like."""
+        return self.instruction.is_reduction and not self.settings.keys() - {"axis", "keepdims"}
+
+    @property
+    def is_given(self) -> bool:
+        """Whether nothing is computed: an input, or a constant."""
+        return self.instruction.function is None
+
+    @property
+    def into(self) -> str:
+        """The text of a statement that puts the result into a buffer, or ``""``."""
+        return str(self._ask(self.instruction.into)) if self.ndim and self.dtype is not None else ""
+
+    @property
+    def takes_out(self) -> bool:
+        """Whether the result can be put into a buffer."""
+        return self.into != ""
+
+    @property
+    def may_be_view(self) -> bool:
+        """Whether the result may share memory with an argument.
+
+        Anything may, but what is a number or is told where to go.
+        """
+        is_new = not self.ndim and (self.is_ufunc or self.is_plain_reduction or self.instruction.is_product)
+        return not (self.takes_out or is_new)
+
+    @property
+    def overwrites(self) -> tuple[int, ...]:
+        """The arguments whose memory the result may take."""
+        return tuple(self._ask(self.instruction.overwrites))
+
+    @property
+    def linear_in(self) -> tuple[int, ...]:
+        """The arguments that, all multiplied by one number, multiply the result by it."""
+        return tuple(self._ask(self.instruction.linear_in))
+
+    @property
+    def loop(self) -> tuple[Any, ...]:
+        """The dtypes in which a ufunc takes its arguments, and that of its result: NumPy's promotion, once."""
+        return loop_of(self.instruction.function, tuple(map(_kind_of, self.args)))
 
     def with_args(self, change: Callable[[Any], Any]) -> Op:
         """The same operation of other arguments, which result in the same shape and dtype."""
         settings = {key: swap(arg, change) for key, arg in self.settings.items()}
-        return Op(self.function, swap(self.args, change), settings, self.shape, self.dtype, self.place)
+        return Op(self.instruction, swap(self.args, change), settings, self.shape, self.dtype, self.place)
 
     def __repr__(self) -> str:
-        return f"<{self.function} {self.dtype}{list(self.shape)}>"
+        return f"<{self.instruction.name} {self.dtype}{list(self.shape)}>"
+
+
+class Input(Op):
+    """Something that a program is given: an array or a Generator, once or at every call, or a number.
+
+    Attributes
+    ----------
+    name : str
+    kind : "array", "generator", "number" (a learning rate) or "step" (a count)
+    """
+
+    __slots__ = ("kind", "name")
+
+    def __init__(
+        self, name: str, shape: tuple[int, ...], dtype: Any, kind: str = "array", place: Place = NOWHERE
+    ) -> None:
+        super().__init__(INPUT, (), {}, shape, dtype, place)
+        self.name, self.kind = name, kind
+
+    @property
+    def is_number(self) -> bool:
+        """Whether this is a Python number."""
+        return self.kind in ("number", "step")
+
+    def with_args(self, change: Callable[[Any], Any]) -> Op:
+        """Itself: it has none."""
+        return self
+
+
+class Constant(Op):
+    """An array that is part of a program."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: np.ndarray, place: Place = NOWHERE) -> None:
+        super().__init__(CONSTANT, (), {}, value.shape, value.dtype, place)
+        self.value = value
+
+    @property
+    def number(self) -> Any:
+        """The number that all elements are, bit by bit, or ``None`` if they differ or there is none."""
+        first = self.value.reshape(-1)[:1]
+        return first[0] if self.value.size and (self.value == first).all() and not _has_zeros(self) else None
+
+    def with_args(self, change: Callable[[Any], Any]) -> Op:
+        """Itself: it has none."""
+        return self
+
+
+def _has_zeros(constant: Constant) -> bool:
+    """Whether there are zeros of both signs."""
+    value = constant.value
+    if value.dtype.kind not in "fc" or value.reshape(-1)[0] != 0:
+        return False
+    signs = np.signbit(value.real), np.signbit(value.imag)
+    return any(s.any() != s.all() for s in signs)
+
+
+INPUT = Instruction("input", None)
+CONSTANT = Instruction("constant", None, waits=True)
 
 
 @dataclass(frozen=True)
@@ -141,11 +331,7 @@ class Program:
         yield from self.results
         for store in self.stores:
             yield store.value
-        yield from (op for op in self.ops if op.function in EFFECTS)
-
-
-#: Functions that do something besides returning a value, in an order that has to be kept.
-EFFECTS = ("check", "draw")
+        yield from (op for op in self.ops if op.instruction.has_effect)
 
 
 def inputs_of(op: Op) -> Iterator[Op]:
@@ -165,112 +351,57 @@ def _ops_in(arg: Any) -> Iterator[Op]:
 
 
 def swap(arg: Any, change: Callable[[Any], Any]) -> Any:
-    """Replace every leaf of an argument, in nested tuples and lists too."""
+    """Replace every leaf of an argument, in nested tuples, lists and slices too."""
+    if isinstance(arg, slice):
+        return slice(swap(arg.start, change), swap(arg.stop, change), swap(arg.step, change))
     if isinstance(arg, tuple):
-        return tuple(swap(part, change) for part in arg)
+        parts = [swap(part, change) for part in arg]
+        return type(arg)(*parts) if hasattr(arg, "_fields") else tuple(parts)
     if isinstance(arg, list):
         return [swap(part, change) for part in arg]
     return change(arg)
+
+
+def is_scalar(arg: Any) -> bool:
+    """Whether an argument is one number: a Python number, or one that changes from call to call."""
+    return (
+        arg.is_number if isinstance(arg, Op) else isinstance(arg, (int, float)) and not isinstance(arg, bool)
+    )
 
 
 def is_basic(index: Any) -> bool:
     """Whether an index is made of slices and numbers only, so that it picks a view."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(
-        part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer))
+        part is None
+        or part is Ellipsis
+        or (isinstance(part, (slice, int, np.integer)) and not isinstance(part, bool))
         for part in parts
-        if not isinstance(part, (bool, np.bool_))
-    ) and not any(isinstance(part, (bool, np.bool_)) for part in parts)
-
-
-def is_view(op: Op) -> bool:
-    """Whether a result is another look at the memory of an argument."""
-    if op.function == "getitem":
-        return is_basic(op.args[1])
-    return op.function in ("np.transpose", "np.broadcast_to", "view") or (
-        op.function == "np.reshape" and is_contiguous(op.args[0])
     )
 
 
-def is_contiguous(op: Op) -> bool:
-    """Whether the elements of a result lie in memory in their order."""
-    if op.function == "np.transpose":
-        return sum(n != 1 for n in op.shape) <= 1
-    if op.function == "getitem" and is_basic(op.args[1]):
-        return op.ndim == 1 and isinstance(op.args[1], slice) and op.args[1].step is None
-    if op.function in ("np.reshape", "view"):
-        return is_contiguous(op.args[0])
-    return op.function != "np.broadcast_to"
+# -- NumPy's promotion -------------------------------------------------------------------------------------
 
 
-# -- what the names mean ---------------------------------------------------------------------------
+def _is_ufunc(instruction: Instruction) -> bool:
+    return isinstance(instruction.function, np.ufunc)
 
 
-def _set(x: Any, index: Any, value: Any) -> Any:
-    changed = np.array(x)
-    changed[index] = value
-    return changed
-
-
-def _add_at(x: Any, index: Any, value: Any) -> Any:
-    changed = np.array(x)
-    changed[index] += value
-    return changed
-
-
-def _take_along(x: Any, labels: Any) -> Any:
-    return x[labels, np.arange(len(labels))]
-
-
-def _add_along(x: Any, labels: Any, value: Any) -> Any:
-    return _add_at(x, (labels, np.arange(len(labels))), value)
-
-
-def _check(condition: Any, message: str) -> None:
-    if condition:
-        raise ValueError(message)
-
-
-def _join(*parts: Any) -> Any:
-    return np.concatenate([np.reshape(part, -1) for part in parts])
-
-
-#: Functions that are no NumPy functions, by the names they have in programs.
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "getitem": lambda x, index: x[index],
-    "pick": lambda results, index: results[index],
-    "setitem": _set,
-    "take_along": _take_along,  # in each column, the element in the row that its label names
-    "add_along": _add_along,  # the same elements, increased
-    "astype": lambda x, dtype: x.astype(dtype),
-    "copy": lambda x: x.copy(),
-    "join": _join,  # several arrays as one vector
-    "view": lambda x, dtype: x.view(dtype),
-    "check": _check,
-    "call": lambda callee, *args, **settings: callee.function(*args, **settings),
-    "draw": lambda rng, method, *args, **settings: getattr(rng, method)(*args, **settings),
-    "take_flat": lambda x, places: np.reshape(x, -1)[places],  # by number, counted through all elements
-    "add_flat": lambda x, places, value: np.reshape(_add_at(np.reshape(x, -1), places, value), x.shape),
-    # of Python numbers
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "**": operator.pow,
-    "neg": operator.neg,
-}
+def _kind_of(arg: Any) -> Any:
+    """What decides which loop of a ufunc runs: a dtype, or a Python type, which gives way."""
+    if isinstance(arg, Op):
+        return arg.dtype if arg.dtype is not None else float
+    if isinstance(arg, np.generic):
+        return arg.dtype
+    return next((t for t in (bool, int, float, complex) if isinstance(arg, t)), type(arg))
 
 
 @cache
-def function_named(name: str) -> Callable[..., Any]:
-    """Find a function by the name it has in programs."""
-    if name.startswith("np."):
-        found: Callable[..., Any] = operator.attrgetter(name[3:])(np)
-        return found
-    if name.startswith("."):
-        method = name[1:]
-        return lambda x, *args, **settings: getattr(x, method)(*args, **settings)
-    return FUNCTIONS[name]
+def loop_of(ufunc: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The dtypes of a ufunc's arguments and results, for dtypes and Python types of what it is given."""
+    given = [np.dtype(bool) if kind is bool else kind for kind in kinds]
+    found: tuple[Any, ...] = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
+    return found
 
 
 def evaluate(program: Program, given: Mapping[Op, Any]) -> tuple[list[Any], list[Any]]:
@@ -286,18 +417,16 @@ def evaluate(program: Program, given: Mapping[Op, Any]) -> tuple[list[Any], list
     -------
     results, stored : lists
     """
-    values: dict[Op, Any] = {
-        op: op.settings["value"] for op in program.ops if op.function == "constant"
-    } | dict(given)
+    values: dict[Op, Any] = dict(given)
 
     def value(arg: Any) -> Any:
-        if isinstance(arg, slice):
-            return slice(value(arg.start), value(arg.stop), value(arg.step))
         return values[arg] if isinstance(arg, Op) else arg
 
     for op in program.ops:
-        if op not in values:
+        if isinstance(op, Constant):
+            values[op] = op.value
+        elif op not in values:
             args = swap(op.args, value)
             settings = {key: swap(arg, value) for key, arg in op.settings.items()}
-            values[op] = function_named(op.function)(*args, **settings)
+            values[op] = op.instruction.function(*args, **settings)
     return [values[op] for op in program.results], [values[store.value] for store in program.stores]

@@ -1,0 +1,332 @@
+"""The instructions of programs: what each is, and how each back end writes it, in one place.
+
+A NumPy function that is not declared here is called as it is: nothing is known of it, so its result may share
+memory with its arguments, it gets no buffer, and there is no machine code for it. What is declared saves time.
+
+Texts are templates. ``{x}`` is the argument of that name, ``{0}`` the first one, ``{arguments}`` all of them and
+the settings; ``{out}`` is the buffer for the result, and ``{function}`` NumPy's function. ``{x.flat}`` is an argument
+as a vector, ``{index.brackets}`` an index without its parentheses.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .program import Instruction, Op, is_basic, is_scalar
+
+__all__ = [
+    "add_along", "add_flat", "arithmetic", "astype", "call", "check", "copy", "draw", "getitem", "instruction_of", "join",
+    "pick", "product_into", "setitem", "take_along", "take_flat", "view_as",
+]  # fmt: skip
+
+_BY_FUNCTION: dict[Any, Instruction] = {}
+
+
+def instruction_of(function: Any) -> Instruction:
+    """Find the instruction that calls a NumPy function; one that is not declared is called as it is."""
+    if isinstance(function, Instruction):
+        return function
+    if function not in _BY_FUNCTION:
+        _BY_FUNCTION[function] = _undeclared(function)
+    return _BY_FUNCTION[function]
+
+
+def _undeclared(function: Any) -> Instruction:
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, np.ufunc):
+        name, method = owner.__name__, function.__name__
+        settings = {"is_reduction": True, **_REDUCTION} if method == "reduce" else {}
+        return Instruction(f"np.{name}.{method}", function, **settings)
+    if isinstance(function, np.ufunc):
+        is_one = function.signature is None and function.nout == 1
+        return Instruction(f"np.{function.__name__}", function, **(_UFUNC if is_one else {}))
+    module = str(function.__module__).replace("numpy", "np", 1)
+    return Instruction(f"{module}.{function.__name__}", function)
+
+
+def instruction(**facts: Any) -> Callable[[Callable[..., Any]], Instruction]:
+    """Declare an instruction that is no NumPy function (a decorator)."""
+    return lambda function: Instruction(function.__name__, function, **facts)
+
+
+def declare(function: Any, **facts: Any) -> Instruction:
+    """Say what is known of a NumPy function."""
+    found = instruction_of(function)
+    for name, fact in facts.items():
+        setattr(found, name, fact)
+    return found
+
+
+def parameters_of(instruction: Instruction) -> tuple[str, ...]:
+    """What a template calls the arguments."""
+    try:
+        return tuple(inspect.signature(instruction.function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+# -- elementwise functions -----------------------------------------------------------------------------------
+
+
+def _all_arguments(op: Op) -> tuple[int, ...]:
+    return tuple(range(len(op.args)))
+
+
+_UFUNC: dict[str, Any] = {
+    "is_elementwise": True,
+    "overwrites": _all_arguments,
+    "into": lambda op: "" if op.settings else "{function}({arguments}, {out})",
+    "batch": "elementwise",
+    "waits": True,
+}
+
+
+def _elementwise(function: Any, real: str = "", whole: str = "", truth: str = "", **facts: Any) -> None:
+    """Declare a ufunc: its formulas on real numbers, integers and truth values, for machine code.
+
+    ``T`` is the type in which the arguments are.
+    """
+    formulas = {"f": real, "i": whole, "u": whole, "b": truth}
+    declare(function, machine={kind: text for kind, text in formulas.items() if text}, **facts)
+
+
+def _infix(sign: str) -> dict[str, str]:
+    return {"expression": f"{{0}} {sign} {{1}}"}
+
+
+_elementwise(np.add, "{0} + {1}", "{0} + {1}", "{0} or {1}", **_infix("+"))
+_elementwise(np.subtract, "{0} - {1}", "{0} - {1}", **_infix("-"))
+_elementwise(np.multiply, "{0} * {1}", "{0} * {1}", "{0} and {1}", **_infix("*"))
+_elementwise(np.divide, "{0} / {1}", **_infix("/"))
+_elementwise(np.power, "{0} ** {1}", **_infix("**"))
+_elementwise(np.negative, "-{0}", "-{0}", expression="-{0}", linear_in=(0,))
+_elementwise(np.positive, "{0}", "{0}")
+_elementwise(np.square, "{0} * {0}", "{0} * {0}")
+_elementwise(np.reciprocal, "T(1) / {0}")
+_elementwise(np.absolute, "abs({0})")
+_elementwise(np.fabs, "abs({0})")
+_elementwise(np.sign, "T({0} > T(0)) - T({0} < T(0)) if {0} == {0} else {0}")
+_elementwise(np.exp, "exp({0})")
+_elementwise(np.logaddexp, "logaddexp({0}, {1})")
+for _name in ("sqrt", "log", "log1p", "expm1", "tanh", "sinh", "cosh", "sin", "cos", "tan", "floor", "ceil"):
+    _elementwise(getattr(np, _name), f"math.{_name}({{0}})")
+# A number that is no number stays one, as in NumPy. NumPy deprecates their third argument by position.
+_elementwise(
+    np.maximum, "{0} if {0} >= {1} or {0} != {0} else {1}", "{0} if {0} >= {1} else {1}", "{0} or {1}",
+    into="{function}({arguments}, out={out})",
+)  # fmt: skip
+_elementwise(
+    np.minimum, "{0} if {0} <= {1} or {0} != {0} else {1}", "{0} if {0} <= {1} else {1}", "{0} and {1}",
+    into="{function}({arguments}, out={out})",
+)  # fmt: skip
+_elementwise(np.greater, "{0} > {1}", "{0} > {1}", "{0} > {1}", **_infix(">"))
+_elementwise(np.less, "{0} < {1}", "{0} < {1}", "{0} < {1}", **_infix("<"))
+_elementwise(np.greater_equal, "{0} >= {1}", "{0} >= {1}", "{0} >= {1}", **_infix(">="))
+_elementwise(np.less_equal, "{0} <= {1}", "{0} <= {1}", "{0} <= {1}", **_infix("<="))
+_elementwise(np.equal, "{0} == {1}", "{0} == {1}", "{0} == {1}", **_infix("=="))
+_elementwise(np.not_equal, "{0} != {1}", "{0} != {1}", "{0} != {1}", **_infix("!="))
+_elementwise(np.isnan, "{0} != {0}")
+_elementwise(np.isfinite, "abs({0}) < T(math.inf)")
+_elementwise(np.logical_and, truth="{0} and {1}")
+_elementwise(np.logical_or, truth="{0} or {1}")
+_elementwise(np.logical_not, truth="not {0}")
+
+declare(np.where, is_elementwise=True, batch="elementwise", machine="where")
+
+
+@instruction(is_elementwise=True, batch="same", waits=True, machine="cast",
+             into='np.copyto({out}, {x}, "unsafe")', expression="{x}.astype({dtype})")  # fmt: skip
+def astype(x: Any, dtype: Any) -> Any:
+    """Convert to another dtype."""
+    return x.astype(dtype)
+
+
+@instruction(is_elementwise=True, batch="same", waits=True, machine="cast",
+             into="np.copyto({out}, {x})", expression="{x}.copy()")  # fmt: skip
+def copy(x: Any) -> Any:
+    """Copy."""
+    return x.copy()
+
+
+# -- reductions and products ---------------------------------------------------------------------------------
+
+_REDUCTION: dict[str, Any] = {
+    "batch": "reduction",
+    "into": lambda op: "{function}({0}, {axis}, None, {out}{keepdims})" if op.is_plain_reduction else "",
+    "expression": lambda op: _whole_reduction(op) if op.is_plain_reduction else "{function}({arguments})",
+}
+
+
+def _whole_reduction(op: Op) -> str:
+    if op.ndim:
+        return "{function}({arguments})"
+    return "{function}({0})" if op.args[0].ndim == 1 else "{function}({0}, None)"
+
+
+declare(np.add.reduce, linear_in=lambda op: (0,) if op.is_plain_reduction else (), machine="reduction")
+for _ufunc in (np.multiply, np.maximum, np.minimum):
+    declare(_ufunc.reduce, machine="reduction")
+
+
+def _is_product_of_arrays(op: Op) -> bool:
+    return all(isinstance(arg, Op) and arg.ndim for arg in op.args)
+
+
+# The method takes a sixth of a microsecond less than np.dot; numbers do not have it.
+declare(
+    np.dot, is_product=True, batch="product", machine="product",
+    into=lambda op: "{0}.dot({1}, {out})" if _is_product_of_arrays(op) else "np.dot({0}, {1}, {out})",
+    expression=lambda op: "{0}.dot({1})" if _is_product_of_arrays(op) else "np.dot({0}, {1})",
+)  # fmt: skip
+declare(np.matmul, is_product=True, batch="product", into="{function}({0}, {1}, {out})")
+
+
+@instruction(is_product=True, machine="update")
+def product_into(w: Any, a: Any, b: Any, factor: Any) -> Any:
+    """``w - factor * (a @ b)``, for machine code."""
+    return w - factor * (a @ b)
+
+
+# -- views, and what else puts elements in another order -----------------------------------------------------
+
+
+def is_contiguous(op: Op) -> bool:
+    """Whether the elements of a result lie in memory in their order."""
+    if op.calls(np.transpose):
+        return sum(n != 1 for n in op.shape) <= 1
+    if op.calls(getitem) and op.is_view:
+        return op.ndim == 1 and isinstance(op.args[1], slice) and op.args[1].step is None
+    if op.calls(np.reshape) or op.calls(view_as):
+        return is_contiguous(op.args[0])
+    return not op.calls(np.broadcast_to)
+
+
+def _transposed(op: Op) -> str:
+    is_reverse = op.args[1] == tuple(reversed(range(op.ndim)))
+    return "{0}.T" if is_reverse else "{0}.transpose({1})"
+
+
+declare(
+    np.transpose, is_view=True, rearranges=True, linear_in=(0,), batch="transposed", machine="view",
+    expression=_transposed,
+)  # fmt: skip
+declare(
+    np.reshape, is_view=lambda op: is_contiguous(op.args[0]), rearranges=True, linear_in=(0,), batch="reshaped",
+    machine="cast", expression="{0}.reshape({shape})",
+)  # fmt: skip
+declare(np.broadcast_to, is_view=True, machine="view", expression="{function}({0}, {1})")
+
+
+@instruction(is_view=True, batch="same", machine="view", expression="{x}.view({dtype})")
+def view_as(x: Any, dtype: Any) -> Any:
+    """Read the same bits as another dtype."""
+    return x.view(dtype)
+
+
+@instruction(
+    # A single element is a number of its own.
+    is_view=lambda op: is_basic(op.args[1]) and op.ndim > 0, rearranges=True, batch="indexed", machine="view",
+    linear_in=lambda op: (0,) if is_basic(op.args[1]) else (), expression="{x}[{index.brackets}]",
+)  # fmt: skip
+def getitem(x: Any, index: Any) -> Any:
+    """Take elements out: a view for slices and numbers, else a copy."""
+    return x[index]
+
+
+@instruction(has_parts=True, rearranges=True, linear_in=_all_arguments, waits=True, machine="join", into="join")
+def join(*parts: Any) -> Any:
+    """Put several arrays together as one vector; those that can be are computed in their places."""
+    return np.concatenate([np.reshape(part, -1) for part in parts])
+
+
+@instruction(expression="{results}[{index}]")
+def pick(results: Any, index: int) -> Any:
+    """Take one of several results."""
+    return results[index]
+
+
+# -- single elements, read and changed -----------------------------------------------------------------------
+
+
+@instruction(overwrites=(0,), into="{out}[{index.brackets}] = {value}")
+def setitem(x: Any, index: Any, value: Any) -> Any:
+    """Take over all elements but some."""
+    changed = np.array(x)
+    changed[index] = value
+    return changed
+
+
+@instruction(batch="picked")
+def take_along(x: Any, labels: Any) -> Any:
+    """In each column, the element in the row that its label names; labels have been tested to be in range."""
+    return x[labels, np.arange(len(labels))]
+
+
+def _linear_in_changes(op: Op) -> tuple[int, ...]:
+    return (0,) if is_scalar(op.args[2]) else (0, 2)
+
+
+@instruction(batch="picked", linear_in=_linear_in_changes)
+def add_along(x: Any, labels: Any, value: Any) -> Any:
+    """The same elements, increased."""
+    return _increased(x, (labels, np.arange(len(labels))), value)
+
+
+@instruction(is_elementwise=False, machine="take", into='np.take({x.flat}, {places}, None, {out}, "clip")')
+def take_flat(x: Any, places: Any) -> Any:
+    """Elements by their number, counted through all; the numbers have been tested."""
+    return np.reshape(x, -1)[places]
+
+
+@instruction(overwrites=(0,), machine="scatter", into="{out.flat}[{places}] += {value}")
+def add_flat(x: Any, places: Any, value: Any) -> Any:
+    """The same elements, increased; no number comes twice."""
+    return np.reshape(_increased(np.reshape(x, -1), places, value), x.shape)
+
+
+def _increased(x: Any, index: Any, value: Any) -> Any:
+    changed = np.array(x)
+    changed[index] += value
+    return changed
+
+
+# -- what is no array function -------------------------------------------------------------------------------
+
+
+@instruction(has_effect=True, batch="test", machine="check")
+def check(condition: Any, message: str) -> None:
+    """Raise an error where a condition holds."""
+    if condition:
+        raise ValueError(message)
+
+
+@instruction(expression="{function}({arguments})")
+def call(callee: Any, *args: Any, **settings: Any) -> Any:
+    """Call a function as a whole: an operation of this package, or one of its rules."""
+    return callee.function(*args, **settings)
+
+
+def _drawn_into(op: Op) -> str:
+    takes_out = op.args[1] in ("random", "standard_normal") and op.dtype.kind == "f"
+    return "{rng}.{method}(None, {dtype}, {out})" if takes_out else ""
+
+
+@instruction(has_effect=True, into=_drawn_into, expression="{rng}.{method}({arguments})")
+def draw(rng: Any, method: str, *args: Any, **settings: Any) -> Any:
+    """Draw random numbers."""
+    return getattr(rng, method)(*args, **settings)
+
+
+#: Arithmetic of Python numbers, by its sign; how tightly a sign binds.
+arithmetic = {
+    sign: Instruction(sign, function, is_of_numbers=True)
+    for sign, function in {
+        "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "**": operator.pow,
+        "neg": operator.neg,
+    }.items()
+}  # fmt: skip
