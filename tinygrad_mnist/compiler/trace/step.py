@@ -20,7 +20,8 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ...tracing import described, named
 from ...trees import leaves, tree_map
-from ..program import Op, Program
+from ..instructions import copy
+from ..program import Input, Op, Program
 from ..rewrite.builder import replaced
 from .capture import Capture, Links
 from .numbers import Dice
@@ -171,7 +172,7 @@ def _backward(trace: Trace, loss: Tensor) -> dict[Node, Tracer]:
     gradients: dict[Node, Any] = {}
     for node, g in found.items():
         x: Any = g._data if isinstance(g, Tensor) else g
-        gradients[node] = x if is_stand_in(x) else written(trace, "copy", (x,), {}, x)
+        gradients[node] = x if is_stand_in(x) else written(trace, copy, (x,), {}, x)
     return gradients
 
 
@@ -208,7 +209,7 @@ def _with_views(program: Program, views: Mapping[Op, Op], form: Any) -> tuple[Pr
     first: list[Op] = []
     for view in views.values():
         chain = [view]
-        while chain[-1].args and chain[-1].args[0].function != "input":
+        while chain[-1].args and not isinstance(chain[-1].args[0], Input):
             chain.append(chain[-1].args[0])
         first.extend(reversed(chain))
     result = replaced(program, views, first)
