@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...tensor import Tensor
+from .. import instructions
 from ..instructions import arithmetic
 from ..program import Op, swap
 from .standins import untraceable, written
@@ -92,6 +93,6 @@ class Dice(_Single):
 
         def draw(*args: Any, **settings: Any) -> Any:
             value = method(*swap(args, value_of), **{k: swap(v, value_of) for k, v in settings.items()})
-            return written(self.trace, draw, (self, name, *args), settings, value)
+            return written(self.trace, instructions.draw, (self, name, *args), settings, value)
 
         return draw

@@ -44,11 +44,10 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
     if isinstance(value, (tuple, list)):
         parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    value = np.asarray(value)
     if not op.instruction.has_effect and all(isinstance(arg, Constant) for arg in inputs_of(op)):
         del trace.ops[count:]
-        return known(trace, value)
-    return Tracer(trace, op, value)
+        return value if isinstance(value, np.generic) else known(trace, value)
+    return Tracer(trace, op, _as_array(value))
 
 
 def known(trace: Trace, value: Any) -> Tracer:
@@ -81,6 +80,9 @@ def _final(primitive: Primitive) -> Primitive:
 
     final = Primitive(refuse, name=f"gradient of {primitive.name}", samples=(), arrays=(), variadic=True)
     return final.vjp(each=refuse)
+
+
+_as_array = np.asarray  # which is another function for the code that is traced
 
 
 def untraceable(trace: Trace, what: str) -> UntraceableError:
@@ -130,7 +132,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     @classmethod
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
         """Put a stand-in in the place of an array that is given to the program."""
-        value = np.asarray(value)
+        value = _as_array(value)
         return cls(trace, trace.input(name, value), value)
 
     @property  # type: ignore[misc]
@@ -169,9 +171,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _viewed(self, function: Any, argument: Any, value: Any) -> Tracer:
         """A view of this array, as NumPy would make it."""
-        value = np.asarray(value)
-        made: Tracer = written(self.trace, function, (self, argument), {}, value)
-        if np.may_share_memory(value, self.value):
+        made = written(self.trace, function, (self, argument), {}, value)
+        if type(made) is Tracer and np.may_share_memory(value, self.value):
             made._source, made._seen, made._take = self, self._version, (function, argument)
         return made
 
@@ -286,7 +287,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             )  # fmt: skip
         value = func(*swap(args, value_of), **_values(settings))
         if isinstance(value, (bool, int, float, complex)):
-            value = np.asarray(value)
+            value = _as_array(value)
         if not _holds_arrays(value):
             raise untraceable(
                 trace, f"np.{name} was asked for a {type(value).__name__} that depends on values"
@@ -298,7 +299,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if out is not None:
             return out._become(result)
         for part in result if isinstance(result, (tuple, list)) else (result,):
-            part._alias(_tracers_in(args))
+            if type(part) is Tracer:
+                part._alias(_tracers_in(args))
         return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -508,7 +510,7 @@ def _tracers_in(tree: Any) -> Iterator[Tracer]:
 
 
 def _dtype_of(x: Any) -> Any:
-    return x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    return x.dtype if hasattr(x, "dtype") else _as_array(x).dtype
 
 
 def _laid_out_as(old: Any, new: Any) -> Any:
@@ -590,7 +592,7 @@ def _index(index: Any) -> Any:
 def _part_of_index(part: Any) -> Any:
     part = part._data if isinstance(part, Tensor) else part
     if isinstance(part, (list, range)):
-        part = np.asarray(part)
+        part = _as_array(part)
         part = part if part.size else part.astype(int)  # an empty list picks nothing
     if isinstance(part, np.integer) or (type(part) is Tracer and not part.ndim and not _is_unknown(part)):
         return part if part.dtype == bool else int(part)

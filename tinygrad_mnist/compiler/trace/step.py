@@ -24,6 +24,7 @@ from ..instructions import copy
 from ..program import Input, Op, Program
 from ..rewrite.builder import replaced
 from .capture import Capture, Links
+from .creation import making_stand_ins
 from .numbers import Dice
 from .standins import Tracer, written
 from .tape import Trace, is_stand_in
@@ -78,7 +79,8 @@ def record(
         stood_in = tree_map(lambda x: _stand_in(trace, x, next(names), arguments), [list(args), dict(kwargs)])
         if optimizer is not None:
             capture.watch(optimizer)
-        result = function(*stood_in[0], **stood_in[1])
+        with making_stand_ins(trace):
+            result = function(*stood_in[0], **stood_in[1])
         vectors: list[Vector] = []
         prelude: dict[Op, Op] = {}
         if optimizer is not None:
@@ -106,7 +108,7 @@ def record(
     )
     given = {**capture.given, **{op: array for vector in vectors for op, array in vector.given.items()}}
     program, form = _with_views(program, prelude, form)
-    returns_tensors = bool(capture.tensors) or any(isinstance(x, Tensor) for x in leaves([args, kwargs]))
+    returns_tensors = any(isinstance(x, Tensor) for x in leaves(result))
     return Recorded(program, arguments, given, form, capture.links, vectors, same, returns_tensors)
 
 
@@ -141,8 +143,10 @@ def _stand_in(trace: Trace, x: Any, name: str, arguments: list[Op]) -> Any:
         return x
     tracer = Tracer.input(trace, name, array)
     arguments.append(tracer.op)
+    if not isinstance(x, Tensor):
+        return tracer
     tensor = Tensor(tracer)
-    if isinstance(x, Tensor) and x._node is not None:
+    if x._node is not None:
         tensor._node = Node(None, tracer)
     return tensor
 
