@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import warnings
 from collections.abc import Callable
 from functools import update_wrapper
@@ -12,21 +11,13 @@ from ..errors import CompileError, OptionError, choice
 from ..graph import TRACING, WATCH
 from ..optim import Optimizer
 from ..tracing import named
-from .arena import share
 from .guards import MISSED, Entry
-from .memory import plan
-from .program import Op, Program
-from .rewrite.algebra import SIMPLIFICATIONS
-from .rewrite.blocks import in_blocks
-from .rewrite.builder import rebuilt
-from .rewrite.factors import scaled_early
-from .rewrite.lowering import LOWERINGS, ordered
-from .source.driver import Loader, blockwise
-from .source.quiet import quiet
-from .source.text import Source, write
+from .pipeline import write_down
+from .source.driver import Loader
+from .source.run import run_source
 from .trace.agreement import require_agreement
 from .trace.capture import Capture
-from .trace.step import Recorded, record
+from .trace.step import record
 
 __all__ = ["Compiled", "Stats", "compile"]
 
@@ -133,24 +124,6 @@ def compile(
     return Compiled(function, optimizer, options, load)
 
 
-def written(recorded: Recorded) -> Source:
-    """Run all passes on what was traced, and write down what comes of it."""
-    program = rebuilt(rebuilt(recorded.program, SIMPLIFICATIONS), SIMPLIFICATIONS)
-    program = rebuilt(scaled_early(program), SIMPLIFICATIONS)
-    blocks = in_blocks(program, recorded.arguments)
-    if blocks is None:
-        return _placed(program, recorded.arguments)
-    return blockwise(program, blocks, recorded.arguments, _placed)
-
-
-def _placed(program: Program, arguments: list[Op], *names: str) -> Source:
-    """Give the results of a program memory, and write it down."""
-    program = ordered(rebuilt(program, LOWERINGS))
-    places = plan(program)
-    share(program, places)
-    return write(program, places, arguments, *names)
-
-
 class Compiled:
     """A function that runs as a program: what :func:`compile` returns.
 
@@ -231,7 +204,7 @@ class Compiled:
         recorded = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         again = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         require_agreement(named(self.function), recorded.program, again.program)
-        return Entry(recorded, written(recorded), self._load(), args, kwargs)
+        return Entry(recorded, write_down(recorded.program, recorded.arguments), self._load(), args, kwargs)
 
     @property
     def source(self) -> str:
@@ -263,15 +236,6 @@ class Compiled:
 
 def _numpy_back_end() -> Loader:
     return run_source
-
-
-def run_source(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
-    """Execute the text of a program."""
-    namespace: dict[str, Any] = {}
-    exec(builtins.compile(source.text, "<compiled by tinygrad_mnist>", "exec"), namespace)
-    prepared: Callable[..., Any] = namespace[source.prepare](**arrays)
-    unguarded = getattr(prepared, "__wrapped__", None)  # by np.errstate
-    return quiet(unguarded) if unguarded else prepared
 
 
 def _numba_back_end() -> Loader:
