@@ -276,7 +276,7 @@ def sum_of_squares(b: Builder, op: Op) -> Op | None:
 
 
 def exp_of_negated_sum(b: Builder, op: Op) -> Op | None:
-    """In ``exp(-(x + y))``, where ``y`` is far shorter, negate ``y`` alone: zeros of either sign have one exponential."""
+    """In ``exp(-(x + y))``, where ``y`` is far shorter, ``y`` is negated: ``exp`` ignores the sign of a zero."""
     (x,) = op.args
     if not (
         _is(x, np.negative) and _is(x.args[0], np.add) and is_real(op.dtype) and b.is_used_once(x.args[0])
