@@ -554,7 +554,8 @@ def _laid_out_as(old: Any, new: Any) -> Any:
 def _fitted(trace: Trace, y: Any, like: Any) -> Any:
     """A result in the shape and dtype of the array that it goes into."""
     y = y if type(y) is Tracer else known(trace, _as_array(y))
-    return np.broadcast_to(y, like.shape).astype(like.dtype, copy=False)
+    y = y if y.shape == like.shape else np.broadcast_to(y, like.shape)
+    return y.astype(like.dtype, copy=False)
 
 
 def _number_of(part: Any) -> Any:
