@@ -69,8 +69,9 @@ class Entry:
         for name, x in (("MISSED", MISSED), ("CHANGES", CHANGES), ("GONE", _GONE), ("entry", self)):
             self._names[name] = x
         self._names |= {"program": self.program, "outcome": self._outcome, "type": type, "len": len}
+        self._names |= {"map": map, "id": id}
         self._given = [_kept(x) for x in leaves([args, kwargs])]  # since objects are known by their ids
-        self.signature = _Signature(args, kwargs)
+        self._signature = _Signature(args, kwargs)
         self.names = list(argument_names(function, args, kwargs))
         self.seen = CHANGES[0]
         exec(self.text(recorded.vectors, args, kwargs), self._names)
@@ -80,17 +81,13 @@ class Entry:
 
     def text(self, vectors: list[Vector], args: Any, kwargs: Any) -> str:
         """Write out a call."""
-        is_plain = not kwargs and not self._same and all(map(_is_plain, args))
-        is_plain = is_plain and len({*map(id, args)}) == len(args)
-        tests = self._tests_of(args) if is_plain else ["entry.agrees(args, kwargs)"]
-        arrays = (
-            [f"args[{i}]._data" if isinstance(args[i], Tensor) else f"args[{i}]" for i in self._sources]
-            if is_plain
-            else ["*entry.given(args, kwargs)"]
-        )
+        fits = _Arguments(self._name, self._same)
+        fits.tree("args", tuple(args))
+        fits.tree("kwargs", kwargs)
+        fits.twins()
+        given = [fits.array(i) for i in self._sources]
         rates = {vector.lr.op: vector.group for vector in vectors}
         steps = {vector.step.op: vector.states for vector in vectors}
-        given = list(arrays)
         for op in self.source.arguments:
             if op in rates:
                 given.append(f"{self._name(rates[op])}['lr']")
@@ -104,7 +101,7 @@ class Entry:
         lines = [
             "def call(args, kwargs):",
             "    try:",
-            f"        if not ({' and '.join(tests)}):",
+            f"        if not ({' and '.join(fits.tests)}):",
             "            return MISSED",
             "        if CHANGES[0] != entry.seen and not entry.is_unchanged():",
             "            return MISSED",
@@ -112,7 +109,7 @@ class Entry:
             "            return MISSED",
             "    except GONE:",
             "        return MISSED",
-            *self._care(args if is_plain else None),
+            *self._care(fits),
             f"    result = program({', '.join(given)})",
             *(f"    {count}" for count in counts),
             *self._returning(),
@@ -127,32 +124,17 @@ class Entry:
     def _all(self, tests: list[Test]) -> str:
         return " and ".join(test.text.format(*map(self._name, test.objects)) for test in tests) or "True"
 
-    def _tests_of(self, args: Any) -> list[str]:
-        tests = ["not kwargs", f"len(args) == {len(args)}"]
-        for i, x in enumerate(args):
-            kind, shape, dtype = self._name(type(x)), self._name(x.shape), self._name(x.dtype)
-            tests += [
-                f"type(args[{i}]) is {kind}",
-                f"args[{i}].shape == {shape}",
-                f"args[{i}].dtype == {dtype}",
-            ]
-            if isinstance(x, Tensor):
-                tests.append(f"(args[{i}]._node is None) is {x._node is None}")
-            alike = [j for j in range(i) if _described(args[j]) == _described(x)]
-            tests += [f"args[{j}] is not args[{i}]" for j in alike]
-        return tests
-
-    def _care(self, args: Any) -> list[str]:
+    def _care(self, fits: _Arguments) -> list[str]:
         """What is looked at before a program runs that writes into memory which is not its own."""
-        if self._writes or (self._written and args is None):
+        if self._writes:
             return ["    entry.take_care(args, kwargs)"]
         lines = []
         owners = {id(owner): owner for owner in map(_owner, self._written)}
-        for i, x in enumerate(args or ()):
-            array = f"args[{i}]._data" if isinstance(x, Tensor) else f"args[{i}]"
-            for owner in owners.values():
-                if getattr(owner, "dtype", x.dtype) == x.dtype:
-                    name = self._name(owner)
+        for i in self._sources:
+            dtype = getattr(fits.leaves[i], "dtype", None)
+            for owner in owners.values() if dtype is not None else ():
+                if getattr(owner, "dtype", dtype) == dtype:
+                    array, name = fits.array(i), self._name(owner)
                     lines += [
                         f"    if {array}.base is {name} or {array} is {name}:",
                         "        entry.take_care(args, kwargs)",
@@ -192,21 +174,6 @@ class Entry:
             return False
         self.seen = now
         return True
-
-    def agrees(self, args: Any, kwargs: Any) -> bool:
-        """Whether arguments of any form are like those the program was made for."""
-        if _Signature(args, kwargs) != self.signature:
-            return False
-        same = self._same
-        if not same:
-            return True
-        given = list(leaves([args, kwargs]))
-        return all(given[i] is tensor for i, tensor in same.items())
-
-    def given(self, args: Any, kwargs: Any) -> list[Any]:
-        """The arrays among arguments of any form."""
-        given = list(leaves([args, kwargs]))
-        return [x._data if isinstance(x, Tensor) else x for x in (given[i] for i in self._sources)]
 
     def take_care(self, args: Any, kwargs: Any) -> None:
         """Raise an error where an array that is written into is read under another name too."""
@@ -257,9 +224,9 @@ class Entry:
     def reason(self, args: Any, kwargs: Any) -> str:
         """Why the program does not fit a call."""
         signature = _Signature(args, kwargs)
-        if signature.form != self.signature.form:
+        if signature.form != self._signature.form:
             return "arguments of another form"
-        for name, old, new in zip(self.names, self.signature.leaves, signature.leaves, strict=True):
+        for name, old, new in zip(self.names, self._signature.leaves, signature.leaves, strict=True):
             if old != new:
                 return f"the argument {name!r}"
         for test in (*self._counted, *self._tests):
@@ -269,7 +236,7 @@ class Entry:
                 holds = False
             if not holds:
                 return repr(test.what)
-        return "its arguments"
+        return "which of its arguments are the same array"
 
 
     def value(self, position: int) -> str | None:
@@ -283,6 +250,85 @@ class Entry:
         return repr(x) if type(x) in _BITS else f"a {type(x).__name__}"
 
 
+class _Arguments:
+    """The tests of arguments of any form, each leaf of which has a local name in the text."""
+
+    def __init__(self, name: Callable[[Any], str], same: dict[int, Tensor]) -> None:
+        self._name, self._same = name, same
+        self.tests: list[str] = []
+        self.leaves: list[Any] = []
+
+    def tree(self, text: str, x: Any) -> None:
+        """Test a tree, which the text speaks of as ``text``."""
+        name = self._name
+        if isinstance(x, (list, tuple)):
+            here = self._local(text, f"c{len(self.tests)}", type(x))
+            self.tests.append(f"len({here}) == {len(x)}")
+            for i, part in enumerate(x):
+                self.tree(f"{here}[{i}]", part)
+        elif isinstance(x, dict):
+            here = self._local(text, f"c{len(self.tests)}", type(x))
+            if not x:
+                self.tests.append(f"not {here}")
+            elif all(type(key) is str for key in x):
+                self.tests.append(f"{name(_all_text)}({here}) and [*{here}] == {name(list(x))}")
+            else:
+                self.tests.append(f"[*map({name(_described)}, {here})] == {name([*map(_described, x)])}")
+            for key, part in x.items():
+                # A key that is equal, but not the same, is as good.
+                self.tree(f"{here}[{name(key)}]", part)
+        elif x is None:
+            self.tests.append(f"{text} is None")
+        else:
+            self._leaf(text, x)
+
+    def _leaf(self, text: str, x: Any) -> None:
+        name, i = self._name, len(self.leaves)
+        self.leaves.append(x)
+        if i in self._same:
+            self.tests.append(f"(a{i} := {text}) is {name(x)}")
+        elif is_numeric(x):
+            here = self._local(text, f"a{i}", type(x))
+            self.tests += [f"{here}.shape == {name(x.shape)}", f"{here}.dtype == {name(x.dtype)}"]
+            if isinstance(x, Tensor):
+                self.tests.append(f"({here}._node is None) is {x._node is None}")
+        elif isinstance(x, np.random.Generator):
+            self._local(text, f"a{i}", type(x))
+        elif type(x) in (int, str, bool) or (type(x) is float and x == x != 0):
+            self.tests.append(f"{self._local(text, f'a{i}', type(x))} == {name(x)}")
+        else:
+            self.tests.append(f"{name(_described)}({text}) == {name(_described(x))}")
+
+    def _local(self, text: str, local: str, kind: type) -> str:
+        self.tests.append(f"type({local} := {text}) is {self._name(kind)}")
+        return local
+
+    def twins(self) -> None:
+        """Test which arrays are the same object, where they may be."""
+        groups: dict[Any, list[int]] = {}
+        for i, x in enumerate(self.leaves):
+            if is_numeric(x) and not isinstance(x, np.generic) and i not in self._same:
+                groups.setdefault(str(_described(x)), []).append(i)
+        for group in groups.values():
+            first: dict[int, int] = {}
+            for i in group:
+                if first.setdefault(id(self.leaves[i]), i) != i:
+                    self.tests.append(f"a{i} is a{first[id(self.leaves[i])]}")
+            texts = [f"a{i}" for i in first.values()]
+            if len(texts) == 2:
+                self.tests.append(f"{texts[0]} is not {texts[1]}")
+            elif len(texts) > 2:
+                self.tests.append(f"len({{*map(id, ({', '.join(texts)}))}}) == {len(texts)}")
+
+    def array(self, i: int) -> str:
+        """How the text speaks of the array of a leaf."""
+        return f"a{i}._data" if isinstance(self.leaves[i], Tensor) else f"a{i}"
+
+
+def _all_text(keys: Any) -> bool:
+    return all(type(key) is str for key in keys)
+
+
 class _Signature:
     """What has to be the same at another call: the form, the kinds of arrays, the values of all else."""
 
@@ -290,18 +336,6 @@ class _Signature:
         given = list(leaves([args, kwargs]))
         self.form = _form(args), _form(kwargs)
         self.leaves = [_described(x) for x in given]
-        first: dict[int, int] = {}
-        self.twins = [first.setdefault(id(x), i) for i, x in enumerate(given) if is_numeric(x)]
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _Signature)
-            and self.form == other.form
-            and self.leaves == other.leaves
-            and self.twins == other.twins
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def _described(x: Any) -> Any:
@@ -340,11 +374,6 @@ def _form(tree: Any) -> Any:
     if isinstance(tree, (list, tuple)):
         return type(tree), tuple(map(_form, tree))
     return tree is None
-
-
-def _is_plain(x: Any) -> bool:
-    """Whether an argument is an array, or a Tensor of one, whose kind is quickly tested."""
-    return (type(x) is np.ndarray and x.dtype.kind in "biufc") or isinstance(x, Tensor)
 
 
 def _kept(x: Any) -> Any:

@@ -84,7 +84,7 @@ _SILENT: tuple[type, ...] = (
     *_LOCKS, logging.Logger, logging.LoggerAdapter, logging.Handler, io.IOBase, threading.Thread, threading.Event,
     threading.Condition, threading.Semaphore, np.ufunc, types.MethodDescriptorType, types.WrapperDescriptorType,
     types.MethodWrapperType, types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType,
-    types.GenericAlias, types.UnionType, typing.TypeVar, weakref.WeakKeyDictionary, contextlib.AbstractContextManager,
+    types.GenericAlias, types.UnionType, typing.TypeVar, type(np.sum), weakref.WeakKeyDictionary, contextlib.AbstractContextManager,
 )  # fmt: skip
 
 
@@ -98,7 +98,8 @@ def is_value(x: Any) -> bool:
 
 def is_silent(x: Any) -> bool:
     """Whether something changes without a number changing."""
-    return isinstance(x, _SILENT) or type(x).__module__ == "typing"
+    kind = type(x)
+    return isinstance(x, _SILENT) or kind.__module__ == "typing" or kind.__name__ == "cython_function_or_method"
 
 
 _HEAP = 1 << 9

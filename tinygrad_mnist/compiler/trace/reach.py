@@ -30,6 +30,7 @@ import keyword
 import mmap
 import operator
 import sys
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
@@ -177,7 +178,7 @@ class Reach:
             if any(new is not old for new, old in zip(parts, x, strict=True)):
                 return tuple.__new__(type(x), parts)
         elif isinstance(x, functools.partial):
-            parts = [self._visit(name, part, is_fixed) for part in (x.func, x.args)]
+            parts = [self._visit(name or "argument", part, is_fixed) for part in (x.func, x.args)]
             self._visit(name, x.keywords)
             if any(new is not old for new, old in zip(parts, (x.func, x.args), strict=True)):
                 return functools.partial(parts[0], *parts[1], **x.keywords)
@@ -506,6 +507,7 @@ class Reach:
                 if key not in ("_name", "_arguments")
             ]
             cls = type(layer)
+            counted.append(Test("len({0}.__dict__) == {1}", (layer, len(vars(layer))), name))
             counted.append(Test("type({0}) is {1}", (layer, cls), name))
             for test in self._of_class(cls, name or cls.__name__):
                 (counted if _is_counted(cls) else tests).append(test)
@@ -547,9 +549,13 @@ class Reach:
         """Tests of the attributes of a class; with an instance, of those that the instance finds there."""
         done: set[str] = set()
         for found in (found for part in cls.__mro__ for found in self._classes if found.x is part):
-            for key in found.done - done:
+            for key in found.done:
                 value = vars(found.x).get(key, MISSING)
                 path = _path(name, key)
+                if key in done:  # hidden by a class further down, for all but super()
+                    if "super" in self._names:
+                        yield Test("{0}.__dict__[{1}] is {2}", (found.x, key, value), path)
+                    continue
                 if attributes is not None and key in attributes and not hasattr(type(value), "__set__"):
                     continue
                 if value is MISSING or isinstance(value, MemberDescriptorType):
@@ -580,8 +586,10 @@ def _of_function(name: str, f: FunctionType) -> Iterator[Test]:
             yield Test("{1}({0})", (cell, _is_empty), variable)
     if is_users_code(f.__code__):
         yield Test("{0}.__code__ is {1}", (f, f.__code__), name)
-        yield Test("{0}.__defaults__ is {1}", (f, f.__defaults__), name)
-        yield Test("{0}.__kwdefaults__ is {1}", (f, f.__kwdefaults__), name)
+        if f.__defaults__ is not None:
+            yield Test("{0}.__defaults__ is {1}", (f, f.__defaults__), name)
+        if f.__kwdefaults__ is not None:
+            yield Test("{0}.__kwdefaults__ is {1}", (f, f.__kwdefaults__), name)
 
 
 def _of_globals(variables: dict[str, Any], names: set[str]) -> Iterator[Test]:
@@ -656,7 +664,7 @@ _NO_ATTRIBUTES: dict[str, Any] = {}
 def _attributes_of(x: Any) -> dict[str, Any]:
     """The attributes of an instance, whatever its class says of them."""
     try:
-        found = object.__getattribute__(x, "__dict__")
+        found = x.__dict__ if isinstance(x, threading.local) else object.__getattribute__(x, "__dict__")
     except AttributeError:
         return _NO_ATTRIBUTES
     return found if isinstance(found, dict) else _NO_ATTRIBUTES
