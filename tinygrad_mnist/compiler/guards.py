@@ -184,14 +184,14 @@ class Entry:
         for x in written:
             if not x.flags.writeable:
                 raise ValueError("assignment destination is read-only")
-        found = self._found if written else []
-        for target in (*written, *self._written):
-            for x in (*arrays, *found):
-                if x is not target and x.size and np.may_share_memory(x, target) and not _is_part(x, self._written):
-                    raise CompileError(
-                        f"compile: {self.names_of(x, given)} shares its memory with an array that the program writes "
-                        "into, and it cannot tell what is to be read before and what after; pass a copy"
-                    )
+        pairs = [(x, y) for x in written for y in (*(a for a in arrays if a is not x), *self._found)]
+        pairs += [(x, y) for x in self._written for y in arrays]
+        for target, x in pairs:
+            if np.may_share_memory(x, target):
+                raise CompileError(
+                    f"compile: {self.names_of(x, given)} shares its memory with an array that the program writes into, "
+                    "so that what it reads there would depend on the order of its lines; pass a copy"
+                )
 
     def names_of(self, x: Any, given: list[Any]) -> str:
         """What an array is called in a message."""
