@@ -88,11 +88,24 @@ ARGUMENTS = {
     "dtypes": (lambda x, a: x.astype(a), np.dtype(np.float32), np.dtype(np.float64)),
     "types": (lambda x, a: x.astype(a), np.float32, np.float64),
     "functions": (lambda x, a: a(x), np.sin, np.cos, lambda x: x * 2),
-    "lists and tuples": (lambda x, a: x * (len(a) if isinstance(a, list) else 9), [1.0, 2.0], (1.0, 2.0), [1.0]),
+    "lists and tuples": (
+        lambda x, a: x * (len(a) if isinstance(a, list) else 9),
+        [1.0, 2.0],
+        (1.0, 2.0),
+        [1.0],
+    ),
     "keys that are equal": (lambda x, a: x * isinstance(next(iter(a)), bool), {1: 2.0}, {True: 2.0}),
     "keys with the signs of zero": (lambda x, a: np.copysign(x, next(iter(a))), {0.0: 1.0}, {-0.0: 1.0}),
-    "the order of keys": (lambda x, a: x * next(iter(a.values())), {"a": 1.0, "b": 2.0}, {"b": 2.0, "a": 1.0}),
-    "kinds of dicts": (lambda x, a: x * isinstance(a, collections.OrderedDict), {}, collections.OrderedDict()),
+    "the order of keys": (
+        lambda x, a: x * next(iter(a.values())),
+        {"a": 1.0, "b": 2.0},
+        {"b": 2.0, "a": 1.0},
+    ),
+    "kinds of dicts": (
+        lambda x, a: x * isinstance(a, collections.OrderedDict),
+        {},
+        collections.OrderedDict(),
+    ),
     "arrays in dicts": (lambda x, a: x + a["b"][0], {"b": [np.ones(3)]}, {"b": [np.zeros(3)]}, {"b": [2.0]}),
     "kinds of scalars": (lambda x, a: x * a, np.float32(2), np.float64(2), np.int8(2), np.array(2)),
     "sets": (lambda x, a: x * sum(a), {1.0}, {1.0, 2.0}),
@@ -161,7 +174,20 @@ def test_masked_arrays_are_refused():
 
 # -- names are never code ------------------------------------------------------------------------------
 
-HOSTILE = ["a b", "1", "", "x'] or boom() or x['", "{0}", "}{", "\n  boom()", "class", "ﬁ", "__import__('os')", '"""', "é"]
+HOSTILE = [
+    "a b",
+    "1",
+    "",
+    "x'] or boom() or x['",
+    "{0}",
+    "}{",
+    "\n  boom()",
+    "class",
+    "ﬁ",
+    "__import__('os')",
+    '"""',
+    "é",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -170,7 +196,9 @@ def test_keys_and_attributes_are_no_code(name):
     table = {name: 2.0, "nested": {name: 3.0}}
     setattr(c, name, 5.0)
     holder = type(name.replace("\0", "") or "x", (), {name: 7.0, "__module__": name})
-    f = tg.compile(lambda x, given: x * table[name] * table["nested"][name] * getattr(c, name) * getattr(holder, name))
+    f = tg.compile(
+        lambda x, given: x * table[name] * table["nested"][name] * getattr(c, name) * getattr(holder, name)
+    )
     same(f(X, {name: 1.0}), X * 210)
     table[name] = 4.0
     same(f(X, {name: 1.0}), X * 420)
@@ -419,7 +447,9 @@ def test_generators_in_containers():
     def case():
         rng, others = np.random.default_rng(0), [np.random.default_rng(1)]
         pair = (np.random.default_rng(2), {"a": np.random.default_rng(3)})
-        return lambda x: x * rng.random() + others[0].normal(size=3) + pair[0].random() * pair[1]["a"].random()
+        return lambda x: (
+            x * rng.random() + others[0].normal(size=3) + pair[0].random() * pair[1]["a"].random()
+        )
 
     f, g = tg.compile(case()), case()
     for _ in range(3):
@@ -475,7 +505,9 @@ def test_arguments_are_written_into(function, kind):
         got, expected = f(a), function(b)
         same(a, b)
         same(whole, other)
-        for x, y in zip(got or (), expected or (), strict=True) if isinstance(got, tuple) else [(got, expected)]:
+        for x, y in (
+            zip(got or (), expected or (), strict=True) if isinstance(got, tuple) else [(got, expected)]
+        ):
             if y is not None:
                 same(x, y)
     assert len(f._entries) == 1
@@ -678,7 +710,7 @@ def in_threads(count, work):
         try:
             barrier.wait()
             work(i)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
@@ -710,7 +742,7 @@ def test_programs_of_one_model_in_threads():
     for _ in range(5):
         model = nn.MLP([6, 7, 4], rng=0, dtype=np.float64)
         scale, x = np.array([2.0]), np.ones((3, 6))
-        functions = [lambda x, k=k: model(x) * scale * k for k in range(6)]
+        functions = [lambda x, k=k, m=model, s=scale: m(x) * s * k for k in range(6)]
         expected = [function(x).data for function in functions]
         programs = [tg.compile(function) for function in functions]
 
@@ -739,7 +771,7 @@ def test_whatever_happens_everything_is_put_back(error):
     c = types.SimpleNamespace(w=np.ones(3), rng=np.random.default_rng(0), parts=(np.ones(3), [np.zeros(3)]))
     around, table = np.ones(3), {"a": np.ones(3)}
 
-    def f(x, scale=np.ones(3)):
+    def f(x, scale=around):
         y = model(x) * c.w * c.rng.random() * around * table["a"] * scale * c.parts[0] + c.parts[1][0]
         table["b"] = y
         raise error("in the function")

@@ -6,7 +6,6 @@ import array
 import builtins
 import collections
 import contextvars
-import copy
 import dataclasses
 import enum
 import functools
@@ -15,15 +14,13 @@ import os
 import sys
 import threading
 import types
-import warnings
 import weakref
 
 import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
-from tinygrad_mnist import nn, optim
-from tinygrad_mnist.errors import CompileError
+from tinygrad_mnist import nn
 
 # -- state that changes between two calls --------------------------------------------------------------
 #
@@ -58,7 +55,9 @@ def attribute_of_an_attribute():
 @changes
 def attribute_from_an_equal_number():
     c = setting(scale=1)
-    return lambda x: np.copysign(x, c.scale) * (1 if type(c.scale) is int else 2), lambda: setattr(c, "scale", 1.0)
+    return lambda x: np.copysign(x, c.scale) * (1 if type(c.scale) is int else 2), lambda: setattr(
+        c, "scale", 1.0
+    )
 
 
 @changes
@@ -117,7 +116,7 @@ def attributes_all_together():
 @changes
 def attribute_from_getattr_of_a_class():
     class Settings:
-        values = {"scale": 2.0}
+        values = types.MappingProxyType({"scale": 2.0})
 
         def __getattr__(self, name):
             return self.values[name]
@@ -411,7 +410,9 @@ def class_made_in_the_function():
         def __init__(self):
             self.value = 2.0
 
-    return lambda x: x * Scale().value, lambda: setattr(Scale, "__init__", lambda self: setattr(self, "value", 3.0))
+    return lambda x: x * Scale().value, lambda: setattr(
+        Scale, "__init__", lambda self: setattr(self, "value", 3.0)
+    )
 
 
 @changes
@@ -426,9 +427,7 @@ def value_of_an_enum():
 
 @changes
 def list_in_an_enum():
-    class Mode(enum.Enum):
-        LOW = [2.0]
-
+    Mode = enum.Enum("Mode", {"LOW": [2.0]})
     return lambda x: x * Mode.LOW.value[0], lambda: Mode.LOW.value.append(Mode.LOW.value.__setitem__(0, 3.0))
 
 
@@ -1016,7 +1015,9 @@ def forward_of_a_layer_of_ours():
 
 @changes
 def global_in_forward():
-    g = in_namespace("scale = 2.0\nclass M(Module):\n  def forward(self, x): return x * scale", Module=nn.Module)
+    g = in_namespace(
+        "scale = 2.0\nclass M(Module):\n  def forward(self, x): return x * scale", Module=nn.Module
+    )
     return g["M"](), lambda: g.update(scale=3.0)
 
 

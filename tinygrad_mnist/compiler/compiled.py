@@ -284,7 +284,9 @@ def _told_apart(entries: list[Entry], args: Any, kwargs: Any) -> str:
     reason = entries[-1].reason(args, kwargs)
     name = reason.removeprefix("the argument ")
     position = next((i for i, known in enumerate(entries[-1].names) if repr(known) == name), None)
-    values = [x for entry in entries if (x := entry.value(position)) is not None] if position is not None else []
+    values = (
+        [x for entry in entries if (x := entry.value(position)) is not None] if position is not None else []
+    )
     if not values:
         return f"for {reason} is another one again: keep what changes out of what it uses, or in an array"
     shown = f"{', '.join(dict.fromkeys(values[:3]))}, …"

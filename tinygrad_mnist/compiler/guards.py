@@ -238,7 +238,6 @@ class Entry:
                 return repr(test.what)
         return "which of its arguments are the same array"
 
-
     def value(self, position: int) -> str | None:
         """What an argument was, in short; None where that cannot be said."""
         given = self._given

@@ -16,7 +16,6 @@ import numpy as np
 
 from ...errors import CompileError
 from ...graph import CALLED, RECORDING, SERIALS, WATCH, Node, _set
-from ...nn import Module
 from ...optim import Optimizer
 from ...tensor import Tensor
 from ..program import Op, Store
@@ -88,11 +87,11 @@ class Capture:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
         self.reach.restore()
-        for tensor, _, _, array, gradient in self.tensors.values():
-            tensor._data = array
-            if tensor._node is not None:
-                tensor._node.value = array
-                tensor._node.grad = gradient
+        for held in self.tensors.values():
+            tensor, node = held.tensor, held.tensor._node
+            tensor._data = held.array
+            if node is not None:
+                node.value, node.grad = held.array, held.gradient
 
     # -- who sees what is recorded -------------------------------------------------------------------
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import abc
 import collections
-import contextlib
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -27,7 +26,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["function_of", "hides_memory", "is_core", "is_read_by_others", "is_silent", "is_users_class", "is_users_code", "is_users_module", "is_value"]
+__all__ = [
+    "function_of",
+    "hides_memory",
+    "is_core",
+    "is_read_by_others",
+    "is_silent",
+    "is_users_class",
+    "is_users_code",
+    "is_users_module",
+    "is_value",
+]
 
 _PACKAGE = __name__.partition(".")[0]
 _FOLDERS = sysconfig.get_paths()
@@ -74,7 +83,7 @@ def is_users_class(cls: type) -> bool:
 #: Of these every instance is what it is for ever.
 _VALUES: tuple[type, ...] = (
     bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented), slice, range, np.dtype,
-    datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, uuid.UUID,
+    dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction, uuid.UUID,
     pathlib.PurePath, re.Pattern, CodeType,
 )  # fmt: skip
 
@@ -84,7 +93,7 @@ _SILENT: tuple[type, ...] = (
     *_LOCKS, logging.Logger, logging.LoggerAdapter, logging.Handler, io.IOBase, threading.Thread, threading.Event,
     threading.Condition, threading.Semaphore, np.ufunc, types.MethodDescriptorType, types.WrapperDescriptorType,
     types.MethodWrapperType, types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType,
-    types.GenericAlias, types.UnionType, typing.TypeVar, type(np.sum), weakref.WeakKeyDictionary, contextlib.AbstractContextManager,
+    types.GenericAlias, types.UnionType, typing.TypeVar, type(np.sum), weakref.WeakKeyDictionary,
 )  # fmt: skip
 
 
@@ -99,7 +108,9 @@ def is_value(x: Any) -> bool:
 def is_silent(x: Any) -> bool:
     """Whether something changes without a number changing."""
     kind = type(x)
-    return isinstance(x, _SILENT) or kind.__module__ == "typing" or kind.__name__ == "cython_function_or_method"
+    return (
+        isinstance(x, _SILENT) or kind.__module__ == "typing" or kind.__name__ == "cython_function_or_method"
+    )
 
 
 _HEAP = 1 << 9
@@ -115,7 +126,9 @@ def hides_memory(cls: type) -> bool:
     if issubclass(cls, (type, BaseException, int, str, bytes, tuple)):
         return False
     base = max((c for c in cls.__mro__ if c in _OPEN), key=lambda c: c.__basicsize__)
-    slots = {name for c in cls.__mro__ for name, x in vars(c).items() if isinstance(x, types.MemberDescriptorType)}
+    slots = {
+        name for c in cls.__mro__ for name, x in vars(c).items() if isinstance(x, types.MemberDescriptorType)
+    }
     slots -= {name for name, x in vars(base).items() if isinstance(x, types.MemberDescriptorType)}
     known = base.__basicsize__ + 8 * len(slots)
     known += 8 * (cls.__dictoffset__ > 0 == base.__dictoffset__) + 8 * (
@@ -125,7 +138,16 @@ def hides_memory(cls: type) -> bool:
 
 
 #: Bases that read nothing but what is the instance's own.
-_PLAIN_BASES = (*_OPEN, abc.ABC, typing.Generic, enum.Enum, enum.IntEnum, enum.Flag, enum.IntFlag, enum.StrEnum)
+_PLAIN_BASES = (
+    *_OPEN,
+    abc.ABC,
+    typing.Generic,
+    enum.Enum,
+    enum.IntEnum,
+    enum.Flag,
+    enum.IntFlag,
+    enum.StrEnum,
+)
 
 
 def is_read_by_others(cls: type) -> bool:

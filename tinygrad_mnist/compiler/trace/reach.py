@@ -36,8 +36,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MemberDescriptorType, MethodType
-from types import ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -190,7 +197,9 @@ class Reach:
                 self._named_classes.append(x)
         elif isinstance(x, ModuleType):
             self._modules.append(_Found(name, x))
-        elif "__compiled__" in (attributes := _attributes_of(x)):  # within another program, its function is run
+        elif "__compiled__" in (
+            attributes := _attributes_of(x)
+        ):  # within another program, its function is run
             self._visit(name, attributes["__compiled__"], True)
         elif not is_silent(x):
             self._other(name, x)
@@ -387,9 +396,13 @@ class Reach:
     def _module_attributes(self, found: _Found) -> None:
         module, variables = found.x, vars(found.x)
         for key, value in list(variables.items()):
-            if key in found.done or not (key in self._names or (self._is_computed and is_users_module(module))):
+            if key in found.done or not (
+                key in self._names or (self._is_computed and is_users_module(module))
+            ):
                 continue
-            if key not in self._names and (callable(value) or isinstance(value, ModuleType) or key[:2] == "__"):
+            if key not in self._names and (
+                callable(value) or isinstance(value, ModuleType) or key[:2] == "__"
+            ):
                 continue
             if is_core(module) and not isinstance(value, (list, dict, set, deque, MutableMapping)):
                 continue
@@ -474,7 +487,10 @@ class Reach:
         return f"{line}: " if line is not None else ""
 
     def _refusal(self, name: str, x: Any, why: str, remedy: str = "") -> CompileError:
-        remedy = remedy or "pass what is needed of it as an argument: a number, an array or a numpy.random.Generator"
+        remedy = (
+            remedy
+            or "pass what is needed of it as an argument: a number, an array or a numpy.random.Generator"
+        )
         return CompileError(
             f"compile: {self._place(name)}{name or 'the function'} is a {type(x).__name__}, which {why}, so that a "
             f"program could not notice when it changes; {remedy}"
@@ -564,7 +580,10 @@ class Reach:
                     yield _attribute(x, key, value, path, ".__func__")
                 elif x is not MISSING and not _is_descriptor(value):
                     yield _attribute(x, key, value, path)
-                elif cls.__getattribute__ is object.__getattribute__ and getattr(cls, key, MISSING) is value:
+                elif (
+                    _in_class(cls, "__getattribute__") is _PLAIN_LOOK_UP
+                    and getattr(cls, key, MISSING) is value
+                ):
                     yield _attribute(cls, key, value, path)
                 else:
                     yield Test("{0}.__dict__[{1}] is {2}", (found.x, key, value), path)
@@ -574,7 +593,7 @@ class Reach:
                 if is_users_class(part):
                     absent = frozenset(self._names - vars(part).keys())
                     yield Test("{0}.__dict__.keys().isdisjoint({1})", (part, absent), name)
-        if isinstance(cls.__dict__.get("forward"), FunctionType) or issubclass(cls, Module):
+        if issubclass(cls, Module):
             yield _attribute(cls, "forward", cls.forward, f"{name}.forward")
 
 
@@ -658,6 +677,7 @@ def _is_descriptor(x: Any) -> bool:
     return hasattr(type(x), "__get__")
 
 
+_PLAIN_LOOK_UP = vars(object)["__getattribute__"]
 _NO_ATTRIBUTES: dict[str, Any] = {}
 
 
@@ -704,7 +724,18 @@ _MANY = 64
 _OF_A_LAYER = ("_name", "_buffers", "_arguments", "training")
 #: Who asks for attributes by names that the code does not say, or for all.
 _COMPUTED = frozenset(
-    {"getattr", "hasattr", "setattr", "delattr", "vars", "dir", "__dict__", "asdict", "astuple", "__getattribute__"}
+    {
+        "getattr",
+        "hasattr",
+        "setattr",
+        "delattr",
+        "vars",
+        "dir",
+        "__dict__",
+        "asdict",
+        "astuple",
+        "__getattribute__",
+    }
 )
 #: Built-ins that reach variables by names that the code does not say.
 _UNSEEN = ("globals", "eval", "exec")

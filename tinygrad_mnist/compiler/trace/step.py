@@ -63,7 +63,9 @@ class Recorded:
     returns_tensors: bool
 
 
-def record(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any) -> Recorded:
+def record(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any
+) -> Recorded:
     """Call a function on stand-ins for its arguments, and write down what it does.
 
     Arrays of integers that it finds are inputs of the program, as others are. But they may say how often a loop
@@ -176,7 +178,7 @@ class Arguments:
             return self._capture.reach.look(name, x)
         if isinstance(x, np.ndarray) and type(x) not in (np.ndarray, np.memmap):
             raise CompileError(
-                f"compile: the argument {name!r} is a {type(x).__name__}, which is no plain array; pass np.asarray of it"
+                f"compile: the argument {name!r} is a {type(x).__name__}, which is no plain array; pass np.asarray(x)"
             )
         tracer = Tracer.input(trace, name, x._data if isinstance(x, Tensor) else np.asarray(x))
         self._add(i, tracer.op)
@@ -194,7 +196,7 @@ class Arguments:
         found = {}
         for i, op, name in zip(self.sources, self.ops, self.names, strict=True):
             stand_in, x = self.stand_ins[i], self.given[i]
-            now = stand_in._data if isinstance(stand_in, Tensor) else stand_in
+            now: Any = stand_in._data if isinstance(stand_in, Tensor) else stand_in
             if not is_stand_in(now) or now.op is op or isinstance(x, np.generic):
                 continue
             if isinstance(x, Tensor):
