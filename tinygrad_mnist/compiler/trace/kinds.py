@@ -71,6 +71,17 @@ def is_core(module: ModuleType) -> bool:
 
 def is_users_class(cls: type) -> bool:
     """Whether a class was written by the user: one of its functions was, or its module."""
+    known = _CLASSES.get(id(cls))
+    if known is None or known[0]() is not cls:
+        known = _CLASSES[id(cls)] = weakref.ref(cls), _is_users_class(cls)
+    return known[1]
+
+
+#: What is known of classes, by their ids: a class may say that it is equal to another.
+_CLASSES: dict[int, tuple[weakref.ref[type], bool]] = {}
+
+
+def _is_users_class(cls: type) -> bool:
     if not cls.__flags__ & _HEAP:
         return False
     functions = [f for f in map(function_of, vars(cls).values()) if f is not None]
@@ -80,6 +91,8 @@ def is_users_class(cls: type) -> bool:
     return module is None or is_users_module(module)
 
 
+#: The most frequent of those below.
+_PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None), np.dtype})
 #: Of these every instance is what it is for ever.
 _VALUES: tuple[type, ...] = (
     bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented), slice, range, np.dtype,
@@ -100,7 +113,7 @@ _SILENT: tuple[type, ...] = (
 def is_value(x: Any) -> bool:
     """Whether something can never become another value."""
     kind = type(x)
-    if kind in _VALUES or (isinstance(x, np.generic) and kind.__module__ == "numpy" and kind is not np.void):
+    if kind in _PLAIN or (isinstance(x, np.generic) and kind.__module__ == "numpy" and kind is not np.void):
         return True
     return isinstance(x, _VALUES) and not is_users_class(kind)
 

@@ -117,16 +117,17 @@ class Reach:
         self.has_integers = False
         self._seen: dict[int, tuple[Any, Any]] = {}  # by id: a value, and what takes its place
         self._names: set[str] = set()
+        self._settled = 0
         self._is_computed = False  # whether code asks for attributes whose names nobody knows
         self._is_tried = False  # whether code goes on where an attribute is missing
         self._lines: dict[str, Any] = {}
         self._functions: list[tuple[str, FunctionType]] = []
         self._globals: dict[int, tuple[dict[str, Any], set[str]]] = {}
         self._objects: list[_Found] = []
-        self._classes: list[_Found] = []
+        self._classes: dict[int, _Found] = {}
         self._named_classes: list[type] = []
         self._modules: list[_Found] = []
-        self._layers: list[tuple[str, Module]] = []
+        self._layers: dict[int, _Found] = {}
         self._containers: list[tuple[str, Any]] = []
         self._constants: list[tuple[str, np.ndarray, bytes]] = []
         self._raw: list[Test] = []
@@ -141,16 +142,16 @@ class Reach:
 
     def _settle(self) -> None:
         """Look at attributes until no function that was found names another."""
-        before = -1
-        while before != (before := len(self._seen) + len(self._names) + self._is_computed):
+        while self._settled != (size := len(self._seen) + len(self._names) + self._is_computed):
+            self._settled = size
             for found in list(self._objects):
                 self._attributes(found)
-            for found in list(self._classes):
+            for found in list(self._classes.values()):
                 self._class_attributes(found)
             for found in list(self._modules):
                 self._module_attributes(found)
-            for name, layer in list(self._layers):
-                self._layer_attributes(name, layer)
+            for found in list(self._layers.values()):
+                self._layer_attributes(found)
 
     def _visit(self, name: str, x: Any, is_fixed: bool = False) -> Any:
         """Look at one value; what is fixed cannot be replaced where it is."""
@@ -193,8 +194,7 @@ class Reach:
             self._callable(name, x)
         elif isinstance(x, type):
             self._class(name, x)
-            if x not in self._named_classes:
-                self._named_classes.append(x)
+            self._named_classes.append(x)
         elif isinstance(x, ModuleType):
             self._modules.append(_Found(name, x))
         elif "__compiled__" in (
@@ -304,13 +304,12 @@ class Reach:
         self._names |= {*code.co_names, *_strings(code.co_consts)}
         self._is_computed |= not _COMPUTED.isdisjoint(code.co_names)
         self._is_tried |= bool(code.co_exceptiontable)
-        for step in dis.get_instructions(code):
-            if "GLOBAL" in step.opname or step.opname == "LOAD_NAME":
-                self._global(f, code, str(step.argval))
-            elif step.opname == "IMPORT_NAME":
-                for path in (step.argval, f"{f.__globals__.get('__package__')}.{step.argval}"):
-                    if path in sys.modules:
-                        self._visit(path, sys.modules[path])
+        for name in _places(code, "GLOBAL") | _places(code, "LOAD_NAME"):
+            self._global(f, code, name)
+        for name in _places(code, "IMPORT_NAME"):
+            for path in (name, f"{f.__globals__.get('__package__')}.{name}"):
+                if path in sys.modules:
+                    self._visit(path, sys.modules[path])
 
     def _global(self, f: FunctionType, code: CodeType, name: str) -> None:
         variables = f.__globals__
@@ -331,8 +330,8 @@ class Reach:
     def _class(self, name: str, cls: type) -> None:
         """Look at the user's classes among those of a class."""
         for part in cls.__mro__:
-            if is_users_class(part) and not any(found.x is part for found in self._classes):
-                self._classes.append(_Found(name or part.__name__, part))
+            if is_users_class(part) and id(part) not in self._classes:
+                self._classes[id(part)] = _Found(name or part.__name__, part)
                 self._names.update(key for key in vars(part) if key in _CALLED_UNSEEN)
 
     def _object(self, name: str, x: Any) -> None:
@@ -395,14 +394,12 @@ class Reach:
 
     def _module_attributes(self, found: _Found) -> None:
         module, variables = found.x, vars(found.x)
-        for key, value in list(variables.items()):
-            if key in found.done or not (
-                key in self._names or (self._is_computed and is_users_module(module))
-            ):
+        is_whole = self._is_computed and is_users_module(module)
+        for key in [*variables] if is_whole else self._names & variables.keys():
+            value = variables[key]
+            if key in found.done:
                 continue
-            if key not in self._names and (
-                callable(value) or isinstance(value, ModuleType) or key[:2] == "__"
-            ):
+            if key not in self._names and (callable(value) or isinstance(value, ModuleType) or key[:2] == "__"):
                 continue
             if is_core(module) and not isinstance(value, (list, dict, set, deque, MutableMapping)):
                 continue
@@ -414,37 +411,38 @@ class Reach:
 
     def layer(self, name: str, module: Module) -> None:
         """Look at a module and all below it, each by its whole path."""
-        new = [(path, part) for path, part in module.named_modules() if not self._has_layer(part)]
-        self._layers += new
-        for _, part in new:
+        new = [_Found(path, part) for path, part in module.named_modules() if id(part) not in self._layers]
+        for found in new:
+            part = found.x
+            self._layers[id(part)] = found
             self._seen.setdefault(id(part), (part, part))
             self._keep(part.__dict__, "dict", type(part).__name__)
             self._names.add("forward")
             self._class("", type(part))
-        for path, part in new:
-            self._layer_attributes(path, part)
+        for found in new:
+            self._layer_attributes(found)
 
     def found(self, module: Module) -> None:
         """Look at a module that is about to be called, if nobody has."""
-        if not self._has_layer(module):
+        if id(module) not in self._layers:
             self.layer("", module)
             self._settle()
 
-    def _has_layer(self, module: Module) -> bool:
-        return any(known is module for _, known in self._layers)
-
-    def _layer_attributes(self, path: str, layer: Module) -> None:
+    def _layer_attributes(self, found: _Found) -> None:
+        path, layer = found.name, found.x
         kept = self._keep(layer.__dict__, "dict", "")
         is_ours = not is_users_class(type(layer))
         for key, value in kept.before.items():
-            if key in _OF_A_LAYER or kept.now[key] is not value or is_value(value):
+            if key in found.done or key in _OF_A_LAYER or is_value(value):
                 continue
             is_part = isinstance(value, (Tensor, Module, np.ndarray, np.random.Generator))
             if key in layer._buffers:
+                found.done.add(key)
                 if id(value) not in self._seen:
                     self._seen[id(value)] = value, self._stand_in(_path(path, key), value)
                 self._replace(kept, key, self._seen[id(value)][1])
             elif is_part or is_ours or key in self._names or self._is_computed:
+                found.done.add(key)
                 self._replace(kept, key, self._visit(_path(path, key), value))
 
     # -- what is kept, and what was changed ----------------------------------------------------------
@@ -478,7 +476,7 @@ class Reach:
 
     def _note_line(self, name: str, code: CodeType) -> None:
         if name not in self._lines:
-            place = next((step.offset for step in dis.get_instructions(code) if step.argval == name), None)
+            place = _places(code, "").get(name)
             if place is not None:
                 self._lines[name] = line_of((code, place))
 
@@ -516,7 +514,7 @@ class Reach:
         for cls in self._named_classes:
             for test in self._of_class(cls, cls.__name__):
                 (counted if _is_counted(cls) else tests).append(test)
-        for name, layer in self._layers:
+        for name, layer in ((found.name, found.x) for found in self._layers.values()):
             counted += [
                 _attribute(layer, key, value, _path(name, key))
                 for key, value in vars(layer).items()
@@ -564,7 +562,7 @@ class Reach:
     ) -> Iterator[Test]:
         """Tests of the attributes of a class; with an instance, of those that the instance finds there."""
         done: set[str] = set()
-        for found in (found for part in cls.__mro__ for found in self._classes if found.x is part):
+        for found in (self._classes[id(part)] for part in cls.__mro__ if id(part) in self._classes):
             for key in found.done:
                 value = vars(found.x).get(key, MISSING)
                 path = _path(name, key)
@@ -702,6 +700,13 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
     for part in code.co_consts:
         if isinstance(part, CodeType):
             yield from _codes(part)
+
+
+@functools.lru_cache(1024)
+def _places(code: CodeType, kind: str) -> dict[str, int]:
+    """The names that instructions of a kind speak of, with the place of the first."""
+    steps = [step for step in dis.get_instructions(code) if kind in step.opname and type(step.argval) is str]
+    return {step.argval: step.offset for step in reversed(steps)}
 
 
 def _strings(constants: Any) -> Iterator[str]:
