@@ -92,7 +92,8 @@ class _Found:
 
     name: str
     x: Any
-    is_whole: bool = False
+    is_whole: bool = False  # whether all attributes are watched
+    is_called: bool = False  # of a class: whether it may be called
     done: set[Any] = field(default_factory=set)
 
 
@@ -193,7 +194,7 @@ class Reach:
         elif isinstance(x, (FunctionType, MethodType, BuiltinFunctionType)):
             self._callable(name, x)
         elif isinstance(x, type):
-            self._class(name, x)
+            self._class(name, x, is_named=True)
             self._named_classes.append(x)
         elif isinstance(x, ModuleType):
             self._modules.append(_Found(name, x))
@@ -327,12 +328,13 @@ class Reach:
                 f"compile: {self._place(name)}{name}() reaches variables that nobody sees; name what is used"
             )
 
-    def _class(self, name: str, cls: type) -> None:
-        """Look at the user's classes among those of a class."""
+    def _class(self, name: str, cls: type, is_named: bool = False) -> None:
+        """Look at the user's classes among those of a class; one that is named may be called."""
         for part in cls.__mro__:
             if is_users_class(part) and id(part) not in self._classes:
                 self._classes[id(part)] = _Found(name or part.__name__, part)
-                self._names.update(key for key in vars(part) if key in _CALLED_UNSEEN)
+            if is_named and id(part) in self._classes:
+                self._classes[id(part)].is_called = True
 
     def _object(self, name: str, x: Any) -> None:
         is_whole = is_read_by_others(type(x)) and not isinstance(x, (FunctionType, Optimizer))
@@ -366,7 +368,7 @@ class Reach:
     def _visit_attribute(self, found: _Found, key: Any, value: Any) -> Any:
         """Look at an attribute; what is not named itself may be anything."""
         path = _path(found.name, key)
-        if key in self._names or not self._is_computed:
+        if key in self._names or not self._is_computed or isinstance(value, (Tensor, Module, np.ndarray)):
             return self._visit(path, value)
         try:
             return self._visit(path, value)
@@ -376,9 +378,10 @@ class Reach:
     def _class_attributes(self, found: _Found) -> None:
         cls = found.x
         for key, value in list(vars(cls).items()):
-            if key in found.done or key in _SAID_UNSEEN:
+            if key in found.done or key in _SAID_UNSEEN or (key in _MAKERS and not found.is_called):
                 continue
-            if not (self._is_wanted(key, found) or (key.startswith("__") and key.endswith("__"))):
+            is_unseen = key == "forward" or (key.startswith("__") and key.endswith("__"))
+            if not (is_unseen or key in self._names or self._is_computed):
                 continue
             found.done.add(key)
             f = function_of(value)
@@ -395,7 +398,7 @@ class Reach:
     def _module_attributes(self, found: _Found) -> None:
         module, variables = found.x, vars(found.x)
         is_whole = self._is_computed and is_users_module(module)
-        for key in [*variables] if is_whole else self._names & variables.keys():
+        for key in [*variables] if is_whole else sorted(self._names & variables.keys()):
             value = variables[key]
             if key in found.done:
                 continue
@@ -417,7 +420,6 @@ class Reach:
             self._layers[id(part)] = found
             self._seen.setdefault(id(part), (part, part))
             self._keep(part.__dict__, "dict", type(part).__name__)
-            self._names.add("forward")
             self._class("", type(part))
         for found in new:
             self._layer_attributes(found)
@@ -443,7 +445,7 @@ class Reach:
                 self._replace(kept, key, self._seen[id(value)][1])
             elif is_part or is_ours or key in self._names or self._is_computed:
                 found.done.add(key)
-                self._replace(kept, key, self._visit(_path(path, key), value))
+                self._replace(kept, key, self._visit_attribute(found, key, value))
 
     # -- what is kept, and what was changed ----------------------------------------------------------
 
@@ -753,5 +755,5 @@ _SAID_UNSEEN = frozenset(
         "__del__", "_is_ours", "__set_name__", "__init_subclass__", "__getstate__", "__setstate__", "__reduce_ex__",
     }
 )  # fmt: skip
-#: Methods that are called by names that others say.
-_CALLED_UNSEEN = frozenset({"forward", "__post_init__"})
+#: Methods that only run when a class is called.
+_MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
