@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, UntraceableError
-from .graph import CHANGES, RECORDING, SCOPE, TRACING, Node, _set, scope_text, sweep
+from .graph import RECORDING, SCOPE, TRACING, Node, _set, changed, scope_text, sweep
 from .operators import Operators
 from .origins import users_line
 from .primitive import REGISTRY, Primitive, pick
@@ -113,7 +113,6 @@ class Tensor(Operators):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        CHANGES[0] += 1
         if value and self._node is None:
             if self._data.dtype.kind not in "fc":
                 raise DTypeError(
@@ -126,6 +125,7 @@ class Tensor(Operators):
             if not self._node.is_leaf:
                 raise GradientError("requires_grad = False on a computed Tensor: use .detach() instead")
             self._node = None
+        changed()
 
     @property
     def is_leaf(self) -> bool:
@@ -309,7 +309,14 @@ class Tensor(Operators):
 
         hooks = node.hooks = node.hooks or []
         hooks.append(on_gradient)
-        return lambda: hooks.remove(on_gradient) if on_gradient in hooks else None
+        changed()
+
+        def remove() -> None:
+            if on_gradient in hooks:
+                hooks.remove(on_gradient)
+                changed()
+
+        return remove
 
     def _tracked(self, what: str) -> Node:
         if self._node is None:
@@ -407,11 +414,12 @@ class Tensor(Operators):
                 )
             np.copyto(buffer(self), new._data)
             return self
-        if self._node is None or self._node.is_leaf:
-            CHANGES[0] += 1
-        if self._node is not None and self._node.is_leaf and new._node is not None:
+        was_leaf = self._node is None or self._node.is_leaf
+        if self._node is not None and was_leaf and new._node is not None:
             new._node.retains = True  # the user who made this leaf still asks it for its grad
         self._data, self._node = new._data, new._node
+        if was_leaf:
+            changed()
         return self
 
     __hash__ = object.__hash__  # by identity, although == compares elements

@@ -139,8 +139,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     @classmethod
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
         """Put a stand-in in the place of an array that is given to the program."""
-        value = _as_array(value)
-        return cls(trace, trace.input(name, value), value)
+        op = trace.input(name, value)
+        return cls(trace, op, _as_array(value), is_single=isinstance(value, np.generic))
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
