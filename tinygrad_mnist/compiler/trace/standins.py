@@ -29,7 +29,8 @@ from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import REGISTRY, Primitive, operation
 from ...tensor import Tensor, _handle
-from ..instructions import as_array, astype, call, check, copy, getitem, pick, setitem, view_as
+from .. import instructions
+from ..instructions import as_array, astype, call, check, getitem, pick, setitem, view_as
 from ..program import Constant, Op, inputs_of, is_basic, swap
 from .tape import Callee, StandIn, Trace, is_stand_in, value_of
 from .views import VIEWS
@@ -380,12 +381,12 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         """Convert, or copy."""
         value = self.value.astype(dtype, *args, **kwargs)
         if value.dtype == self.dtype:
-            return self.copy() if copy else self
+            return written(self.trace, instructions.copy, (self,), {}, value) if copy else self
         return written(self.trace, astype, (self, value.dtype), {}, value)
 
     def copy(self, order: str = "C") -> Any:
         """Copy."""
-        return written(self.trace, copy, (self,), {}, self.value.copy())
+        return written(self.trace, instructions.copy, (self,), {}, self.value.copy(order))
 
     def view(self, dtype: Any = None) -> Any:
         """Look at the same memory, as another dtype if one is given."""
