@@ -16,27 +16,32 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
 from .blas import product_of
 
-__all__ = ["FAST", "NAMES"]
+__all__ = ["FAST", "NAMES", "Apart", "run_of"]
 
 alloca_once: Any = cgutils.alloca_once
-#: How numba compiles: ``a * b + c`` may be rounded once; nothing else may differ.
-FAST: dict[str, Any] = {
-    "error_model": "numpy",
-    "boundscheck": False,
-    "fastmath": {"contract"},
-    "cache": False,
-}
+#: How numba compiles: exactly what is written. Were ``a * b - c`` rounded once only, it would not be zero where
+#: ``a * b`` is ``c``.
+FAST: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
+
+
+class Apart(Compiler):
+    """Compiles a function whose pointers lead to arrays that do not overlap."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.state.flags.noalias = True
 
 
 # -- memory ----------------------------------------------------------------------------------------------------
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
+    data = array if isinstance(kind, types.CPointer) else context.make_array(kind)(context, builder, array).data
     return builder.gep(data, [index], inbounds=True)
 
 
@@ -78,6 +83,41 @@ def _part(typing: Any, array: Any, start: Any, size: Any) -> Any:
     return types.Array(array.dtype, 1, "C")(array, types.intp, types.intp), code
 
 
+def _address(typing: Any, array: Any) -> Any:
+    """Where an array's first element lies."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], args[0], context.get_constant(types.intp, 0))
+        return builder.ptrtoint(pointer, context.get_value_type(types.intp))
+
+    return types.intp(array), code
+
+
+def run_of(width: int) -> Any:
+    """Make what goes through some rows of a table: each has the address of a function, and its arguments'."""
+
+    def run(typing: Any, table: Any, first: Any, last: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            word = ir.IntType(64)
+            pointer = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [pointer] * (width - 1))
+            with cgutils.for_range_slice(builder, args[1], args[2], word(1), word) as (row, _):
+                start = builder.mul(row, word(width))
+                found = [
+                    builder.load(
+                        _pointer(context, builder, signature.args[0], args[0], builder.add(start, word(i)))
+                    )
+                    for i in range(width)
+                ]
+                function = builder.inttoptr(found[0], kind.as_pointer())
+                builder.call(function, [builder.inttoptr(x, pointer) for x in found[1:]])
+            return context.get_dummy_value()
+
+        return types.void(table, types.intp, types.intp), code
+
+    return intrinsic(run)
+
+
 # -- numbers ---------------------------------------------------------------------------------------------------
 
 
@@ -85,9 +125,19 @@ def _add_freely(typing: Any, a: Any, b: Any) -> Any:
     """Add in any order, so that a sum can be computed several elements at a time."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fadd(*args, flags=("reassoc", "contract", "nsz"))
+        return builder.fadd(*args, flags=("reassoc",))
 
     return a(a, a), code
+
+
+def _multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``, rounded once; sums of such products may be taken in any order."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        product = builder.fmul(args[0], args[1], flags=("contract", "reassoc"))
+        return builder.fadd(args[2], product, flags=("contract", "reassoc"))
+
+    return a(a, b, c), code
 
 
 class _Format:
@@ -197,38 +247,33 @@ def _gemm(
 peek: Any = intrinsic(_peek)
 poke: Any = intrinsic(_poke)
 part: Any = intrinsic(_part)
+address: Any = intrinsic(_address)
 add_freely: Any = intrinsic(_add_freely)
+multiply_add: Any = intrinsic(_multiply_add)
 exp: Any = intrinsic(_exp)
 gemm: Any = intrinsic(_gemm)
 
 
-def _row_times(
-    x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, found: Any, out: Any
-) -> None:
-    """Multiply a row by a matrix that is stored by rows; rows that meet a zero are not even read."""
-    n = 0
-    for i in range(rows):
-        poke(found, n, i)
-        n += peek(x, i * step) != 0
+def _row_times(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any) -> None:
+    """Multiply a row by a matrix that is stored by rows, four of them at a time."""
     for j in range(columns):
         poke(out, j, zero)
-    q = 0
-    while q + 4 <= n:
-        i0, i1, i2, i3 = peek(found, q), peek(found, q + 1), peek(found, q + 2), peek(found, q + 3)
-        a0, a1, a2, a3 = peek(x, i0 * step), peek(x, i1 * step), peek(x, i2 * step), peek(x, i3 * step)
-        w0, w1, w2, w3 = (
-            part(w, i0 * ld, columns), part(w, i1 * ld, columns), part(w, i2 * ld, columns), part(w, i3 * ld, columns),
-        )  # fmt: skip
+    i = 0
+    while i + 4 <= rows:
+        a0, a1 = peek(x, i * step), peek(x, (i + 1) * step)
+        a2, a3 = peek(x, (i + 2) * step), peek(x, (i + 3) * step)
+        w0, w1 = part(w, i * ld, columns), part(w, (i + 1) * ld, columns)
+        w2, w3 = part(w, (i + 2) * ld, columns), part(w, (i + 3) * ld, columns)
         for j in range(columns):
-            pair = a0 * peek(w0, j) + a1 * peek(w1, j)
-            poke(out, j, peek(out, j) + (pair + (a2 * peek(w2, j) + a3 * peek(w3, j))))
-        q += 4
-    while q < n:
-        i0 = peek(found, q)
-        a0 = peek(x, i0 * step)
+            first = multiply_add(a1, peek(w1, j), a0 * peek(w0, j))
+            second = multiply_add(a3, peek(w3, j), a2 * peek(w2, j))
+            poke(out, j, peek(out, j) + (first + second))
+        i += 4
+    while i < rows:
+        a0 = peek(x, i * step)
         for j in range(columns):
-            poke(out, j, peek(out, j) + a0 * peek(w, i0 * ld + j))
-        q += 1
+            poke(out, j, multiply_add(a0, peek(w, i * ld + j), peek(out, j)))
+        i += 1
 
 
 def _row_dot(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any) -> None:
@@ -236,8 +281,25 @@ def _row_dot(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: 
     for j in range(columns):
         total = zero
         for i in range(rows):
-            total = add_freely(total, peek(x, i * step) * peek(w, j * ld + i))
+            total = multiply_add(peek(x, i * step), peek(w, j * ld + i), total)
         poke(out, j, total)
+
+
+def _divided(a: Any, b: Any) -> Any:
+    """Divide Python numbers."""
+    if b == 0:
+        raise ZeroDivisionError("float division by zero")
+    return a / b
+
+
+def _powered(a: Any, b: Any) -> Any:
+    """Raise a Python number to a power."""
+    if a == 0 and b < 0:
+        raise ZeroDivisionError("0.0 cannot be raised to a negative power")
+    power = a**b
+    if math.isinf(power) and math.isfinite(a) and math.isfinite(b):
+        raise OverflowError("(34, 'Numerical result out of range')")
+    return power
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
@@ -247,6 +309,8 @@ def _compiled(function: Callable[..., Any]) -> Any:
 #: What the text of a program refers to.
 NAMES: dict[str, Any] = {
     "add_freely": add_freely,
+    "address": address,
+    "divided": _compiled(_divided),
     "exp": exp,
     "gemm": gemm,
     "N": 78,  # the BLAS calls matrices as they are "N", and transposed ones "T"
@@ -257,6 +321,7 @@ NAMES: dict[str, Any] = {
     "part": part,
     "peek": peek,
     "poke": poke,
+    "powered": _compiled(_powered),
     "row_dot": _compiled(_row_dot),
     "row_times": _compiled(_row_times),
 }
