@@ -196,7 +196,7 @@ class Trace:
 
 def value_of(y: Any) -> Any:
     """The array in a Tensor, or made of a number."""
-    return y._data if isinstance(y, Tensor) else np.asarray(y)
+    return y._data if isinstance(y, Tensor) else y if isinstance(y, np.ndarray) else np.asarray(y)
 
 
 def _units(value: Array) -> Iterator[Array]:
@@ -278,7 +278,9 @@ def parts_of(x: Any) -> tuple[Array, Node | None]:
     """The value of an argument, and the node it comes from if it is tracked here and now."""
     if isinstance(x, Tensor):
         return x._data, x._node if is_recording() else None
-    return (np.asarray(float(x)) if isinstance(x, int) and not isinstance(x, bool) else np.asarray(x)), None
+    if isinstance(x, int) and not isinstance(x, bool):
+        x = float(x)
+    return (x if isinstance(x, np.ndarray) else np.asarray(x)), None
 
 
 def older(results: Iterable[Tensor], start: int) -> list[Node]:

@@ -100,7 +100,7 @@ def simplified(function, *args, **options) -> tuple[Program, list, dict]:
     program = rebuilt(rebuilt(recorded.program, SIMPLIFICATIONS), SIMPLIFICATIONS)
     program = rebuilt(scaled_early(program), SIMPLIFICATIONS)
     values = {**recorded.given, **dict(zip(recorded.arguments, args, strict=True))}
-    values |= {op: {"lr": 0.25, "step": 1}[op.settings["name"]] for op in program.inputs if op.dtype is None}
+    values |= {op: {"lr": 0.25, "step": 1}[op.name] for op in program.inputs if op.is_number}
     return program, recorded.arguments, values
 
 

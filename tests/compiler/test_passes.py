@@ -33,8 +33,8 @@ def traced(function, *args, **settings) -> tuple[Program, dict[Op, object]]:
     arrays = [x for x in args if isinstance(x, np.ndarray)]
     given = {**recorded.given, **dict(zip(recorded.arguments, arrays, strict=True))}
     for op in recorded.program.inputs:
-        if op.settings["name"] in ("lr", "step"):
-            given[op] = {"lr": 0.25, "step": 1}[op.settings["name"]]
+        if op.name in ("lr", "step"):
+            given[op] = {"lr": 0.25, "step": 1}[op.name]
     return recorded.program, given
 
 

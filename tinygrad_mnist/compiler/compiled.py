@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import warnings
 from collections.abc import Callable
 from functools import update_wrapper
@@ -22,7 +21,7 @@ from .rewrite.builder import rebuilt
 from .rewrite.factors import scaled_early
 from .rewrite.lowering import LOWERINGS, ordered
 from .source.driver import Loader, blockwise
-from .source.quiet import quiet
+from .source.run import run_source
 from .source.text import Source, write
 from .trace.agreement import require_agreement
 from .trace.capture import Capture
@@ -263,15 +262,6 @@ class Compiled:
 
 def _numpy_back_end() -> Loader:
     return run_source
-
-
-def run_source(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
-    """Execute the text of a program."""
-    namespace: dict[str, Any] = {}
-    exec(builtins.compile(source.text, "<compiled by tinygrad_mnist>", "exec"), namespace)
-    prepared: Callable[..., Any] = namespace[source.prepare](**arrays)
-    unguarded = getattr(prepared, "__wrapped__", None)  # by np.errstate
-    return quiet(unguarded) if unguarded else prepared
 
 
 def _numba_back_end() -> Loader:

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .program import Instruction, Op, is_basic, is_scalar
+from .program import Instruction, Op, is_basic
 
 __all__ = [
-    "add_along", "add_flat", "arithmetic", "astype", "call", "check", "copy", "draw", "getitem", "instruction_of", "join",
+    "add_along", "add_flat", "arithmetic", "as_array", "astype", "call", "check", "copy", "draw", "getitem", "instruction_of", "join",
     "pick", "product_into", "setitem", "take_along", "take_flat", "view_as",
 ]  # fmt: skip
 
@@ -41,12 +41,14 @@ def _undeclared(function: Any) -> Instruction:
     if isinstance(owner, np.ufunc):
         name, method = owner.__name__, function.__name__
         settings = {"is_reduction": True, **_REDUCTION} if method == "reduce" else {}
-        return Instruction(f"np.{name}.{method}", function, **settings)
+        return Instruction(f"np.{name}.{method}", function, is_declared=bool(settings), **settings)
     if isinstance(function, np.ufunc):
         is_one = function.signature is None and function.nout == 1
-        return Instruction(f"np.{function.__name__}", function, **(_UFUNC if is_one else {}))
+        return Instruction(
+            f"np.{function.__name__}", function, is_declared=is_one, **(_UFUNC if is_one else {})
+        )
     module = str(function.__module__).replace("numpy", "np", 1)
-    return Instruction(f"{module}.{function.__name__}", function)
+    return Instruction(f"{module}.{function.__name__}", function, is_declared=False)
 
 
 def instruction(**facts: Any) -> Callable[[Callable[..., Any]], Instruction]:
@@ -57,7 +59,7 @@ def instruction(**facts: Any) -> Callable[[Callable[..., Any]], Instruction]:
 def declare(function: Any, **facts: Any) -> Instruction:
     """Say what is known of a NumPy function."""
     found = instruction_of(function)
-    for name, fact in facts.items():
+    for name, fact in {"is_declared": True, **facts}.items():
         setattr(found, name, fact)
     return found
 
@@ -98,8 +100,10 @@ def _elementwise(
     declare(function, machine={kind: text for kind, text in formulas.items() if text}, **facts)
 
 
-def _infix(sign: str) -> dict[str, str]:
-    return {"expression": f"{{0}} {sign} {{1}}"}
+def _infix(sign: str) -> dict[str, Any]:
+    """Write single numbers with a sign; integers would be warned of where they overflow, unlike arrays."""
+    text = f"{{0}} {sign} {{1}}"
+    return {"expression": lambda op: text if op.loop[0].kind == "f" else "{function}({arguments})"}
 
 
 _elementwise(np.add, "{0} + {1}", "{0} + {1}", "{0} or {1}", **_infix("+"))
@@ -107,7 +111,8 @@ _elementwise(np.subtract, "{0} - {1}", "{0} - {1}", **_infix("-"))
 _elementwise(np.multiply, "{0} * {1}", "{0} * {1}", "{0} and {1}", **_infix("*"))
 _elementwise(np.divide, "{0} / {1}", **_infix("/"))
 _elementwise(np.power, "{0} ** {1}", **_infix("**"))
-_elementwise(np.negative, "-{0}", "-{0}", unsigned="T(0) - {0}", expression="-{0}", linear_in=(0,))
+_elementwise(np.negative, "-{0}", "-{0}", unsigned="T(0) - {0}", linear_in=(0,),
+             expression=lambda op: "-{0}" if op.dtype.kind == "f" else "{function}({arguments})")  # fmt: skip
 _elementwise(np.positive, "{0}", "{0}")
 _elementwise(np.square, "{0} * {0}", "{0} * {0}")
 _elementwise(np.reciprocal, "T(1) / {0}")
@@ -161,7 +166,7 @@ _elementwise(np.bitwise_or, "", "{0} | {1}", "{0} or {1}")
 _elementwise(np.bitwise_xor, "", "{0} ^ {1}", "{0} != {1}")
 _elementwise(np.invert, "", "~{0}", "not {0}")
 
-declare(np.where, is_elementwise=True, batch="elementwise", machine="where")
+declare(np.where, is_elementwise=True, is_new=True, batch="elementwise", machine="where")
 declare(np.clip, machine="clip")
 
 
@@ -254,9 +259,13 @@ def view_as(x: Any, dtype: Any) -> Any:
     return x.view(dtype)
 
 
+def _picks_a_view(op: Op) -> bool:
+    """Whether an index looks at the array's memory; a single element is a number of its own."""
+    return is_basic(op.args[1]) and op.ndim > 0
+
+
 @instruction(
-    # A single element is a number of its own.
-    is_view=lambda op: is_basic(op.args[1]) and op.ndim > 0, rearranges=True, batch="indexed", machine="view",
+    is_view=lambda op: _picks_a_view(op), is_new=lambda op: not _picks_a_view(op), rearranges=True, batch="indexed", machine="view",
     linear_in=lambda op: (0,) if is_basic(op.args[1]) else (), expression="{x}[{index.brackets}]",
 )  # fmt: skip
 def getitem(x: Any, index: Any) -> Any:
@@ -264,7 +273,9 @@ def getitem(x: Any, index: Any) -> Any:
     return x[index]
 
 
-@instruction(has_parts=True, rearranges=True, linear_in=_all_arguments, waits=True, machine="join", into="join")
+@instruction(
+    has_parts=True, rearranges=True, linear_in=_all_arguments, waits=True, machine="join", into="join"
+)
 def join(*parts: Any) -> Any:
     """Put several arrays together as one vector; those that can be are computed in their places."""
     return np.concatenate([np.reshape(part, -1) for part in parts])
@@ -293,11 +304,7 @@ def take_along(x: Any, labels: Any) -> Any:
     return x[labels, np.arange(len(labels))]
 
 
-def _linear_in_changes(op: Op) -> tuple[int, ...]:
-    return (0,) if is_scalar(op.args[2]) else (0, 2)
-
-
-@instruction(batch="picked", linear_in=_linear_in_changes)
+@instruction(batch="picked", linear_in=(0, 2))
 def add_along(x: Any, labels: Any, value: Any) -> Any:
     """The same elements, increased."""
     return _increased(x, (labels, np.arange(len(labels))), value)
@@ -331,7 +338,13 @@ def check(condition: Any, message: str) -> None:
         raise ValueError(message)
 
 
-@instruction(expression="{function}({arguments})")
+@instruction(is_new=True, machine="cast", expression="np.asarray({x})")
+def as_array(x: Any) -> Any:
+    """Make an array of what a function returned as a Python number."""
+    return np.asarray(x)
+
+
+@instruction(is_declared=False, expression="{function}({arguments})")
 def call(callee: Any, *args: Any, **settings: Any) -> Any:
     """Call a function as a whole: an operation of this package, or one of its rules."""
     return callee.function(*args, **settings)

@@ -7,16 +7,14 @@ parts of a :class:`~tinygrad_mnist.compiler.trace.vectors.Vector` are computed w
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
+from .instructions import is_contiguous
 from .program import Op, Program, inputs_of
-from .rewrite.builder import is_ufunc
 
-__all__ = ["Buffer", "Plan", "has_out", "plan"]
-
-#: Functions that can be told where to put their result.
-_TOLD = ("np.dot", "np.matmul", "copy", "astype", "join", "take_flat", "add_flat", "setitem")
+__all__ = ["Buffer", "Plan", "base_of", "plan"]
 
 
 @dataclass(eq=False)
@@ -62,21 +60,11 @@ class Plan:
     arenas: dict[Any, int]  # elements of the memory that buffers of a dtype share
 
 
-def has_out(op: Op) -> bool:
-    """Whether a result can be put into a buffer."""
-    if op.dtype is None or not op.ndim:
-        return False
-    if is_ufunc(op) or op.function in _TOLD:
-        return True
-    if op.function == "draw":
-        return op.args[1] in ("random", "standard_normal") and op.dtype.kind == "f"
-    return op.function.endswith(".reduce") and not op.settings.keys() - {"axis", "keepdims"}
-
-
-def may_be_view(op: Op) -> bool:
-    """Whether a result may share memory with an argument: anything, but what is a number or told where to go."""
-    is_number = not op.ndim and (is_ufunc(op) or op.function == "np.dot" or op.function.endswith(".reduce"))
-    return not (has_out(op) or is_number)
+def base_of(op: Op, at: Container[Op] = ()) -> Op:
+    """What a view looks at, through all views but those that have memory of their own."""
+    while op.is_view and op not in at:
+        op = op.args[0]
+    return op
 
 
 def last_uses(program: Program) -> dict[Op, float]:
@@ -86,7 +74,7 @@ def last_uses(program: Program) -> dict[Op, float]:
         last[op] = float(len(program.ops))
     for i in reversed(range(len(program.ops))):
         op = program.ops[i]
-        until = max(i, last.get(op, i)) if may_be_view(op) else i
+        until = max(i, last.get(op, i)) if op.may_be_view else i
         for arg in inputs_of(op):
             last[arg] = max(last.get(arg, -1), until)
     return last
@@ -105,11 +93,11 @@ def plan(program: Program) -> Plan:
         at[target] = Buffer(target.shape, target.dtype, input=target, until=last.get(target, -1))
         at[target].names.append(target)
     place = {op: i for i, op in enumerate(program.ops)}
-    for join in (op for op in program.ops if op.function == "join"):
+    for join in (op for op in program.ops if op.instruction.has_parts):
         _give_slots(join, place, last, slots, copied, at, buffers)
 
     for i, op in enumerate(program.ops):
-        if has_out(op) and op not in at:
+        if op.takes_out and op not in at:
             buffer = slots.get(op) or _in_place(op, i, at, last) or _from(free, op)
             if buffer is None:
                 buffer = Buffer(op.shape, op.dtype, since=i)
@@ -142,12 +130,22 @@ def _give_slots(
     start = 0
     for i, part in enumerate(join.args):
         root = part
-        while root.function == "np.reshape":
+        while root.is_view and root.size == root.args[0].size and is_contiguous(root):
             root = root.args[0]
-        if has_out(root) and root not in slots and root.function != "join" and root.dtype == join.dtype:
+        if (
+            root.takes_out
+            and root not in slots
+            and not root.instruction.has_parts
+            and root.dtype == join.dtype
+        ):
             slots[root] = Buffer(root.shape, root.dtype, of=whole, start=start)
-            changed = root.args[0] if root.function == "add_flat" else root
-            if changed is not root and has_out(changed) and last.get(changed) == place[root]:
+            changed = root.args[0] if root.overwrites == (0,) else root
+            if (
+                changed is not root
+                and changed.takes_out
+                and (changed.shape, changed.dtype) == (root.shape, root.dtype)
+                and last.get(changed) == place[root]
+            ):
                 slots.setdefault(changed, slots[root])  # where a few of its elements are then increased
             whole.since = min(whole.since, place[root], place.get(changed, place[root]))
         else:
@@ -161,16 +159,14 @@ def _bases(op: Op) -> list[Op]:
     while waiting:
         arg = waiting.pop()
         found.append(arg)
-        if may_be_view(arg):
+        if arg.may_be_view:
             waiting.extend(inputs_of(arg))
     return found
 
 
 def _in_place(op: Op, i: int, at: dict[Op, Buffer], last: dict[Op, float]) -> Buffer | None:
     """The memory of an argument that nobody needs afterwards."""
-    if not (is_ufunc(op) or op.function in ("add_flat", "setitem")):
-        return None
-    for arg in op.args if is_ufunc(op) else op.args[:1]:
+    for arg in (op.args[i] for i in op.overwrites):
         if not isinstance(arg, Op) or arg not in at or (arg.shape, arg.dtype) != (op.shape, op.dtype):
             continue
         buffer = at[arg]

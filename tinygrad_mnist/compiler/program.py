@@ -62,6 +62,8 @@ class Instruction:
         What it computes; ``None`` for what computes nothing.
     is_view : bool, or a fact
         Whether the result is another look at the memory of the first argument.
+    is_new : bool, or a fact
+        Whether the result has memory of its own, though it cannot be told where to go.
     rearranges : bool
         Whether the result's elements are those of the arguments, in another order or shape.
     is_elementwise : bool
@@ -79,6 +81,8 @@ class Instruction:
     machine : str or dict of str
         How machine code computes it: for elementwise functions a formula for each kind of numbers, for others a
         rule of ``machine``; ``""``: the program runs as NumPy's calls.
+    is_declared : bool
+        Whether anything is known of it but what it computes.
     is_product, is_reduction, has_parts, has_effect, is_of_numbers, waits : bool
         A matrix product; a ufunc's ``reduce``; a vector made of its arguments, one after the other; does
         something besides returning a value, in an order that has to be kept; is arithmetic of Python numbers;
@@ -88,6 +92,8 @@ class Instruction:
     name: str
     function: Any
     is_view: Fact = False
+    is_new: Fact = False
+    is_declared: bool = True
     rearranges: bool = False
     is_elementwise: bool = False
     overwrites: Fact = ()
@@ -202,6 +208,11 @@ class Op:
         return str(self._ask(self.instruction.into)) if self.ndim and self.dtype is not None else ""
 
     @property
+    def expression(self) -> str:
+        """The text of an expression whose value is the result."""
+        return str(self._ask(self.instruction.expression))
+
+    @property
     def takes_out(self) -> bool:
         """Whether the result can be put into a buffer."""
         return self.into != ""
@@ -213,7 +224,7 @@ class Op:
         Anything may, but what is a number or is told where to go.
         """
         is_new = not self.ndim and (self.is_ufunc or self.is_plain_reduction or self.instruction.is_product)
-        return not (self.takes_out or is_new)
+        return not (self.takes_out or is_new or self._ask(self.instruction.is_new))
 
     @property
     def overwrites(self) -> tuple[int, ...]:

@@ -38,8 +38,6 @@ def take_apart(index: Any) -> tuple[list[Any], Any]:
     parts = index if isinstance(index, tuple) else (index,)
     arrays, rest = [], []
     for part in parts:
-        if isinstance(part, Tensor) and part.ndim == 0 and part.dtype != bool:
-            part = part.item()
         if isinstance(part, (np.ndarray, Tensor)):
             arrays.append(part)
             rest.append(HOLE)
@@ -95,7 +93,7 @@ def getitem(a: Array, /, *arrays: NDArray, index: Any) -> Array:
 )
 def scatter(g: Array, /, *arrays: NDArray, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of ``shape`` with ``g`` added in at ``index``: the adjoint of ``getitem``."""
-    result = np.zeros(shape, g.dtype)
+    result = np.zeros_like(g, shape=shape)
     if all(a.dtype == bool for a in arrays):
         result[put_together(arrays, index)] = g  # slices and masks pick no element twice
     elif len(shape) > 1 and g.size > 2000 and (axis := only_axis(index)) is not None:

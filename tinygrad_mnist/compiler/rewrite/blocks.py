@@ -16,8 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..program import Op, Program, Store, inputs_of, is_view
-from .builder import is_ufunc, replaced, without_dead_code
+import numpy as np
+
+from ..instructions import instruction_of
+from ..program import Constant, Input, Op, Program, Store, inputs_of
+from .builder import replaced, without_dead_code
 
 __all__ = ["Blocks", "in_blocks"]
 
@@ -105,27 +108,25 @@ class _Kind:
         """The number of the batch's axis, or one of the words above."""
         op = self.op
         given = {self.kinds[arg] for arg in inputs_of(op)}
-        if op.function == "draw":
+        if op.instruction.has_effect and not op.instruction.batch:  # drawn for all rows at once
             raise _MixedError
         if given <= {WHOLE}:
             return WHOLE
         words = {kind for kind in given if isinstance(kind, str)}
         if words & {SUM, LATER} and given <= {WHOLE, SUM, LATER}:
-            is_order = (is_view(op) and op.function != "view") or op.function in ("join", "np.reshape")
-            return SUM if given == {SUM} and is_order else LATER
+            return SUM if given == {SUM} and op.instruction.rearranges else LATER
         if given == {TEST}:
             return self.test()
         if words - {WHOLE}:
             raise _MixedError
-        rule = _RULES.get(op.function) or (_Kind.elementwise if is_ufunc(op) else None)
-        if op.function.endswith(".reduce"):
-            rule = _Kind.reduction
+        rule = _RULES.get(op.instruction.batch)
         if rule is None:
             raise _MixedError
         return rule(self)
 
     def elementwise(self) -> int:
         """Arrays side by side, the last axes under each other."""
+        self.require(not self.op.settings)
         args = [arg for arg in self.op.args if isinstance(arg, Op) and arg.ndim]
         found = {self.kinds[arg] - arg.ndim for arg in args if self.kinds[arg] is not WHOLE}
         self.require(len(found) == 1)
@@ -143,18 +144,18 @@ class _Kind:
     def reduction(self) -> Any:
         x = self.op.args[0]
         axis, axes = self.kinds[x], self.op.settings["axis"]
-        self.require(not self.op.settings.keys() - {"axis", "keepdims"})
+        self.require(self.op.is_plain_reduction)
         if axis not in axes:
             return axis if self.op.settings["keepdims"] else axis - sum(i < axis for i in axes)
-        if self.op.function == "np.add.reduce":
+        if self.op.calls(np.add.reduce):
             return SUM
-        self.require(self.op.function == "np.maximum.reduce" and self.op.ndim == 0 and x.dtype.kind in "iu")
+        self.require(self.op.calls(np.maximum.reduce) and self.op.ndim == 0 and x.dtype.kind in "iu")
         return TEST
 
     def test(self) -> str:
         """Whether the largest number is too large: it is in one of the blocks, or in none."""
-        is_too_large = self.op.function in ("np.greater", "np.greater_equal")
-        self.require((is_too_large and isinstance(self.op.args[0], Op)) or self.op.function == "check")
+        is_too_large = self.op.calls(np.greater) or self.op.calls(np.greater_equal)
+        self.require((is_too_large and isinstance(self.op.args[0], Op)) or self.op.instruction.has_effect)
         return TEST
 
     def transposed(self) -> int:
@@ -174,7 +175,7 @@ class _Kind:
         x, index = self.op.args
         parts = index if isinstance(index, tuple) else (index,)
         axis = self.kinds[x]
-        self.require(is_view(self.op) and not any(part is None or part is Ellipsis for part in parts))
+        self.require(self.op.is_view and not any(part is None or part is Ellipsis for part in parts))
         self.require(axis >= len(parts) or parts[axis] == slice(None))
         dropped = [part for part in parts[:axis] if not isinstance(part, slice)]
         return int(axis - len(dropped))
@@ -204,9 +205,7 @@ class _Kind:
 
     def shorten(self, arg: Op, axis: int) -> None:
         """Take a constant for a block's, if all blocks of it are the same."""
-        self.require(arg.function == "constant")
-        value = arg.settings["value"]
-        self.require((value == value.flat[0]).all())
+        self.require(isinstance(arg, Constant) and arg.number is not None)
         self.shorter[self.op, arg] = axis
 
     @staticmethod
@@ -215,18 +214,16 @@ class _Kind:
             raise _MixedError
 
 
+#: The rules, by the names that instructions give.
 _RULES: dict[str, Callable[[_Kind], Any]] = {
-    "np.where": _Kind.elementwise,
-    "astype": _Kind.same,
-    "copy": _Kind.same,
-    "view": _Kind.same,
-    "np.transpose": _Kind.transposed,
-    "np.reshape": _Kind.reshaped,
-    "getitem": _Kind.indexed,
-    "np.matmul": _Kind.product,
-    "np.dot": _Kind.product,
-    "take_along": _Kind.picked,
-    "add_along": _Kind.picked,
+    "elementwise": _Kind.elementwise,
+    "same": _Kind.same,
+    "transposed": _Kind.transposed,
+    "reshaped": _Kind.reshaped,
+    "indexed": _Kind.indexed,
+    "product": _Kind.product,
+    "picked": _Kind.picked,
+    "reduction": _Kind.reduction,
 }
 
 
@@ -264,8 +261,12 @@ class _Cut:
         is_possible = is_possible and not any(store.target in self.batch for store in program.stores)
         if not is_possible or not self.is_worth_it(summed):
             return None
-        sums = {op: Op("input", (), {"name": _name(op)}, op.shape, op.dtype, op.place) for op in summed}
-        cut = {op: Op("input", (), op.settings, self.shape(op), op.dtype, op.place) for op in self.batch}
+        sums: dict[Op, Op] = {op: Input(_name(op), op.shape, op.dtype, place=op.place) for op in summed}
+        cut: dict[Op, Op] = {
+            op: Input(op.name, self.shape(op), op.dtype, place=op.place)
+            for op in self.batch
+            if isinstance(op, Input)
+        }
         return Blocks(
             self.block(cut, sums), self.rest(sums), self.rows, self.of, cut, [*sums.values()], self.are_rows()
         )
@@ -274,8 +275,8 @@ class _Cut:
         """Whether there is a lot of a batch, and little that is done again for each block."""
         again = sum(op.size for op in (*self.whole_in_blocks(), *summed) if op.dtype is not None)
         batch = [op for op in (*self.batch, *self.program.ops) if isinstance(self.kinds[op], int)]
-        in_a_block = sum(op.size for op in batch if not is_view(op)) * self.rows // self.of
-        return sum(op.nbytes for op in batch if not is_view(op)) >= LEAST and again <= AGAIN * in_a_block
+        in_a_block = sum(op.size for op in batch if not op.is_view) * self.rows // self.of
+        return sum(op.nbytes for op in batch if not op.is_view) >= LEAST and again <= AGAIN * in_a_block
 
     def whole_in_blocks(self) -> list[Op]:
         """What has nothing to do with the batch, but is needed in every block."""
@@ -284,7 +285,7 @@ class _Cut:
             if op in needed or self.kinds[op] not in (WHOLE, LATER):
                 needed.update(arg for arg in inputs_of(op) if self.kinds[arg] is WHOLE)
         return [
-            op for op in self.program.ops if op in needed and op.function != "constant" and not is_view(op)
+            op for op in self.program.ops if op in needed and not isinstance(op, Constant) and not op.is_view
         ]
 
     def shape(self, op: Op) -> tuple[int, ...]:
@@ -293,9 +294,9 @@ class _Cut:
         return tuple(n * self.rows // self.of if i == axis else n for i, n in enumerate(op.shape))
 
     def shortened(self, constant: Op, axis: int) -> Op:
+        assert isinstance(constant, Constant), "checked"
         n = constant.shape[axis] * self.rows // self.of
-        value = constant.settings["value"].take(range(n), axis)
-        return Op("constant", (), {"value": value}, value.shape, value.dtype, constant.place)
+        return Constant(constant.value.take(range(n), axis), constant.place)
 
     def block(self, cut: dict[Op, Op], sums: dict[Op, Op]) -> Program:
         """What is done for every block."""
@@ -307,20 +308,21 @@ class _Cut:
 
         for op in self.program.ops:
             kind = self.kinds[op]
-            if kind == LATER or (kind == WHOLE and op.function == "check"):
+            if kind == LATER or (kind == WHOLE and op.instruction.has_effect):
                 continue
             new[op] = made = op.with_args(in_block)
-            made.shape = self.shape(op)
+            if made is not op:
+                made.shape = self.shape(op)
             for i, arg in enumerate(op.args):
                 if isinstance(arg, Op) and (op, arg) in self.shorter:
                     ops.append(self.shortened(arg, self.shorter[op, arg]))
                     made.args = (*made.args[:i], ops[-1], *made.args[i + 1 :])
-            if op.function == "np.reshape":
+            if op.calls(np.reshape):
                 made.args = (made.args[0], made.shape)
             ops.append(made)
         stores = []
         for op, total in sums.items():
-            more = Op("np.add", (total, new[op]), {}, op.shape, op.dtype, op.place)
+            more = Op(instruction_of(np.add), (total, new[op]), {}, op.shape, op.dtype, op.place)
             ops.append(more)
             stores.append(Store(total, more))
         results = [
@@ -347,4 +349,4 @@ class _Cut:
 
 
 def _name(op: Op) -> str:
-    return "summed_gradients" if op.function == "join" else "sums" if op.ndim else "total"
+    return "summed_gradients" if op.instruction.has_parts else "sums" if op.ndim else "total"

@@ -8,18 +8,19 @@ twice, and asks the rules for the function at hand whether there is something be
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from ..program import EFFECTS, NOWHERE, Op, Program, Store, function_named, inputs_of
+from ..instructions import arithmetic, instruction_of
+from ..program import NOWHERE, Constant, Input, Op, Program, Store, inputs_of, is_scalar
 
-__all__ = ["Builder", "Rule", "is_scalar", "is_ufunc", "rebuilt", "replaced", "without_dead_code"]
+__all__ = ["Builder", "Rule", "rebuilt", "replaced", "without_dead_code"]
 
 Rule = Callable[["Builder", Op], "Op | None"]
+Rules = Mapping[Any, Sequence[Rule]]
 
 
 class Builder:
@@ -28,15 +29,16 @@ class Builder:
     Attributes
     ----------
     ops : list of Op
-    rules : mapping of function names to rules
-        The first that returns something decides. ``"ufunc"`` holds those for all elementwise functions.
+    rules : mapping of functions to rules
+        Those for a NumPy function or an instruction of ours; the first that returns something decides. Under
+        ``np.ufunc`` are those for all elementwise functions.
     place
         Where operations that a rule adds belong.
     """
 
-    def __init__(self, rules: Mapping[str, Sequence[Rule]] = {}) -> None:
+    def __init__(self, rules: Rules = {}) -> None:
         self.ops: list[Op] = []
-        self.rules = rules
+        self.rules = {key if key is np.ufunc else instruction_of(key): found for key, found in rules.items()}
         self.place = NOWHERE
         self.notes: dict[str, Any] = {}
         self.uses: dict[Op, int] = {}  # how often the old program used what has become this
@@ -44,14 +46,14 @@ class Builder:
 
     def add(self, op: Op) -> Op:
         """Add an operation, or what the rules make of it, or find it."""
-        for rule in self.rules.get("ufunc", ()) if is_ufunc(op) else ():
+        for rule in self.rules.get(np.ufunc, ()) if op.is_ufunc else ():
             if (better := rule(self, op)) is not None:
                 return better
-        for rule in self.rules.get(op.function, ()):
+        for rule in self.rules.get(op.instruction, ()):
             if (better := rule(self, op)) is not None:
                 return better
         key = _key(op)
-        if key not in self._known or op.function in EFFECTS:
+        if key not in self._known or op.instruction.has_effect:
             self._known[key] = op
             self.ops.append(op)
         return self._known[key]
@@ -60,43 +62,44 @@ class Builder:
         """Add an operation of the old program."""
         return self.add(op)
 
-    def ufunc(self, name: str, *args: Any) -> Op:
+    def ufunc(self, function: Any, *args: Any) -> Op:
         """Add an elementwise operation; its shape and dtype follow from its arguments."""
-        if all(not isinstance(arg, Op) or arg.is_number for arg in args):
-            raise TypeError(f"{name} of numbers")
-        kinds = [(a.dtype if isinstance(a, Op) else a) or float for a in args]
-        known: list[Any] = [type(k) if isinstance(k, (bool, int, float, complex)) else k for k in kinds]
-        dtype = _dtype(name, *known)
+        if all(map(is_scalar, args)):
+            raise TypeError(f"{function} of numbers")
         shape = np.broadcast_shapes(*(a.shape for a in args if isinstance(a, Op)))
-        return self.add(Op(name, tuple(args), {}, shape, dtype, self.place))
+        op = Op(instruction_of(function), tuple(args), {}, shape, None, self.place)
+        op.dtype = op.loop[-1]
+        return self.add(op)
 
-    def view(self, function: str, x: Op, argument: Any, shape: tuple[int, ...]) -> Op:
+    def call(self, function: Any, args: tuple[Any, ...], like: Op, settings: Any = {}) -> Op:
+        """Add an operation whose result has the shape, dtype and place of another."""
+        return self.add(Op(instruction_of(function), args, settings, like.shape, like.dtype, like.place))
+
+    def view(self, function: Any, x: Op, argument: Any, shape: tuple[int, ...]) -> Op:
         """Add an operation whose result is a view."""
-        return self.add(Op(function, (x, argument), {}, shape, x.dtype, self.place))
+        return self.add(Op(instruction_of(function), (x, argument), {}, shape, x.dtype, self.place))
 
     def transpose(self, x: Op, axes: tuple[int, ...] | None = None) -> Op:
         """Add a transposition."""
         axes = tuple(reversed(range(x.ndim))) if axes is None else axes
-        return self.view("np.transpose", x, axes, tuple(x.shape[i] for i in axes))
+        return self.view(np.transpose, x, axes, tuple(x.shape[i] for i in axes))
 
     def reshape(self, x: Op, shape: tuple[int, ...]) -> Op:
         """Add a change of shape."""
-        return self.view("np.reshape", x, shape, shape)
+        return self.view(np.reshape, x, shape, shape)
 
     def number(self, sign: str, *args: Any) -> Any:
         """Add an operation on Python numbers, or carry it out."""
         if not any(isinstance(arg, Op) for arg in args):
-            return function_named(sign)(*args)
-        return self.add(Op(sign, args, {}, (), None, self.place))
+            return arithmetic[sign].function(*args)
+        return self.add(Op(arithmetic[sign], args, {}, (), None, self.place))
 
     def is_used_once(self, op: Op) -> bool:
         """Whether a single operation of the old program used this result."""
         return self.uses.get(op, 1) <= 1
 
 
-def rebuilt(
-    program: Program, rules: Mapping[str, Sequence[Rule]] = {}, builder: Builder | None = None
-) -> Program:
+def rebuilt(program: Program, rules: Rules = {}, builder: Builder | None = None) -> Program:
     """Add all operations of a program to a new one, by rules or by a builder that does more."""
     counted = Counter(arg for op in program.ops for arg in inputs_of(op))
     counted.update(program.roots())
@@ -137,7 +140,7 @@ def replaced(program: Program, new: Mapping[Op, Op], first: Sequence[Op] = ()) -
             made[op] = op.with_args(changed)
             ops.append(made[op])
     gone = [op for op in program.inputs if op in new]
-    given = [op for op in dict.fromkeys(new.values()) if op.function == "input"]
+    given = [op for op in dict.fromkeys(new.values()) if isinstance(op, Input)]
     return replace(
         program,
         inputs=(*(op for op in program.inputs if op not in gone), *given),
@@ -159,53 +162,28 @@ def without_dead_code(program: Program) -> Program:
     return replace(program, ops=tuple(op for op in program.ops if op in needed))
 
 
-def is_ufunc(op: Op) -> bool:
-    """Whether an operation is elementwise, with broadcasting, and nothing else."""
-    return op.function in _UFUNCS and not op.settings
-
-
-def is_scalar(arg: Any) -> bool:
-    """Whether an argument is one number: a Python number, or one that changes from call to call."""
-    return (
-        arg.is_number if isinstance(arg, Op) else isinstance(arg, (int, float)) and not isinstance(arg, bool)
-    )
-
-
 #: Constants of up to so many bytes are compared by their content.
 _COMPARED = 1 << 20
 
 
-@cache
-def _dtype(name: str, *kinds: Hashable) -> Any:
-    """The dtype that a ufunc makes of dtypes and of Python's types of numbers."""
-    ufunc: Any = function_named(name)
-    resolved = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
-    return resolved[-1]
-
-
-_UFUNCS = {
-    f"np.{f.__name__}"
-    for f in vars(np).values()
-    if isinstance(f, np.ufunc) and f.signature is None and f.nout == 1
-}
-
-
 def _key(op: Op) -> Any:
-    if op.function == "constant":
-        value = op.settings["value"]
+    if isinstance(op, Constant):
+        value = op.value
         content = value.tobytes() if value.nbytes <= _COMPARED else id(value)
         return "constant", value.dtype, value.shape, content
     settings = tuple((key, _key_of(arg)) for key, arg in sorted(op.settings.items()))
-    return op.function, op.shape, op.dtype, _key_of(op.args), settings
+    return op.instruction, op.shape, op.dtype, _key_of(op.args), settings
 
 
 def _key_of(arg: Any) -> Any:
     if isinstance(arg, (tuple, list)):
         return type(arg), tuple(map(_key_of, arg))
     if isinstance(arg, slice):
-        return slice, arg.start, arg.stop, arg.step
+        return slice, _key_of((arg.start, arg.stop, arg.step))
     if isinstance(arg, float):
         return float, arg.hex()
+    if isinstance(arg, complex):
+        return complex, arg.real.hex(), arg.imag.hex()
     try:
         hash(arg)
     except TypeError:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..program import Op, Program, is_basic
-from .builder import Builder, is_scalar, rebuilt
+import numpy as np
+
+from ..program import Constant, Op, Program, is_scalar
+from .builder import Builder, rebuilt
+from .ranges import is_real
 
 __all__ = ["cost", "scaled_early"]
 
 #: Nanoseconds: of a call, of an element of an elementwise call, of a multiplication in a matrix product.
 CALL, ELEMENT, MULTIPLICATION = 400.0, 0.3, 0.02
-
-_VIEWS = ("np.transpose", "np.reshape", "np.broadcast_to", "view", "constant", "input", "join", "pick")
 
 
 def cost(program: Program) -> float:
@@ -27,9 +28,9 @@ def cost(program: Program) -> float:
 
 
 def _cost(op: Op) -> float:
-    if op.function in _VIEWS or op.is_number or (op.function == "getitem" and is_basic(op.args[1])):
+    if op.is_view or op.is_given or op.is_number or op.instruction.rearranges or not op.nbytes:
         return 0.0
-    if op.function in ("np.matmul", "np.dot"):
+    if op.instruction.is_product:
         return CALL + MULTIPLICATION * op.size * (op.args[0].shape[-1] if op.args[0].shape else 1)
     largest = max([op.size, *(arg.size for arg in op.args if isinstance(arg, Op))])
     return CALL + ELEMENT * largest
@@ -54,9 +55,9 @@ class _Scaler(Builder):
     def put(self, op: Op) -> Op:
         """Add an operation; an update's factor goes elsewhere. All others are near the beginning as it is."""
         is_factor = (
-            op.function == "np.multiply"
+            op.calls(np.multiply)
             and is_scalar(op.args[1])
-            and op.dtype.kind == "f"
+            and is_real(op.dtype)
             and op.ndim > 0
             and op.place.phase == "update"
         )
@@ -68,7 +69,11 @@ class _Scaler(Builder):
         waiting = [x]
         while waiting:
             op = waiting[-1]
-            missing = [op.args[i] for i in self.carriers(op) if (op.args[i], factor) not in self._scaled]
+            missing = [
+                op.args[i]
+                for i in self.carriers(op)
+                if isinstance(op.args[i], Op) and (op.args[i], factor) not in self._scaled
+            ]
             if (op, factor) in self._scaled or not missing:
                 waiting.pop()
                 self._scaled.setdefault((op, factor), self._times(op, factor))
@@ -81,23 +86,27 @@ class _Scaler(Builder):
         self.place = op.place
         carriers = self.carriers(op)
         if carriers:
-            args = [self._scaled[arg, factor] if i in carriers else arg for i, arg in enumerate(op.args)]
-            if op.function == "add_along" and is_scalar(args[2]):
-                args[2] = self.number("*", args[2], factor)
-            return self.add(Op(op.function, tuple(args), op.settings, op.shape, op.dtype, op.place))
-        if op.function == "np.multiply" and is_scalar(op.args[1]):
-            return self.ufunc("np.multiply", op.args[0], self.number("*", op.args[1], factor))
-        if op.function == "np.divide" and is_scalar(op.args[0]):
-            return self.ufunc("np.divide", self.number("*", op.args[0], factor), op.args[1])
-        if op.function == "np.divide" and isinstance(op.args[1], Op) and op.args[1].size < op.size:
-            return self.ufunc("np.multiply", op.args[0], self.ufunc("np.divide", factor, op.args[1]))
-        return self.ufunc("np.multiply", op, factor)
+            args = [
+                self._scaled.get((arg, factor), arg) if i in carriers else arg
+                for i, arg in enumerate(op.args)
+            ]
+            for i in carriers:
+                if is_scalar(args[i]):
+                    args[i] = self.number("*", args[i], factor)
+            return self.call(op.instruction, tuple(args), op, op.settings)
+        if op.calls(np.multiply) and is_scalar(op.args[1]):
+            return self.ufunc(np.multiply, op.args[0], self.number("*", op.args[1], factor))
+        if op.calls(np.divide) and is_scalar(op.args[0]):
+            return self.ufunc(np.divide, self.number("*", op.args[0], factor), op.args[1])
+        if op.calls(np.divide) and isinstance(op.args[1], Op) and op.args[1].size < op.size:
+            return self.ufunc(np.multiply, op.args[0], self.ufunc(np.divide, factor, op.args[1]))
+        return self.ufunc(np.multiply, op, factor)
 
     def carriers(self, op: Op) -> tuple[int, ...]:
         """The arguments that take a factor to the result: of two, the one where it meets fewer numbers."""
-        if op.function not in ("np.matmul", "np.dot", "np.multiply"):
-            return _carriers(op)
-        if op.function == "np.multiply" and is_scalar(op.args[1]):
+        if not _is_bilinear(op):
+            return op.linear_in
+        if op.calls(np.multiply) and is_scalar(op.args[1]):
             return ()
         met = [self.met(arg) if isinstance(arg, Op) else math.inf for arg in op.args]
         is_worth_it = min(met) < (math.inf if self._far else op.size)
@@ -111,29 +120,21 @@ class _Scaler(Builder):
         return self._met.get(op, op.size)
 
     def _meets(self, op: Op) -> float:
-        if op.function == "constant":
+        if isinstance(op, Constant):
             return math.inf
-        if op.function == "np.multiply" and is_scalar(op.args[1]):
+        if op.calls(np.multiply) and is_scalar(op.args[1]):
             return 0.0
-        if op.function in ("np.matmul", "np.dot", "np.multiply"):
+        if _is_bilinear(op):
             least = min(self._met.get(arg, arg.size) for arg in op.args if isinstance(arg, Op))
             return least if self._far else min(op.size, least)
-        if op.function == "np.divide" and is_scalar(op.args[0]):
+        if op.calls(np.divide) and is_scalar(op.args[0]):
             return 0.0
-        if op.function == "np.divide":
+        if op.calls(np.divide):
             return min([op.size, *(arg.size for arg in op.args[1:] if isinstance(arg, Op))])
-        carriers = _carriers(op)
-        return sum(self._met.get(op.args[i], op.args[i].size) for i in carriers) if carriers else op.size
+        carriers = [op.args[i] for i in op.linear_in if isinstance(op.args[i], Op)]
+        return sum(self._met.get(arg, arg.size) for arg in carriers) if op.linear_in else op.size
 
 
-def _carriers(op: Op) -> tuple[int, ...]:
-    """The arguments of a linear operation, all of which take a factor to the result."""
-    if op.function in ("np.transpose", "np.reshape", "np.negative", "getitem"):
-        return (0,) if op.function != "getitem" or is_basic(op.args[1]) else ()
-    if op.function == "join":
-        return tuple(range(len(op.args)))
-    if op.function == "np.add.reduce":
-        return (0,) if len(op.settings) == 2 else ()
-    if op.function == "add_along":
-        return (0,) if is_scalar(op.args[2]) else (0, 2)
-    return ()
+def _is_bilinear(op: Op) -> bool:
+    """Whether an operation is linear in each of its two arguments, so that a factor may go into either."""
+    return op.instruction.is_product or op.calls(np.multiply)

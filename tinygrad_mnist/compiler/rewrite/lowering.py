@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..program import EFFECTS, Op, Program, inputs_of, is_view
+from ..instructions import add_along, add_flat, astype, copy, take_along, take_flat
+from ..program import Constant, Input, Op, Program, inputs_of
 from .algebra import ARITHMETIC
-from .builder import Builder, Rule, is_ufunc
+from .builder import Builder, Rule
 
 __all__ = ["LOWERINGS", "ordered"]
 
@@ -19,14 +20,14 @@ def product(b: Builder, op: Op) -> Op | None:
     """``np.dot`` finds its way to the BLAS sooner than ``np.matmul``, for rows and columns too."""
     if op.ndim > 2 or any(arg.ndim > 2 for arg in op.args) or op.dtype.kind not in "fc":
         return None
-    return b.add(Op("np.dot", op.args, {}, op.shape, op.dtype, op.place))
+    return b.call(np.dot, op.args, op)
 
 
 def stored_transposed(b: Builder, op: Op) -> Op | None:
     """A transposed copy of what is just being computed: compute it transposed."""
     (view,) = op.args
     x, axes = view.args
-    if not is_ufunc(x) or not b.is_used_once(x):
+    if not x.is_ufunc or not b.is_used_once(x):
         return None
     args: list[Any] = []
     for arg in x.args:
@@ -35,46 +36,41 @@ def stored_transposed(b: Builder, op: Op) -> Op | None:
             args.append(b.transpose(whole, axes))
         else:
             args.append(arg)
-    return b.add(Op(x.function, tuple(args), {}, op.shape, op.dtype, x.place))
+    return b.add(Op(x.instruction, tuple(args), {}, op.shape, op.dtype, x.place))
 
 
 def quotient(b: Builder, op: Op) -> Op | None:
     """``1 / x``: NumPy divides many numbers at a time, but takes the reciprocal of few."""
-    return b.ufunc("np.divide", 1, *op.args) if op.dtype.kind == "f" else None
+    return b.ufunc(np.divide, 1, *op.args) if op.dtype.kind == "f" else None
 
 
 def picked_by_number(b: Builder, op: Op) -> Op | None:
     """One element of each column: ``np.take`` with one number each is quicker than two indices."""
     x, labels = op.args
-    return b.add(
-        Op("take_flat", (b.reshape(x, (x.size,)), _places(b, x, labels)), {}, op.shape, op.dtype, op.place)
-    )
+    return b.call(take_flat, (b.reshape(x, (x.size,)), _places(b, x, labels)), op)
 
 
 def added_by_number(b: Builder, op: Op) -> Op | None:
     """The same where elements are changed."""
     x, labels, value = op.args
-    return b.add(Op("add_flat", (x, _places(b, x, labels), value), {}, op.shape, op.dtype, op.place))
+    return b.call(add_flat, (x, _places(b, x, labels), value), op)
 
 
 def _places(b: Builder, x: Op, labels: Op) -> Op:
     n = x.shape[1]
     if labels.dtype != np.intp:
-        labels = b.add(
-            Op("astype", (labels, np.dtype(np.intp)), {}, labels.shape, np.dtype(np.intp), b.place)
-        )
-    columns = np.arange(n)
-    constant = b.add(Op("constant", (), {"value": columns}, columns.shape, columns.dtype))
-    return b.ufunc("np.add", b.ufunc("np.multiply", labels, n), constant)
+        integers = np.dtype(np.intp)
+        labels = b.add(Op(astype, (labels, integers), {}, labels.shape, integers, b.place))
+    return b.ufunc(np.add, b.ufunc(np.multiply, labels, n), b.add(Constant(np.arange(n))))
 
 
-LOWERINGS: dict[str, list[Rule]] = {
+LOWERINGS: dict[Any, list[Rule]] = {
     **ARITHMETIC,
-    "np.matmul": [product],
-    "np.reciprocal": [quotient],
-    "copy": [stored_transposed],
-    "take_along": [picked_by_number],
-    "add_along": [added_by_number],
+    np.matmul: [product],
+    np.reciprocal: [quotient],
+    copy: [stored_transposed],
+    take_along: [picked_by_number],
+    add_along: [added_by_number],
 }
 
 
@@ -86,14 +82,14 @@ def ordered(program: Program) -> Program:
     the product of a column and a row is far longer than they are, and waits.
     """
     uses = Counter(arg for op in program.ops for arg in inputs_of(op))
-    parts = {part for op in program.ops if op.function == "join" for part in op.args if uses[part] == 1}
-    early = [op for op in program.ops if op in parts and op.function == "np.dot"]
+    parts = {part for op in program.ops if op.instruction.has_parts for part in op.args if uses[part] == 1}
+    early = [op for op in program.ops if op in parts and op.instruction.is_product]
     late = {op for op in program.ops if is_outer(op) and uses[op] == 1 and op not in parts}
     ops: list[Op] = []
     done: set[Op] = set(program.inputs)
 
     def is_there(op: Op) -> bool:
-        return op in done or op.function == "constant" or op.is_number
+        return op in done or isinstance(op, Constant) or op.is_number
 
     def put(root: Op) -> None:
         waiting = [root]
@@ -107,7 +103,7 @@ def ordered(program: Program) -> Program:
                     done.add(op)
             else:
                 # What is elementwise and could be computed at once waits until all else is there.
-                missing.sort(key=lambda arg: is_ufunc(arg) and all(is_there(x) for x in inputs_of(arg)))
+                missing.sort(key=lambda arg: arg.is_ufunc and all(is_there(x) for x in inputs_of(arg)))
                 waiting.extend(reversed(missing))
 
     blocked = {op: sum(1 for arg in _computed(op) if arg not in done) for op in early}
@@ -127,8 +123,12 @@ def ordered(program: Program) -> Program:
             seen += 1
 
     for op in [*program.ops, *program.roots()]:
-        is_free = (is_ufunc(op) and op.ndim > 0) or is_view(op) or op.is_number or op.function in _FREE
-        if not (is_free and op.function not in EFFECTS) and op not in early and op not in late:
+        waits = (
+            op.instruction.waits
+            and (op.ndim > 0 or not op.is_ufunc)
+            and not (op.is_ufunc is False and op.settings)
+        )
+        if not (waits or op.is_view or op.is_number) and op not in early and op not in late:
             put(op)
             put_early()
     for op in program.roots():
@@ -137,21 +137,17 @@ def ordered(program: Program) -> Program:
     return replace(program, ops=tuple(ops))
 
 
-#: What, like elementwise functions, is done when its result is needed.
-_FREE = ("constant", "join", "astype", "copy")
-
-
 def _computed(op: Op) -> set[Op]:
     """What an operation has to wait for, views and constants aside."""
     found = set()
     for arg in inputs_of(op):
-        while is_view(arg):
+        while arg.is_view:
             arg = arg.args[0]
-        if arg.function not in ("constant", "input"):
+        if not isinstance(arg, (Constant, Input)):
             found.add(arg)
     return found
 
 
 def is_outer(op: Op) -> bool:
     """Whether an operation multiplies a column by a row."""
-    return op.function == "np.dot" and op.ndim == 2 and op.args[0].shape[1:] == (1,)
+    return op.instruction.is_product and op.ndim == 2 and op.args[0].shape[1:] == (1,)

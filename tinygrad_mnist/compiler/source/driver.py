@@ -65,7 +65,7 @@ class _Driver:
         self.taken |= {name.removeprefix("prepare_") for name in parts}
         numbers = [op for part in parts.values() for op in part.arguments if op.dtype is None]
         self.arguments = list(dict.fromkeys([*arguments, *numbers]))
-        self.names = {op: self.unique(identifier(str(op.settings["name"]))) for op in self.arguments}
+        self.names = {op: self.unique(identifier(op.name)) for op in self.arguments}
         self.given: dict[str, Op] = {}
         for part in parts.values():
             for name, op in part.given.items():

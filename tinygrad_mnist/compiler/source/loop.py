@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..memory import Buffer, Plan
-from ..program import Op, Program, inputs_of, is_view
-from ..rewrite.builder import is_ufunc
+from ..memory import Buffer, Plan, base_of
+from ..program import Constant, Op, Program, inputs_of
 from ..rewrite.lowering import is_outer
 
-__all__ = ["base_of", "is_long", "local_buffers", "rows_of_a_piece", "run_at"]
+__all__ = ["is_long", "local_buffers", "rows_of_a_piece", "run_at"]
 
 #: Elements of a piece: the processor's cache holds a few such.
 PIECE = 40_960
@@ -25,7 +24,7 @@ OUTER_PIECE = 262_144
 
 def is_long(op: Op, plan: Plan) -> bool:
     """Whether an operation is worth a loop."""
-    is_elementwise = is_ufunc(op) or is_outer(op)
+    is_elementwise = op.is_ufunc or is_outer(op)
     least = 2 * (OUTER_PIECE if is_outer(op) else PIECE)
     return is_elementwise and op in plan.at and op.size >= least and op.shape[0] > 1
 
@@ -46,12 +45,12 @@ def run_at(program: Program, plan: Plan, i: int) -> list[Op]:
     changed: set[Buffer] = set()
     for k in range(i, len(program.ops)):
         op = program.ops[k]
-        if op.function == "constant" or op.is_number or (is_view(op) and op not in plan.at):
+        if isinstance(op, Constant) or op.is_number or (op.is_view and op not in plan.at):
             continue
         if not is_long(op, plan) or op.shape != first.shape:
             break
         for arg in (*inputs_of(op), op):
-            base = base_of(arg, plan)
+            base = base_of(arg, plan.at)
             if base in plan.at:
                 buffer = plan.at[base]
                 looks.setdefault(buffer.root, set()).add(buffer if base is arg else arg)
@@ -77,10 +76,3 @@ def local_buffers(program: Program, plan: Plan, run: list[Op]) -> set[Buffer]:
         and all(op in inside and op not in outside for op in buffer.names)
         and not any(other.of is buffer for other in plan.buffers)
     }
-
-
-def base_of(op: Op, plan: Plan) -> Op:
-    """What a view is a view of."""
-    while is_view(op) and op not in plan.at:
-        op = op.args[0]
-    return op

@@ -5,19 +5,23 @@ Whatever is made once, a buffer, a view or a constant, is made in ``prepare`` wh
 
 from __future__ import annotations
 
+import builtins
 import cmath
 import keyword
+import operator
 import re
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..memory import Buffer, Plan
-from ..program import Op, Program, inputs_of, is_view
-from .loop import base_of
+from ...primitive import operation
+from ..instructions import call, draw, parameters_of, view_as
+from ..memory import Buffer, Plan, base_of
+from ..program import Constant, Input, Op, Program, inputs_of
 
-__all__ = ["Names", "identifier", "unused"]
+__all__ = ["Names", "identifier", "printable", "quoted", "unused"]
 
 _WORDS = {0: "zero", 1: "one", 2: "two", 0.5: "half", -1: "minus_one"}
 
@@ -29,8 +33,8 @@ class Names:
         self.program, self.plan = program, plan
         used = {arg for op in program.ops for arg in inputs_of(op)} | set(program.results)
         used |= {store.target for store in program.stores}
-        numbers = [op for op in program.inputs if op.dtype is None and op.settings.get("kind") != "generator"]
-        numbers.sort(key=lambda op: op.settings["name"] != "lr")  # learning rates first, then steps
+        numbers = [op for op in program.inputs if op.is_number]
+        numbers.sort(key=lambda op: op.kind != "number")  # learning rates first, then steps
         self.arguments = [*arguments, *(op for op in numbers if op in used and op not in arguments)]
         self.given = [op for op in program.inputs if op not in self.arguments and op in used]
         self.setup: list[str] = []
@@ -39,12 +43,20 @@ class Names:
         self.imports: set[str] = set()
         self.names: dict[Any, str] = {}
         self.numbers: dict[str, int] = {}
-        self.taken = {"np", "prepare", "operation", "rows", *keyword.kwlist}
+        self.taken = {
+            "np",
+            "prepare",
+            "operation",
+            "rows",
+            *keyword.kwlist,
+            *keyword.softkwlist,
+            *dir(builtins),
+        }
         self.local: dict[Buffer, str] = {}  # pieces of buffers, within a loop
         self.made: set[Buffer] = set()
         self.scratch_bytes = 0
         for op in [*self.given, *self.arguments]:
-            self.names[op] = self.unique(identifier(str(op.settings["name"])))
+            self.names[op] = self.unique(identifier(op.name))
 
     def unique(self, name: str) -> str:
         """A name that is not taken: this one, or one with a number."""
@@ -82,7 +94,7 @@ class Names:
         if buffer.input is not None:
             return self.names[buffer.input]
         if buffer not in self.names:
-            first = next((op for op in buffer.names if op.function != "input"), None)
+            first = next((op for op in buffer.names if not isinstance(op, Input)), None)
             self.names[buffer] = self.buffer_name(first, buffer)
             if buffer.place is not None:
                 made = f"{self.shared(buffer.dtype)}[{buffer.place}:{buffer.place + buffer.size}]"
@@ -114,13 +126,13 @@ class Names:
         """What a buffer is called after what it holds first."""
         if op is None:
             return self.numbered("s")
-        if op.function == "join":
+        if op.instruction.has_parts:
             return self.unique("gradients")
         if buffer.dtype == bool:
             return self.numbered("mask")
         if buffer.dtype.kind in "iu":
             return self.numbered("n")
-        if buffer.of is not None and buffer.of.names and buffer.of.names[0].function == "join":
+        if buffer.of is not None and buffer.of.names and buffer.of.names[0].instruction.has_parts:
             return self.numbered("g")
         return self.numbered({"forward": "h", "backward": "d"}.get(op.place.phase, "u"))
 
@@ -152,23 +164,21 @@ class Names:
 
     def reference(self, op: Op, like: Any = None) -> str:
         """The name of a result; it is given one if it has none."""
-        if op.is_number and op.function not in ("input", "constant"):
-            return self.scalar(op, like) if like is not None else self.expression(op)
-        if op.function == "input" and op.dtype is None and like is not None and like.kind == "f":
-            return self.scalar(op, like)
+        if op.is_number and (like is not None or not isinstance(op, Input)):
+            return self.scalar(op, like) if like is not None and like.kind == "f" else self.expression(op)
         if op in self.plan.at:
             return self.buffer(self.plan.at[op])
         if op in self.names:
             return self.names[op]
-        if op.function == "constant":
+        if isinstance(op, Constant):
             self.constant(op)
-        elif is_view(op):
+        elif op.is_view:
             self.view(op)
         return self.names[op]
 
-    def constant(self, op: Op) -> None:
+    def constant(self, op: Constant) -> None:
         """Make a constant, or have it given."""
-        value: np.ndarray = op.settings["value"]
+        value = op.value
         plain = self.dtype(value.dtype) if value.dtype.kind in "biufc" else ""
         if (
             value.ndim == 1
@@ -180,14 +190,20 @@ class Names:
                 "" if value.dtype == np.intp else f".astype({plain})"
             )
             name = self.unique("columns")
-        elif value.size and value.dtype.kind in "fiub" and (value == value.flat[0]).all():
-            name = self.unique("ones" if value.flat[0] == 1 else "full")
-            filled = self.np("np.ones") if value.flat[0] == 1 else self.np("np.full")
-            extra = "" if value.flat[0] == 1 else f", {value.flat[0].item()!r}"
+        elif value.dtype.kind in "fiub" and value.dtype.itemsize <= 8 and op.number is not None:
+            first = op.number
+            name = self.unique("ones" if first == 1 else "full")
+            filled = self.np("np.ones") if first == 1 else self.np("np.full")
+            extra = "" if first == 1 else f", {number_text(first.item())}"
             text = f"{filled}({value.shape!s}{extra}, {plain})"
         elif not value.size and plain:
             name, text = self.unique("nothing"), f"{self.np('np.empty')}({value.shape!s}, {plain})"
-        elif value.size <= 8 and value.dtype.kind in "fiub" and np.isfinite(value).all():
+        elif (
+            value.size <= 8
+            and value.dtype.kind in "fiub"
+            and value.dtype.itemsize <= 8
+            and np.isfinite(value).all()
+        ):
             name, text = self.numbered("k"), f"{self.np('np.array')}({value.tolist()!r}, {plain})"
         else:
             name = self.numbered("constant_")
@@ -199,29 +215,25 @@ class Names:
 
     def view(self, op: Op) -> None:
         """Bind a view: once, if what it looks at stays where it is."""
-        base = base_of(op, self.plan)
+        base = base_of(op, self.plan.at)
         text = self.view_text(op)
         if op.place.phase == "parameter":
-            name = identifier(op.place.scope) + ("_T" if op.function == "np.transpose" else "")
+            name = identifier(op.place.scope) + ("_T" if op.calls(np.transpose) else "")
         else:
-            suffix = {"np.transpose": "_T", "np.reshape": "_r", "view": "_bits"}.get(op.function, "_part")
-            suffix = "_flat" if op.function == "np.reshape" and op.ndim == 1 else suffix
-            suffix = "_row" if op.function == "np.reshape" and op.shape[:1] == (1,) else suffix
-            suffix = "_column" if op.function == "np.reshape" and op.shape[1:] == (1,) else suffix
-            name = self.viewed(op) + suffix
+            name = self.viewed(op) + suffix_of(op)
         same = self.names.get(("view", text))
         if same is not None:
             self.names[op] = same
             return
         self.names[op] = self.names["view", text] = self.unique(name)
-        is_static = base.function == "constant" or base in self.given or base in self.plan.at
+        is_static = isinstance(base, Constant) or base in self.given or base in self.plan.at
         lines = self.setup if is_static else self.body
         lines.append(f"{'    ' if is_static else '        '}{self.names[op]} = {text}")
 
     def viewed(self, op: Op) -> str:
         """What a view is a view of: a parameter, rather than the vector in which it lies."""
         inner = op.args[0]
-        while is_view(inner) and inner not in self.plan.at:
+        while inner.is_view and inner not in self.plan.at:
             if inner.place.phase == "parameter":
                 return identifier(inner.place.scope)
             inner = inner.args[0]
@@ -230,21 +242,8 @@ class Names:
     def view_text(self, op: Op) -> str:
         """How a view is taken."""
         x = op.args[0]
-        inner = (
-            self.view_text(x)
-            if is_view(x) and x not in self.names and x not in self.plan.at
-            else self.reference(x)
-        )
-        if op.function == "np.transpose":
-            reverse = op.args[1] == tuple(reversed(range(op.ndim)))
-            return f"{inner}.T" if reverse else f"{inner}.transpose{op.args[1]!s}"
-        if op.function == "np.reshape":
-            return f"{inner}.reshape({', '.join(map(str, op.shape))})" if op.ndim else f"{inner}.reshape(())"
-        if op.function == "view":
-            return f"{inner}.view({self.dtype(op.dtype)})"
-        if op.function == "np.broadcast_to":
-            return f"{self.np('np.broadcast_to')}({inner}, {op.shape!s})"
-        return f"{inner}[{self.index(op.args[1])}]"
+        is_inner = x.is_view and x not in self.names and x not in self.plan.at
+        return self.filled(op.expression, op, {0: self.view_text(x)} if is_inner else {})
 
     def index(self, index: Any) -> str:
         """What stands between the brackets."""
@@ -254,8 +253,8 @@ class Names:
     def index_part(self, part: Any) -> str:
         """What stands there for one axis."""
         if isinstance(part, slice):
-            text = ":".join("" if x is None else str(x) for x in (part.start, part.stop))
-            return (text if ":" in text else text + ":") + ("" if part.step is None else f":{part.step}")
+            text = ":".join("" if x is None else str(int(x)) for x in (part.start, part.stop))
+            return (text if ":" in text else text + ":") + ("" if part.step is None else f":{int(part.step)}")
         return "..." if part is Ellipsis else self.value(part)
 
     def scalar(self, op: Op, like: Any) -> str:
@@ -271,16 +270,17 @@ class Names:
         """A formula of Python numbers."""
         if not isinstance(op, Op):
             return number_text(op) if not isinstance(op, float) or op >= 0 else f"({number_text(op)})"
-        if op.function in ("input", "draw"):
+        if op in self.names:
             return self.names[op]
-        if op.function == "neg":
+        sign = op.instruction.name
+        if sign == "neg":
             return f"-{self.expression(op.args[0], 3)}"
-        rank = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}[op.function]
+        rank = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}[sign]
         left, right = (
-            self.expression(op.args[0], rank + (op.function == "**")),
+            self.expression(op.args[0], rank + (sign == "**")),
             self.expression(op.args[1], rank + 1),
         )
-        text = f"{left}{op.function}{right}" if rank == 4 else f"{left} {op.function} {right}"
+        text = f"{left}{sign}{right}" if rank == 4 else f"{left} {sign} {right}"
         return f"({text})" if rank < outer else text
 
     def dtype(self, dtype: Any) -> str:
@@ -294,40 +294,177 @@ class Names:
         """Something that is no array, as Python writes it; by a name where it cannot."""
         if isinstance(arg, Op):
             return self.reference(arg)
-        if isinstance(arg, list):
+        if type(arg) is list:
             return f"[{', '.join(map(self.literal, arg))}]"
         if type(arg) is tuple:
             return f"({', '.join(map(self.literal, arg))}{',' if len(arg) == 1 else ''})"
         if isinstance(arg, np.dtype) or (isinstance(arg, type) and issubclass(arg, np.generic)):
             return self.dtype(arg)
-        if isinstance(arg, np.generic):
-            arg = arg.item()
-        if isinstance(arg, (float, complex)):
+        if type(arg) in (float, complex):
             return number_text(arg)
-        if arg is None or isinstance(arg, (bool, int, str, slice)) or arg is Ellipsis:
+        if (
+            arg is None
+            or type(arg) in (bool, str)
+            or arg is Ellipsis
+            or (type(arg) is int and abs(arg) < 1 << 128)
+        ):
             return repr(arg)
-        key = "object", id(arg)
-        if key not in self.names:
-            self.names[key] = name = self.numbered("object_")
-            self.objects[name] = arg
-        return self.names[key]
+        if type(arg) is slice:
+            return f"slice({', '.join(map(self.literal, (arg.start, arg.stop, arg.step)))})"
+        return self.object("object_", arg)
 
     def callee(self, callee: Any) -> str:
-        """The name of an operation that is called as a whole."""
-        key = "callee", callee.reference or id(callee.function)
+        """The name of a function that is called as a whole."""
+        key = "callee", callee.operation or id(callee.function), callee.rule
         if key not in self.names:
-            if callee.reference:
+            found = operation(callee.operation) if callee.operation else None
+            if found is not None:
                 self.imports.add("operation")
-                match = re.match(r"operation\('(\w+)'\)\.(\w+)", callee.reference)
-                name = self.unique(
-                    f"{match[1]}_{match[2]}" if match and match[2] == "rules" else match[1] if match else "f"
+                part = "forward" if callee.rule is None else f"rules[{callee.rule}]"
+                self.names[key] = self.unique(
+                    identifier(callee.operation) + ("" if callee.rule is None else "_rules")
                 )
-                self.setup.append(f"    {name} = {callee.reference}")
+                self.setup.append(f"    {self.names[key]} = operation({quoted(callee.operation)}).{part}")
             else:
-                name = self.numbered("function_")
-                self.objects[name] = callee.function
-            self.names[key] = name
+                self.names[key] = self.object("function_", callee.function)
         return self.names[key]
+
+    def object(self, prefix: str, value: Any) -> str:
+        """The name of something that cannot be written down, and is given to ``prepare``."""
+        key = "object", id(value)
+        if key not in self.names:
+            self.names[key] = name = self.numbered(prefix)
+            self.objects[name] = value
+        return self.names[key]
+
+    def function(self, op: Op) -> str:
+        """What an instruction's function is called: by its name in NumPy, if it is found there."""
+        name, function = op.instruction.name, op.instruction.function
+        try:
+            is_there = operator.attrgetter(name.removeprefix("np."))(np) == function
+        except AttributeError:
+            is_there = False
+        return self.np(name) if is_there and name.startswith("np.") else self.object("function_", function)
+
+    # -- templates -----------------------------------------------------------------------------------
+
+    def filled(self, template: str, op: Op, texts: Mapping[int, str] = {}, out: str = "") -> str:
+        """Fill in the template of an instruction's text.
+
+        Parameters
+        ----------
+        texts : what stands for some of the arguments, by position
+        out : where the result goes
+        """
+        first = 1 if op.calls(call) else 2 if op.calls(draw) else 0  # these are part of the function
+        like = [*op.loop[: len(op.args)]] if op.is_ufunc and out else [None] * len(op.args)
+        width = row_width(op) if out else 0
+
+        def argument(i: int) -> str:
+            if i in texts:
+                return texts[i]
+            arg = op.args[i]
+            if op.is_ufunc:
+                is_formula = isinstance(arg, Op) and arg.is_number and not out
+                return self.expression(arg, 5) if is_formula else self.value(arg, like[i], width)
+            return self.literal(arg)
+
+        def arguments() -> str:
+            given = [argument(i) for i in range(first, len(op.args))]
+            named = [(key, self.literal(arg)) for key, arg in op.settings.items()]
+            plain = [f"{key}={text}" for key, text in named if is_name(key)]
+            others = [f"{quoted(key)}: {text}" for key, text in named if not is_name(key)]
+            return ", ".join([*given, *plain, *([f"**{{{', '.join(others)}}}"] if others else [])])
+
+        by_place = [_Field(partial(argument, i), self, op.args[i]) for i in range(len(op.args))]
+        by_name = dict(zip(parameters_of(op.instruction), by_place, strict=False))
+        more: dict[str, Callable[[], str]] = {
+            "arguments": arguments,
+            "function": lambda: self.callee(op.args[0]) if op.calls(call) else self.function(op),
+            "method": lambda: str(op.args[1]),
+            "dtype": lambda: self.dtype(op.dtype),
+            "shape": lambda: ", ".join(map(str, op.shape)) or "()",
+            "axis": lambda: axis_text(op),
+            "keepdims": lambda: ", True" if op.settings["keepdims"] else "",
+        }
+        fields = {**by_name, **{name: _Field(text, self) for name, text in more.items()}}
+        fields["out"] = _Field(lambda: out, self, op)
+        return template.format(*by_place, **fields)
+
+    def flat(self, op: Op) -> str:
+        """An array as a vector that shares its memory."""
+        base = self.reference(op)
+        if op.ndim == 1:
+            return base
+        key = "view", f"{base}.reshape(-1)"
+        if op not in self.plan.at:
+            return f"{base}.reshape(-1)"
+        if key not in self.names:
+            self.names[key] = name = self.unique(f"{base}_flat")
+            self.setup.append(f"    {name} = {base}.reshape(-1)")
+        return self.names[key]
+
+
+class _Field:
+    """What stands for a name in a template: written down only where it is used."""
+
+    def __init__(self, text: Callable[[], str], names: Names, arg: Any = None) -> None:
+        self._text, self._names, self._arg = text, names, arg
+
+    def __format__(self, spec: str) -> str:
+        return self._text()
+
+    @property
+    def flat(self) -> str:
+        """The argument as a vector."""
+        return self._names.flat(self._arg)
+
+    @property
+    def brackets(self) -> str:
+        """The argument as an index."""
+        return self._names.index(self._arg)
+
+
+#: What NumPy takes one number against many slowly for.
+_EXTREMA = (np.maximum, np.minimum)
+
+
+def row_width(op: Op) -> int:
+    """How long a row of a number has to be for NumPy to compare many elements at a time with it; 0 for any number."""
+    wide = op.ndim > 1 and op.shape[-1] >= 128 and op.shape[-1] < op.size
+    return op.shape[-1] if wide and any(map(op.calls, _EXTREMA)) else 0
+
+
+def axis_text(op: Op) -> str:
+    """The axes of a reduction as NumPy takes them quickest."""
+    axes, ndim = op.settings["axis"], op.args[0].ndim
+    return repr(axes[0] if len(axes) == 1 else None if len(axes) == ndim else axes)
+
+
+def suffix_of(op: Op) -> str:
+    """What a view's name ends in."""
+    if op.calls(np.transpose):
+        return "_T"
+    if op.calls(np.reshape):
+        is_row, is_column = op.shape[:1] == (1,), op.shape[1:] == (1,)
+        return "_column" if is_column else "_row" if is_row else "_flat" if op.ndim == 1 else "_r"
+    return "_bits" if op.calls(view_as) else "_part"
+
+
+def printable(text: str) -> str:
+    """Somebody's words as part of one line: nothing in them ends the line."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
+
+
+def quoted(text: str) -> str:
+    """A text as Python writes it, in double quotes where that is possible."""
+    written = repr(str(text))
+    return f'"{written[1:-1]}"' if written[0] == "'" and '"' not in written else written
+
+
+def is_name(key: Any) -> bool:
+    """Whether something can be the name of an argument in Python's text."""
+    return type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
 
 
 def number_text(x: Any) -> str:
@@ -346,9 +483,10 @@ def unused(name: str, taken: Container[str]) -> str:
 
 
 def identifier(name: str) -> str:
-    """A name that Python takes; ``0.weight`` becomes ``weight_0``."""
-    parts = [part for part in re.split(r"\W+", name) if part]
+    """A name that Python takes, of letters that it takes as they are; ``0.weight`` becomes ``weight_0``."""
+    parts = [part for part in re.split(r"[^A-Za-z0-9]+", str(name)[:80]) if part]
     numbers = [part for part in parts if part.isdigit()]
     words = [part for part in parts if not part.isdigit()]
     made = "_".join([*words, *numbers]) or "x"
+    made = f"x{made}" if made[0].isdigit() else made
     return f"{made}_" if keyword.iskeyword(made) else made

@@ -7,28 +7,19 @@ a whole, and it is the same whenever the program is.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..memory import Buffer, Plan, has_out
-from ..program import EFFECTS, NOWHERE, Op, Place, Program, is_view
-from ..rewrite.builder import is_ufunc
-from ..rewrite.lowering import is_outer
+from ..instructions import check, pick
+from ..memory import Buffer, Plan, base_of
+from ..program import NOWHERE, Constant, Input, Op, Place, Program
 from .loop import is_long, local_buffers, rows_of_a_piece, run_at
-from .names import Names, identifier
+from .names import Names, identifier, printable, quoted
 
 __all__ = ["Source", "module_text", "step_name", "wrapped", "write"]
-
-_INFIX = {
-    "np.add": "+", "np.subtract": "-", "np.multiply": "*", "np.divide": "/", "np.power": "**", "np.greater": ">",
-    "np.less": "<", "np.greater_equal": ">=", "np.less_equal": "<=", "np.equal": "==", "np.not_equal": "!=",
-}  # fmt: skip
-#: NumPy deprecates their third argument by position, and takes one number against many slowly.
-_EXTREMA = ("np.maximum", "np.minimum")
 
 
 @dataclass
@@ -69,7 +60,7 @@ def write(
 
 def step_name(program: Program) -> str:
     """What the function that runs at every call is named."""
-    return identifier(program.name) if program.name.isidentifier() else "compiled"
+    return identifier(program.name) if identifier(program.name) == program.name else "compiled"
 
 
 def module_text(
@@ -77,8 +68,9 @@ def module_text(
 ) -> str:
     """Write a module of functions, and above them what they are."""
     of_numpy = sorted(imports - {"operation"}, key=str.lower)
+    words = printable(program.name)[:80].replace("\\", "/").replace('"', "'")
     lines = [
-        f'"""{program.name}, compiled' + (f" for {', '.join(arguments)}" if arguments else "") + f"{more}.",
+        f'"""{words}, compiled' + (f" for {', '.join(arguments)}" if arguments else "") + f"{more}.",
         "",
         "The last argument of a call is where its result goes.",
         '"""',
@@ -99,6 +91,7 @@ class _Writer(Names):
         self.calls = 0
         self.place: Place = NOWHERE
         self.label = ""
+        self.kept: set[Op] = set()  # results that were copied already
 
     def source(self, step: str, prepare: str) -> Source:
         """Write everything."""
@@ -111,11 +104,12 @@ class _Writer(Names):
             else:
                 self.operation(program.ops[i])
             i += max(len(run), 1)
+        self.keep_what_is_overwritten()
         for store in program.stores:
             self.store(store.target, store.value)
         self.say("return " + (", ".join(map(self.result, program.results)) or "None"))
         name = step if step not in self.taken else f"{step}_"
-        may_overflow = any(op.function == "np.exp" for op in program.ops)
+        may_overflow = any(op.calls(np.exp) for op in program.ops)
         reason = program.notes.get("overflow") if may_overflow else None
         quiet = [f'    @np.errstate(over="ignore")  # {reason}'] if reason else []
         lines = [
@@ -166,154 +160,87 @@ class _Writer(Names):
             self.label = label
             if self.body:
                 self.body.append("")
-            self.say(f"# {label}"[: 108 - len(self.indent)])
+            self.say(printable(f"# {label}"[: 108 - len(self.indent)]).rstrip())
 
     def operation(self, op: Op) -> None:
         """Write the lines of one operation."""
-        if (
-            op.function == "constant"
-            or (is_view(op) and op not in self.plan.at)
-            or (op.is_number and op.function not in EFFECTS)
-        ):
+        is_bound = op.is_view and op not in self.plan.at
+        if isinstance(op, Constant) or is_bound or op.is_number:
             return
         self.comment(op.place)
-        if op.function == "check":
+        if op.calls(check):
             self.say(f"if {self.value(op.args[0])}:")
-            self.say(f"    raise ValueError({json.dumps(op.args[1], ensure_ascii=False)})")
-        elif has_out(op):
-            self.told(op)
+            self.say(f"    raise ValueError({quoted(op.args[1])})")
+        elif op.instruction.has_parts:
+            self.parts(op)
+        elif op.takes_out:
+            self.into(op)
         else:
             self.fresh(op)
 
-    def told(self, op: Op) -> None:
+    def into(self, op: Op) -> None:
         """An operation whose result goes into a buffer."""
-        args = op.args
-        like = computed_as(op)
-        if is_ufunc(op):
-            texts = [self.value(arg, like, row_width(op)) for arg in args]
-            self.call(op.function, *texts, self.buffer(self.plan.at[op]))
-        elif op.function.endswith(".reduce"):
-            axes, ndim = op.settings["axis"], args[0].ndim
-            axis = axes[0] if len(axes) == 1 else None if len(axes) == ndim else axes
-            out = self.buffer(self.plan.at[op])
-            more = ["True"] if op.settings["keepdims"] else []
-            self.call(op.function, self.value(args[0]), repr(axis), "None", out, *more)
-        elif op.function == "np.dot":
-            self.product(self.value(args[0]), self.value(args[1]), self.buffer(self.plan.at[op]))
-        elif op.function == "np.matmul":
-            texts = [self.value(arg) for arg in args]
-            self.call(op.function, *texts, self.buffer(self.plan.at[op]))
-        elif op.function in ("copy", "astype"):
-            x = self.value(args[0])
-            more = ['"unsafe"'] if op.function == "astype" else []
-            self.call("np.copyto", self.buffer(self.plan.at[op]), x, *more)
-        elif op.function == "take_flat":
-            flat, places = self.flat(args[0]), self.value(args[1])
-            self.call("np.take", flat, places, "None", self.buffer(self.plan.at[op]), '"clip"')
-        elif op.function == "add_flat":
-            places, value = self.value(args[1]), self.value(args[2], op.dtype)
-            self.base_in_place(op)
-            self.say(f"{self.flat(op)}[{places}] += {value}")
-            self.calls += 1
-        elif op.function == "setitem":
-            index, value = self.index(args[1]), self.value(args[2])
-            self.base_in_place(op)
-            self.say(f"{self.buffer(self.plan.at[op])}[{index}] = {value}")
-            self.calls += 1
-        elif op.function == "draw":
-            out = self.buffer(self.plan.at[op])
-            self.say(f"{self.value(args[0])}.{args[1]}(None, {self.dtype(op.dtype)}, {out})")
-            self.calls += 1
-        elif op.function == "join":
-            start = 0
-            for i, part in enumerate(args):
-                if (op, i) in self.plan.copied:
-                    whole = self.buffer(self.plan.at[op])
-                    self.say(f"{whole}[{start}:{start + part.size}] = {self.value(part)}.reshape(-1)")
-                start += part.size
-
-    def base_in_place(self, op: Op) -> None:
-        """Copy what is about to be changed, unless it is in its place."""
         at = self.plan.at
-        if at.get(op.args[0]) is not at[op]:
-            self.call("np.copyto", self.buffer(at[op]), self.value(op.args[0]))
+        if op.overwrites == (0,) and not op.is_ufunc and at.get(op.args[0]) is not at[op]:
+            self.count(f"{self.np('np.copyto')}({self.buffer(at[op])}, {self.value(op.args[0])})")
+        self.count(self.filled(op.into, op, out=self.buffer(at[op])))
 
-    def flat(self, op: Op) -> str:
-        base = self.reference(op)
-        key = "view", f"{base}.reshape(-1)"
-        if op.ndim == 1:
-            return base
-        if op not in self.plan.at:
-            return f"{base}.reshape(-1)"
-        if key not in self.names:
-            self.names[key] = name = self.unique(f"{base}_flat")
-            self.setup.append(f"    {name} = {base}.reshape(-1)")
-        return self.names[key]
+    def parts(self, op: Op) -> None:
+        """A vector made of its arguments: those that were not computed in their places are copied."""
+        start = 0
+        for i, part in enumerate(op.args):
+            if (op, i) in self.plan.copied:
+                whole = self.buffer(self.plan.at[op])
+                self.say(f"{whole}[{start}:{start + part.size}] = {self.value(part)}.reshape(-1)")
+            start += part.size
 
-    def call(self, function: str, *texts: str) -> None:
+    def count(self, line: str) -> None:
+        """Write a line that calls a function."""
         self.calls += 1
-        if function in _EXTREMA:
-            texts = (*texts[:-1], f"out={texts[-1]}")
-        self.say(f"{self.np(function)}({', '.join(texts)})")
-
-    def product(self, a: str, b: str, out: str) -> None:
-        """A product, by the method: np.dot takes a sixth of a microsecond more."""
-        self.calls += 1
-        self.say(f"{a}.dot({b}, {out})")
+        self.say(line)
 
     def fresh(self, op: Op) -> None:
         """An operation whose result is new, or no array with axes."""
-        text = self.fresh_text(op)
-        self.calls += op.function not in ("pick",)
-        self.names[op] = self.numbered("s" if not op.ndim else "v")
-        self.say(f"{self.names[op]} = {text}")
+        text = self.filled(op.expression, op)
+        self.calls += not op.calls(pick)
+        self.names[op] = name = self.numbered("s" if not op.ndim else "v")
+        self.say(f"{name} = {text}")
+        if not op.instruction.is_declared and op.dtype is not None:
+            # Nothing is known of the function: its result has to be what the lines below were written for.
+            dtype = self.dtype(op.dtype)
+            self.say(f"if {name}.shape != {op.shape} or {name}.dtype != {dtype}:")
+            what = f"{op.instruction.name} returned another shape or dtype than when it was compiled"
+            self.say(f"    raise TypeError({quoted(what)})")
 
-    def fresh_text(self, op: Op) -> str:
-        args, settings = op.args, op.settings
-        if op.function in _INFIX and not settings:
-            a, b = (self.operand(arg, op) for arg in args)
-            return f"{a} {_INFIX[op.function]} {b}"
-        if op.function == "np.negative":
-            return f"-{self.value(args[0])}"
-        if op.function == "np.dot":
-            return f"{self.value(args[0])}.dot({self.value(args[1])})"
-        if op.function.endswith(".reduce") and not settings.keys() - {"axis", "keepdims"} and not op.ndim:
-            axis = "" if args[0].ndim == 1 else ", None"
-            return f"{self.np(op.function)}({self.value(args[0])}{axis})"
-        if op.function == "getitem":
-            return f"{self.value(args[0])}[{self.index(args[1])}]"
-        if op.function == "pick":
-            return f"{self.value(args[0])}[{args[1]}]"
-        if op.function in ("astype", "copy"):
-            return f"{self.value(args[0])}.{op.function}({self.dtype(op.dtype) if op.function == 'astype' else ''})"
-        rest = [self.literal(arg) for arg in args]
-        named = [f"{key}={self.literal(arg)}" for key, arg in settings.items()]
-        if op.function == "draw":
-            return f"{rest[0]}.{args[1]}({', '.join([*rest[2:], *named])})"
-        if op.function == "call":
-            return f"{self.callee(args[0])}({', '.join([*rest[1:], *named])})"
-        return f"{self.np(op.function)}({', '.join([*rest, *named])})"
-
-    def operand(self, arg: Any, op: Op) -> str:
-        if isinstance(arg, Op) and arg.is_number:
-            return self.expression(arg, 5)
-        return self.value(arg)
+    def keep_what_is_overwritten(self) -> None:
+        """Copy what has to be known after inputs were written into."""
+        targets = {store.target for store in self.program.stores}
+        late = [store.value for store in self.program.stores] + list(self.program.results)
+        for op in dict.fromkeys(late):
+            base = base_of(op, self.plan.at if op in self.plan.at else ())
+            is_old = isinstance(base, Input) and base in targets and op not in self.names.keys() - {base}
+            if is_old and not (len(targets) == 1 and op not in self.program.results):
+                name = self.numbered("old")
+                self.say(f"{name} = {self.value(op)}.copy()")
+                self.names[op] = name
+                self.kept.add(op)
 
     def store(self, target: Op, value: Op) -> None:
         """Put a value into the memory of an input, unless it is there already."""
         at = self.plan.at.get(value)
         if at is not None and at.root.input is target:
             return
+        into = self.buffer(self.plan.at[target])
         if target.ndim:
-            self.call("np.copyto", self.names[target], self.value(value))
+            self.count(f"{self.np('np.copyto')}({into}, {self.value(value)})")
         else:
-            self.say(f"{self.names[target]}[()] = {self.value(value)}")
+            self.say(f"{into}[()] = {self.value(value)}")
 
     def result(self, op: Op) -> str:
         """What is returned has to be the caller's own."""
         text = self.value(op)
-        is_new = op not in self.plan.at and op.function not in ("input", "constant") and not is_view(op)
-        return text if is_new and (not op.ndim or op.function not in ("call",)) else f"{text}.copy()"
+        is_own = op in self.kept or not (op in self.plan.at or op.is_given or op.is_view or op.may_be_view)
+        return text if is_own else f"{text}.copy()"
 
     # -- piece by piece ------------------------------------------------------------------------------
 
@@ -324,12 +251,9 @@ class _Writer(Names):
         step = rows_of_a_piece(ops)
         self.comment(ops[0].place)
         inside = set(ops)
-        like = {op: computed_as(op) for op in ops}
         # Everything that is not cut has to be there before the loop.
         for op in ops:
-            for arg in op.args:
-                if not isinstance(arg, Op) or arg not in inside:
-                    self.value(arg, like[op] if is_ufunc(op) else None, row_width(op))
+            self.texts(op, inside)
         key = "blocks", rows, step
         if key not in self.names:
             self.names[key] = name = self.unique("pieces")
@@ -343,22 +267,20 @@ class _Writer(Names):
         outer_local, self.local = self.local, {}
         for op in ops:
             out = self.plan.at[op]
-            if is_outer(op):
-                texts = [self.piece(op.args[0], rows, cut), self.value(op.args[1])]
-            else:
-                texts = [
-                    self.piece(arg, rows, cut)
-                    if isinstance(arg, Op) and arg.ndim == op.ndim and arg.shape[0] == rows
-                    else self.value(arg, like[op], row_width(op))
-                    for arg in op.args
-                ]
+            cuts = {
+                i: self.piece(arg, rows, cut)
+                for i, arg in enumerate(op.args)
+                if isinstance(arg, Op) and arg.ndim == op.ndim and arg.shape[0] == rows
+            }
             target = self.piece_of_buffer(out, cut, step if out in local else 0)
-            if is_outer(op):
-                self.product(texts[0], texts[1], target)
-            else:
-                self.call(op.function, *texts, target)
+            self.count(self.filled(op.into, op, cuts, target))
         self.local = outer_local
         self.indent = ""
+
+    def texts(self, op: Op, inside: set[Op]) -> None:
+        """Have the names of all arguments made, but those that are computed within the loop."""
+        texts = {i: "" for i, arg in enumerate(op.args) if isinstance(arg, Op) and arg in inside}
+        self.filled(op.into, op, texts, "out")
 
     def piece(self, op: Op, rows: int, cut: dict[str, str]) -> str:
         if op in self.plan.at and self.plan.at[op] in self.local:
@@ -384,18 +306,6 @@ class _Writer(Names):
             cut[name] = local = self.unique(f"{name}_")
             self.say(f"{local} = {name}[rows]")
         return cut[name]
-
-
-def row_width(op: Op) -> int:
-    """How long a row of a number has to be for NumPy to compare many elements at a time with it; 0 for any number."""
-    wide = op.function in _EXTREMA and op.ndim > 1 and op.shape[-1] >= 128 and op.shape[-1] < op.size
-    return op.shape[-1] if wide else 0
-
-
-def computed_as(op: Op) -> Any:
-    """The dtype in which an elementwise operation computes."""
-    dtypes = [arg.dtype for arg in op.args if isinstance(arg, Op) and arg.dtype is not None]
-    return np.result_type(*dtypes) if dtypes else op.dtype
 
 
 def _shape(op: Op) -> str:

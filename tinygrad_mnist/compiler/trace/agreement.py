@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CompileError
-from ..program import Op, Program
+from ..program import Constant, Op, Program
 from .tape import Callee
 
 __all__ = ["require_agreement"]
@@ -21,11 +21,11 @@ def require_agreement(name: str, first: Program, second: Program) -> None:
     """
     partners = dict(zip(first.inputs, second.inputs, strict=False))
     for a, b in zip(first.ops, second.ops, strict=False):
-        if a.function == "constant" == b.function:
-            x, y = a.settings["value"], b.settings["value"]
+        if isinstance(a, Constant) and isinstance(b, Constant):
+            x, y = a.value, b.value
             same = x is y or np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
         else:
-            same = a.function == b.function and _same(a.args, b.args, partners)
+            same = a.instruction is b.instruction and _same(a.args, b.args, partners)
             same = same and _same(a.settings, b.settings, partners)
         if not same or (a.shape, a.dtype) != (b.shape, b.dtype):
             raise _differ(name, a if a.place.line else b)
@@ -46,7 +46,7 @@ def _same(a: Any, b: Any, partners: dict[Op, Op]) -> bool:
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_same(a[key], b[key], partners) for key in a)
     if isinstance(a, Callee):
-        return isinstance(b, Callee) and (a == b or a.reference == b.reference == "")
+        return isinstance(b, Callee) and (a == b or a.operation == b.operation == "")
     if isinstance(a, float):
         return isinstance(b, float) and (a == b or a != a != b != b)
     return type(a) is type(b) and (a is b or bool(a == b))

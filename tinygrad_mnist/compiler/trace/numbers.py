@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...tensor import Tensor
-from ..program import swap
+from .. import instructions
+from ..instructions import arithmetic
+from ..program import Op, swap
 from .standins import untraceable, written
 from .tape import StandIn, Trace, value_of
 
@@ -25,20 +27,29 @@ def _arithmetic(
             return NotImplemented
         args = (other, self) if reflected else (self, other)
         value = function(*map(value_of, args))
-        return Number(self.trace, self.trace.record(sign, args, {}, value), value)
+        return Number(self.trace, self.trace.record(arithmetic[sign], args, {}, value), value)
 
     return compute
 
 
-class Number(StandIn):
+class _Single(StandIn):
+    """A stand-in for what is no array."""
+
+    __slots__ = ("op", "value")
+
+    def __init__(self, trace: Trace, op: Op, value: Any) -> None:
+        self.trace, self.op, self.value = trace, op, value
+
+
+class Number(_Single):
     """Stands for a Python number that may be another at the next call."""
 
     __slots__ = ()
 
     @classmethod
-    def input(cls, trace: Trace, name: str, value: Any) -> Number:
+    def input(cls, trace: Trace, name: str, value: Any, kind: str = "number") -> Number:
         """Put a stand-in in the place of a number."""
-        return cls(trace, trace.input(name, value, "number"), value)
+        return cls(trace, trace.input(name, value, kind), value)
 
     __add__, __radd__ = _arithmetic("+", operator.add), _arithmetic("+", operator.add, reflected=True)
     __sub__, __rsub__ = _arithmetic("-", operator.sub), _arithmetic("-", operator.sub, reflected=True)
@@ -48,10 +59,10 @@ class Number(StandIn):
     __pow__, __rpow__ = _arithmetic("**", operator.pow), _arithmetic("**", operator.pow, reflected=True)
 
     def __neg__(self) -> Number:
-        return Number(self.trace, self.trace.record("neg", (self,), {}, -self.value), -self.value)
+        return Number(self.trace, self.trace.record(arithmetic["neg"], (self,), {}, -self.value), -self.value)
 
     def _leaves(self, *_: Any) -> Any:
-        name = self.op.settings.get("name", "computed")
+        name = getattr(self.op, "name", "computed")
         raise untraceable(
             self.trace, f"the number {name!r} changes from call to call, and was compared or converted"
         )
@@ -60,7 +71,7 @@ class Number(StandIn):
     __hash__ = object.__hash__
 
 
-class Dice(StandIn):
+class Dice(_Single):
     """Stands for a ``numpy.random.Generator``: every draw becomes a line of the program."""
 
     __slots__ = ()
@@ -82,6 +93,6 @@ class Dice(StandIn):
 
         def draw(*args: Any, **settings: Any) -> Any:
             value = method(*swap(args, value_of), **{k: swap(v, value_of) for k, v in settings.items()})
-            return written(self.trace, "draw", (self, name, *args), settings, value)
+            return written(self.trace, instructions.draw, (self, name, *args), settings, value)
 
         return draw

@@ -3,8 +3,12 @@
 Everything else in this package, from a layer's forward code to the rules of the backward pass and the
 optimizers' formulas, is plain NumPy on whatever it is given. A :class:`Tracer` is given in place of an
 array. It holds the array's value, so that every call is made and every shape and dtype is NumPy's own;
-and each call leaves an :class:`~tinygrad_mnist.compiler.program.Op` behind. Calls that no Tracer takes
-part in leave nothing: their results are constants.
+and each call leaves an :class:`~tinygrad_mnist.compiler.program.Op` behind.
+
+- A Tracer whose Op is a constant is *known*: nothing that may change took part in it. What is computed from
+  known arrays is known too, and Python may ask for its numbers. All others keep them to themselves.
+- A view follows the array that it looks at: when that was written into, it looks again, and writing into a
+  view is writing into that array. So programs need no memory that two names share.
 
 What a straight line of calls cannot hold, such as a branch on a value, raises
 :class:`~tinygrad_mnist.errors.UntraceableError`. Inside an operation or a rule that is caught, and the
@@ -13,6 +17,7 @@ operation is written down as a whole.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -24,30 +29,39 @@ from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import REGISTRY, Primitive, operation
 from ...tensor import Tensor, _handle
-from ..program import Op, is_basic, swap
+from ..instructions import astype, call, check, copy, getitem, pick, setitem, view_as
+from ..program import Constant, Op, inputs_of, is_basic, swap
 from .tape import Callee, StandIn, Trace, is_stand_in, value_of
 from .views import VIEWS
 
-__all__ = ["Tracer", "untraceable", "written"]
+__all__ = ["Tracer", "known", "untraceable", "written"]
 
 
-def written(trace: Trace, function: str, args: Sequence[Any], settings: dict[str, Any], value: Any) -> Any:
+def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str, Any], value: Any) -> Any:
     """Write down a call whose result is known; return the result's stand-in, or a tuple of them."""
+    count = len(trace.ops)
     op = trace.record(function, tuple(args), settings, value)
     if isinstance(value, (tuple, list)):
-        parts = [written(trace, "pick", (op, i), {}, part) for i, part in enumerate(value)]
+        parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return Tracer(trace, op, np.asarray(value))
+    if not op.instruction.has_effect and all(isinstance(arg, Constant) for arg in inputs_of(op)):
+        del trace.ops[count:]
+        return value if isinstance(value, np.generic) else known(trace, value)
+    return Tracer(trace, op, _as_array(value))
+
+
+def known(trace: Trace, value: Any) -> Tracer:
+    """Put a stand-in in the place of an array that is the same in every call."""
+    return Tracer(trace, trace.constant(value), value)
 
 
 def as_a_whole(trace: Trace, primitive: Primitive, args: Any, settings: Any, rule: int | None = None) -> Any:
     """Write down an operation or a rule that cannot be taken apart, and run it on the values."""
     function: Any = primitive.forward if rule is None else primitive.rules[rule]
-    which = "forward" if rule is None else f"rules[{rule}]"
-    is_known = operation(primitive.name) is primitive
-    callee = Callee(function, f"operation({primitive.name!r}).{which}" if is_known else "")
+    is_found = operation(primitive.name) is primitive
+    callee = Callee(function, primitive.name, rule) if is_found else Callee(function)
     value = function(*swap(tuple(args), value_of), **_values(settings))
-    result = written(trace, "call", (callee, *args), dict(settings), value)
+    result = written(trace, call, (callee, *args), dict(settings), value)
     parents = [(i, x._node) for i, x in enumerate(args) if isinstance(x, Tensor) and x._node is not None]
     if not parents or not is_recording() or type(result) is not Tracer:
         return result
@@ -68,6 +82,9 @@ def _final(primitive: Primitive) -> Primitive:
     return final.vjp(each=refuse)
 
 
+_as_array = np.asarray  # which is another function for the code that is traced
+
+
 def untraceable(trace: Trace, what: str) -> UntraceableError:
     """Build the error for what a program cannot hold; it names the user's line."""
     origin = users_line()
@@ -75,43 +92,47 @@ def untraceable(trace: Trace, what: str) -> UntraceableError:
     return UntraceableError(f"compile: {what}{where}", partial(as_a_whole, trace))
 
 
-def _operator(ufunc: np.ufunc, reflected: bool = False) -> Callable[[Any, Any], Any]:
-    if reflected:
-        return lambda self, other: ufunc(other, self)
-    return lambda self, other: ufunc(self, other)
-
-
 def _function(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, *args, **kwargs: function(self, *args, **kwargs)
-
-
-def _in_place(ufunc: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-    return lambda self, other: self._become(ufunc(self, other))
 
 
 def _of_value(name: str) -> Any:
     return property(lambda self: getattr(self.value, name))
 
 
-class Tracer(StandIn):
+def _asked(what: str, ask: Callable[..., Any]) -> Callable[..., Any]:
+    """Let Python ask a known array for its numbers."""
+
+    def answer(self: Any, *args: Any) -> Any:
+        return ask(self.numbers(what), *args)
+
+    return answer
+
+
+class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     """Stands for an array: computes with its value, and writes down what was called.
 
     It passes for an ``ndarray`` where code asks (``isinstance``, ``.__class__``), but NumPy's own C code
     cannot look inside: what would read the numbers without a trace ends in an error.
+
+    Attributes
+    ----------
+    op, value : what it is in the program, and its numbers now
     """
 
-    __slots__ = ("__weakref__", "relatives")
+    __slots__ = ("__weakref__", "_op", "_seen", "_source", "_take", "_value", "_version")
 
-    def __init__(self, trace: Trace, op: Op, value: Any, relatives: list[int] | None = None) -> None:
-        super().__init__(trace, op, value)
-        self.relatives = [1] if relatives is None else relatives  # how many share its memory
-        if relatives is not None:
-            relatives[0] += 1
+    def __init__(self, trace: Trace, op: Op, value: Any) -> None:
+        self.trace, self._op, self._value = trace, op, value
+        self._version = 0  # goes up when this array is written into
+        self._source: Tracer | None = None  # what it is a view of
+        self._seen = 0  # the version of that
+        self._take: tuple[Any, Any] | None = None  # how the view is taken; None if nobody knows
 
     @classmethod
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
         """Put a stand-in in the place of an array that is given to the program."""
-        value = np.asarray(value)
+        value = _as_array(value)
         return cls(trace, trace.input(name, value), value)
 
     @property  # type: ignore[misc]
@@ -119,12 +140,82 @@ class Tracer(StandIn):
         """What it passes for."""
         return np.ndarray
 
+    # -- views ---------------------------------------------------------------------------------------
+
+    @property
+    def op(self) -> Op:  # type: ignore[override]
+        """What it is in the program now."""
+        self._follow()
+        return self._op
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        """Its numbers now."""
+        self._follow()
+        return self._value
+
+    def _follow(self) -> None:
+        """Look again, if what this is a view of was written into."""
+        source = self._source
+        if source is None:
+            return
+        source._follow()
+        if source._version == self._seen:
+            return
+        if self._take is None:
+            raise untraceable(self.trace, "an array was written into while a view of it was in use")
+        function, argument = self._take
+        again = source._viewed(function, argument, _view_of(function, source._value, argument))
+        self._op, self._value, self._seen = again._op, again._value, source._version
+        self._version += 1
+
+    def _viewed(self, function: Any, argument: Any, value: Any) -> Tracer:
+        """A view of this array, as NumPy would make it."""
+        made = written(self.trace, function, (self, argument), {}, value)
+        if type(made) is Tracer and np.may_share_memory(value, self.value):
+            made._source, made._seen, made._take = self, self._version, (function, argument)
+        return made
+
+    def _alias(self, others: Any) -> Tracer:
+        """Take note of whose memory this result may share, in a way that nobody knows."""
+        for other in others:
+            if (
+                type(other) is Tracer
+                and self._source is None
+                and np.may_share_memory(self._value, other.value)
+            ):
+                self._source, self._seen = other, other._version
+        return self
+
+    def _become(self, new: Any) -> Tracer:
+        """Stand for the result of writing into this array."""
+        if new.shape != self.shape:
+            raise ValueError(
+                f"non-broadcastable output operand with shape {self.shape} doesn't match the broadcast shape {new.shape}"
+            )
+        if new.dtype != self.dtype:
+            np.empty(0, new.dtype).astype(self.dtype, casting="same_kind")  # NumPy's own error
+            new = written(self.trace, astype, (new, self.dtype), {}, value_of(new).astype(self.dtype))
+        if not isinstance(new, Tracer):
+            new = known(self.trace, np.array(new))
+        source = self._source
+        if source is not None:
+            if self._take is None:
+                raise untraceable(self.trace, "a view of an array was written into")
+            if not self.value.flags.writeable:
+                raise ValueError("assignment destination is read-only")
+            source._become(_put_back(source, *self._take, new))
+            self._seen = source._version
+        self._op, self._value = new.op, _laid_out_as(self._value, new.value)
+        self._version += 1
+        return self
+
     # -- what it looks like --------------------------------------------------------------------------
 
     shape, dtype, ndim = _of_value("shape"), _of_value("dtype"), _of_value("ndim")
     size, nbytes, itemsize = _of_value("size"), _of_value("nbytes"), _of_value("itemsize")
     strides = _of_value("strides")
-    base = property(lambda self: None)
+    base = property(lambda self: self._source)
     flags = property(lambda self: self.value.view().flags)
 
     def __len__(self) -> int:
@@ -136,6 +227,9 @@ class Tracer(StandIn):
     def __repr__(self) -> str:
         return f"<traced array of shape {self.shape} and dtype {self.dtype}>"
 
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy()
+
     # -- NumPy's protocols ---------------------------------------------------------------------------
 
     def __array_ufunc__(
@@ -144,49 +238,74 @@ class Tracer(StandIn):
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented
         trace = _trace_of(inputs, out, kwargs)
-        if method == "at" or (out is not None and not all(type(x) is Tracer or x is None for x in out)):
-            raise untraceable(trace, f"np.{ufunc.__name__} was to write into a plain array what is traced")
         settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
+        targets = out if out is not None else ()
+        if method == "at" or not all(type(x) is Tracer or x is None for x in targets):
+            raise untraceable(trace, f"np.{ufunc.__name__} was to write into a plain array what is traced")
+        where = settings.pop("where", True) if method == "__call__" else True
+        if where is not True:
+            if None in targets or not targets:
+                raise untraceable(
+                    trace, f"np.{ufunc.__name__} with where= leaves numbers undefined without out="
+                )
+            inputs = tuple(np.where(where, x, np.ones((), _dtype_of(x))) for x in inputs)
         value = getattr(ufunc, method)(*swap(inputs, value_of), **_values(settings))
-        name = f"np.{ufunc.__name__}"
         if method == "reduce":
-            result = _reduced(trace, name, inputs, settings, value)
+            result = _reduced(trace, ufunc.reduce, inputs, settings, value)
         else:
-            name += "" if method == "__call__" else f".{method}"
-            result = written(trace, name, inputs, settings, value)
+            function = ufunc if method == "__call__" else getattr(ufunc, method)
+            result = written(trace, function, inputs, settings, value)
         if out is None:
             return result
         results = result if isinstance(result, tuple) else (result,)
+        if where is not True:
+            results = tuple(np.where(where, y.astype(t.dtype), t) for t, y in zip(out, results, strict=True))
         kept = tuple(y if t is None else t._become(y) for t, y in zip(out, results, strict=True))
         return kept if isinstance(result, tuple) else kept[0]
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        if func in VIEWS:
-            return _viewed(func, *args, **kwargs)
+        if func in VIEWS and (args and type(args[0]) is Tracer):
+            return _take_view(func, *args, **kwargs)
+        trace = _trace_of(args, kwargs)
         if func in _SHAPE_ONLY:
             return func(*swap(args, value_of), **_values(kwargs))
+        if func in _LIKE:
+            return known(trace, func(*swap(args, value_of), **_values(kwargs)))
         if any(issubclass(kind, Tensor) for kind in types):
             return REGISTRY[func](*args, **kwargs) if func in REGISTRY else NotImplemented
-        trace = _trace_of(args, kwargs)
+        if func in _DEFINED and not trace.is_inside and _is_float(args):
+            return REGISTRY[func](*args, **kwargs)
         out = kwargs.pop("out", None)
-        name = f"{func.__module__}.{func.__name__}".replace("numpy.", "np.", 1)
-        if func in _MUTATORS or (out is not None and type(out) is not Tracer):
-            raise untraceable(trace, f"{name} was to write into an array what is traced")
+        name = getattr(func, "__name__", "a function")
         settings = {key: arg for key, arg in kwargs.items() if arg is not np._NoValue}
+        if func in _MUTATORS or (out is not None and type(out) is not Tracer):
+            raise untraceable(trace, f"np.{name} was to write into an array what is traced")
+        if _has_unknown_shape(func, args, settings):
+            raise untraceable(
+                trace, f"how many elements np.{name} returns depends on values. A program has fixed shapes: use "
+                "np.where with three arguments, or multiply by a mask",
+            )  # fmt: skip
         value = func(*swap(args, value_of), **_values(settings))
+        if isinstance(value, (bool, int, float, complex)):
+            value = _as_array(value)
         if not _holds_arrays(value):
-            raise untraceable(trace, f"{name} was asked for a {type(value).__name__} that depends on values")
+            raise untraceable(
+                trace, f"np.{name} was asked for a {type(value).__name__} that depends on values"
+            )
         if func in _REDUCTIONS and len(args) <= 2 and not (settings.keys() - {"axis", "keepdims"}):
             axis = args[1] if len(args) == 2 else settings.pop("axis", None)
-            return _reduced(trace, _REDUCTIONS[func], args[:1], {"axis": axis, **settings}, value)
-        result = written(trace, name, args, settings, value)
-        return result if out is None else out._become(result)
+            return _reduced(trace, _REDUCTIONS[func].reduce, args[:1], {"axis": axis, **settings}, value)
+        result = written(trace, func, args, settings, value)
+        if out is not None:
+            return out._become(result)
+        for part in result if isinstance(result, (tuple, list)) else (result,):
+            if type(part) is Tracer:
+                part._alias(_tracers_in(args))
+        return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise untraceable(
-            self.trace,
-            "an array that changes from call to call was to become a plain one, or be written into one; use NumPy's "
-            "functions on it, and np.stack rather than np.array",
+        return np.array(
+            self.numbers("an array was to become a plain one, or be written into one"), dtype=dtype
         )
 
     def __primitive__(self, primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -195,101 +314,92 @@ class Tracer(StandIn):
             tensor: Any = next(arg for arg in args if isinstance(arg, Tensor))
             return tensor.__primitive__(primitive, args, settings)
         try:
-            return primitive.forward(*args, **settings)
+            with self.trace.inside():
+                return primitive.forward(*args, **settings)
         except UntraceableError as error:
             return error.as_a_whole(primitive, args, settings)
 
     def __refuse__(self, brief: str) -> None:
         """Check at every call what the code checks here."""
-        self.trace.record("check", (self, brief), {}, None)
+        if isinstance(self.op, Constant):
+            if self.value:
+                raise ValueError(brief)
+            return
+        self.trace.record(check, (self, brief), {}, None)
 
-    # -- in place ------------------------------------------------------------------------------------
+    # -- operators and methods -----------------------------------------------------------------------
 
-    def _become(self, new: Any) -> Tracer:
-        """Stand for the result of an operation in place."""
-        if self.relatives[0] > 1:
-            raise untraceable(self.trace, "an array was changed in place while a view of it was in use")
-        if new.shape != self.shape:
-            raise ValueError(f"in place: a result of shape {new.shape} does not fit {self.shape}")
-        if new.dtype != self.dtype:
-            np.empty(0, new.dtype).astype(self.dtype, casting="same_kind")  # NumPy's own error
-            new = new.astype(self.dtype)
-        self.op, self.value = new.op, new.value
-        return self
-
-    __iadd__, __isub__ = _in_place(np.add), _in_place(np.subtract)
-    __imul__, __itruediv__ = _in_place(np.multiply), _in_place(np.divide)
+    def __pow__(self, exponent: Any) -> Any:
+        if type(exponent) in (int, float) and self.dtype.kind in "fc" and exponent in _POWERS:
+            return _POWERS[exponent](self)
+        return np.power(self, exponent)
 
     def __ipow__(self, other: Any) -> Any:
         return self._become(self**other)
 
+    def __getitem__(self, index: Any) -> Any:
+        index = _index(index)
+        numbers = swap(index, value_of)
+        if _picks_unknown(index):
+            raise untraceable(
+                self.trace, "how many elements a boolean index picks depends on values. A program has fixed shapes: use "
+                "np.where with three arguments, or multiply by the mask",
+            )  # fmt: skip
+        if is_basic(index):
+            return self._viewed(getitem, index, self.value[numbers])
+        return written(self.trace, getitem, (self, index), {}, self.value[numbers])
+
     def __setitem__(self, index: Any, value: Any) -> None:
+        index = _index(index)
+        if _picks_unknown(index) and np.size(value_of(value)) != 1:
+            raise untraceable(
+                self.trace, "how many elements a boolean index picks depends on values. A program has fixed shapes: use "
+                "np.where with three arguments",
+            )  # fmt: skip
+        if isinstance(value, Tensor) and value._node is not None:
+            raise untraceable(self.trace, "a tracked Tensor was to be written into a plain array")
         changed = self.value.copy()
         changed[swap(index, value_of)] = value_of(value)
-        self._become(written(self.trace, "setitem", (self, _index(index), value), {}, changed))
-
-    # -- operators and methods -----------------------------------------------------------------------
-
-    __add__, __radd__ = _operator(np.add), _operator(np.add, reflected=True)
-    __sub__, __rsub__ = _operator(np.subtract), _operator(np.subtract, reflected=True)
-    __mul__, __rmul__ = _operator(np.multiply), _operator(np.multiply, reflected=True)
-    __truediv__, __rtruediv__ = _operator(np.divide), _operator(np.divide, reflected=True)
-    __floordiv__, __rfloordiv__ = _operator(np.floor_divide), _operator(np.floor_divide, reflected=True)
-    __mod__, __rmod__ = _operator(np.remainder), _operator(np.remainder, reflected=True)
-    __matmul__, __rmatmul__ = _operator(np.matmul), _operator(np.matmul, reflected=True)
-    __and__, __rand__ = _operator(np.bitwise_and), _operator(np.bitwise_and, reflected=True)
-    __or__, __ror__ = _operator(np.bitwise_or), _operator(np.bitwise_or, reflected=True)
-    __xor__, __rxor__ = _operator(np.bitwise_xor), _operator(np.bitwise_xor, reflected=True)
-    __lt__, __le__ = _operator(np.less), _operator(np.less_equal)
-    __gt__, __ge__ = _operator(np.greater), _operator(np.greater_equal)
-    __eq__, __ne__ = _operator(np.equal), _operator(np.not_equal)
-    __neg__, __pos__ = _function(np.negative), _function(np.positive)
-    __abs__, __invert__ = _function(np.absolute), _function(np.invert)
-    __rpow__ = _operator(np.power, reflected=True)
-    __hash__ = object.__hash__
-
-    def __pow__(self, exponent: Any) -> Any:
-        if isinstance(exponent, (int, float)) and self.dtype.kind in "fc" and exponent in _POWERS:
-            return _POWERS[exponent](self)
-        return np.power(self, exponent)
-
-    def __getitem__(self, index: Any) -> Any:
-        value, index = self.value[swap(index, value_of)], _index(index)
-        if is_basic(index):
-            return self._view("getitem", (self, index), value)
-        return written(self.trace, "getitem", (self, index), {}, value)
-
-    def _view(self, function: str, args: tuple[Any, ...], value: Any) -> Tracer:
-        """A result that shares this array's memory."""
-        value = np.asarray(value)
-        return Tracer(self.trace, self.trace.record(function, args, {}, value), value, self.relatives)
+        self._become(written(self.trace, setitem, (self, index, value), {}, changed))
 
     def astype(self, dtype: Any, *args: Any, copy: bool = True, **kwargs: Any) -> Any:
         """Convert, or copy."""
         value = self.value.astype(dtype, *args, **kwargs)
         if value.dtype == self.dtype:
             return self.copy() if copy else self
-        return written(self.trace, "astype", (self, value.dtype), {}, value)
+        return written(self.trace, astype, (self, value.dtype), {}, value)
 
     def copy(self, order: str = "C") -> Any:
         """Copy."""
-        return written(self.trace, "copy", (self,), {}, self.value.copy())
+        return written(self.trace, copy, (self,), {}, self.value.copy())
 
     def view(self, dtype: Any = None) -> Any:
         """Look at the same memory, as another dtype if one is given."""
         if dtype is None:
-            return Tracer(self.trace, self.op, self.value, self.relatives)
-        return self._view("view", (self, np.dtype(dtype)), self.value.view(dtype))
+            return self._viewed(getitem, Ellipsis, self.value[...])
+        return self._viewed(view_as, np.dtype(dtype), self.value.view(dtype))
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """Give another shape: as one tuple or as several integers."""
-        return _viewed(np.reshape, self, shape[0] if len(shape) == 1 else shape, **kwargs)
+        return _take_view(np.reshape, self, shape[0] if len(shape) == 1 else shape, **kwargs)
 
     def transpose(self, *axes: Any) -> Any:
         """Permute the axes: as one tuple or as several integers."""
-        return _viewed(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
+        return _take_view(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
 
-    ravel = flatten = _function(np.ravel)
+    def flatten(self, order: str = "C") -> Any:
+        """Copy into one axis."""
+        return np.ravel(self, order).copy()
+
+    def fill(self, value: Any) -> None:
+        """Write one number everywhere."""
+        self[...] = value
+
+    def sort(self, axis: int = -1, **settings: Any) -> None:
+        """Sort in place."""
+        self._become(np.sort(self, axis, **settings))
+
+    ravel = _function(np.ravel)
     T = property(lambda self: self.transpose())
     mT = property(  # noqa: N815
         lambda self: np.swapaxes(self, -1, -2)
@@ -297,6 +407,7 @@ class Tracer(StandIn):
     real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self)
     imag = property(lambda self: np.imag(self))
     flat = property(lambda self: self.reshape(-1))
+    __hash__ = object.__hash__
 
     def __getattr__(self, name: str) -> Any:
         """A method of arrays that NumPy has a function for."""
@@ -309,19 +420,30 @@ class Tracer(StandIn):
 
     # -- the numbers in it ---------------------------------------------------------------------------
 
-    def _branch(self, *_: Any) -> Any:
-        raise untraceable(
-            self.trace,
-            "a Python `if`, `while`, `float()` or `.item()` asked for a value that changes from call to call. A "
-            "compiled program is a straight line: choose with np.where, and look at results after the call",
-        )
+    def numbers(self, what: str) -> Any:
+        """The numbers, for Python to decide by them: an error unless they are the same in every call."""
+        if not isinstance(self.op, Constant):
+            value = self.trace.pinned(self.op)
+            if value is None:
+                raise untraceable(
+                    self.trace, f"{what} asked for a value that changes from call to call. A compiled program is a "
+                    "straight line: choose with np.where, use NumPy's functions, and look at results after the call",
+                )  # fmt: skip
+            return value
+        return self.value
 
-    __bool__ = __float__ = __int__ = __index__ = __complex__ = __contains__ = item = tolist = _branch
+    __bool__ = _asked("a Python `if`, `while`, `and`, `or` or `not`", bool)
+    __float__, __int__ = _asked("`float()`", float), _asked("`int()`", int)
+    __index__ = _asked("a Python index or count", operator.index)
+    __complex__ = _asked("`complex()`", complex)
+    __contains__ = _asked("`in`", lambda array, x: x in array)
+    item = _asked("`.item()`", lambda array, *args: array.item(*args))
+    tolist = _asked("`.tolist()`", lambda array: array.tolist())
 
 
 _METHODS = (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "conj", "conjugate", "cumprod",
-    "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "compress", "conj", "conjugate",
+    "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",
     "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
 )  # fmt: skip
 
@@ -335,14 +457,85 @@ _POWERS: dict[Any, Callable[[Any], Any]] = {
 
 #: Functions that look at shapes and dtypes only: their results are constants.
 _SHAPE_ONLY = {
-    np.zeros_like, np.ones_like, np.empty_like, np.shape, np.ndim, np.size, np.result_type, np.can_cast,
-    np.iscomplexobj, np.isrealobj, np.common_type, np.may_share_memory, np.shares_memory,
+    np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type,
+    np.may_share_memory, np.shares_memory,
 }  # fmt: skip
+_LIKE = {np.zeros_like, np.ones_like, np.empty_like}
 _MUTATORS = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
-_REDUCTIONS: dict[Any, str] = {
-    np.sum: "np.add", np.prod: "np.multiply", np.max: "np.maximum", np.amax: "np.maximum", np.min: "np.minimum",
-    np.amin: "np.minimum", np.all: "np.logical_and", np.any: "np.logical_or",
+_REDUCTIONS: dict[Any, np.ufunc] = {
+    np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.amax: np.maximum, np.min: np.minimum,
+    np.amin: np.minimum, np.all: np.logical_and, np.any: np.logical_or,
 }  # fmt: skip
+#: Functions of floating point numbers that are taken apart, as they are defined in ``ops``.
+_DEFINED = {np.mean, np.var, np.std}
+#: Functions whose result is as long as values say.
+_UNKNOWN_SHAPE = {
+    np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_all, np.unique_counts, np.unique_inverse,
+    np.unique_values, np.compress, np.extract, np.trim_zeros, np.bincount, np.union1d, np.intersect1d, np.setdiff1d,
+    np.setxor1d, np.delete, np.split, np.array_split, np.insert,
+}  # fmt: skip
+
+
+def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
+    """Whether the shape of a result depends on numbers that may change."""
+    if func is np.where:
+        return len(args) == 1 and _is_unknown(args[0])
+    if func is np.repeat:
+        return len(args) > 1 and _is_unknown(args[1]) and np.ndim(args[1]) > 0
+    if func in (np.delete, np.split, np.array_split, np.insert):
+        return len(args) > 1 and any(map(_is_unknown, _tracers_in(args[1:2])))
+    return func in _UNKNOWN_SHAPE and any(map(_is_unknown, _tracers_in(args)))
+
+
+def _is_unknown(x: Any) -> bool:
+    return type(x) is Tracer and not isinstance(x.op, Constant)
+
+
+def _picks_unknown(index: Any) -> bool:
+    """Whether an index is a mask that may change."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(_is_unknown(part) and part.dtype == bool for part in parts)
+
+
+def _is_float(args: Any) -> bool:
+    return bool(args) and type(args[0]) is Tracer and args[0].dtype in (np.float32, np.float64)
+
+
+def _tracers_in(tree: Any) -> Iterator[Tracer]:
+    for part in tree:
+        if type(part) is Tracer:
+            yield part
+        elif isinstance(part, (list, tuple)):
+            yield from _tracers_in(part)
+
+
+def _dtype_of(x: Any) -> Any:
+    return x.dtype if hasattr(x, "dtype") else _as_array(x).dtype
+
+
+def _laid_out_as(old: Any, new: Any) -> Any:
+    """The same numbers, lying in memory as others do, for what is a view later depends on it."""
+    made = np.empty_like(old)
+    made[...] = new
+    return made
+
+
+def _view_of(function: Any, x: Any, argument: Any) -> Any:
+    return function.function(x, argument) if hasattr(function, "function") else function(x, argument)
+
+
+def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Tracer:
+    """What an array is once a view of it, taken by a function with an argument, has become new."""
+    if function is getitem:
+        changed = source.value.copy()
+        changed[argument] = new.value
+        result: Tracer = written(source.trace, setitem, (source, argument, new), {}, changed)
+        return result
+    if function is view_as:
+        return new.view(source.dtype)  # type: ignore[no-any-return]
+    if function is np.transpose:
+        return np.transpose(new, tuple(np.argsort(argument)))  # type: ignore[return-value]
+    return np.reshape(new, source.shape)  # type: ignore[return-value]
 
 
 def _trace_of(*trees: Any) -> Trace:
@@ -359,27 +552,24 @@ def _values(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: swap(arg, value_of) for key, arg in settings.items()}
 
 
-def _reduced(trace: Trace, name: str, inputs: Any, settings: dict[str, Any], value: Any) -> Any:
+def _reduced(trace: Trace, function: Any, inputs: Any, settings: dict[str, Any], value: Any) -> Any:
     """Write all reductions in one way: axes as a tuple of numbers from 0 up."""
     ndim = inputs[0].ndim
     axis = settings.pop("axis", 0) if len(inputs) == 1 else inputs[1]
     axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     keepdims = bool(settings.pop("keepdims", False))
     kept = {"axis": tuple(sorted(int(i) % max(ndim, 1) for i in axes)), "keepdims": keepdims, **settings}
-    return written(trace, f"{name}.reduce", inputs[:1], kept, value)
+    if not ndim:
+        kept["axis"] = ()
+    return written(trace, function, inputs[:1], kept, value)
 
 
-def _viewed(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
-    """Write all views in one way too."""
-    if type(a) is not Tracer:
-        return func(a, *args, **kwargs)
+def _take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
+    """Write all views in a few ways too."""
     if kwargs.get("order", "C") not in ("C", None):
         raise untraceable(a.trace, f"np.{func.__name__} in order={kwargs['order']!r}")
     function, argument, value = VIEWS[func](func, a.value, *args, **kwargs)
-    is_same = argument in (a.shape, tuple(range(a.ndim))) and value.shape == a.shape
-    if is_same and function != "np.transpose":
-        return Tracer(a.trace, a.op, a.value, a.relatives)
-    return a._view(function, (a, argument), value)
+    return a._viewed(function, argument, value)
 
 
 def _says_something(arg: Any) -> bool:
@@ -393,7 +583,20 @@ def _holds_arrays(value: Any) -> bool:
 
 
 def _index(index: Any) -> Any:
-    """An index whose lists are arrays."""
+    """An index whose lists are arrays, and whose NumPy integers are Python's."""
     parts = index if isinstance(index, tuple) else (index,)
-    made = tuple(np.asarray(part) if isinstance(part, (list, range)) else part for part in parts)
+    made = tuple(map(_part_of_index, parts))
     return made if isinstance(index, tuple) else made[0]
+
+
+def _part_of_index(part: Any) -> Any:
+    part = part._data if isinstance(part, Tensor) else part
+    if isinstance(part, (list, range)):
+        part = _as_array(part)
+        part = part if part.size else part.astype(int)  # an empty list picks nothing
+    if isinstance(part, np.integer) or (type(part) is Tracer and not part.ndim and not _is_unknown(part)):
+        return part if part.dtype == bool else int(part)
+    if isinstance(part, slice):
+        ends = part.start, part.stop, part.step
+        return slice(*(None if x is None else operator.index(x) for x in ends))
+    return part

@@ -20,9 +20,11 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ...tracing import described, named
 from ...trees import leaves, tree_map
-from ..program import Op, Program
+from ..instructions import copy
+from ..program import Input, Op, Program
 from ..rewrite.builder import replaced
 from .capture import Capture, Links
+from .creation import making_stand_ins
 from .numbers import Dice
 from .standins import Tracer, written
 from .tape import Trace, is_stand_in
@@ -77,7 +79,8 @@ def record(
         stood_in = tree_map(lambda x: _stand_in(trace, x, next(names), arguments), [list(args), dict(kwargs)])
         if optimizer is not None:
             capture.watch(optimizer)
-        result = function(*stood_in[0], **stood_in[1])
+        with making_stand_ins(trace):
+            result = function(*stood_in[0], **stood_in[1])
         vectors: list[Vector] = []
         prelude: dict[Op, Op] = {}
         if optimizer is not None:
@@ -105,7 +108,7 @@ def record(
     )
     given = {**capture.given, **{op: array for vector in vectors for op, array in vector.given.items()}}
     program, form = _with_views(program, prelude, form)
-    returns_tensors = bool(capture.tensors) or any(isinstance(x, Tensor) for x in leaves([args, kwargs]))
+    returns_tensors = any(isinstance(x, Tensor) for x in leaves(result))
     return Recorded(program, arguments, given, form, capture.links, vectors, same, returns_tensors)
 
 
@@ -140,8 +143,10 @@ def _stand_in(trace: Trace, x: Any, name: str, arguments: list[Op]) -> Any:
         return x
     tracer = Tracer.input(trace, name, array)
     arguments.append(tracer.op)
+    if not isinstance(x, Tensor):
+        return tracer
     tensor = Tensor(tracer)
-    if isinstance(x, Tensor) and x._node is not None:
+    if x._node is not None:
         tensor._node = Node(None, tracer)
     return tensor
 
@@ -171,7 +176,7 @@ def _backward(trace: Trace, loss: Tensor) -> dict[Node, Tracer]:
     gradients: dict[Node, Any] = {}
     for node, g in found.items():
         x: Any = g._data if isinstance(g, Tensor) else g
-        gradients[node] = x if is_stand_in(x) else written(trace, "copy", (x,), {}, x)
+        gradients[node] = x if is_stand_in(x) else written(trace, copy, (x,), {}, x)
     return gradients
 
 
@@ -208,7 +213,7 @@ def _with_views(program: Program, views: Mapping[Op, Op], form: Any) -> tuple[Pr
     first: list[Op] = []
     for view in views.values():
         chain = [view]
-        while chain[-1].args and chain[-1].args[0].function != "input":
+        while chain[-1].args and not isinstance(chain[-1].args[0], Input):
             chain.append(chain[-1].args[0])
         first.extend(reversed(chain))
     result = replaced(program, views, first)

@@ -1,8 +1,9 @@
-"""What was called, in order: the list that stand-ins for arrays write into."""
+"""What was called, in order: the tape that stand-ins for arrays write on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from ...graph import SCOPE, Node, scope_text
 from ...origins import is_internal, line_of, users_line
 from ...tensor import Tensor
-from ..program import Op, Place, swap
+from ..instructions import instruction_of
+from ..program import Constant, Input, Op, Place, swap
 
 __all__ = ["Callee", "StandIn", "Trace", "is_stand_in", "value_of"]
 
@@ -21,10 +23,11 @@ class StandIn:
     What a stand-in passes for (``__class__``) is not what it is: ask :func:`is_stand_in`.
     """
 
-    __slots__ = ("op", "trace", "value")
+    __slots__ = ("trace",)
 
-    def __init__(self, trace: Trace, op: Op, value: Any) -> None:
-        self.trace, self.op, self.value = trace, op, value
+    trace: Trace
+    op: Op
+    value: Any
 
 
 def is_stand_in(x: Any) -> bool:
@@ -39,17 +42,28 @@ def value_of(arg: Any) -> Any:
 
 
 class Callee:
-    """A function that is called as a whole, and how a program that stands on its own finds it."""
+    """A function that is called as a whole.
 
-    def __init__(self, function: Callable[..., Any], reference: str) -> None:
-        self.function = function
-        self.reference = reference
+    Attributes
+    ----------
+    function : callable
+    operation : str
+        The operation of this package that it belongs to, so that a program that stands on its own finds it; ``""``
+        for a function that is found nowhere.
+    rule : int or None
+        Which of the operation's rules it is; none of them but what it computes.
+    """
+
+    def __init__(self, function: Callable[..., Any], operation: str = "", rule: int | None = None) -> None:
+        self.function, self.operation, self.rule = function, operation, rule
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Callee) and self.reference == other.reference != ""
+        return (
+            isinstance(other, Callee) and self.operation == other.operation != "" and self.rule == other.rule
+        )
 
     def __hash__(self) -> int:
-        return hash(self.reference)
+        return hash((self.operation, self.rule))
 
 
 class Trace:
@@ -63,33 +77,51 @@ class Trace:
     """
 
     def __init__(self) -> None:
-        self.inputs: list[Op] = []
+        self.inputs: list[Input] = []
         self.ops: list[Op] = []
         self.phase = "forward"
         self.node: Node | None = None
-        self._constants: dict[int, tuple[Any, Op]] = {}
+        self.is_inside = False  # whether an operation of this package is being taken apart
+        self.pin: Callable[[Op], Any] | None = None
+        self._constants: dict[int, tuple[Any, Constant]] = {}
         self._places: dict[Any, Place] = {}
 
-    def input(self, name: str, value: Any, kind: str = "array") -> Op:
+    def input(self, name: str, value: Any, kind: str = "array") -> Input:
         """Write down something that is given to the program."""
         is_array = kind == "array"
-        settings = {"name": name} if kind != "generator" else {"name": name, "kind": kind}
-        op = Op("input", (), settings, value.shape if is_array else (), value.dtype if is_array else None)
+        op = Input(name, value.shape if is_array else (), value.dtype if is_array else None, kind)
         self.inputs.append(op)
         return op
 
-    def record(self, function: str, args: tuple[Any, ...], settings: dict[str, Any], value: Any) -> Op:
-        """Write down a call whose result is known."""
-        args = swap(args, self.operand)
+    def record(self, function: Any, args: tuple[Any, ...], settings: dict[str, Any], value: Any) -> Op:
+        """Write down a call, of an instruction or a NumPy function, whose result is known."""
+        args = tuple(self.argument(arg) for arg in args)
         settings = {key: swap(arg, self.operand) for key, arg in settings.items()}
         is_array = isinstance(value, (np.ndarray, np.generic))
         shape, dtype = (value.shape, value.dtype) if is_array else ((), None)
-        op = Op(function, args, settings, shape, dtype, self.place())
+        op = Op(instruction_of(function), args, settings, shape, dtype, self.place())
         self.ops.append(op)
         return op
 
+    def argument(self, arg: Any) -> Any:
+        """What a positional argument is in the program: a NumPy number is an array, for its dtype counts."""
+        return self.constant(np.asarray(arg)) if isinstance(arg, np.generic) else swap(arg, self.operand)
+
+    def pinned(self, op: Op) -> Any:
+        """The numbers of an input, if it is one that may be taken for a constant and watched; else ``None``."""
+        return self.pin(op) if self.pin is not None else None
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Mark what is called within as parts of an operation."""
+        before, self.is_inside = self.is_inside, True
+        try:
+            yield
+        finally:
+            self.is_inside = before
+
     def operand(self, arg: Any) -> Any:
-        """What an argument is in the program."""
+        """What an argument, or a part of one, is in the program."""
         if isinstance(arg, Tensor):
             arg = arg._data
         if is_stand_in(arg):
@@ -100,13 +132,15 @@ class Trace:
             return self.constant(np.asarray(arg))
         return arg
 
-    def constant(self, value: Any) -> Op:
-        """An array that no stand-in took part in."""
-        if id(value) not in self._constants:
-            op = Op("constant", (), {"value": value}, value.shape, value.dtype)
-            self.ops.append(op)
-            self._constants[id(value)] = value, op
-        return self._constants[id(value)][1]
+    def constant(self, value: Any) -> Constant:
+        """An array that no stand-in took part in, with the numbers it has now: it may be written into later."""
+        known = self._constants.get(id(value))
+        if known is not None and _has_same_bits(known[1].value, value):
+            return known[1]
+        op = Constant(_copied(value))
+        self.ops.append(op)
+        self._constants[id(value)] = value, op
+        return op
 
     def place(self) -> Place:
         """Where in the user's program this happens."""
@@ -132,3 +166,15 @@ def _place(phase: str, scope: str, line: Any) -> Place:
         return Place(phase, scope, "", "")
     name = line.file.replace("\\", "/").rpartition("/")[2]
     return Place(phase, scope, f"{name}:{line.number}", line.text)
+
+
+def _copied(value: np.ndarray) -> np.ndarray:
+    """A copy, which takes no more memory than the array does, however often it repeats its elements."""
+    if 0 not in value.strides or not value.size:
+        return np.array(value)
+    once = value[tuple(slice(0, 1) if step == 0 else slice(None) for step in value.strides)]
+    return np.broadcast_to(np.array(once), value.shape)
+
+
+def _has_same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()

@@ -21,6 +21,7 @@ from ...errors import GradientError
 from ...graph import CHANGES, Node
 from ...optim import Optimizer
 from ...tensor import Tensor
+from ..instructions import copy, getitem, instruction_of, join
 from ..program import Op, Place, Store
 from .capture import Capture
 from .numbers import Number
@@ -54,7 +55,7 @@ class Vector:
 
     def update(self, trace: Trace, optimizer: Optimizer, capture: Capture) -> None:
         """Run the optimizer's formula on stand-ins."""
-        names = {id(t): tracer.op.settings["name"] for t, tracer, *_ in capture.tensors.values()}
+        names = {id(t): tracer.op.name for t, tracer, *_ in capture.tensors.values()}
         own = names[id(self.params[0])] if len(self.params) == 1 else "parameters"
         suffix = "" if len(self.params) == 1 or not self.number else f"_{self.number + 1}"
         memory = optimizer.memory(_settings(self.group))
@@ -132,17 +133,17 @@ class Vector:
         for p, turned in zip(self.params, self.turned, strict=True):
             old = capture.tensors[id(p)][2]
             shape = old.shape[::-1] if turned else old.shape
-            view, place = whole, Place("parameter", str(old.settings["name"]), "", "")
+            view, place = whole, Place("parameter", old.name, "", "")
             if len(self.params) > 1:
                 size = math.prod(shape)
-                view = Op("getitem", (view, slice(start, start + size)), {}, (size,), old.dtype, place)
+                view = Op(getitem, (view, slice(start, start + size)), {}, (size,), old.dtype, place)
                 if shape != (size,):
-                    view = Op("np.reshape", (view, shape), {}, shape, old.dtype, place)
+                    view = Op(instruction_of(np.reshape), (view, shape), {}, shape, old.dtype, place)
                 start += size
             if turned:
-                view = Op("np.transpose", (view, (1, 0)), {}, old.shape, old.dtype, place)
+                view = Op(instruction_of(np.transpose), (view, (1, 0)), {}, old.shape, old.dtype, place)
             if view is whole and not turned:
-                view = Op("np.reshape", (whole, shape), {}, shape, old.dtype, place)
+                view = Op(instruction_of(np.reshape), (whole, shape), {}, shape, old.dtype, place)
             self.views[old] = view
             if capture.given.get(old) is not None:
                 del capture.given[old]
@@ -175,7 +176,7 @@ def arrange(
             if rate is None:
                 rate = Number.input(trace, "lr", group["lr"])
             if step not in steps:
-                steps[step] = Number.input(trace, "step", step + 1)
+                steps[step] = Number.input(trace, "step", step + 1, "step")
             vector.lr, vector.step = rate, steps[step]
             parts: list[Any] = []
             for p in params:
@@ -209,19 +210,19 @@ def _is_turned(array: np.ndarray, few: bool) -> bool:
 
 def _rows(trace: Trace) -> int:
     """How many rows the products have."""
-    return max((op.shape[0] for op in trace.ops if op.function == "np.matmul" and op.ndim == 2), default=0)
+    return max((op.shape[0] for op in trace.ops if op.instruction.is_product and op.ndim == 2), default=0)
 
 
 def _is_outer(op: Op) -> bool:
     """Whether an array is the product of a column and a row."""
-    while op.function in ("np.transpose", "copy"):
+    while op.calls(np.transpose) or op.calls(copy):
         op = op.args[0]
-    return op.function in ("np.matmul", "np.dot") and op.args[0].shape[1:] == (1,)
+    return op.instruction.is_product and op.args[0].shape[1:] == (1,)
 
 
 def _join(trace: Trace, parts: list[Any]) -> Any:
     value = np.concatenate([part.value.reshape(-1) for part in parts])
-    return written(trace, "join", tuple(parts), {}, value)
+    return written(trace, join, tuple(parts), {}, value)
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:

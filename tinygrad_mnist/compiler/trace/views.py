@@ -1,4 +1,4 @@
-"""NumPy's many functions that only look at an array in another way, as the three that programs know."""
+"""NumPy's many functions that only look at an array in another way, as the few that programs know."""
 
 from __future__ import annotations
 
@@ -7,32 +7,43 @@ from typing import Any
 
 import numpy as np
 
+from ..instructions import getitem
+
 __all__ = ["VIEWS"]
 
-View = tuple[str, tuple[int, ...], Any]
+View = tuple[Any, Any, Any]
 
 
 def _transposing(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> View:
     # Which axis went where, seen on an array whose strides tell the axes apart.
     probe = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), a.shape, range(1, a.ndim + 1))
     axes = tuple(stride - 1 for stride in func(probe, *args, **kwargs).strides)
-    return "np.transpose", axes, func(a, *args, **kwargs)
+    return np.transpose, axes, func(a, *args, **kwargs)
 
 
 def _reshaping(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> View:
     value = func(a, *args, **kwargs)
-    return "np.reshape", value.shape, np.ascontiguousarray(value).reshape(value.shape)
+    return np.reshape, value.shape, value
 
 
 def _broadcasting(func: Callable[..., Any], a: Any, shape: Any, subok: bool = False) -> View:
     value = np.broadcast_to(a, shape)
-    return "np.broadcast_to", value.shape, value
+    return np.broadcast_to, value.shape, value
 
 
-#: For each function what takes ``(function, array, ...)``, and returns the program's function, its one
-#: argument (axes, or a shape) and the result.
+def _reversing(func: Callable[..., Any], a: Any, axis: Any = None) -> View:
+    value = func(a, axis) if func is np.flip else func(a)
+    axis = {np.fliplr: 1, np.flipud: 0}.get(func, axis)
+    axes = range(a.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    turned = {int(i) % max(a.ndim, 1) for i in axes}
+    return getitem, tuple(slice(None, None, -1 if i in turned else None) for i in range(a.ndim)), value
+
+
+#: For each function what takes ``(function, array, ...)``, and returns the program's instruction, its one
+#: argument (axes, a shape or an index) and the result.
 VIEWS: dict[Any, Callable[..., View]] = {
     np.broadcast_to: _broadcasting,
     **dict.fromkeys((np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.matrix_transpose), _transposing),
     **dict.fromkeys((np.reshape, np.ravel, np.expand_dims, np.squeeze), _reshaping),
+    **dict.fromkeys((np.flip, np.fliplr, np.flipud), _reversing),
 }

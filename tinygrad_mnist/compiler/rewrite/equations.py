@@ -1,0 +1,119 @@
+"""Rules that are equations: what may stand in the place of what, both sides written as NumPy code.
+
+``(-(-x), x)`` says that where the left side is computed, the right side may be. The letters are stand-ins that
+write down what is done to them: ``x`` and ``y`` are any arrays, ``c`` and ``d`` numbers. An equation is used only where
+both sides have one shape and one dtype, and where its condition holds. Both sides can be evaluated, so that the
+table tests itself: see :meth:`Side.evaluate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..program import Op, is_scalar
+from .builder import Builder, Rule
+
+__all__ = ["Equation", "Side", "c", "d", "rules_of", "x", "y"]
+
+_SIGNS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.negative: "neg"}
+
+
+class Side(np.lib.mixins.NDArrayOperatorsMixin):
+    """One side of an equation: a function of others, or a letter."""
+
+    __hash__ = object.__hash__
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.function, self.args = function, args
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **settings: Any) -> Side:
+        return Side(ufunc if method == "__call__" else getattr(ufunc, method), *args)
+
+    @property
+    def letter(self) -> str:
+        """Its name, if it is a letter."""
+        return self.args[0] if self.function in ("array", "number") else ""
+
+    def matches(self, arg: Any, found: dict[str, Any]) -> bool:
+        """Whether an argument of a program is of this form; letters are looked up, or found."""
+        if self.letter:
+            if is_scalar(arg) != (self.function == "number") or not (isinstance(arg, Op) or is_scalar(arg)):
+                return False
+            return found.setdefault(self.letter, arg) is arg
+        if not isinstance(arg, Op) or not arg.calls(self.function) or len(arg.args) != len(self.args):
+            return False
+        if not (arg.is_plain_reduction or not arg.settings):
+            return False
+        return all(map(_is_of_form, self.args, arg.args, [found] * len(self.args)))
+
+    def build(self, b: Builder, op: Op, found: Mapping[str, Any]) -> Any:
+        """Compute this side in a program, of what the letters stand for."""
+        if self.letter:
+            return found[self.letter]
+        args = [part.build(b, op, found) if isinstance(part, Side) else part for part in self.args]
+        if not isinstance(self.function, np.ufunc):  # a reduction, over the axes of the other side
+            return b.call(self.function, tuple(args), op, op.settings)
+        if all(map(is_scalar, args)):
+            return b.number(_SIGNS[self.function], *args)
+        return b.ufunc(self.function, *args)
+
+    def evaluate(self, found: Mapping[str, Any]) -> Any:
+        """Compute this side with NumPy."""
+        if self.letter:
+            return found[self.letter]
+        return self.function(
+            *(part.evaluate(found) if isinstance(part, Side) else part for part in self.args)
+        )
+
+
+def _is_of_form(part: Any, arg: Any, found: dict[str, Any]) -> bool:
+    if isinstance(part, Side):
+        return part.matches(arg, found)
+    return is_scalar(arg) and not isinstance(arg, Op) and _sign_and_value(arg) == _sign_and_value(part)
+
+
+def _sign_and_value(number: Any) -> Any:
+    return number, np.signbit(number)
+
+
+class Equation(NamedTuple):
+    """Two sides, and when the right one may stand for the left one.
+
+    ``holds`` is given the operation, and what the letters stand for, by name.
+    """
+
+    left: Side
+    right: Side
+    holds: Callable[..., bool] = lambda op, **letters: True
+
+
+x, y = Side("array", "x"), Side("array", "y")
+c, d = Side("number", "c"), Side("number", "d")
+
+
+def rules_of(equations: Sequence[Equation]) -> dict[Any, list[Rule]]:
+    """Make rules of equations, by the function that the left side ends with."""
+    rules: dict[Any, list[Rule]] = {}
+    for equation in equations:
+        rules.setdefault(equation.left.function, []).append(rule_of(equation))
+    return rules
+
+
+def rule_of(equation: Equation) -> Rule:
+    """Make a rule of an equation."""
+
+    def rule(b: Builder, op: Op) -> Op | None:
+        found: dict[str, Any] = {}
+        if not equation.left.matches(op, found) or not equation.holds(op, **found):
+            return None
+        if equation.right.letter:
+            better = found[equation.right.letter]
+            return better if (better.shape, better.dtype) == (op.shape, op.dtype) else None
+        b.place = op.place
+        built: Op = equation.right.build(b, op, found)
+        return built if (built.shape, built.dtype) == (op.shape, op.dtype) else None
+
+    return rule

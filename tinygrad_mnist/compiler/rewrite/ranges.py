@@ -1,0 +1,100 @@
+"""Within which range the numbers of a result lie, as far as that follows from how they are computed.
+
+A rewrite that could leave the range of a dtype, where the original does not, asks here first. NaN is in no range:
+it stays NaN by either way.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..program import Constant, Op
+
+__all__ = ["is_even_scaling", "is_normal", "is_real", "is_softmax_sum", "range_of", "shifted_by_largest"]
+
+EVERYTHING = (-math.inf, math.inf)
+
+
+def is_real(dtype: Any) -> bool:
+    """Whether a dtype is one in which rewrites of real numbers were thought through: single or double precision."""
+    return dtype in (np.float32, np.float64)
+
+
+def is_normal(number: Any, dtype: Any) -> bool:
+    """Whether a number is finite, not zero, and has all its digits in a dtype."""
+    info = np.finfo(dtype)
+    return not isinstance(number, Op) and float(info.tiny) <= abs(number) <= float(info.max)
+
+
+def is_even_scaling(c: Any, d: Any, dtype: Any) -> bool:
+    """Whether ``x * c * d`` leaves the range of a dtype where ``x * (c * d)`` does, and only there.
+
+    It does if both factors make numbers smaller, or both make them larger. Learning rates, which are not known, are
+    taken to be such.
+    """
+    known = [f for f in (c, d) if not isinstance(f, Op)]
+    if not all(is_normal(f, dtype) for f in known) or (len(known) == 2 and not is_normal(c * d, dtype)):
+        return False
+    return all(abs(f) <= 1 for f in known) or (len(known) == 2 and all(abs(f) >= 1 for f in known))
+
+
+def range_of(op: Any) -> tuple[float, float]:
+    """The least and the largest number that an argument can be."""
+    if not isinstance(op, Op):
+        return (float(op), float(op)) if isinstance(op, (int, float)) else EVERYTHING
+    if isinstance(op, Constant):
+        is_real_number = op.size and op.dtype.kind in "fiub" and bool(np.isfinite(op.value).all())
+        return (float(op.value.min()), float(op.value.max())) if is_real_number else EVERYTHING
+    if op.instruction.rearranges and not op.instruction.has_parts:
+        return range_of(op.args[0])
+    if op.calls(np.exp):
+        return 0.0, 1.0 if range_of(op.args[0])[1] <= 0 else math.inf
+    if shifted_by_largest(op):
+        return -math.inf, 0.0
+    if op.calls(np.log):
+        return (0.0, math.inf) if range_of(op.args[0])[0] >= 1 else EVERYTHING
+    if op.calls(np.subtract):
+        (_, most), (least, _) = range_of(op.args[0]), range_of(op.args[1])
+        return -math.inf, 0.0 if most <= 0 <= least else math.inf
+    if op.calls(np.add.reduce) and is_softmax_sum(op):
+        return 1.0, math.inf
+    return EVERYTHING
+
+
+def shifted_by_largest(op: Op) -> bool:
+    """Whether an operation is ``z - max(z)``, along some axes."""
+    if not op.calls(np.subtract):
+        return False
+    z, largest = op.args
+    reduction = _unshaped(largest)
+    if not (isinstance(z, Op) and isinstance(reduction, Op) and reduction.calls(np.maximum.reduce)):
+        return False
+    if not reduction.is_plain_reduction or reduction.args[0] is not z:
+        return False
+    # Each largest number has to meet the numbers that it is the largest of.
+    lengths = (None,) * (z.ndim - largest.ndim) + largest.shape
+    return all(
+        length in (None, 1) if axis in reduction.settings["axis"] else length == z.shape[axis]
+        for axis, length in enumerate(lengths)
+    )
+
+
+def is_softmax_sum(op: Op) -> bool:
+    """Whether an operation adds up ``exp(z - max(z))``, so that 1 is among what is added."""
+    (terms,) = op.args
+    if not (op.calls(np.add.reduce) and op.is_plain_reduction and terms.calls(np.exp)):
+        return False
+    (shifted,) = terms.args
+    if not (isinstance(shifted, Op) and shifted_by_largest(shifted)):
+        return False
+    return set(_unshaped(shifted.args[1]).settings["axis"]) <= set(op.settings["axis"])
+
+
+def _unshaped(op: Any) -> Any:
+    """What an array is that was only given another shape."""
+    while isinstance(op, Op) and (op.calls(np.reshape) or op.calls(np.broadcast_to)):
+        op = op.args[0]
+    return op

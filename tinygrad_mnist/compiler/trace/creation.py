@@ -1,0 +1,101 @@
+"""Arrays that the traced code makes itself: ``np.eye(10)``, ``np.zeros(3)``, ``np.array([x[0], x[1]])``.
+
+NumPy asks nobody when it makes an array, so a stand-in could not be put into one, nor be an index of one. While a
+function is traced, NumPy's functions that make arrays therefore give the user's code stand-ins: known ones, whose
+numbers Python may ask for. Other threads, NumPy itself, this package and installed ones get plain arrays.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from ...graph import _set
+from ...origins import caller, is_internal
+from ...tensor import Tensor
+from .standins import Tracer, known
+from .tape import Trace, is_stand_in
+
+__all__ = ["making_stand_ins"]
+
+_TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+_MAKERS = (
+    "arange", "empty", "eye", "fromfunction", "full", "geomspace", "identity", "indices", "linspace", "logspace", "ones",
+    "tri", "zeros",
+)  # fmt: skip
+_CONVERTERS = ("array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray")
+
+
+@contextmanager
+def making_stand_ins(trace: Trace) -> Iterator[None]:
+    """Give the user's code stand-ins for the arrays that it makes within the block."""
+    with _set(_TRACE, trace):
+        try:
+            for name, stand_in in _STAND_INS.items():
+                setattr(np, name, stand_in)
+            yield
+        finally:
+            for name in _STAND_INS:
+                setattr(np, name, _ORIGINALS[name])
+
+
+_ORIGINALS: dict[str, Any] = {name: getattr(np, name) for name in (*_MAKERS, *_CONVERTERS)}
+
+
+def _making(original: Any) -> Callable[..., Any]:
+    @wraps(original)
+    def make(*args: Any, **settings: Any) -> Any:
+        made = original(*args, **settings)
+        return _for_the_user(made, caller())
+
+    return make
+
+
+def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
+    @wraps(original)
+    def convert(x: Any, dtype: Any = None, **settings: Any) -> Any:
+        if _TRACE.get() is None or not _holds_stand_ins(x):
+            return _for_the_user(original(x, dtype, **settings), caller())
+        if settings.keys() - {"copy"}:
+            return original(x, dtype, **settings)
+        made = _stacked(x)
+        if dtype is not None:
+            made = made.astype(dtype, copy=False)
+        return made.copy() if is_copy and settings.get("copy", True) and made is x else made
+
+    return convert
+
+
+def _for_the_user(made: Any, origin: Any) -> Any:
+    trace = _TRACE.get()
+    if trace is None or type(made) is not np.ndarray or made.dtype.kind not in "biufc":
+        return made
+    is_users = not is_internal(origin) and not origin[0].co_filename.startswith(_LIBRARIES)
+    return known(trace, made) if is_users else made
+
+
+def _holds_stand_ins(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_holds_stand_ins, x))
+    return is_stand_in(x._data if isinstance(x, Tensor) and x._node is None else x)
+
+
+def _stacked(x: Any) -> Any:
+    """An array made of nested lists, some of whose parts are stand-ins."""
+    if isinstance(x, (list, tuple)):
+        return np.stack([_stacked(part) for part in x])
+    x = x._data if isinstance(x, Tensor) and x._node is None else x
+    return x if type(x) is Tracer else _ORIGINALS["asarray"](x)
+
+
+_STAND_INS: dict[str, Any] = {
+    **{name: _making(_ORIGINALS[name]) for name in _MAKERS},
+    **{name: _converting(_ORIGINALS[name], name == "array") for name in _CONVERTERS},
+}
