@@ -147,7 +147,7 @@ class _Format:
         self, kind: Any, bits: int, digits: int, least: float, most: float, coefficients: list[float]
     ) -> None:
         self.kind, self.integer, self.digits = kind, ir.IntType(bits), digits
-        self.least, self.most = least, most
+        self.least, self.most, self.normal = least, most, 3.0 - 2 ** (bits - digits - 2)
         self.coefficients = coefficients
 
     def number(self, x: float) -> Any:
@@ -156,9 +156,8 @@ class _Format:
 
     def exp(self, builder: Any, x: Any) -> Any:
         r"""Write ``exp``: :math:`2^n e^r`, with :math:`n` the integer nearest to :math:`x / \ln 2`."""
-        kind = self.kind
+        kind, number = self.kind, self.number
         fma = builder.module.declare_intrinsic("llvm.fmuladd", [kind], ir.FunctionType(kind, [kind] * 3))
-        number = self.number
         is_small = builder.fcmp_ordered("<", x, number(self.least))
         is_large = builder.fcmp_ordered(">", x, number(self.most))
         within = builder.select(is_small, number(self.least), x)
@@ -176,19 +175,25 @@ class _Format:
         for c in self.coefficients[1:]:
             series = builder.call(fma, [series, r, number(c)])
         y = builder.call(fma, [series, builder.fmul(r, r), builder.fadd(r, number(1))])
-        power = builder.shl(builder.bitcast(shifted, self.integer), ir.Constant(self.integer, self.digits))
+        # Below the smallest normal number the last digits are rounded away, by a second factor.
+        is_tiny = builder.fcmp_ordered("<", n, number(self.normal))
+        power = builder.select(is_tiny, builder.fadd(shifted, number(2 * self.digits)), shifted)
+        factor = builder.select(is_tiny, number(2.0 ** (-2 * self.digits)), number(1))
+        power = builder.shl(builder.bitcast(power, self.integer), ir.Constant(self.integer, self.digits))
         y = builder.bitcast(builder.add(builder.bitcast(y, self.integer), power), kind)
+        y = builder.fmul(y, factor)
         y = builder.select(is_large, number(math.inf), y)
-        return builder.select(is_small, number(0), y)
+        y = builder.select(is_small, number(0), y)
+        return builder.select(builder.fcmp_unordered("uno", x, x), x, y)
 
 
 #: Cephes' polynomial for single precision, Taylor's for double; both are right to one unit in the last place.
 _SINGLE = _Format(
-    ir.FloatType(), 32, 23, -87.33654, 88.72283,
+    ir.FloatType(), 32, 23, -104.0, 88.72283,
     [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
 )  # fmt: skip
 _DOUBLE = _Format(
-    ir.DoubleType(), 64, 52, -708.39, 709.78271289, [1 / math.factorial(k) for k in range(13, 1, -1)]
+    ir.DoubleType(), 64, 52, -745.2, 709.78271289, [1 / math.factorial(k) for k in range(13, 1, -1)]
 )
 
 
