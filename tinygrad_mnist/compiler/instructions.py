@@ -101,9 +101,10 @@ def _elementwise(
 
 
 def _infix(sign: str) -> dict[str, Any]:
-    """Write single numbers with a sign; integers would be warned of where they overflow, unlike arrays."""
+    """Write single numbers with a sign; of integers that overflow NumPy would warn, as it does not with arrays."""
     text = f"{{0}} {sign} {{1}}"
-    return {"expression": lambda op: text if op.loop[0].kind == "f" else "{function}({arguments})"}
+    is_safe = sign in "<=>=!="
+    return {"expression": lambda op: text if is_safe or op.loop[0].kind == "f" else "{function}({arguments})"}
 
 
 _elementwise(np.add, "{0} + {1}", "{0} + {1}", "{0} or {1}", **_infix("+"))

@@ -51,7 +51,7 @@ def power_base_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
     """``b * a**(b-1)``, which is 0 for an exponent of 0, even at 0."""
     if not isinstance(b, (int, float)) or b == 0:
         a = a + ((a == 0) & (b == 0))  # 0 * 1**-1 rather than 0 * 0**-1
-    return g * (b * a ** (b - 1))
+    return g * b * a ** (b - 1)
 
 
 def power_exponent_rule(g: Array, y: Array, a: Array, b: Array) -> Array:

@@ -85,7 +85,7 @@ def piecewise(
     x = lift(x)
     conditions = bare(condlist)
     first = conditions if np.isscalar(conditions) else conditions[0]
-    if np.isscalar(conditions) or (not isinstance(first, (list, np.ndarray, Tensor)) and x.ndim):
+    if np.isscalar(conditions) or (np.ndim(first) == 0 and x.ndim):
         conditions = [conditions]  # a single one
     conditions = np.asarray([bare(condition) for condition in conditions], bool)
     if len(conditions) == len(funclist) - 1:

@@ -53,6 +53,12 @@ def _never_positive(op: Op, x: Any, **_: Any) -> bool:
     return is_real(op.dtype) and range_of(x)[1] <= 0
 
 
+def _one_zero(op: Op, x: Any, y: Any, c: Any, **_: Any) -> bool:
+    """So that both sides are 0.0, rather than -0.0, where ``x`` is zero."""
+    is_known = is_real(op.dtype) and not isinstance(c, Op) and c < 0
+    return is_known and range_of(x)[0] >= 0 and range_of(y)[0] > 0
+
+
 EQUATIONS = [
     Equation(c * x, x * c),
     Equation(c + x, x + c),
@@ -67,6 +73,7 @@ EQUATIONS = [
     Equation(+x, x),
     Equation(1 / x, np.reciprocal(x), _real),
     Equation(-(x * (c / y)), x * (-c / y), _real),
+    Equation(0 - x * (c / y), x * (-c / y), _one_zero),
     Equation(np.add.reduce(-x), -np.add.reduce(x), _never_positive),
 ]
 

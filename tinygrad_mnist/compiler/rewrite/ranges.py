@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..instructions import take_along
 from ..program import Constant, Op
 
 __all__ = ["is_even_scaling", "is_normal", "is_real", "is_softmax_sum", "range_of", "shifted_by_largest"]
@@ -72,7 +73,11 @@ def shifted_by_largest(op: Op) -> bool:
     reduction = _unshaped(largest)
     if not (isinstance(z, Op) and isinstance(reduction, Op) and reduction.calls(np.maximum.reduce)):
         return False
-    if not reduction.is_plain_reduction or reduction.args[0] is not z:
+    if not reduction.is_plain_reduction:
+        return False
+    if z.calls(take_along):  # one element of each column
+        return z.args[0] is reduction.args[0] and reduction.settings["axis"] == (0,) and z.shape == largest.shape
+    if reduction.args[0] is not z:
         return False
     # Each largest number has to meet the numbers that it is the largest of.
     lengths = (None,) * (z.ndim - largest.ndim) + largest.shape

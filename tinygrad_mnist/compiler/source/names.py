@@ -348,13 +348,15 @@ class Names:
 
     # -- templates -----------------------------------------------------------------------------------
 
-    def filled(self, template: str, op: Op, texts: Mapping[int, str] = {}, out: str = "") -> str:
+    def filled(
+        self, template: str, op: Op, texts: Mapping[int, str] = {}, out: Callable[[], str] | None = None
+    ) -> str:
         """Fill in the template of an instruction's text.
 
         Parameters
         ----------
         texts : what stands for some of the arguments, by position
-        out : where the result goes
+        out : callable, which names the buffer that the result goes to
         """
         first = 1 if op.calls(call) else 2 if op.calls(draw) else 0  # these are part of the function
         like = [*op.loop[: len(op.args)]] if op.is_ufunc and out else [None] * len(op.args)
@@ -367,6 +369,8 @@ class Names:
             if op.is_ufunc:
                 is_formula = isinstance(arg, Op) and arg.is_number and not out
                 return self.expression(arg, 5) if is_formula else self.value(arg, like[i], width)
+            if out and isinstance(arg, Op) and arg.is_number and op.dtype.kind == "f":
+                return self.scalar(arg, op.dtype)
             return self.literal(arg)
 
         def arguments() -> str:
@@ -388,8 +392,9 @@ class Names:
             "keepdims": lambda: ", True" if op.settings["keepdims"] else "",
         }
         fields = {**by_name, **{name: _Field(text, self) for name, text in more.items()}}
-        fields["out"] = _Field(lambda: out, self, op)
-        return template.format(*by_place, **fields)
+        fields["out"] = _Field(out or str, self, op)
+        text = _OF_NUMPY.sub(lambda match: self.np(match[0]), template)
+        return text.format(*by_place, **fields)
 
     def flat(self, op: Op) -> str:
         """An array as a vector that shares its memory."""
@@ -424,6 +429,8 @@ class _Field:
         """The argument as an index."""
         return self._names.index(self._arg)
 
+
+_OF_NUMPY = re.compile(r"\bnp\.[a-z]+")
 
 #: What NumPy takes one number against many slowly for.
 _EXTREMA = (np.maximum, np.minimum)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,7 @@ class _Writer(Names):
         at = self.plan.at
         if op.overwrites == (0,) and not op.is_ufunc and at.get(op.args[0]) is not at[op]:
             self.count(f"{self.np('np.copyto')}({self.buffer(at[op])}, {self.value(op.args[0])})")
-        self.count(self.filled(op.into, op, out=self.buffer(at[op])))
+        self.count(self.filled(op.into, op, out=lambda: self.buffer(at[op])))
 
     def parts(self, op: Op) -> None:
         """A vector made of its arguments: those that were not computed in their places are copied."""
@@ -273,14 +274,14 @@ class _Writer(Names):
                 if isinstance(arg, Op) and arg.ndim == op.ndim and arg.shape[0] == rows
             }
             target = self.piece_of_buffer(out, cut, step if out in local else 0)
-            self.count(self.filled(op.into, op, cuts, target))
+            self.count(self.filled(op.into, op, cuts, partial(str, target)))
         self.local = outer_local
         self.indent = ""
 
     def texts(self, op: Op, inside: set[Op]) -> None:
         """Have the names of all arguments made, but those that are computed within the loop."""
         texts = {i: "" for i, arg in enumerate(op.args) if isinstance(arg, Op) and arg in inside}
-        self.filled(op.into, op, texts, "out")
+        self.filled(op.into, op, texts, str)
 
     def piece(self, op: Op, rows: int, cut: dict[str, str]) -> str:
         if op in self.plan.at and self.plan.at[op] in self.local:

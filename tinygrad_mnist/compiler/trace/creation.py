@@ -53,7 +53,7 @@ def _making(original: Any) -> Callable[..., Any]:
     @wraps(original)
     def make(*args: Any, **settings: Any) -> Any:
         made = original(*args, **settings)
-        return _for_the_user(made, caller())
+        return _for_the_user(made, caller(), original.__name__)
 
     return make
 
@@ -62,7 +62,7 @@ def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
     @wraps(original)
     def convert(x: Any, dtype: Any = None, **settings: Any) -> Any:
         if _TRACE.get() is None or not _holds_stand_ins(x):
-            return _for_the_user(original(x, dtype, **settings), caller())
+            return _for_the_user(original(x, dtype, **settings), caller(), original.__name__)
         if settings.keys() - {"copy"}:
             return original(x, dtype, **settings)
         made = _stacked(x)
@@ -73,11 +73,14 @@ def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
     return convert
 
 
-def _for_the_user(made: Any, origin: Any) -> Any:
+def _for_the_user(made: Any, origin: Any, name: str) -> Any:
+    """A stand-in, if it was the user's own code that called the function of this name."""
     trace = _TRACE.get()
     if trace is None or type(made) is not np.ndarray or made.dtype.kind not in "biufc":
         return made
-    is_users = not is_internal(origin) and not origin[0].co_filename.startswith(_LIBRARIES)
+    code = origin[0]
+    # Compiled extensions leave no frame: what they make for themselves is named nowhere in the user's code.
+    is_users = not is_internal(origin) and not code.co_filename.startswith(_LIBRARIES) and name in code.co_names
     return known(trace, made) if is_users else made
 
 

@@ -39,13 +39,12 @@ __all__ = ["Tracer", "known", "untraceable", "written"]
 
 def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str, Any], value: Any) -> Any:
     """Write down a call whose result is known; return the result's stand-in, or a tuple of them."""
-    count = len(trace.ops)
     op = trace.record(function, tuple(args), settings, value)
     if isinstance(value, (tuple, list)):
         parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if not op.instruction.has_effect and all(isinstance(arg, Constant) for arg in inputs_of(op)):
-        del trace.ops[count:]
+        trace.ops.pop()
         return value if isinstance(value, np.generic) else known(trace, value)
     return Tracer(trace, op, _as_array(value))
 
