@@ -97,10 +97,10 @@ def _clipped(op: Op, texts: list[str]) -> str:
         raise NoMachineCodeError("np.clip of bool")
     bounds = iter(texts[1:])
     text = texts[0]
-    for sign, bound in zip("><", op.args[1:], strict=True):
+    for sign, bound in zip("<>", op.args[1:], strict=True):
         if bound is not None:
             limit = next(bounds)
-            text = f"({text} if {text} {sign} {limit} or {text} != {text} else {limit})"
+            text = f"({limit} if {text} {sign} {limit} or {limit} != {limit} else {text})"
     return text
 
 
@@ -124,7 +124,7 @@ def first_value(op: Op, dtype: Any) -> str:
     if dtype.kind == "b":
         return number(ufunc in (np.minimum, np.multiply, np.logical_and), bool)
     if ufunc is np.add:
-        return number(-0.0 if dtype.kind == "f" else 0, dtype)
+        return number(0, dtype)
     if ufunc is np.multiply:
         return number(1, dtype)
     sign = -1 if ufunc is np.maximum else 1
