@@ -88,7 +88,7 @@ def formula(op: Op, texts: list[str]) -> str:
         raise NoMachineCodeError(f"{op.instruction.name} of {', '.join(str(np.dtype(g)) for g in given)}")
     text = template.format(*texts).replace("T(", f"{type_of(like)}(")
     # What numba makes of two integers may be wider than they are.
-    return text if dtype == bool else f"{type_of(dtype)}({text})"
+    return f"{type_of(dtype)}({text})" if np.dtype(dtype).kind in "iu" else text
 
 
 def _clipped(op: Op, texts: list[str]) -> str:
@@ -144,4 +144,4 @@ def combined(op: Op, total: str, value: str, dtype: Any) -> str:
     if template is None:
         raise NoMachineCodeError(f"{op.instruction.name} of {dtype}")
     text = template.format(total, value)
-    return text if dtype.kind == "b" else f"{type_of(dtype)}({text})"
+    return f"{type_of(dtype)}({text})" if dtype.kind in "iu" else text

@@ -57,8 +57,8 @@ class Loop:
         """Take several rows for one, so that the innermost loop is long: what is the same in each is repeated."""
         n, m = lengths
         for i, (place, steps) in enumerate(zip(self.places, self.steps, strict=True)):
-            if steps[0]:
-                self.steps[i] = [rows * m, 1]
+            if steps != [0, 1]:
+                self.steps[i] = [rows * m, 1] if steps[0] else steps
                 continue
             op = next(op for op, at in (*self.reads.items(), *self.writes.items()) if at == i)
             dtype = base_of(op).dtype
