@@ -11,21 +11,13 @@ from ..errors import CompileError, OptionError, choice
 from ..graph import TRACING, WATCH
 from ..optim import Optimizer
 from ..tracing import named
-from .arena import share
 from .guards import MISSED, Entry
-from .memory import plan
-from .program import Op, Program
-from .rewrite.algebra import SIMPLIFICATIONS
-from .rewrite.blocks import in_blocks
-from .rewrite.builder import rebuilt
-from .rewrite.factors import scaled_early
-from .rewrite.lowering import LOWERINGS, ordered
-from .source.driver import Loader, blockwise
+from .pipeline import write_down
+from .source.driver import Loader
 from .source.run import run_source
-from .source.text import Source, write
 from .trace.agreement import require_agreement
 from .trace.capture import Capture
-from .trace.step import Recorded, record
+from .trace.step import record
 
 __all__ = ["Compiled", "Stats", "compile"]
 
@@ -132,24 +124,6 @@ def compile(
     return Compiled(function, optimizer, options, load)
 
 
-def written(recorded: Recorded) -> Source:
-    """Run all passes on what was traced, and write down what comes of it."""
-    program = rebuilt(rebuilt(recorded.program, SIMPLIFICATIONS), SIMPLIFICATIONS)
-    program = rebuilt(scaled_early(program), SIMPLIFICATIONS)
-    blocks = in_blocks(program, recorded.arguments)
-    if blocks is None:
-        return _placed(program, recorded.arguments)
-    return blockwise(program, blocks, recorded.arguments, _placed)
-
-
-def _placed(program: Program, arguments: list[Op], *names: str) -> Source:
-    """Give the results of a program memory, and write it down."""
-    program = ordered(rebuilt(program, LOWERINGS))
-    places = plan(program)
-    share(program, places)
-    return write(program, places, arguments, *names)
-
-
 class Compiled:
     """A function that runs as a program: what :func:`compile` returns.
 
@@ -230,7 +204,7 @@ class Compiled:
         recorded = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         again = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         require_agreement(named(self.function), recorded.program, again.program)
-        return Entry(recorded, written(recorded), self._load(), args, kwargs)
+        return Entry(recorded, write_down(recorded.program, recorded.arguments), self._load(), args, kwargs)
 
     @property
     def source(self) -> str:

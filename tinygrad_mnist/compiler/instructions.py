@@ -20,8 +20,8 @@ import numpy as np
 from .program import Instruction, Op, is_basic
 
 __all__ = [
-    "add_along", "add_flat", "arithmetic", "as_array", "astype", "call", "check", "copy", "draw", "getitem", "instruction_of", "join",
-    "pick", "product_into", "setitem", "take_along", "take_flat", "view_as",
+    "add_along", "add_flat", "arithmetic", "as_array", "astype", "call", "check", "copy", "draw", "getitem",
+    "instruction_of", "join", "pick", "product_into", "setitem", "take_along", "take_flat", "view_as",
 ]  # fmt: skip
 
 _BY_FUNCTION: dict[Any, Instruction] = {}
@@ -41,14 +41,16 @@ def _undeclared(function: Any) -> Instruction:
     if isinstance(owner, np.ufunc):
         name, method = owner.__name__, function.__name__
         settings = {"is_reduction": True, **_REDUCTION} if method == "reduce" else {}
-        return Instruction(f"np.{name}.{method}", function, is_declared=bool(settings), **settings)
+        return Instruction(
+            f"np.{name}.{method}", function, is_declared=bool(settings), may_raise=not settings, **settings
+        )
     if isinstance(function, np.ufunc):
         is_one = function.signature is None and function.nout == 1
         return Instruction(
             f"np.{function.__name__}", function, is_declared=is_one, **(_UFUNC if is_one else {})
         )
     module = str(function.__module__).replace("numpy", "np", 1)
-    return Instruction(f"{module}.{function.__name__}", function, is_declared=False)
+    return Instruction(f"{module}.{function.__name__}", function, is_declared=False, may_raise=True)
 
 
 def instruction(**facts: Any) -> Callable[[Callable[..., Any]], Instruction]:
@@ -59,7 +61,7 @@ def instruction(**facts: Any) -> Callable[[Callable[..., Any]], Instruction]:
 def declare(function: Any, **facts: Any) -> Instruction:
     """Say what is known of a NumPy function."""
     found = instruction_of(function)
-    for name, fact in {"is_declared": True, **facts}.items():
+    for name, fact in {"is_declared": True, "may_raise": False, **facts}.items():
         setattr(found, name, fact)
     return found
 
@@ -266,8 +268,9 @@ def _picks_a_view(op: Op) -> bool:
 
 
 @instruction(
-    is_view=lambda op: _picks_a_view(op), is_new=lambda op: not _picks_a_view(op), rearranges=True, batch="indexed", machine="view",
-    linear_in=lambda op: (0,) if is_basic(op.args[1]) else (), expression="{x}[{index.brackets}]",
+    is_view=lambda op: _picks_a_view(op), is_new=lambda op: not _picks_a_view(op), rearranges=True, batch="indexed",
+    may_raise=lambda op: not is_basic(op.args[1]), linear_in=lambda op: (0,) if is_basic(op.args[1]) else (),
+    expression="{x}[{index.brackets}]", machine="view",
 )  # fmt: skip
 def getitem(x: Any, index: Any) -> Any:
     """Take elements out: a view for slices and numbers, else a copy."""
@@ -291,7 +294,9 @@ def pick(results: Any, index: int) -> Any:
 # -- single elements, read and changed -----------------------------------------------------------------------
 
 
-@instruction(overwrites=(0,), into="{out}[{index.brackets}] = {value}")
+@instruction(
+    overwrites=(0,), may_raise=lambda op: not is_basic(op.args[1]), into="{out}[{index.brackets}] = {value}"
+)
 def setitem(x: Any, index: Any, value: Any) -> Any:
     """Take over all elements but some."""
     changed = np.array(x)

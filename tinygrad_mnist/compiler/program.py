@@ -81,6 +81,8 @@ class Instruction:
     machine : str or dict of str
         How machine code computes it: for elementwise functions a formula for each kind of numbers, for others a
         rule of ``machine``; ``""``: the program runs as NumPy's calls.
+    may_raise : bool, or a fact
+        Whether it may end in an error that the uncompiled code raises too, although nobody needs the result.
     is_declared : bool
         Whether anything is known of it but what it computes.
     is_product, is_reduction, has_parts, has_effect, is_of_numbers, waits : bool
@@ -93,6 +95,7 @@ class Instruction:
     function: Any
     is_view: Fact = False
     is_new: Fact = False
+    may_raise: Fact = False
     is_declared: bool = True
     rearranges: bool = False
     is_elementwise: bool = False
@@ -201,6 +204,11 @@ class Op:
     def is_given(self) -> bool:
         """Whether nothing is computed: an input, or a constant."""
         return self.instruction.function is None
+
+    @property
+    def has_to_run(self) -> bool:
+        """Whether the call does something, or may raise an error, besides returning a value."""
+        return self.instruction.has_effect or bool(self._ask(self.instruction.may_raise))
 
     @property
     def into(self) -> str:
@@ -342,7 +350,7 @@ class Program:
         yield from self.results
         for store in self.stores:
             yield store.value
-        yield from (op for op in self.ops if op.instruction.has_effect)
+        yield from (op for op in self.ops if op.has_to_run)
 
 
 def inputs_of(op: Op) -> Iterator[Op]:

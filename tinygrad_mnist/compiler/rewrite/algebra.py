@@ -69,7 +69,7 @@ EQUATIONS = [
     Equation(-(x * c), x * -c, _real),
     Equation(-x * c, x * -c, _real),
     Equation(-(c / x), -c / x, _real),
-    Equation(-(-x), x),
+    Equation(-(-x), x),  # noqa: B002
     Equation(+x, x),
     Equation(1 / x, np.reciprocal(x), _real),
     Equation(-(x * (c / y)), x * (-c / y), _real),
@@ -108,7 +108,7 @@ def divided_by_number(b: Builder, op: Op) -> Op | None:
 
 
 def scaled_quotient(b: Builder, op: Op) -> Op | None:
-    """``(e / s) * c``, where ``s`` is shorter, is ``e * (c / s)``: the softmax, whose terms are at most 1 and sums at least."""
+    """``(e / s) * c``, where ``s`` is shorter, is ``e * (c / s)``: of a softmax, so that nothing leaves its range."""
     quotient, c = op.args
     if not (is_scalar(c) and _is(quotient, np.divide) and is_real(op.dtype) and b.is_used_once(quotient)):
         return None

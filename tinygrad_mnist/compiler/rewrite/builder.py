@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Builder:
         Where operations that a rule adds belong.
     """
 
-    def __init__(self, rules: Rules = {}) -> None:
+    def __init__(self, rules: Rules = MappingProxyType({})) -> None:
         self.ops: list[Op] = []
         self.rules = {key if key is np.ufunc else instruction_of(key): found for key, found in rules.items()}
         self.place = NOWHERE
@@ -71,9 +72,11 @@ class Builder:
         op.dtype = op.loop[-1]
         return self.add(op)
 
-    def call(self, function: Any, args: tuple[Any, ...], like: Op, settings: Any = {}) -> Op:
+    def call(self, function: Any, args: tuple[Any, ...], like: Op, settings: Any = None) -> Op:
         """Add an operation whose result has the shape, dtype and place of another."""
-        return self.add(Op(instruction_of(function), args, settings, like.shape, like.dtype, like.place))
+        return self.add(
+            Op(instruction_of(function), args, settings or {}, like.shape, like.dtype, like.place)
+        )
 
     def view(self, function: Any, x: Op, argument: Any, shape: tuple[int, ...]) -> Op:
         """Add an operation whose result is a view."""
@@ -99,7 +102,7 @@ class Builder:
         return self.uses.get(op, 1) <= 1
 
 
-def rebuilt(program: Program, rules: Rules = {}, builder: Builder | None = None) -> Program:
+def rebuilt(program: Program, rules: Rules = MappingProxyType({}), builder: Builder | None = None) -> Program:
     """Add all operations of a program to a new one, by rules or by a builder that does more."""
     counted = Counter(arg for op in program.ops for arg in inputs_of(op))
     counted.update(program.roots())

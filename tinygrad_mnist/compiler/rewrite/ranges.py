@@ -76,7 +76,9 @@ def shifted_by_largest(op: Op) -> bool:
     if not reduction.is_plain_reduction:
         return False
     if z.calls(take_along):  # one element of each column
-        return z.args[0] is reduction.args[0] and reduction.settings["axis"] == (0,) and z.shape == largest.shape
+        return (
+            z.args[0] is reduction.args[0] and reduction.settings["axis"] == (0,) and z.shape == largest.shape
+        )
     if reduction.args[0] is not z:
         return False
     # Each largest number has to meet the numbers that it is the largest of.

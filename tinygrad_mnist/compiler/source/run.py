@@ -1,7 +1,8 @@
-"""Programs as NumPy's calls: their text is executed."""
+"""Running the text of a program."""
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,9 @@ __all__ = ["run_source"]
 
 
 def run_source(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
-    """Execute the text of a program."""
+    """Execute the text of a program, which returns the step."""
     namespace: dict[str, Any] = {}
-    exec(compile(source.text, "<compiled by tinygrad_mnist>", "exec"), namespace)
+    exec(builtins.compile(source.text, "<compiled by tinygrad_mnist>", "exec"), namespace)
     prepared: Callable[..., Any] = namespace[source.prepare](**arrays)
     unguarded = getattr(prepared, "__wrapped__", None)  # by np.errstate
     return quiet(unguarded) if unguarded else prepared

@@ -27,8 +27,8 @@ __all__ = ["making_stand_ins"]
 _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 _MAKERS = (
-    "arange", "empty", "eye", "fromfunction", "full", "geomspace", "identity", "indices", "linspace", "logspace", "ones",
-    "tri", "zeros",
+    "arange", "empty", "eye", "fromfunction", "full", "geomspace", "identity", "indices", "linspace", "logspace",
+    "ones", "tri", "zeros",
 )  # fmt: skip
 _CONVERTERS = ("array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray")
 
@@ -80,7 +80,9 @@ def _for_the_user(made: Any, origin: Any, name: str) -> Any:
         return made
     code = origin[0]
     # Compiled extensions leave no frame: what they make for themselves is named nowhere in the user's code.
-    is_users = not is_internal(origin) and not code.co_filename.startswith(_LIBRARIES) and name in code.co_names
+    is_users = (
+        not is_internal(origin) and not code.co_filename.startswith(_LIBRARIES) and name in code.co_names
+    )
     return known(trace, made) if is_users else made
 
 

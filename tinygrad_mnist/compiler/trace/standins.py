@@ -189,9 +189,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def _become(self, new: Any) -> Tracer:
         """Stand for the result of writing into this array."""
         if new.shape != self.shape:
-            raise ValueError(
-                f"non-broadcastable output operand with shape {self.shape} doesn't match the broadcast shape {new.shape}"
-            )
+            raise ValueError(f"an array of shape {self.shape} was to take a result of shape {new.shape}")
         if new.dtype != self.dtype:
             np.empty(0, new.dtype).astype(self.dtype, casting="same_kind")  # NumPy's own error
             new = written(self.trace, astype, (new, self.dtype), {}, value_of(new).astype(self.dtype))
@@ -340,10 +338,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         index = _index(index)
         numbers = swap(index, value_of)
         if _picks_unknown(index):
-            raise untraceable(
-                self.trace, "how many elements a boolean index picks depends on values. A program has fixed shapes: use "
-                "np.where with three arguments, or multiply by the mask",
-            )  # fmt: skip
+            raise untraceable(self.trace, _BOOLEAN_INDEX)
         if is_basic(index):
             return self._viewed(getitem, index, self.value[numbers])
         return written(self.trace, getitem, (self, index), {}, self.value[numbers])
@@ -351,10 +346,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def __setitem__(self, index: Any, value: Any) -> None:
         index = _index(index)
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
-            raise untraceable(
-                self.trace, "how many elements a boolean index picks depends on values. A program has fixed shapes: use "
-                "np.where with three arguments",
-            )  # fmt: skip
+            raise untraceable(self.trace, _BOOLEAN_INDEX)
         if isinstance(value, Tensor) and value._node is not None:
             raise untraceable(self.trace, "a tracked Tensor was to be written into a plain array")
         changed = self.value.copy()
@@ -440,6 +432,10 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     tolist = _asked("`.tolist()`", lambda array: array.tolist())
 
 
+_BOOLEAN_INDEX = (
+    "how many elements a boolean index picks depends on values. A program has fixed shapes: use np.where with three "
+    "arguments, or multiply by the mask"
+)
 _METHODS = (
     "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "compress", "conj", "conjugate",
     "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",
