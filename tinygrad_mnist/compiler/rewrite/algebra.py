@@ -275,6 +275,24 @@ def sum_of_squares(b: Builder, op: Op) -> Op | None:
 # -- what losses consist of --------------------------------------------------------------------------
 
 
+def exp_of_negated_sum(b: Builder, op: Op) -> Op | None:
+    """In ``exp(-(x + y))``, where ``y`` is far shorter, negate ``y`` alone: zeros of either sign have one exponential."""
+    (x,) = op.args
+    if not (
+        _is(x, np.negative) and _is(x.args[0], np.add) and is_real(op.dtype) and b.is_used_once(x.args[0])
+    ):
+        return None
+    long, short = x.args[0].args
+    if not (
+        isinstance(long, Op)
+        and isinstance(short, Op)
+        and short.size * 1000 <= long.size
+        and b.is_used_once(x)
+    ):
+        return None
+    return b.ufunc(np.exp, b.ufunc(np.subtract, b.ufunc(np.negative, short), long))
+
+
 def exp_of_log(b: Builder, op: Op) -> Op | None:
     """``exp(x - log(s))`` is ``exp(x) / s``: the softmax, whose exponentials are there already, and at most 1."""
     (x,) = op.args
@@ -429,7 +447,7 @@ SIMPLIFICATIONS: dict[Any, list[Rule]] = _joined(
         np.divide: [divided_by_number],
         np.transpose: [transposed],
         np.reshape: [reshaped],
-        np.exp: [exp_of_log],
+        np.exp: [exp_of_log, exp_of_negated_sum],
         np.reciprocal: [logistic],
         np.dot: [product],
         take_along: [picked_early],

@@ -75,12 +75,14 @@ def shifted_by_largest(op: Op) -> bool:
         return False
     if not reduction.is_plain_reduction:
         return False
-    if z.calls(take_along):  # one element of each column
-        return (
-            z.args[0] is reduction.args[0] and reduction.settings["axis"] == (0,) and z.shape == largest.shape
-        )
-    if reduction.args[0] is not z:
+    picked = _unshaped(z).calls(take_along)  # one element of each column
+    whole = _unshaped(z).args[0] if picked else z
+    if _is_of_all(reduction):
+        return _unshaped(reduction.args[0]) is _unshaped(whole)
+    if reduction.args[0] is not whole:
         return False
+    if picked:
+        return reduction.settings["axis"] == (0,) and z.shape == largest.shape
     # Each largest number has to meet the numbers that it is the largest of.
     lengths = (None,) * (z.ndim - largest.ndim) + largest.shape
     return all(
@@ -91,13 +93,22 @@ def shifted_by_largest(op: Op) -> bool:
 
 def is_softmax_sum(op: Op) -> bool:
     """Whether an operation adds up ``exp(z - max(z))``, so that 1 is among what is added."""
-    (terms,) = op.args
+    terms = _unshaped(op.args[0])
     if not (op.calls(np.add.reduce) and op.is_plain_reduction and terms.calls(np.exp)):
         return False
-    (shifted,) = terms.args
+    shifted = _unshaped(terms.args[0])
     if not (isinstance(shifted, Op) and shifted_by_largest(shifted)):
         return False
+    if _is_of_all(op):
+        return True
+    if terms is not op.args[0] or shifted is not terms.args[0]:
+        return False
     return set(_unshaped(shifted.args[1]).settings["axis"]) <= set(op.settings["axis"])
+
+
+def _is_of_all(op: Op) -> bool:
+    """Whether a reduction takes all elements together."""
+    return bool(op.is_plain_reduction) and len(op.settings["axis"]) == op.args[0].ndim
 
 
 def _unshaped(op: Any) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 from ...primitive import operation
 from ..instructions import call, draw, parameters_of, view_as
 from ..memory import Buffer, Plan, base_of
-from ..program import Constant, Input, Op, Program, inputs_of
+from ..program import Constant, Input, Op, Program, inputs_of, is_scalar
 
 __all__ = ["Names", "identifier", "printable", "quoted", "unused"]
 
@@ -369,9 +369,7 @@ class Names:
             if op.is_ufunc:
                 is_formula = isinstance(arg, Op) and arg.is_number and not out
                 return self.expression(arg, 5) if is_formula else self.value(arg, like[i], width)
-            if out and isinstance(arg, Op) and arg.is_number and op.dtype.kind == "f":
-                return self.scalar(arg, op.dtype)
-            return self.literal(arg)
+            return self.value(arg, op.dtype) if out and is_scalar(arg) else self.literal(arg)
 
         def arguments() -> str:
             given = [argument(i) for i in range(first, len(op.args))]

@@ -210,7 +210,7 @@ def _is_turned(array: np.ndarray, few: bool) -> bool:
 
 def _rows(trace: Trace) -> int:
     """How many rows the products have."""
-    return max((op.shape[0] for op in trace.ops if op.instruction.is_product and op.ndim == 2), default=0)
+    return max((op.shape[0] for op in trace.ops if op.calls(np.matmul) and op.ndim == 2), default=0)
 
 
 def _is_outer(op: Op) -> bool:
