@@ -55,6 +55,9 @@ TRANSPOSING: ContextVar[bool] = ContextVar("transposing", default=False)
 # as it stands still, nothing of the kind needs to be looked at.
 CHANGES = [0]
 
+# Goes up whenever the memory of a Tensor is written in place, by an optimizer, a program, or whoever asks for it.
+WRITES = [0]
+
 # Who is told of every module that is called, before its forward code runs.
 CALLED: ContextVar[Callable[[Any], None] | None] = ContextVar("called", default=None)
 

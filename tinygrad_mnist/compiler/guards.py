@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import CHANGES
+from ..graph import CHANGES, WRITES
 from ..tensor import Tensor, _handle
 from ..trees import leaves, rebuild
 from .program import Op
@@ -88,6 +88,7 @@ class Entry:
             "        return MISSED",
             f"    if not ({' and '.join(self._links.tests(self._name)) or 'True'}):",
             "        return MISSED",
+            *([f"    {self._name(WRITES)}[0] += 1"] if source.program.stores else []),
             f"    result = program({', '.join(given)})",
             *(f"    {count}" for count in counts),
             *self._returning(),

@@ -115,10 +115,15 @@ class Addresses:
 
     def _number(self, op: Op) -> Address:
         if op not in self.stored:
-            slot = self._free_slot(np.dtype(np.float64), 1, -1, float("inf"))
-            self.stored[op] = self._memory(np.float64), slot.start
+            place = self.lasting(np.float64)
+            self.stored[op] = place.array, place.start
             self.numbers.append(op)
         return Address(*self.stored[op], (), ())
+
+    def lasting(self, dtype: Any) -> Address:
+        """Make room for a number that nothing else overwrites."""
+        slot = self._free_slot(np.dtype(dtype), 1, -1, float("inf"))
+        return Address(self._memory(dtype), slot.start, (), ())
 
     @staticmethod
     def _memory(dtype: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...graph import WRITES
 from ..program import Op
 from ..source.text import Source
 from .addresses import Address
@@ -48,6 +49,7 @@ class Machine(NamedTuple):
     given : arrays that are given once, by their names in the text
     sizes : how many elements of each dtype are needed as memory
     draws : what has to be drawn before each call, in this order
+    bounds : how the bounds of matrices are found anew, where something else has written into Tensors
     """
 
     first: list[str]
@@ -57,6 +59,7 @@ class Machine(NamedTuple):
     given: dict[str, np.ndarray]
     sizes: dict[str, int]
     draws: list[Draw]
+    bounds: list[str]
 
 
 def build(source: Source, machine: Machine) -> Callable[..., Any]:
@@ -80,13 +83,13 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
             kinds.append(_any_array(op.dtype, op.ndim))
     kinds += [_any_array(a.dtype, a.ndim) for a in machine.given.values()]
     kinds += [numba.types.Array(numba.from_dtype(a.dtype), 1, "C") for a in (*memory.values(), shared.table)]
-    made = numba.njit(tuple(kinds), **FAST)(namespace["machine"])
+    made = numba.njit((*kinds, numba.int64), **FAST)(namespace["machine"])
     return _wrapped(source, made, list(arrays.values()), machine.draws, shared)
 
 
 def _text(source: Source, machine: Machine, shared: _Shared, arrays: list[str]) -> str:
     """Write the function that does everything, in order."""
-    lines = list(machine.first)
+    lines = [*machine.first, *machine.bounds]
     lines += [f"poke({place.array}, {place.start}, {formula})" for place, formula in machine.numbers]
     rows: list[int] = []
     for i, piece in enumerate([*machine.pieces, Piece()]):
@@ -101,7 +104,7 @@ def _text(source: Source, machine: Machine, shared: _Shared, arrays: list[str]) 
     names = [f"a{i}" for i in range(len(source.arguments))]
     return "\n".join(
         [
-            f"def machine({', '.join([*names, *arrays])}):",
+            f"def machine({', '.join([*names, *arrays, 'writes'])}):",
             *(f"    {line}" for line in lines),
             f"    return {', '.join(machine.returned) or 'None'}",
             "",
@@ -185,7 +188,8 @@ def _wrapped(
     arguments = list(enumerate(source.arguments))
     given = [f"asarray(a{i})" if op.dtype is not None and not op.ndim else f"a{i}" for i, op in arguments]
     copied = [f"a{i}" if op.dtype is None else f"array(a{i}, order='C')" for i, op in arguments]
-    more = [f"g{i}" for i in range(len(rest))]
+    known = dict(zip((f"g{i}" for i in range(len(rest))), rest, strict=True))
+    more = [*known, "WRITES[0]"]
     results = source.program.results
     out = "result"
     if len(results) == 1 and not results[0].ndim:
@@ -206,7 +210,7 @@ def step({", ".join(f"a{i}" for i, _ in arguments)}):
 """
     # The dispatcher would look at the types of the arguments once more: its only function does not.
     namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "array": np.array}
-    namespace |= {"keep": (machine, shared), **dict(zip(more, rest, strict=True))}
+    namespace |= {"keep": (machine, shared), "WRITES": WRITES, **known}
     namespace |= {f"as_{type_of(op.dtype)}": np.dtype(op.dtype).type for op in results if not op.ndim}
     namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in draws}
     exec(text, namespace)

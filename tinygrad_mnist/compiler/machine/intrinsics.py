@@ -281,6 +281,36 @@ def _row_times(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero
         i += 1
 
 
+def _row_times_found(
+    x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any, found: Any
+) -> None:
+    """The same, but rows that meet a zero are not even read."""
+    n = 0
+    for i in range(rows):
+        poke(found, n, i)
+        n += peek(x, i * step) != 0
+    for j in range(columns):
+        poke(out, j, zero)
+    q = 0
+    while q + 4 <= n:
+        i0, i1, i2, i3 = peek(found, q), peek(found, q + 1), peek(found, q + 2), peek(found, q + 3)
+        a0, a1, a2, a3 = peek(x, i0 * step), peek(x, i1 * step), peek(x, i2 * step), peek(x, i3 * step)
+        w0, w1, w2, w3 = (
+            part(w, i0 * ld, columns), part(w, i1 * ld, columns), part(w, i2 * ld, columns), part(w, i3 * ld, columns),
+        )  # fmt: skip
+        for j in range(columns):
+            first = multiply_add(a1, peek(w1, j), a0 * peek(w0, j))
+            second = multiply_add(a3, peek(w3, j), a2 * peek(w2, j))
+            poke(out, j, peek(out, j) + (first + second))
+        q += 4
+    while q < n:
+        i0 = peek(found, q)
+        a0 = peek(x, i0 * step)
+        for j in range(columns):
+            poke(out, j, multiply_add(a0, peek(w, i0 * ld + j), peek(out, j)))
+        q += 1
+
+
 def _row_dot(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any) -> None:
     """Multiply a row by a matrix that is stored by columns."""
     for j in range(columns):
@@ -329,4 +359,5 @@ NAMES: dict[str, Any] = {
     "powered": _compiled(_powered),
     "row_dot": _compiled(_row_dot),
     "row_times": _compiled(_row_times),
+    "row_times_found": _compiled(_row_times_found),
 }

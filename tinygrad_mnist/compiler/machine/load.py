@@ -9,6 +9,7 @@ Results are NumPy's up to rounding: sums are taken in another order.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -92,6 +93,7 @@ def machine_of(source: Source, arrays: dict[str, Any]) -> Machine:
     writer = Writer(found, places)
     for i, group in enumerate(found.groups):
         writer.write(group, i)
+    bounds = _bounds(writer)
     writer.begin()
     for store in program.stores:
         if store.value not in found.direct:
@@ -100,7 +102,25 @@ def machine_of(source: Source, arrays: dict[str, Any]) -> Machine:
     returned = [_result(writer, op, i) for i, op in enumerate(program.results)]
     numbers = [(places.of(op), expression(op, names)) for op in places.numbers]
     first = _layout_tests(source, names, {name: extra[name].nbytes for name in sorted(written)})
-    return Machine(first, numbers, writer.pieces, returned, extra, places.sizes, draws)
+    return Machine(first, numbers, writer.pieces, returned, extra, places.sizes, draws, bounds)
+
+
+def _bounds(writer: Writer) -> list[str]:
+    """Find out how large the elements of some matrices are, where they may have been changed since the last call."""
+    if not writer.bounds:
+        return []
+    seen = writer.places.lasting(np.int64)
+    now, at = "writes + 2", f"{seen.array}, {seen.start}"  # there is a zero at first
+    lines = [f"if not 0 <= {now} - peek({at}) <= 1:"]
+    for matrix, bound in writer.bounds.items():
+        whole = f"peek({matrix.array}, {matrix.start} + i)"
+        lines += [
+            "    size = 0.0",
+            f"    for i in range({math.prod(matrix.shape)}):",
+            f"        size = add_freely(size, float64(abs({whole})))",
+            f"    poke({bound.array}, {bound.start}, size)",
+        ]
+    return [*lines, f"poke({at}, {now})"]
 
 
 def _drawn_before(program: Program) -> tuple[dict[Op, Op], Program]:

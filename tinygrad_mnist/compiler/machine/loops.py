@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..program import Op
-from .addresses import Address
+from ..program import Constant, Op
+from .addresses import Address, Addresses
 from .formulas import combined, converted, dtypes_of, first_value, formula, total_dtype
-from .groups import Group, NoMachineCodeError, base_of, is_reordered, is_same_order, loop_shape, rule_of
+from .groups import Group, Groups, NoMachineCodeError, base_of, is_reordered, is_same_order, loop_shape, rule_of
 from .nests import Nest, contiguous, level_of, merged, rows_of_tile
 
 if TYPE_CHECKING:
     from .text import Writer
 
-__all__ = ["Loop"]
+__all__ = ["Loop", "dtype_of", "outer_update"]
 
 
 class Loop:
@@ -50,7 +50,7 @@ class Loop:
                 self.reduction(op, first)
             else:
                 self.element(op)
-        self.skip_zeros(first)
+        self.skip_zeros(first, last)
         self.writer.lines += [*first, *self.nest.lines(), *last]
 
     def tile(self, lengths: list[int], rows: int, first: list[str], last: list[str]) -> list[int]:
@@ -171,33 +171,50 @@ class Loop:
             self.writer.poke(place, steps, combined(op, total, value, op.dtype)),
         ]
 
-    def skip_zeros(self, first: list[str]) -> None:
+    def skip_zeros(self, first: list[str], last: list[str]) -> None:
         """Leave out rows of ``w - column * row`` that meet a zero in the column: they stay as they are.
 
         Only where the row is finite: zero times infinity is no number.
         """
-        if self.depth != 2 or [op.instruction.function for op in self.group.ops] != [np.multiply, np.subtract]:
+        update = outer_update(self.writer.found, self.writer.places, self.group)
+        if update is None:
             return
-        outer, change = self.group.ops
-        is_update = change in self.writer.found.direct and change.args[1] is outer
-        if not is_update or self.writer.places.of(change.args[0]) != self.writer.places.of(change):
-            return
-        if not outer.dtype == change.dtype or outer.dtype.kind != "f" or self.values[outer][1] != 2:
-            return
-        arrays = [arg for arg in outer.args if isinstance(arg, Op) and arg in self.reads]
-        levels = [level_of(self.steps[self.reads[arg]]) for arg in arrays]
-        if sorted(levels) != [1, 2]:
-            return
-        column, row = (arrays[levels.index(level)] for level in (1, 2))
-        i, is_finite, x = self.reads[row], self.writer.name("f"), self.writer.name("x")
-        if self.steps[i][0]:
-            return
-        nest = Nest([self.nest.lengths[1]])
-        read = converted(self.writer.peek(self.places[i], self.steps[i][1:]), dtype_of(base_of(row)), outer.dtype)
-        nest.before[-1] += [f"{x} = {read}", f"{is_finite} += {x} - {x} == 0"]
-        first += [f"{is_finite} = 0", *nest.lines()]
-        text, _ = self.value(column, outer.dtype)
-        self.nest.guard = f"{text} != 0 or {is_finite} != {self.nest.lengths[1]}"
+        target, column, row = update
+        dtype = dtype_of(base_of(row))
+        i, total, within = self.reads[row], self.writer.name("t"), self.writer.name("t")
+        text, _ = self.value(column, dtype)
+        first += self.sum_of_sizes(total, self.places[i], self.steps[i][1], self.nest.lengths[1])
+        self.nest.guard = f"{text} != 0 or not {total} < math.inf"
+        if target in self.writer.bounds:
+            i, bound = self.reads[column], self.writer.bounds[target]
+            last += self.sum_of_sizes(within, self.places[i], self.steps[i][0], self.nest.lengths[0])
+            last.append(self.writer.poke(bound, (), f"{self.writer.peek(bound)} + {within} * {total}"))
+
+    def sum_of_sizes(self, name: str, place: Address, step: int, n: int) -> list[str]:
+        """Add up absolute values: what is not finite shows in the sum."""
+        nest = Nest([n])
+        nest.before[-1].append(f"{name} = add_freely({name}, float64(abs({self.writer.peek(place, [step])})))")
+        return [f"{name} = 0.0", *nest.lines()]
+
+
+def outer_update(found: Groups, places: Addresses, group: Group) -> tuple[Address, Op, Op] | None:
+    """Recognize a group ``w - column * row``, which is written over ``w``: the place of ``w``, column and row."""
+    if [op.instruction.function for op in group.ops] != [np.multiply, np.subtract]:
+        return None
+    outer, change = group.ops
+    is_update = change in found.direct and change.args[1] is outer and change.dtype.kind == "f"
+    if not is_update or change.ndim != 2 or min(change.shape) < 2 or outer.shape != change.shape:
+        return None
+    target = places.of(change)
+    arrays = [arg for arg in outer.args if isinstance(arg, Op) and arg.ndim and arg.dtype == change.dtype]
+    shapes = [(1,) * (2 - arg.ndim) + arg.shape for arg in arrays]
+    n, m = change.shape
+    if sorted(shapes) != sorted([(n, 1), (1, m)]) or target.steps != (m, 1) or places.of(change.args[0]) != target:
+        return None
+    column, row = (arrays[shapes.index(shape)] for shape in ((n, 1), (1, m)))
+    if any(base_of(arg).dtype != change.dtype or isinstance(base_of(arg), Constant) for arg in arrays):
+        return None
+    return target, column, row
 
 
 def dtype_of(arg: Op) -> Any:

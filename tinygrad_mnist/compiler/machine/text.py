@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..instructions import product_into
+from ..memory import is_ours
 from ..program import Constant, Input, Op
 from .addresses import Address, Addresses
 from .formulas import converted, number
 from .groups import Group, Groups, NoMachineCodeError, base_of
-from .loops import Loop, dtype_of
+from .loops import Loop, dtype_of, outer_update
 from .nests import Nest, contiguous, index, merged
 
 __all__ = ["Piece", "Writer", "expression"]
@@ -61,6 +62,10 @@ class Writer:
 
     def __init__(self, found: Groups, places: Addresses) -> None:
         self.found, self.places = found, places
+        self.updated = {
+            update[0] for group in found.groups if (update := outer_update(found, places, group)) is not None
+        }
+        self.bounds: dict[Address, Address] = {}  # of matrices, how large a number in them may be at most
         self.pieces: list[Piece] = []
         self.begin()
 
@@ -120,7 +125,7 @@ class Writer:
             return
         (op,) = group.ops
         if group.kind in ("product", "update"):
-            self.product(op)
+            self.product(op, i)
         elif group.kind == "scatter":
             self.scatter(op)
         elif group.kind == "join":
@@ -182,7 +187,7 @@ class Writer:
 
     # -- products ----------------------------------------------------------------------------------------
 
-    def product(self, op: Op) -> None:
+    def product(self, op: Op, i: int) -> None:
         """Write a product: of matrices by the BLAS, of a vector and a matrix as a loop."""
         is_update = op.instruction is product_into
         matrices = op.args[1:3] if is_update else op.args
@@ -191,15 +196,19 @@ class Writer:
         a, b = map(self.places.of, matrices)
         target = self.places.of(op)
         if not is_update and (len(a.shape) == 1 or a.shape[0] == 1):
-            self.row_times(op, a, a.steps[-1], b, target)
+            self.row_times(op, a, a.steps[-1], b, target, i)
         elif not is_update and (len(b.shape) == 1 or b.shape[1] == 1):
             turned = Address(a.array, a.start, a.shape[::-1], a.steps[::-1])
-            self.row_times(op, b, b.steps[0], turned, target)
+            self.row_times(op, b, b.steps[0], turned, target, i)
         else:
             self.gemm(op, a, b, target)
 
-    def row_times(self, op: Op, x: Address, step: int, w: Address, target: Address) -> None:
-        """Multiply a vector by a matrix."""
+    def row_times(self, op: Op, x: Address, step: int, w: Address, target: Address, i: int) -> None:
+        """Multiply a vector by a matrix.
+
+        Rows of the matrix that meet a zero need not be read where they are known to be finite: where the matrix
+        is a parameter that this program changes, a bound of its elements is kept from call to call.
+        """
         rows, columns = w.shape if len(w.shape) == 2 else (w.shape[0], 1)
         down, across = w.steps if len(w.steps) == 2 else (w.steps[0], 1)
         if columns == 1:
@@ -209,13 +218,31 @@ class Writer:
         row, matrix, out = self.part(x, rows), self.part(w, rows * columns), self.part(target, columns)
         zero = number(0, op.dtype)
         if across == 1 and columns > 1:
-            self.lines.append(f"row_times({row}, {step}, {matrix}, {rows}, {columns}, {down}, {zero}, {out})")
+            how = f"{row}, {step}, {matrix}, {rows}, {columns}, {down}, {zero}, {out}"
+            if w in self.updated and self.is_changed_here_only(w):
+                bound = self.bounds.setdefault(w, self.places.lasting(np.float64))
+                found = self.part(self.places.scratch(i, np.int64, rows), rows)
+                most = float(np.finfo(op.dtype).max) / 1e3
+                self.lines += [
+                    f"if {self.peek(bound)} < {most!r}:",
+                    f"    row_times_found({how}, {found})",
+                    "else:",
+                    f"    row_times({how})",
+                ]
+            else:
+                self.lines.append(f"row_times({how})")
         elif down == 1 or rows == 1 or columns == 1:
             if columns == 1 and down != 1 and rows > 1:
                 raise NoMachineCodeError(f"{op.instruction.name} of a strided vector")
             self.lines.append(f"row_dot({row}, {step}, {matrix}, {rows}, {columns}, {across}, {zero}, {out})")
         else:
             raise NoMachineCodeError(f"{op.instruction.name} of a strided matrix")
+
+    def is_changed_here_only(self, w: Address) -> bool:
+        """Whether a matrix is changed by one update only, and by nobody who would not say so."""
+        targets = [self.places.of(store.target) for store in self.found.program.stores]
+        array = next(array for name, array in self.places.given.values() if name == w.array)
+        return is_ours(array) and sum(target.overlaps(w) for target in targets) == 1
 
     def gemm(self, op: Op, a: Address, b: Address, c: Address) -> None:
         """Call the BLAS, which takes matrices for stored by columns: so it computes the transposed product."""
