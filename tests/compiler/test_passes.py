@@ -69,13 +69,13 @@ RULES = [
         simplify.sum_of_reshaped,
         np.add.reduce,
         lambda x: np.sum(x[0].reshape(2, 2)),
-        {"getitem": 1, "np.add.reduce": 1},
+        {"getitem": 2, "np.add.reduce": 1},
     ),
     (
         simplify.sum_of_squares,
         np.add.reduce,
         lambda x: np.sum(np.square(x)),
-        {"np.reshape": 1, "np.dot": 1},
+        {"np.reshape": 1, "np.dot": 1, "getitem": 1},
     ),
     (simplify.product, np.dot, lambda x: np.dot(x, Y.T), {"np.transpose": 1, "np.matmul": 1}),
 ]

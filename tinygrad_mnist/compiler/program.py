@@ -218,6 +218,8 @@ class Op:
     @property
     def expression(self) -> str:
         """The text of an expression whose value is the result."""
+        if self.instruction.is_elementwise and self.settings:
+            return "{function}({arguments})"
         return str(self._ask(self.instruction.expression))
 
     @property

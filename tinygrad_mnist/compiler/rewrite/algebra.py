@@ -162,6 +162,13 @@ def new_axes(b: Builder, op: Op) -> Op | None:
     return b.reshape(x, op.shape) if is_whole and parts else None
 
 
+def number_of_number(b: Builder, op: Op) -> Op | None:
+    """``s[()]`` makes a number of an array without axes; what computes a number returns one."""
+    x, index = op.args
+    is_new = index == () and not (x.is_given or x.is_view or x.may_be_view)
+    return x if is_new else None  # type: ignore[no-any-return]
+
+
 def broadcast(b: Builder, op: Op) -> Op | None:
     """An argument need not be stretched to the shape that another has."""
     for i, arg in enumerate(op.args):
@@ -276,7 +283,7 @@ def sum_of_squares(b: Builder, op: Op) -> Op | None:
 
 
 def exp_of_negated_sum(b: Builder, op: Op) -> Op | None:
-    """In ``exp(-(x + y))``, where ``y`` is far shorter, negate ``y`` alone: zeros of either sign have one exponential."""
+    """In ``exp(-(x + y))``, where ``y`` is far shorter, ``y`` is negated: ``exp`` ignores the sign of a zero."""
     (x,) = op.args
     if not (
         _is(x, np.negative) and _is(x.args[0], np.add) and is_real(op.dtype) and b.is_used_once(x.args[0])
@@ -451,7 +458,7 @@ SIMPLIFICATIONS: dict[Any, list[Rule]] = _joined(
         np.reciprocal: [logistic],
         np.dot: [product],
         take_along: [picked_early],
-        getitem: [new_axes, one_in_each_row],
+        getitem: [number_of_number, new_axes, one_in_each_row],
         copy: [unneeded_copy],
         astype: [same_bits],
     },

@@ -31,7 +31,8 @@ def _cost(op: Op) -> float:
     if op.is_view or op.is_given or op.is_number or op.instruction.rearranges or not op.nbytes:
         return 0.0
     if op.instruction.is_product:
-        return CALL + MULTIPLICATION * op.size * (op.args[0].shape[-1] if op.args[0].shape else 1)
+        shape = op.args[0].shape if isinstance(op.args[0], Op) else ()
+        return CALL + MULTIPLICATION * op.size * (shape[-1] if shape else 1)
     largest = max([op.size, *(arg.size for arg in op.args if isinstance(arg, Op))])
     return CALL + ELEMENT * largest
 

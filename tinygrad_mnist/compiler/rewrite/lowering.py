@@ -150,4 +150,5 @@ def _computed(op: Op) -> set[Op]:
 
 def is_outer(op: Op) -> bool:
     """Whether an operation multiplies a column by a row."""
-    return op.instruction.is_product and op.ndim == 2 and op.args[0].shape[1:] == (1,)
+    is_matrix = op.instruction.is_product and op.ndim == 2
+    return is_matrix and isinstance(op.args[0], Op) and op.args[0].shape[1:] == (1,)

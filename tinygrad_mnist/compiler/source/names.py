@@ -149,13 +149,14 @@ class Names:
             and like is not None
             and like.kind == "f"
         ):
-            key = "number", float(arg), like, width
+            key = "number", float(arg).hex(), like, width  # which tells -0.0 from 0.0
             if key not in self.names:
+                word = _WORDS.get(arg) if arg or not np.signbit(arg) else None
                 if width:
-                    name = self.unique(f"row_of_{_WORDS[arg]}s") if arg in _WORDS else self.numbered("row")
+                    name = self.unique(f"row_of_{word}s") if word else self.numbered("row")
                     made = f"{self.np('np.full')}({width}, {number_text(arg)}, {self.dtype(like)})"
                 else:
-                    name = self.unique(_WORDS[arg]) if arg in _WORDS else self.numbered("c")
+                    name = self.unique(word) if word else self.numbered("c")
                     made = f"{self.np('np.array')}({number_text(arg)}, {self.dtype(like)})"
                 self.names[key] = name
                 self.setup.append(f"    {name} = {made}")

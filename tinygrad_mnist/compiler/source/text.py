@@ -240,7 +240,8 @@ class _Writer(Names):
     def result(self, op: Op) -> str:
         """What is returned has to be the caller's own."""
         text = self.value(op)
-        is_own = op in self.kept or not (op in self.plan.at or op.is_given or op.is_view or op.may_be_view)
+        is_shared = op in self.plan.at or op.is_given or op.is_view or op.may_be_view
+        is_own = op in self.kept or op.dtype is None or not is_shared
         return text if is_own else f"{text}.copy()"
 
     # -- piece by piece ------------------------------------------------------------------------------

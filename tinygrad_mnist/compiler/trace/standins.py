@@ -29,7 +29,7 @@ from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import REGISTRY, Primitive, operation
 from ...tensor import Tensor, _handle
-from ..instructions import astype, call, check, copy, getitem, pick, setitem, view_as
+from ..instructions import as_array, astype, call, check, copy, getitem, pick, setitem, view_as
 from ..program import Constant, Op, inputs_of, is_basic, swap
 from .tape import Callee, StandIn, Trace, is_stand_in, value_of
 from .views import VIEWS
@@ -46,7 +46,7 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
     if not op.instruction.has_effect and all(isinstance(arg, Constant) for arg in inputs_of(op)):
         trace.ops.pop()
         return value if isinstance(value, np.generic) else known(trace, value)
-    return Tracer(trace, op, _as_array(value))
+    return Tracer(trace, op, _as_array(value), is_single=isinstance(value, np.generic))
 
 
 def known(trace: Trace, value: Any) -> Tracer:
@@ -95,6 +95,12 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, *args, **kwargs: function(self, *args, **kwargs)
 
 
+def _in_place(name: str) -> Callable[[Any, Any], Any]:
+    """An operator in place; a single number is replaced instead."""
+    operator_in_place = getattr(np.lib.mixins.NDArrayOperatorsMixin, name)
+    return lambda self, other: NotImplemented if self.is_single else operator_in_place(self, other)
+
+
 def _of_value(name: str) -> Any:
     return property(lambda self: getattr(self.value, name))
 
@@ -117,12 +123,14 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     Attributes
     ----------
     op, value : what it is in the program, and its numbers now
+    is_single : whether it stands for a single number, as a sum returns it, which nobody can write into
     """
 
-    __slots__ = ("__weakref__", "_op", "_seen", "_source", "_take", "_value", "_version")
+    __slots__ = ("__weakref__", "_op", "_seen", "_source", "_take", "_value", "_version", "is_single")
 
-    def __init__(self, trace: Trace, op: Op, value: Any) -> None:
+    def __init__(self, trace: Trace, op: Op, value: Any, is_single: bool = False) -> None:
         self.trace, self._op, self._value = trace, op, value
+        self.is_single = is_single
         self._version = 0  # goes up when this array is written into
         self._source: Tracer | None = None  # what it is a view of
         self._seen = 0  # the version of that
@@ -241,11 +249,14 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             raise untraceable(trace, f"np.{ufunc.__name__} was to write into a plain array what is traced")
         where = settings.pop("where", True) if method == "__call__" else True
         if where is not True:
-            if None in targets or not targets:
+            if not targets or any(t is None for t in targets):
                 raise untraceable(
                     trace, f"np.{ufunc.__name__} with where= leaves numbers undefined without out="
                 )
             inputs = tuple(np.where(where, x, np.ones((), _dtype_of(x))) for x in inputs)
+        if targets:  # NumPy says whether the result fits
+            copies = tuple(None if t is None else _laid_out_as(t.value, t.value) for t in targets)
+            getattr(ufunc, method)(*swap(inputs, value_of), out=copies, **_values(settings))
         value = getattr(ufunc, method)(*swap(inputs, value_of), **_values(settings))
         if method == "reduce":
             result = _reduced(trace, ufunc.reduce, inputs, settings, value)
@@ -255,8 +266,9 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if out is None:
             return result
         results = result if isinstance(result, tuple) else (result,)
+        results = tuple(y if t is None else _fitted(trace, y, t) for t, y in zip(out, results, strict=True))
         if where is not True:
-            results = tuple(np.where(where, y.astype(t.dtype), t) for t, y in zip(out, results, strict=True))
+            results = tuple(np.where(where, y, t) for t, y in zip(out, results, strict=True))
         kept = tuple(y if t is None else t._become(y) for t, y in zip(out, results, strict=True))
         return kept if isinstance(result, tuple) else kept[0]
 
@@ -270,7 +282,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             return known(trace, func(*swap(args, value_of), **_values(kwargs)))
         if any(issubclass(kind, Tensor) for kind in types):
             return REGISTRY[func](*args, **kwargs) if func in REGISTRY else NotImplemented
-        if func in _DEFINED and not trace.is_inside and _is_float(args):
+        if func in _DEFINED and not trace.is_inside and _is_float(args) and _is_plain(args, kwargs):
             return REGISTRY[func](*args, **kwargs)
         out = kwargs.pop("out", None)
         name = getattr(func, "__name__", "a function")
@@ -282,9 +294,12 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
                 trace, f"how many elements np.{name} returns depends on values. A program has fixed shapes: use "
                 "np.where with three arguments, or multiply by a mask",
             )  # fmt: skip
+        if out is not None:  # NumPy says whether the result fits
+            func(*swap(args, value_of), out=_laid_out_as(out.value, out.value), **_values(settings))
         value = func(*swap(args, value_of), **_values(settings))
-        if isinstance(value, (bool, int, float, complex)):
-            value = _as_array(value)
+        if type(value) in (bool, int, float, complex):  # as np.array_equal returns, for example
+            number = trace.record(func, tuple(args), settings, value)
+            return written(trace, as_array, (number,), {}, _as_array(value))
         if not _holds_arrays(value):
             raise untraceable(
                 trace, f"np.{name} was asked for a {type(value).__name__} that depends on values"
@@ -294,7 +309,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             return _reduced(trace, _REDUCTIONS[func].reduce, args[:1], {"axis": axis, **settings}, value)
         result = written(trace, func, args, settings, value)
         if out is not None:
-            return out._become(result)
+            return out._become(_fitted(trace, result, out))
         for part in result if isinstance(result, (tuple, list)) else (result,):
             if type(part) is Tracer:
                 part._alias(_tracers_in(args))
@@ -332,18 +347,26 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return np.power(self, exponent)
 
     def __ipow__(self, other: Any) -> Any:
-        return self._become(self**other)
+        return NotImplemented if self.is_single else self._become(self**other)
+
+    __iadd__, __isub__, __imul__ = _in_place("__iadd__"), _in_place("__isub__"), _in_place("__imul__")
+    __itruediv__, __ifloordiv__ = _in_place("__itruediv__"), _in_place("__ifloordiv__")
+    __imod__, __imatmul__ = _in_place("__imod__"), _in_place("__imatmul__")
+    __iand__, __ior__, __ixor__ = _in_place("__iand__"), _in_place("__ior__"), _in_place("__ixor__")
+    __ilshift__, __irshift__ = _in_place("__ilshift__"), _in_place("__irshift__")
 
     def __getitem__(self, index: Any) -> Any:
         index = _index(index)
-        numbers = swap(index, value_of)
+        numbers = swap(index, _number_of)
         if _picks_unknown(index):
             raise untraceable(self.trace, _BOOLEAN_INDEX)
-        if is_basic(index):
+        if is_basic(numbers):
             return self._viewed(getitem, index, self.value[numbers])
         return written(self.trace, getitem, (self, index), {}, self.value[numbers])
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if self.is_single:
+            raise TypeError(f"'numpy.{self.dtype}' object does not support item assignment")
         index = _index(index)
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
             raise untraceable(self.trace, _BOOLEAN_INDEX)
@@ -381,6 +404,10 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def flatten(self, order: str = "C") -> Any:
         """Copy into one axis."""
         return np.ravel(self, order).copy()
+
+    def clip(self, min: Any = None, max: Any = None, **settings: Any) -> Any:
+        """Limit to a range."""
+        return np.clip(self, min, max, **settings)
 
     def fill(self, value: Any) -> None:
         """Write one number everywhere."""
@@ -437,7 +464,7 @@ _BOOLEAN_INDEX = (
     "arguments, or multiply by the mask"
 )
 _METHODS = (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "compress", "conj", "conjugate",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "compress", "conj", "conjugate",
     "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",
     "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
 )  # fmt: skip
@@ -496,6 +523,15 @@ def _is_float(args: Any) -> bool:
     return bool(args) and type(args[0]) is Tracer and args[0].dtype in (np.float32, np.float64)
 
 
+def _is_plain(args: Any, kwargs: Any) -> bool:
+    """Whether a reduction was called with nothing rarer than axes."""
+    return len(args) <= 2 and not {name for name, arg in kwargs.items() if arg is not np._NoValue} - {
+        "axis",
+        "keepdims",
+        "ddof",
+    }
+
+
 def _tracers_in(tree: Any) -> Iterator[Tracer]:
     for part in tree:
         if type(part) is Tracer:
@@ -515,7 +551,22 @@ def _laid_out_as(old: Any, new: Any) -> Any:
     return made
 
 
+def _fitted(trace: Trace, y: Any, like: Any) -> Any:
+    """A result in the shape and dtype of the array that it goes into."""
+    y = y if type(y) is Tracer else known(trace, _as_array(y))
+    y = y if y.shape == like.shape else np.broadcast_to(y, like.shape)
+    return y.astype(like.dtype, copy=False)
+
+
+def _number_of(part: Any) -> Any:
+    """The value of a part of an index; a single integer picks a view, as a Python integer does."""
+    is_integer = type(part) is Tracer and part.is_single and part.dtype.kind in "iu"
+    return int(part.value) if is_integer else value_of(part)
+
+
 def _view_of(function: Any, x: Any, argument: Any) -> Any:
+    if function is getitem:
+        return x[swap(argument, _number_of)]
     return function.function(x, argument) if hasattr(function, "function") else function(x, argument)
 
 
@@ -523,7 +574,7 @@ def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Trac
     """What an array is once a view of it, taken by a function with an argument, has become new."""
     if function is getitem:
         changed = source.value.copy()
-        changed[argument] = new.value
+        changed[swap(argument, _number_of)] = new.value
         result: Tracer = written(source.trace, setitem, (source, argument, new), {}, changed)
         return result
     if function is view_as:

@@ -20,7 +20,7 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ...tracing import described, named
 from ...trees import leaves, tree_map
-from ..instructions import copy
+from ..instructions import as_array, copy, getitem
 from ..program import Input, Op, Program
 from ..rewrite.builder import replaced
 from .capture import Capture, Links
@@ -195,7 +195,17 @@ def _clip(vectors: list[Vector], max_norm: float) -> None:
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
     if isinstance(x, (Tensor, np.ndarray)):
-        return trace.operand(x)
+        op = trace.operand(x)
+        if type(x) is not Tracer:
+            return op
+        # What NumPy returns as a number stays one, and so does what it returns as one of Python's.
+        return (
+            op.args[0]
+            if op.calls(as_array)
+            else trace.record(getitem, (x, ()), {}, x.value)
+            if x.is_single
+            else op
+        )
     if isinstance(x, Dice):
         raise CompileError(f"compile: {named(function)} returned a Generator")
     if isinstance(x, (np.generic, int, float, complex, bool, str)):

@@ -218,7 +218,8 @@ def _is_outer(op: Op) -> bool:
     """Whether an array is the product of a column and a row."""
     while op.calls(np.transpose) or op.calls(copy):
         op = op.args[0]
-    return op.instruction.is_product and op.args[0].shape[1:] == (1,)
+    is_product = op.instruction.is_product and isinstance(op.args[0], Op)
+    return is_product and op.args[0].shape[1:] == (1,)
 
 
 def _join(trace: Trace, parts: list[Any]) -> Any:
