@@ -65,6 +65,9 @@ def changed() -> None:
     CHANGES[0] = next(_NUMBERS)
 
 
+# Goes up whenever the memory of a Tensor is written in place, by an optimizer, a program, or whoever asks for it.
+WRITES = [0]
+
 # Who is told of every module that is called, before its forward code runs.
 CALLED: ContextVar[Callable[[Any], None] | None] = ContextVar("called", default=None)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, UntraceableError
-from .graph import RECORDING, SCOPE, TRACING, Node, _set, changed, scope_text, sweep
+from .graph import RECORDING, SCOPE, TRACING, WRITES, Node, _set, changed, scope_text, sweep
 from .operators import Operators
 from .origins import users_line
 from .primitive import REGISTRY, Primitive, pick
@@ -602,6 +602,7 @@ def buffer(t: Tensor) -> NDArray:
     This is the door through which optimizers and ``load_state_dict`` update parameters. Graphs
     that saved the older value are made stale: a backward pass through one is an error.
     """
+    WRITES[0] += 1
     if t._node is not None:
         t._node.touch()
     return t._data

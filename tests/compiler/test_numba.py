@@ -260,3 +260,77 @@ def test_a_generator_among_the_arguments_runs_as_numpy():
     ):
         got = function(x, np.random.default_rng(0))
     np.testing.assert_allclose(got, x + np.random.default_rng(0).random(3))
+
+
+# -- numbers that are zero -------------------------------------------------------------------------------------
+
+
+def sparse_step():
+    """A step of one row, with a zero in it, and what runs beside it."""
+    model = nn.Linear(3, 2, rng=0, dtype=np.float64)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    loss = nn.MSELoss()
+    step = numba_step(lambda x, y: loss(model(x), y), optimizer=optimizer)
+    return model, optimizer, step, np.array([[1.0, 0.0, 2.0]]), np.zeros((1, 2))
+
+
+def put_infinity(model):
+    weight = model.weight.data.copy()
+    weight[0, 1] = np.inf
+    return weight
+
+
+def by_loading(model, _):
+    model.load_state_dict({**model.state_dict(), "weight": put_infinity(model)})
+
+
+def by_assigning(model, _):
+    with tg.no_grad():
+        model.weight[0, 1] = np.inf
+
+
+def by_an_optimizer(model, optimizer):
+    for p in model.parameters():
+        p.grad = np.where(np.arange(p.size).reshape(p.shape) == 1, -np.inf, 0.0)
+    optimizer.step()
+
+
+def by_another_program(model, _):
+    def loss(x):
+        return (model.weight * x).sum()
+
+    tg.compile(loss, optimizer=optim.SGD(model.parameters(), lr=1))(np.array([[0, -np.inf, 0], [0, 0, 0]]))
+
+
+@pytest.mark.parametrize("calls", [0, 2])
+@pytest.mark.parametrize("way", [by_loading, by_assigning, by_an_optimizer, by_another_program])
+def test_a_zero_does_not_hide_an_infinity_in_the_weights(way, calls):
+    model, optimizer, step, x, y = sparse_step()
+    for _ in range(calls):
+        assert np.isfinite(step(x, y).item())
+    with np.errstate(all="ignore"):
+        way(model, optimizer)
+        assert np.isinf(model.weight.data[0, 1])
+        assert np.isnan(step(x, y).item())
+
+
+def test_a_zero_does_not_hide_an_infinity_in_the_gradient():
+    model, _, step, x, y = sparse_step()
+    twin = copy.deepcopy(model)
+    y[0, 0] = np.inf
+    optimizer = optim.SGD(twin.parameters(), lr=0.1)
+    with np.errstate(all="ignore"):
+        step(x, y)
+        nn.MSELoss()(twin(x), y).backward()
+        optimizer.step()
+    np.testing.assert_array_equal(model.weight.data, twin.weight.data)
+
+
+def test_a_zero_does_not_hide_an_infinity_in_an_array_of_the_users():
+    weight = np.ones((3, 2))
+    step = numba_step(lambda x: x @ weight)
+    x = np.array([[1.0, 0.0, 2.0]])
+    assert np.isfinite(step(x)).all()
+    weight[1, 1] = np.inf
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(step(x), x @ weight)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CompileError
-from ..graph import CHANGES
+from ..graph import CHANGES, WRITES
 from ..tensor import Tensor, _handle
 from ..trees import leaves, rebuild
 from .program import Op
@@ -110,6 +110,7 @@ class Entry:
             "    except GONE:",
             "        return MISSED",
             *self._care(fits),
+            *([f"    {self._name(WRITES)}[0] += 1"] if self.source.program.stores else []),
             f"    result = program({', '.join(given)})",
             *(f"    {count}" for count in counts),
             *self._returning(),

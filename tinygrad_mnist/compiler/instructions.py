@@ -90,12 +90,15 @@ _UFUNC: dict[str, Any] = {
 }
 
 
-def _elementwise(function: Any, real: str = "", whole: str = "", truth: str = "", **facts: Any) -> None:
+def _elementwise(
+    function: Any, real: str = "", whole: str = "", truth: str = "", unsigned: str = "", **facts: Any
+) -> None:
     """Declare a ufunc: its formulas on real numbers, integers and truth values, for machine code.
 
-    ``T`` is the type in which the arguments are.
+    ``T`` is the type in which the arguments are. A formula is exactly NumPy's, or it is left out: then a program
+    with such numbers runs as NumPy's calls.
     """
-    formulas = {"f": real, "i": whole, "u": whole, "b": truth}
+    formulas = {"f": real, "i": whole, "u": unsigned or whole, "b": truth}
     declare(function, machine={kind: text for kind, text in formulas.items() if text}, **facts)
 
 
@@ -111,18 +114,32 @@ _elementwise(np.subtract, "{0} - {1}", "{0} - {1}", **_infix("-"))
 _elementwise(np.multiply, "{0} * {1}", "{0} * {1}", "{0} and {1}", **_infix("*"))
 _elementwise(np.divide, "{0} / {1}", **_infix("/"))
 _elementwise(np.power, "{0} ** {1}", **_infix("**"))
-_elementwise(np.negative, "-{0}", "-{0}", linear_in=(0,),
+_elementwise(np.negative, "-{0}", "-{0}", unsigned="T(0) - {0}", linear_in=(0,),
              expression=lambda op: "-{0}" if op.dtype.kind == "f" else "{function}({arguments})")  # fmt: skip
 _elementwise(np.positive, "{0}", "{0}")
 _elementwise(np.square, "{0} * {0}", "{0} * {0}")
 _elementwise(np.reciprocal, "T(1) / {0}")
-_elementwise(np.absolute, "abs({0})")
+_elementwise(np.absolute, "abs({0})", "-{0} if {0} < 0 else {0}", "{0}", unsigned="{0}")
 _elementwise(np.fabs, "abs({0})")
-_elementwise(np.sign, "T({0} > T(0)) - T({0} < T(0)) if {0} == {0} else {0}")
+_elementwise(
+    np.sign, "T({0} > T(0)) - T({0} < T(0)) if {0} == {0} else {0}", "T({0} > 0) - T({0} < 0)",
+    unsigned="T({0} > 0)",
+)  # fmt: skip
 _elementwise(np.exp, "exp({0})")
 _elementwise(np.logaddexp, "logaddexp({0}, {1})")
-for _name in ("sqrt", "log", "log1p", "expm1", "tanh", "sinh", "cosh", "sin", "cos", "tan", "floor", "ceil"):
-    _elementwise(getattr(np, _name), f"math.{_name}({{0}})")
+_elementwise(np.floor_divide, whole="-{0} if {1} == -1 else {0} // {1}", unsigned="{0} // {1}")
+_elementwise(np.remainder, whole="{0} - {0} if {1} == -1 else {0} % {1}", unsigned="{0} % {1}")
+for _ufunc in (np.sqrt, np.log, np.log1p, np.expm1, np.tanh, np.sinh, np.cosh, np.sin, np.cos, np.tan):
+    _elementwise(_ufunc, f"math.{_ufunc.__name__}({{0}})")
+for _ufunc in (
+    np.exp2, np.log2, np.log10, np.cbrt, np.arcsin, np.arccos, np.arctan, np.arcsinh, np.arccosh, np.arctanh,
+    np.rint, np.signbit,
+):  # fmt: skip
+    _elementwise(_ufunc, f"np.{_ufunc.__name__}({{0}})")
+for _ufunc in (np.floor, np.ceil, np.trunc):
+    _elementwise(_ufunc, f"np.{_ufunc.__name__}({{0}})", "{0}")
+for _ufunc in (np.arctan2, np.hypot, np.copysign, np.fmod):
+    _elementwise(_ufunc, f"np.{_ufunc.__name__}({{0}}, {{1}})")
 # A number that is no number stays one, as in NumPy. NumPy deprecates their third argument by position.
 _elementwise(
     np.maximum, "{0} if {0} >= {1} or {0} != {0} else {1}", "{0} if {0} >= {1} else {1}", "{0} or {1}",
@@ -139,12 +156,21 @@ _elementwise(np.less_equal, "{0} <= {1}", "{0} <= {1}", "{0} <= {1}", **_infix("
 _elementwise(np.equal, "{0} == {1}", "{0} == {1}", "{0} == {1}", **_infix("=="))
 _elementwise(np.not_equal, "{0} != {1}", "{0} != {1}", "{0} != {1}", **_infix("!="))
 _elementwise(np.isnan, "{0} != {0}")
+_elementwise(np.fmax, "{0} if {0} >= {1} or {1} != {1} else {1}", "{0} if {0} >= {1} else {1}", "{0} or {1}")
+_elementwise(np.fmin, "{0} if {0} <= {1} or {1} != {1} else {1}", "{0} if {0} <= {1} else {1}", "{0} and {1}")
 _elementwise(np.isfinite, "abs({0}) < T(math.inf)")
-_elementwise(np.logical_and, truth="{0} and {1}")
-_elementwise(np.logical_or, truth="{0} or {1}")
-_elementwise(np.logical_not, truth="not {0}")
+_elementwise(np.isinf, "abs({0}) == T(math.inf)")
+_elementwise(np.logical_and, *["({0} != 0) and ({1} != 0)"] * 2, "{0} and {1}")
+_elementwise(np.logical_or, *["({0} != 0) or ({1} != 0)"] * 2, "{0} or {1}")
+_elementwise(np.logical_xor, *["({0} != 0) != ({1} != 0)"] * 2, "{0} != {1}")
+_elementwise(np.logical_not, *["{0} == 0"] * 2, "not {0}")
+_elementwise(np.bitwise_and, "", "{0} & {1}", "{0} and {1}")
+_elementwise(np.bitwise_or, "", "{0} | {1}", "{0} or {1}")
+_elementwise(np.bitwise_xor, "", "{0} ^ {1}", "{0} != {1}")
+_elementwise(np.invert, "", "~{0}", "not {0}")
 
 declare(np.where, is_elementwise=True, is_new=True, batch="elementwise", machine="where")
+declare(np.clip, machine="clip")
 
 
 @instruction(is_elementwise=True, batch="same", waits=True, machine="cast",
@@ -177,7 +203,7 @@ def _whole_reduction(op: Op) -> str:
 
 
 declare(np.add.reduce, linear_in=lambda op: (0,) if op.is_plain_reduction else (), machine="reduction")
-for _ufunc in (np.multiply, np.maximum, np.minimum):
+for _ufunc in (np.multiply, np.maximum, np.minimum, np.logical_and, np.logical_or):
     declare(_ufunc.reduce, machine="reduction")
 
 
@@ -238,7 +264,7 @@ declare(
 )  # fmt: skip
 declare(
     np.reshape, is_view=lambda op: is_contiguous(op.args[0]), rearranges=True, linear_in=(0,), batch="reshaped",
-    machine="cast", expression="{0}.reshape({shape})",
+    machine="reorder", expression="{0}.reshape({shape})",
 )  # fmt: skip
 declare(np.broadcast_to, is_view=True, machine="view", expression="{function}({0}, {1})")
 
@@ -331,7 +357,7 @@ def check(condition: Any, message: str) -> None:
         raise ValueError(message)
 
 
-@instruction(is_new=True, expression="np.asarray({x})")
+@instruction(is_new=True, machine="cast", expression="np.asarray({x})")
 def as_array(x: Any) -> Any:
     """Make an array of what a function returned as a Python number."""
     return np.asarray(x)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 from .instructions import is_contiguous
 from .program import Op, Program, inputs_of
@@ -190,3 +191,23 @@ def _from(free: list[Buffer], op: Op) -> Buffer | None:
     chosen = (same or fitting)[0]
     free.remove(chosen)
     return chosen if same else Buffer(op.shape, op.dtype, of=chosen)
+
+
+# -- memory of parameters ------------------------------------------------------------------------------------
+
+_OURS: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+
+def ours(array: Any) -> Any:
+    """Remember the memory of parameters: programs write into it, and whoever asks ``tensor.buffer``, and nobody else."""
+    _OURS[id(_root(array))] = _root(array)
+    return array
+
+
+def is_ours(array: Any) -> bool:
+    """Whether an array lies in the memory of parameters."""
+    return _OURS.get(id(_root(array))) is _root(array)
+
+
+def _root(array: Any) -> Any:
+    return array if array.base is None else array.base

@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from ..program import Op, function_named, inputs_of, is_view
-from .groups import Groups, NoMachineCodeError, base_of, is_elementwise, is_same_order, squeezed
+from ..instructions import check
+from ..program import Op, inputs_of
+from .groups import Groups, NoMachineCodeError, base_of, is_elementwise, is_same_order, rule_of, squeezed
 
-__all__ = ["Place", "Places"]
+__all__ = ["Address", "Addresses"]
 
 #: Results begin at multiples of so many bytes: a line of the processor's cache.
 LINE = 64
 
 
 @dataclass(frozen=True)
-class Place:
+class Address:
     """Where an array lies: in which array of the text, from which element on, with which steps."""
 
     array: str
@@ -39,7 +40,7 @@ class Place:
             size *= n
         return True
 
-    def overlaps(self, other: Place) -> bool:
+    def overlaps(self, other: Address) -> bool:
         """Whether two arrays may share an element."""
         if self.array != other.array:
             return False
@@ -58,15 +59,15 @@ class _Slot:
     until: float
 
 
-class Places:
-    """The place of every result that becomes an array."""
+class Addresses:
+    """The address of every result that becomes an array, of numbers, and of what is given."""
 
     def __init__(self, found: Groups, given: dict[Op, tuple[str, np.ndarray]]) -> None:
         self.found = found
         self.given = given
         self.sizes: dict[str, int] = {}  # elements of the long arrays, by dtype
         self.stored: dict[Op, tuple[str, int]] = {}  # the long array, and the first element
-        self.in_join: set[Op] = set()
+        self.numbers: list[Op] = []  # Python numbers that are needed in memory
         self._slots: dict[str, list[_Slot]] = {}
         self._held: dict[Op, _Slot] = {}
         self._where = {op: i for i, group in enumerate(found.groups) for op in group.ops}
@@ -76,20 +77,22 @@ class Places:
         self._parts = self._parts_of_joins()
         for i, group in enumerate(found.groups):
             for op in group.ops:
-                if self.needs_place(op):
+                if self.needs_memory(op):
                     self._give(op, i)
 
-    def needs_place(self, op: Op) -> bool:
+    def needs_memory(self, op: Op) -> bool:
         """Whether a result becomes an array of its own."""
-        if not op.ndim or op in self.found.direct or op.function == "check" or op in self.stored:
+        if op in self.found.direct or op.instruction is check or op in self.stored:
             return False
         group = self.found.groups[self._where[op]]
         if group.kind != "loop" or op in self._kept:
             return True
         return any(self._where.get(user) != self._where[op] for user in self.found.users.get(op, ()))
 
-    def of(self, op: Op) -> Place:
-        """Find the place of an array, or of a view of one."""
+    def of(self, op: Op) -> Address:
+        """Find the address of an array, or of a view of one; a Python number lies in memory too."""
+        if op.is_number:
+            return self._number(op)
         base = base_of(op)
         if base in self.found.direct:
             if op is not base:
@@ -108,15 +111,31 @@ class Places:
             step % size for n, step in zip(view.shape, view.strides, strict=True) if n != 1
         ):
             raise NoMachineCodeError("an array whose elements are not aligned")
-        return Place(name, start + offset // size, view.shape, tuple(step // size for step in view.strides))
+        return Address(name, start + offset // size, view.shape, tuple(step // size for step in view.strides))
 
-    def scratch(self, i: int, dtype: Any, size: int) -> tuple[str, int]:
-        """Make room for the length of one group."""
+    def _number(self, op: Op) -> Address:
+        if op not in self.stored:
+            place = self.lasting(np.float64)
+            self.stored[op] = place.array, place.start
+            self.numbers.append(op)
+        return Address(*self.stored[op], (), ())
+
+    def lasting(self, dtype: Any) -> Address:
+        """Make room for a number that nothing else overwrites."""
+        slot = self._free_slot(np.dtype(dtype), 1, -1, float("inf"))
+        return Address(self._memory(dtype), slot.start, (), ())
+
+    @staticmethod
+    def _memory(dtype: Any) -> str:
+        return f"memory_{np.dtype(dtype).name}"
+
+    def scratch(self, i: int, dtype: Any, size: int) -> Address:
+        """Make room for a vector, for the length of one group."""
         slot = self._free_slot(np.dtype(dtype), size, i, i)
-        return f"memory_{np.dtype(dtype).name}", slot.start
+        return Address(self._memory(dtype), slot.start, (size,), (1,))
 
     def _give(self, op: Op, i: int) -> None:
-        name = f"memory_{np.dtype(op.dtype).name}"
+        name = self._memory(op.dtype)
         if op in self._parts:
             join, start = self._parts[op]
             if join not in self.stored:
@@ -142,9 +161,10 @@ class Places:
     def _inherited(self, op: Op, i: int) -> _Slot | None:
         """The room of an argument that is read for the last time, element by element, as the result is made."""
         group = self.found.groups[i]
-        if group.kind not in ("loop", "add_flat") or not (is_elementwise(op) or op.function == "add_flat"):
+        is_scatter = rule_of(op) == "scatter"
+        if not is_scatter and not (group.kind == "loop" and is_elementwise(op)):
             return None
-        for arg in op.args[:1] if op.function == "add_flat" else op.args:
+        for arg in op.args[:1] if is_scatter else op.args:
             if not isinstance(arg, Op) or arg.dtype != op.dtype or arg.shape != op.shape:
                 continue
             base = base_of(arg)
@@ -160,9 +180,10 @@ class Places:
     @staticmethod
     def _reads_in_order(user: Op, base: Op, shape: tuple[int, ...]) -> bool:
         looks = [arg for arg in inputs_of(user) if base_of(arg) is base]
-        if user.function == "take_flat" and base_of(user.args[0]) is base:
+        rule = rule_of(user)
+        if rule == "take" and base_of(user.args[0]) is base:
             return False
-        if user.function == "add_flat":
+        if rule == "scatter":
             return all(arg is user.args[0] for arg in looks)
         return all(is_same_order(arg) and squeezed(arg.shape) == shape for arg in looks)
 
@@ -187,15 +208,10 @@ class Places:
             start = 0
             for part in join.args:
                 base = part
-                while base.function == "np.reshape" and is_view(base):
+                while base.calls(np.reshape) and base.is_view:
                     base = base.args[0]
-                is_own = base in self._where and base.ndim and base.function not in ("join", "check")
-                if (
-                    is_own
-                    and base not in found
-                    and base.dtype == join.dtype
-                    and base not in self.found.direct
-                ):
+                is_own = base in self._where and base not in found and base not in self.found.direct
+                if is_own and base.instruction is not join.instruction and base.dtype == join.dtype:
                     found[base] = join, start
                 start += part.size
         return found
@@ -203,19 +219,17 @@ class Places:
 
 def _taken(op: Op, array: np.ndarray) -> np.ndarray:
     """Take the views that lead to an Op."""
-    if not is_view(op):
+    if not op.is_view:
         return array
     x = _taken(op.args[0], array)
-    view: np.ndarray = function_named(op.function)(x, *op.args[1:], **op.settings)
-    if op.function == "getitem" and not op.ndim:
-        view = _element(x, op.args[1])
-    if not np.may_share_memory(view, array):
+    view: np.ndarray = op.instruction.function(x, *op.args[1:], **op.settings)
+    if not np.may_share_memory(view, array) or not isinstance(view, np.ndarray):
         raise NoMachineCodeError("a view that has to be copied")
+    if view.dtype != x.dtype and not _is_same_number(x.dtype, view.dtype):
+        raise NoMachineCodeError(f"{x.dtype} read as {view.dtype}")
     return view
 
 
-def _element(x: np.ndarray, index: Any) -> np.ndarray:
-    parts = index if isinstance(index, tuple) else (index,)
-    if Ellipsis in parts:
-        return np.asarray(x[index])
-    return np.asarray(x[(*parts, ...)])
+def _is_same_number(old: np.dtype, new: np.dtype) -> bool:
+    """Whether the bits of a number are those of the same number in another dtype, or of it converted."""
+    return old.itemsize == new.itemsize and old.kind in "biu" and new.kind in "iu"

@@ -1,4 +1,8 @@
-"""Elementwise operations as formulas of single numbers, for machine code."""
+"""Elementwise operations as formulas of single numbers, for machine code.
+
+Which dtypes an operation computes in is NumPy's decision, which the program has taken down (``op.loop``): here
+arguments are converted to these, and nothing is promoted.
+"""
 
 from __future__ import annotations
 
@@ -7,54 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..instructions import instruction_of
 from ..program import Op
-from .groups import NoMachineCodeError
+from .groups import NoMachineCodeError, rule_of
 
-__all__ = ["combined", "first_value", "formula", "number", "type_of"]
-
-#: ``{0}`` and so on are the arguments, ``T`` the type in which they are.
-_FORMULAS = {
-    "np.add": "{0} + {1}",
-    "np.subtract": "{0} - {1}",
-    "np.multiply": "{0} * {1}",
-    "np.divide": "{0} / {1}",
-    "np.true_divide": "{0} / {1}",
-    "np.negative": "-{0}",
-    "np.positive": "{0}",
-    "np.square": "{0} * {0}",
-    "np.reciprocal": "T(1) / {0}",
-    "np.power": "{0} ** {1}",
-    "np.absolute": "abs({0})",
-    "np.fabs": "abs({0})",
-    "np.sign": "T({0} > T(0)) - T({0} < T(0)) if {0} == {0} else {0}",
-    "np.exp": "exp({0})",
-    "np.logaddexp": "logaddexp({0}, {1})",
-    # A number that is no number stays one, as in NumPy.
-    "np.maximum": "{0} if {0} >= {1} or {0} != {0} else {1}",
-    "np.minimum": "{0} if {0} <= {1} or {0} != {0} else {1}",
-    "np.clip": "{1} if {0} < {1} else {2} if {0} > {2} else {0}",
-    "np.greater": "{0} > {1}",
-    "np.less": "{0} < {1}",
-    "np.greater_equal": "{0} >= {1}",
-    "np.less_equal": "{0} <= {1}",
-    "np.equal": "{0} == {1}",
-    "np.not_equal": "{0} != {1}",
-    "np.isnan": "{0} != {0}",
-    "np.isfinite": "abs({0}) < T(math.inf)",
-}
-#: On truth values, and only on them.
-_LOGIC = {
-    "np.logical_and": "{0} and {1}",
-    "np.logical_or": "{0} or {1}",
-    "np.logical_not": "not {0}",
-    "np.multiply": "{0} and {1}",
-    "np.add": "{0} or {1}",
-    "np.equal": "{0} == {1}",
-    "np.not_equal": "{0} != {1}",
-}
-_OF_MATH = ("sqrt", "log", "log1p", "expm1", "tanh", "sinh", "cosh", "sin", "cos", "tan", "floor", "ceil")
-_INTEGER = ("np.add", "np.subtract", "np.multiply", "np.negative", "np.maximum", "np.minimum", "np.greater", "np.less",
-            "np.greater_equal", "np.less_equal", "np.equal", "np.not_equal", "np.square", "np.clip")  # fmt: skip
+__all__ = ["combined", "converted", "dtypes_of", "first_value", "formula", "number", "total_dtype", "type_of"]
 
 
 def type_of(dtype: Any) -> str:
@@ -66,61 +27,122 @@ def type_of(dtype: Any) -> str:
 
 
 def number(x: Any, dtype: Any) -> str:
-    """A number of a dtype."""
-    if isinstance(x, (float, np.floating)) and not math.isfinite(x):
-        text = "math.nan" if math.isnan(x) else "math.inf" if x > 0 else "-math.inf"
-    else:
-        text = repr(x.item() if isinstance(x, np.generic) else x)
-    return f"{type_of(dtype)}({text})"
+    """A number of a dtype, which has to hold it."""
+    dtype = np.dtype(dtype)
+    name = type_of(dtype)
+    value = x.item() if isinstance(x, np.generic) else x
+    if dtype.kind == "b":
+        return f"bool({bool(value)})"
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        if not isinstance(value, int) or not info.min <= value <= info.max:
+            raise NoMachineCodeError(f"{value!r} as {dtype}")
+        return f"{name}({int(value)})"
+    if not isinstance(value, (int, float)):
+        raise NoMachineCodeError(f"{value!r} as {dtype}")
+    value = float(value)
+    if not math.isfinite(value):
+        return f"{name}({'math.nan' if math.isnan(value) else 'math.inf' if value > 0 else '-math.inf'})"
+    return f"{name}({value!r})"
 
 
-def formula(op: Op, texts: list[str], like: Any) -> str:
-    """Write an elementwise operation, whose arguments are of the dtype ``like``."""
-    name = op.function
-    if name == "np.where":
+def converted(text: str, old: Any, new: Any) -> str:
+    """A value of one dtype in another."""
+    old, new = np.dtype(old), np.dtype(new)
+    if old == new:
+        return text
+    if new.kind == "b":
+        return f"({text} != 0)"
+    if old.kind == "f" and new.kind in "iu":
+        # What becomes of numbers that are out of range is the processor's choice.
+        raise NoMachineCodeError(f"{old} as {new}")
+    return f"{type_of(new)}({text})"
+
+
+def dtypes_of(op: Op) -> tuple[Any, ...]:
+    """The dtypes in which an elementwise operation takes its arguments."""
+    rule = rule_of(op)
+    if rule == "formula":
+        return op.loop[:-1]
+    if rule == "where":
+        if len(op.args) != 3:
+            raise NoMachineCodeError("np.where of one argument")
+        return np.dtype(bool), op.dtype, op.dtype
+    if rule == "clip":
+        return tuple(op.dtype for arg in op.args if arg is not None)
+    return (op.args[0].dtype,)
+
+
+def formula(op: Op, texts: list[str]) -> str:
+    """Write an elementwise operation, whose arguments are of :func:`dtypes_of`."""
+    rule = rule_of(op)
+    if rule == "where":
         return f"{texts[1]} if {texts[0]} else {texts[2]}"
-    if name == "astype":
-        return f"{texts[0]} != 0" if op.dtype == bool else f"{type_of(op.dtype)}({texts[0]})"
-    if name in ("copy", "np.reshape"):
-        return texts[0]
-    if like.kind == "b":
-        template = _LOGIC.get(name)
-    elif like.kind in "iu":
-        template = _FORMULAS[name] if name in _INTEGER else None
-    elif name[3:] in _OF_MATH:
-        template = f"math.{name[3:]}({{0}})"
-    else:
-        template = _FORMULAS.get(name)
-    if template is None:
-        raise NoMachineCodeError(name if like.kind == "f" else f"{name} of {like}")
+    if rule == "clip":
+        return _clipped(op, texts)
+    if rule != "formula":
+        return converted(texts[0], op.args[0].dtype, op.dtype)
+    *given, dtype = op.loop
+    like = np.dtype(given[0])
+    template = op.instruction.machine.get(like.kind)
+    if template is None or any(np.dtype(other) != like for other in given):
+        raise NoMachineCodeError(f"{op.instruction.name} of {', '.join(str(np.dtype(g)) for g in given)}")
     text = template.format(*texts).replace("T(", f"{type_of(like)}(")
     # What numba makes of two integers may be wider than they are.
-    return text if like.kind in "fb" or op.dtype == bool else f"{type_of(op.dtype)}({text})"
+    return f"{type_of(dtype)}({text})" if np.dtype(dtype).kind in "iu" else text
 
 
-def first_value(op: Op) -> str:
-    """What a reduction begins with."""
+def _clipped(op: Op, texts: list[str]) -> str:
+    """From below first: what the lower bound raises above the upper one ends there."""
+    if np.dtype(op.dtype).kind == "b":
+        raise NoMachineCodeError("np.clip of bool")
+    bounds = iter(texts[1:])
+    text = texts[0]
+    for sign, bound in zip("<>", op.args[1:], strict=True):
+        if bound is not None:
+            limit = next(bounds)
+            text = f"({limit} if {text} {sign} {limit} or {limit} != {limit} else {text})"
+    return text
+
+
+# -- reductions ------------------------------------------------------------------------------------------------
+
+#: So many numbers of single precision are added as they are; the rounding of longer sums would be worse than NumPy's.
+LONG = 128
+
+
+def total_dtype(op: Op) -> Any:
+    """The dtype in which a reduction keeps its total, where that is a variable of its own."""
     dtype = np.dtype(op.dtype)
-    if op.function == "np.add.reduce":
+    is_long = op.args[0].size > LONG * max(op.size, 1)
+    return np.dtype(np.float64) if op.calls(np.add.reduce) and dtype == np.float32 and is_long else dtype
+
+
+def first_value(op: Op, dtype: Any) -> str:
+    """What a reduction begins with."""
+    dtype = np.dtype(dtype)
+    ufunc = op.instruction.function.__self__
+    if dtype.kind == "b":
+        return number(ufunc in (np.minimum, np.multiply, np.logical_and), bool)
+    if ufunc is np.add:
         return number(0, dtype)
-    if op.function == "np.multiply.reduce":
+    if ufunc is np.multiply:
         return number(1, dtype)
-    sign = -1 if op.function == "np.maximum.reduce" else 1
+    sign = -1 if ufunc is np.maximum else 1
     if dtype.kind == "f":
         return number(sign * math.inf, dtype)
-    if dtype.kind == "b":
-        raise NoMachineCodeError(f"{op.function} of bool")
     info = np.iinfo(dtype)
     return number(int(info.min if sign < 0 else info.max), dtype)
 
 
-def combined(op: Op, total: str, value: str) -> str:
+def combined(op: Op, total: str, value: str, dtype: Any) -> str:
     """How a reduction takes one more value."""
-    if op.function == "np.add.reduce":
-        if np.dtype(op.dtype).kind == "f":
-            return f"add_freely({total}, {value})"
-        return f"{type_of(op.dtype)}({total} + {value})"
-    if op.function == "np.multiply.reduce":
-        return f"{type_of(op.dtype)}({total} * {value})"
-    sign = ">=" if op.function == "np.maximum.reduce" else "<="
-    return f"{total} if {total} {sign} {value} or {total} != {total} else {value}"
+    dtype = np.dtype(dtype)
+    ufunc = op.instruction.function.__self__
+    if ufunc is np.add and dtype.kind == "f":
+        return f"add_freely({total}, {value})"
+    template = instruction_of(ufunc).machine.get(dtype.kind)
+    if template is None:
+        raise NoMachineCodeError(f"{op.instruction.name} of {dtype}")
+    text = template.format(total, value)
+    return f"{type_of(dtype)}({text})" if dtype.kind in "iu" else text

@@ -13,10 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..program import Op, Program, Store, inputs_of, is_view
-from ..rewrite.builder import Builder, is_ufunc, rebuilt, without_dead_code
+import numpy as np
 
-__all__ = ["Group", "Groups", "NoMachineCodeError", "base_of", "grouped", "is_same_order", "squeezed"]
+from ..instructions import arithmetic, copy, getitem, instruction_of, join, product_into
+from ..program import Constant, Op, Program, Store, inputs_of, is_basic
+from ..rewrite.builder import Builder, rebuilt, without_dead_code
+
+__all__ = [
+    "Group", "Groups", "NoMachineCodeError", "base_of", "grouped", "is_elementwise", "is_reordered", "is_same_order",
+    "loop_shape",     "rule_of", "squeezed",
+]  # fmt: skip
 
 
 class NoMachineCodeError(Exception):
@@ -29,7 +35,7 @@ class Group:
 
     Attributes
     ----------
-    kind : "loop", or the function of the only operation
+    kind : "loop", or the rule of the only operation
     shape : what the loop runs over, without axes of length one
     ops : in the order of the program
     """
@@ -57,12 +63,25 @@ class Groups:
     users: dict[Op, list[Op]]
 
 
-#: Reductions over axes, which become part of the loop over their argument.
-REDUCTIONS = ("np.add.reduce", "np.multiply.reduce", "np.maximum.reduce", "np.minimum.reduce")
-#: What, besides ufuncs, computes each element of its result on its own.
-ELEMENTWISE = ("np.where", "np.clip", "astype", "copy", "take_flat")
-#: Operations that run on their own.
-ALONE = ("np.dot", "product", "add_flat", "join", "check")
+def rule_of(op: Op) -> str:
+    """By which rule machine code computes an operation: the instruction's, where it fits this call."""
+    instruction = op.instruction
+    rule = "formula" if isinstance(instruction.machine, dict) else str(instruction.machine)
+    if op.is_view:
+        fits = rule == "view"
+    elif rule == "reduction":
+        fits = op.is_plain_reduction and len(op.args) == 1
+    else:
+        fits = rule != "view" and (rule != "formula" or op.is_elementwise) and not op.settings
+    if not fits or not rule:
+        raise NoMachineCodeError(instruction.name)
+    return rule
+
+
+#: Rules by which each element of a result is computed on its own.
+ELEMENTWISE = ("formula", "where", "clip", "cast", "take")
+#: Those that can wait until a later loop needs them.
+LATE = ("formula", "where", "clip", "cast")
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -72,7 +91,7 @@ def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def base_of(op: Op) -> Op:
     """What a view looks at, through all views."""
-    while is_view(op):
+    while op.is_view:
         op = op.args[0]
     return op
 
@@ -80,19 +99,32 @@ def base_of(op: Op) -> Op:
 def is_same_order(view: Op) -> bool:
     """Whether the elements of a view are those of its base, in their order, with the same long axes."""
     op = view
-    while is_view(op):
-        if op.function == "np.transpose":
-            if len(squeezed(op.shape)) > 1:
-                return False
-        elif op.function != "np.reshape" or squeezed(op.shape) != squeezed(op.args[0].shape):
+    while op.is_view:
+        x = op.args[0]
+        if op.calls(np.transpose):
+            is_same = len(squeezed(op.shape)) <= 1
+        else:
+            is_same = not op.calls(getitem) and squeezed(op.shape) == squeezed(x.shape)
+        if not is_same:
             return False
-        op = op.args[0]
+        op = x
     return True
+
+
+def loop_shape(op: Op) -> tuple[int, ...]:
+    """What a loop over an operation runs over."""
+    shape: tuple[int, ...] = op.args[0].shape if is_reordered(op) else op.shape
+    return shape
 
 
 def is_elementwise(op: Op) -> bool:
     """Whether each element of a result depends on one element of each argument."""
-    return is_ufunc(op) or op.function in ELEMENTWISE
+    return rule_of(op) in ELEMENTWISE
+
+
+def is_reordered(op: Op) -> bool:
+    """Whether a loop runs over an argument, rather than over the result."""
+    return rule_of(op) in ("reduction", "reorder")
 
 
 # -- a program that suits loops --------------------------------------------------------------------------------
@@ -104,29 +136,40 @@ def _product(b: Builder, op: Op) -> Op | None:
         raise NoMachineCodeError("np.dot of other than vectors and matrices")
     x, y = op.args
     if op.ndim == 2 and x.ndim == 2 and y.ndim == 2 and x.shape[1] == 1:
-        return b.ufunc("np.multiply", x, y)
+        return b.ufunc(np.multiply, x, y)
     if op.ndim == 0 and x.ndim == y.ndim == 1:
-        return b.add(_sum(b.ufunc("np.multiply", x, y), (0,), op))
+        return _sum(b, b.ufunc(np.multiply, x, y), op)
     if x.ndim == 1 and y.ndim == 2:
         if _is_ones(x):
-            return b.add(_sum(y, (0,), op))
-        if x.function == "np.multiply" and any(isinstance(a, Op) and _is_ones(a) for a in x.args):
-            factor = x.args[1] if isinstance(x.args[0], Op) and _is_ones(x.args[0]) else x.args[0]
+            return _sum(b, y, op)
+        if x.calls(np.multiply) and any(map(_is_ones, x.args)):
+            factor = x.args[1] if _is_ones(x.args[0]) else x.args[0]
             if not isinstance(factor, Op) or factor.is_number or factor.ndim == 0:
-                return b.ufunc("np.multiply", b.add(_sum(y, (0,), op)), factor)
+                return b.ufunc(np.multiply, _sum(b, y, op), factor)
     return None
 
 
-def _sum(x: Op, axis: tuple[int, ...], like: Op) -> Op:
-    return Op("np.add.reduce", (x,), {"axis": axis, "keepdims": False}, like.shape, like.dtype, like.place)
+def _sum(b: Builder, x: Op, like: Op) -> Op:
+    return b.call(np.add.reduce, (x,), like, {"axis": (0,), "keepdims": False})
 
 
-def _is_ones(op: Op) -> bool:
-    return op.function == "constant" and op.ndim == 1 and bool((op.settings["value"] == 1).all())
+def _is_ones(arg: Any) -> bool:
+    return isinstance(arg, Constant) and arg.ndim == 1 and arg.number == 1
+
+
+def _element(b: Builder, op: Op) -> Op | None:
+    """A single element: a view of one, which is copied."""
+    x, index = op.args
+    if op.ndim or not is_basic(index):
+        return None
+    places = [i for i in (index if isinstance(index, tuple) else (index,)) if i is not Ellipsis]
+    slices = tuple(slice(i, None if i == -1 else i + 1) for i in places)
+    one = b.view(getitem, x, slices, (1,) * x.ndim) if slices else x
+    return b.call(copy, (b.reshape(one, ()),), op)
 
 
 #: What changes an array in place, and the factor with which the change is then subtracted.
-_UPDATES = {"np.subtract": None, "np.add": -1}
+_UPDATES = {np.subtract: None, np.add: -1}
 
 
 def _with_split_updates(program: Program) -> Program:
@@ -138,18 +181,19 @@ def _with_split_updates(program: Program) -> Program:
     stores: list[Store] = []
     for store in program.stores:
         v = store.value
-        if (
-            v.function in _UPDATES
-            and v.args[0] is store.target
-            and uses[v] == 1
-            and isinstance(v.args[1], Op)
-        ):
+        is_change = v.instruction.function in _UPDATES and v.args[0] is store.target and v.dtype.kind == "f"
+        if is_change and uses[v] == 1 and isinstance(v.args[1], Op) and v.args[1].dtype == v.dtype:
             split = _Split(ops, uses, v)
-            split.update(store.target, v.args[1], _UPDATES[v.function])
+            split.update(store.target, v.args[1], _UPDATES[v.instruction.function])
             stores += split.stores
         else:
             stores.append(store)
     return without_dead_code(replace(program, ops=tuple(ops), stores=tuple(stores)))
+
+
+def _is_mild(number: Any) -> bool:
+    """Whether the product with another number stays in range where the product with the array does."""
+    return not isinstance(number, Op) and 1e-8 < abs(number) < 1e8
 
 
 class _Split:
@@ -163,42 +207,48 @@ class _Split:
         """Subtract ``factor * change`` from the memory of a view; no factor is one."""
         alone = self.uses.get(change, 1) == 1
         number = next((a for a in change.args if not isinstance(a, Op) or a.is_number), None)
-        if change.function == "join" and alone:
+        if change.instruction is join and alone and all(part.dtype == change.dtype for part in change.args):
             start = 0
             for part in change.args:
-                view = self.view("getitem", target, slice(start, start + part.size), (part.size,))
+                view = self.view(getitem, target, slice(start, start + part.size), (part.size,))
                 self.update(self.reshaped(view, part.shape), part, factor)
                 start += part.size
-        elif change.function == "np.multiply" and alone and number is not None:
+        elif change.calls(np.multiply) and alone and number is not None:
             rest = next(a for a in change.args if a is not number)
-            if rest.shape != change.shape:
+            if (rest.shape, rest.dtype) != (change.shape, change.dtype) or not (
+                factor is None or _is_mild(number)
+            ):
                 return self.elementwise(target, change, factor)
-            self.update(target, rest, number if factor is None else self.add("*", (factor, number), (), None))
-        elif change.function == "np.reshape" and alone and is_view(change):
+            self.update(target, rest, number if factor is None else self.times(factor, number))
+        elif change.calls(np.reshape) and alone and change.is_view:
             self.update(self.reshaped(target, change.args[0].shape), change.args[0], factor)
-        elif change.function == "np.dot" and alone and change.ndim == 2 and min(change.shape) > 1:
-            made = self.add(
-                "product", (target, *change.args, 1 if factor is None else factor), change.shape, change.dtype
-            )
+        elif change.calls(np.dot) and alone and change.ndim == 2 and min(change.shape) > 1:
+            args = target, *change.args, 1 if factor is None else factor
+            made = self.add(product_into, args, change.shape, change.dtype)
             self.stores.append(Store(target, made))
         else:
             self.elementwise(target, change, factor)
         return None
 
     def elementwise(self, target: Op, change: Op, factor: Any) -> None:
-        sign = "np.add" if factor == -1 else "np.subtract"
+        sign = np.add if factor == -1 else np.subtract
         if factor not in (None, -1):
-            change = self.add("np.multiply", (change, factor), change.shape, change.dtype)
+            change = self.add(np.multiply, (change, factor), change.shape, change.dtype)
         self.stores.append(Store(target, self.add(sign, (target, change), change.shape, change.dtype)))
 
-    def reshaped(self, view: Op, shape: tuple[int, ...]) -> Op:
-        return view if view.shape == shape else self.view("np.reshape", view, shape, shape)
+    def times(self, a: Any, b: Any) -> Any:
+        return (
+            self.add(arithmetic["*"], (a, b), (), None) if isinstance(a, Op) or isinstance(b, Op) else a * b
+        )
 
-    def view(self, function: str, x: Op, argument: Any, shape: tuple[int, ...]) -> Op:
+    def reshaped(self, view: Op, shape: tuple[int, ...]) -> Op:
+        return view if view.shape == shape else self.view(np.reshape, view, shape, shape)
+
+    def view(self, function: Any, x: Op, argument: Any, shape: tuple[int, ...]) -> Op:
         return self.add(function, (x, argument), shape, x.dtype)
 
-    def add(self, function: str, args: tuple[Any, ...], shape: tuple[int, ...], dtype: Any) -> Op:
-        op = Op(function, args, {}, shape, dtype, self.whole.place)
+    def add(self, function: Any, args: tuple[Any, ...], shape: tuple[int, ...], dtype: Any) -> Op:
+        op = Op(instruction_of(function), args, {}, shape, dtype, self.whole.place)
         self.ops.append(op)
         return op
 
@@ -208,10 +258,10 @@ class _Split:
 
 def grouped(program: Program) -> Groups:
     """Sort the operations of a program into groups."""
-    program = _with_split_updates(rebuilt(program, {"np.dot": [_product]}))
+    program = _with_split_updates(rebuilt(program, {np.dot: [_product], getitem: [_element]}))
     users: dict[Op, list[Op]] = {}
     for op in program.ops:
-        if not is_view(op):
+        if not op.is_view:
             for base in dict.fromkeys(base_of(arg) for arg in inputs_of(op)):
                 users.setdefault(base, []).append(op)
     direct, last = _direct(program, users)
@@ -235,11 +285,8 @@ def _direct(program: Program, users: dict[Op, list[Op]]) -> tuple[dict[Op, Op], 
     values = [store.value for store in program.stores]
     for store in program.stores:
         v = store.value
-        if (
-            not (is_ufunc(v) or v.function == "product")
-            or v.shape != store.target.shape
-            or values.count(v) > 1
-        ):
+        is_made = v.is_ufunc or v.instruction is product_into
+        if not is_made or v.shape != store.target.shape or values.count(v) > 1:
             continue
         after, waiting = {v}, [v]
         while waiting:
@@ -247,7 +294,7 @@ def _direct(program: Program, users: dict[Op, list[Op]]) -> tuple[dict[Op, Op], 
                 if user not in after:
                     after.add(user)
                     waiting.append(user)
-        if all(op not in results and op.ndim and (is_ufunc(op) or op is v) for op in after):
+        if all(op not in results and op.ndim and (op.is_ufunc or op is v) for op in after):
             direct[v] = store.target
             last |= after
     return direct, last
@@ -263,28 +310,24 @@ class _Sorter:
         self.where: dict[Op, Group] = {}
 
     def place(self, op: Op) -> None:
-        if op.function in ("constant", "input") or (op.is_number and op.function != "check") or is_view(op):
+        if op.is_given or op.is_number or op.is_view:
             return
         groups = self.last_groups if op in self.last else self.groups
         position = {group: i for i, group in enumerate(groups)}
-        is_loop = is_elementwise(op) or op.function in REDUCTIONS
-        if not is_loop and op.function not in ALONE:
-            if op.function != "np.reshape":
-                raise NoMachineCodeError(op.function)
-            is_loop = True
-        shape = squeezed(op.args[0].shape if op.function in (*REDUCTIONS, "np.reshape") else op.shape)
+        rule = rule_of(op)
+        is_loop = is_elementwise(op) or is_reordered(op)
+        shape = squeezed(loop_shape(op))
         first = 0
         for at, arg in enumerate(_arrays(op)):
             group = self.where.get(base_of(arg))
             if group in position:
                 is_near = is_loop and group.kind == "loop" and group.shape == shape and is_same_order(arg)
-                is_near = is_near and base_of(arg).function not in (*REDUCTIONS, "np.reshape")
-                is_near = is_near and not (op.function == "take_flat" and at == 0)
+                is_near = is_near and not is_reordered(base_of(arg)) and not (rule == "take" and at == 0)
                 first = max(first, position[group] + (not is_near))
         fitting = (g for g in groups[first:] if is_loop and g.kind == "loop" and g.shape == shape)
         found = next(fitting, None)
         if found is None:
-            found = Group("loop" if is_loop else op.function, shape)
+            found = Group("loop" if is_loop else rule, shape)
             groups.append(found)
         found.ops.append(op)
         self.where[op] = found
@@ -306,23 +349,14 @@ def _sink(found: Groups, order: dict[Op, int]) -> None:
     for op in sorted(where, key=order.__getitem__, reverse=True):
         group = where[op]
         users = found.users.get(op, [])
-        if (
-            group.kind != "loop"
-            or op in results
-            or not is_elementwise(op)
-            or op.function == "take_flat"
-            or not op.ndim
-        ):
+        if group.kind != "loop" or op in results or rule_of(op) not in LATE or not op.ndim:
             continue
         later = {where[user] for user in users if user in where}
         if len(later) != 1 or group in later or any(user not in where for user in users):
             continue
         (target,) = later
-        if (
-            target.kind != "loop"
-            or target.shape != group.shape
-            or not all(_takes(user, op) for user in users)
-        ):
+        is_fitting = target.kind == "loop" and target.shape == group.shape
+        if not is_fitting or not all(_takes(user, op) for user in users):
             continue
         if all(_is_there(base_of(arg), group, where, found.users, results) for arg in _arrays(op)):
             group.ops.remove(op)
@@ -333,9 +367,7 @@ def _sink(found: Groups, order: dict[Op, int]) -> None:
 def _takes(user: Op, op: Op) -> bool:
     """Whether an operation uses a result element by element."""
     args = [arg for arg in _arrays(user) if base_of(arg) is op]
-    return all(map(is_same_order, args)) and not (
-        user.function == "take_flat" and base_of(user.args[0]) is op
-    )
+    return all(map(is_same_order, args)) and not (rule_of(user) == "take" and base_of(user.args[0]) is op)
 
 
 def _is_there(
@@ -343,6 +375,6 @@ def _is_there(
 ) -> bool:
     """Whether a result becomes an array in any case."""
     made = where.get(base)
-    if made is None or made.kind != "loop" or base in results or not base.ndim or base.function in REDUCTIONS:
+    if made is None or made.kind != "loop" or base in results or not base.ndim or is_reordered(base):
         return True
     return any(where.get(user, made) is not made for user in users.get(base, ()) if user in where)

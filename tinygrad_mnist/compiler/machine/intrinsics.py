@@ -16,27 +16,34 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
 from .blas import product_of
 
-__all__ = ["FAST", "NAMES"]
+__all__ = ["FAST", "NAMES", "Apart", "run_of"]
 
 alloca_once: Any = cgutils.alloca_once
-#: How numba compiles: ``a * b + c`` may be rounded once; nothing else may differ.
-FAST: dict[str, Any] = {
-    "error_model": "numpy",
-    "boundscheck": False,
-    "fastmath": {"contract"},
-    "cache": False,
-}
+#: How numba compiles: exactly what is written. Were ``a * b - c`` rounded once only, it would not be zero where
+#: ``a * b`` is ``c``.
+FAST: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
+
+
+class Apart(Compiler):
+    """Compiles a function whose pointers lead to arrays that do not overlap."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.state.flags.noalias = True
 
 
 # -- memory ----------------------------------------------------------------------------------------------------
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
+    data = (
+        array if isinstance(kind, types.CPointer) else context.make_array(kind)(context, builder, array).data
+    )
     return builder.gep(data, [index], inbounds=True)
 
 
@@ -78,6 +85,41 @@ def _part(typing: Any, array: Any, start: Any, size: Any) -> Any:
     return types.Array(array.dtype, 1, "C")(array, types.intp, types.intp), code
 
 
+def _address(typing: Any, array: Any) -> Any:
+    """Where an array's first element lies."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], args[0], context.get_constant(types.intp, 0))
+        return builder.ptrtoint(pointer, context.get_value_type(types.intp))
+
+    return types.intp(array), code
+
+
+def run_of(width: int) -> Any:
+    """Make what goes through some rows of a table: each has the address of a function, and its arguments'."""
+
+    def run(typing: Any, table: Any, first: Any, last: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            word = ir.IntType(64)
+            pointer = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [pointer] * (width - 1))
+            with cgutils.for_range_slice(builder, args[1], args[2], word(1), word) as (row, _):
+                start = builder.mul(row, word(width))
+                found = [
+                    builder.load(
+                        _pointer(context, builder, signature.args[0], args[0], builder.add(start, word(i)))
+                    )
+                    for i in range(width)
+                ]
+                function = builder.inttoptr(found[0], kind.as_pointer())
+                builder.call(function, [builder.inttoptr(x, pointer) for x in found[1:]])
+            return context.get_dummy_value()
+
+        return types.void(table, types.intp, types.intp), code
+
+    return intrinsic(run)
+
+
 # -- numbers ---------------------------------------------------------------------------------------------------
 
 
@@ -85,9 +127,19 @@ def _add_freely(typing: Any, a: Any, b: Any) -> Any:
     """Add in any order, so that a sum can be computed several elements at a time."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fadd(*args, flags=("reassoc", "contract", "nsz"))
+        return builder.fadd(*args, flags=("reassoc",))
 
     return a(a, a), code
+
+
+def _multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``, rounded once; sums of such products may be taken in any order."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        product = builder.fmul(args[0], args[1], flags=("contract", "reassoc"))
+        return builder.fadd(args[2], product, flags=("contract", "reassoc"))
+
+    return a(a, b, c), code
 
 
 class _Format:
@@ -97,7 +149,7 @@ class _Format:
         self, kind: Any, bits: int, digits: int, least: float, most: float, coefficients: list[float]
     ) -> None:
         self.kind, self.integer, self.digits = kind, ir.IntType(bits), digits
-        self.least, self.most = least, most
+        self.least, self.most, self.normal = least, most, 3.0 - 2 ** (bits - digits - 2)
         self.coefficients = coefficients
 
     def number(self, x: float) -> Any:
@@ -106,9 +158,8 @@ class _Format:
 
     def exp(self, builder: Any, x: Any) -> Any:
         r"""Write ``exp``: :math:`2^n e^r`, with :math:`n` the integer nearest to :math:`x / \ln 2`."""
-        kind = self.kind
+        kind, number = self.kind, self.number
         fma = builder.module.declare_intrinsic("llvm.fmuladd", [kind], ir.FunctionType(kind, [kind] * 3))
-        number = self.number
         is_small = builder.fcmp_ordered("<", x, number(self.least))
         is_large = builder.fcmp_ordered(">", x, number(self.most))
         within = builder.select(is_small, number(self.least), x)
@@ -126,19 +177,25 @@ class _Format:
         for c in self.coefficients[1:]:
             series = builder.call(fma, [series, r, number(c)])
         y = builder.call(fma, [series, builder.fmul(r, r), builder.fadd(r, number(1))])
-        power = builder.shl(builder.bitcast(shifted, self.integer), ir.Constant(self.integer, self.digits))
+        # Below the smallest normal number the last digits are rounded away, by a second factor.
+        is_tiny = builder.fcmp_ordered("<", n, number(self.normal))
+        power = builder.select(is_tiny, builder.fadd(shifted, number(2 * self.digits)), shifted)
+        factor = builder.select(is_tiny, number(2.0 ** (-2 * self.digits)), number(1))
+        power = builder.shl(builder.bitcast(power, self.integer), ir.Constant(self.integer, self.digits))
         y = builder.bitcast(builder.add(builder.bitcast(y, self.integer), power), kind)
+        y = builder.fmul(y, factor)
         y = builder.select(is_large, number(math.inf), y)
-        return builder.select(is_small, number(0), y)
+        y = builder.select(is_small, number(0), y)
+        return builder.select(builder.fcmp_unordered("uno", x, x), x, y)
 
 
 #: Cephes' polynomial for single precision, Taylor's for double; both are right to one unit in the last place.
 _SINGLE = _Format(
-    ir.FloatType(), 32, 23, -87.33654, 88.72283,
+    ir.FloatType(), 32, 23, -104.0, 88.72283,
     [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
 )  # fmt: skip
 _DOUBLE = _Format(
-    ir.DoubleType(), 64, 52, -708.39, 709.78271289, [1 / math.factorial(k) for k in range(13, 1, -1)]
+    ir.DoubleType(), 64, 52, -745.2, 709.78271289, [1 / math.factorial(k) for k in range(13, 1, -1)]
 )
 
 
@@ -197,15 +254,39 @@ def _gemm(
 peek: Any = intrinsic(_peek)
 poke: Any = intrinsic(_poke)
 part: Any = intrinsic(_part)
+address: Any = intrinsic(_address)
 add_freely: Any = intrinsic(_add_freely)
+multiply_add: Any = intrinsic(_multiply_add)
 exp: Any = intrinsic(_exp)
 gemm: Any = intrinsic(_gemm)
 
 
-def _row_times(
-    x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, found: Any, out: Any
+def _row_times(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any) -> None:
+    """Multiply a row by a matrix that is stored by rows, four of them at a time."""
+    for j in range(columns):
+        poke(out, j, zero)
+    i = 0
+    while i + 4 <= rows:
+        a0, a1 = peek(x, i * step), peek(x, (i + 1) * step)
+        a2, a3 = peek(x, (i + 2) * step), peek(x, (i + 3) * step)
+        w0, w1 = part(w, i * ld, columns), part(w, (i + 1) * ld, columns)
+        w2, w3 = part(w, (i + 2) * ld, columns), part(w, (i + 3) * ld, columns)
+        for j in range(columns):
+            first = multiply_add(a1, peek(w1, j), a0 * peek(w0, j))
+            second = multiply_add(a3, peek(w3, j), a2 * peek(w2, j))
+            poke(out, j, peek(out, j) + (first + second))
+        i += 4
+    while i < rows:
+        a0 = peek(x, i * step)
+        for j in range(columns):
+            poke(out, j, multiply_add(a0, peek(w, i * ld + j), peek(out, j)))
+        i += 1
+
+
+def _row_times_found(
+    x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any, found: Any
 ) -> None:
-    """Multiply a row by a matrix that is stored by rows; rows that meet a zero are not even read."""
+    """The same, but rows that meet a zero are not even read."""
     n = 0
     for i in range(rows):
         poke(found, n, i)
@@ -220,14 +301,15 @@ def _row_times(
             part(w, i0 * ld, columns), part(w, i1 * ld, columns), part(w, i2 * ld, columns), part(w, i3 * ld, columns),
         )  # fmt: skip
         for j in range(columns):
-            pair = a0 * peek(w0, j) + a1 * peek(w1, j)
-            poke(out, j, peek(out, j) + (pair + (a2 * peek(w2, j) + a3 * peek(w3, j))))
+            first = multiply_add(a1, peek(w1, j), a0 * peek(w0, j))
+            second = multiply_add(a3, peek(w3, j), a2 * peek(w2, j))
+            poke(out, j, peek(out, j) + (first + second))
         q += 4
     while q < n:
         i0 = peek(found, q)
         a0 = peek(x, i0 * step)
         for j in range(columns):
-            poke(out, j, peek(out, j) + a0 * peek(w, i0 * ld + j))
+            poke(out, j, multiply_add(a0, peek(w, i0 * ld + j), peek(out, j)))
         q += 1
 
 
@@ -236,8 +318,25 @@ def _row_dot(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: 
     for j in range(columns):
         total = zero
         for i in range(rows):
-            total = add_freely(total, peek(x, i * step) * peek(w, j * ld + i))
+            total = multiply_add(peek(x, i * step), peek(w, j * ld + i), total)
         poke(out, j, total)
+
+
+def _divided(a: Any, b: Any) -> Any:
+    """Divide Python numbers."""
+    if b == 0:
+        raise ZeroDivisionError("float division by zero")
+    return a / b
+
+
+def _powered(a: Any, b: Any) -> Any:
+    """Raise a Python number to a power."""
+    if a == 0 and b < 0:
+        raise ZeroDivisionError("0.0 cannot be raised to a negative power")
+    power = a**b
+    if math.isinf(power) and math.isfinite(a) and math.isfinite(b):
+        raise OverflowError("(34, 'Numerical result out of range')")
+    return power
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
@@ -247,6 +346,8 @@ def _compiled(function: Callable[..., Any]) -> Any:
 #: What the text of a program refers to.
 NAMES: dict[str, Any] = {
     "add_freely": add_freely,
+    "address": address,
+    "divided": _compiled(_divided),
     "exp": exp,
     "gemm": gemm,
     "N": 78,  # the BLAS calls matrices as they are "N", and transposed ones "T"
@@ -257,6 +358,8 @@ NAMES: dict[str, Any] = {
     "part": part,
     "peek": peek,
     "poke": poke,
+    "powered": _compiled(_powered),
     "row_dot": _compiled(_row_dot),
     "row_times": _compiled(_row_times),
+    "row_times_found": _compiled(_row_times_found),
 }

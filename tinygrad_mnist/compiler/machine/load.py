@@ -1,34 +1,35 @@
 """Programs as machine code: the second back end of ``tg.compile``.
 
-:func:`load` writes a program as one function of loops and products, which numba compiles: one call, in which
-chains of elementwise operations are one loop each. Where a program holds something that has no machine code
-here, it runs as NumPy's calls, and a warning says so. Random numbers are drawn before it runs, by their Generator.
+:func:`load` writes a program as loops and products, which numba compiles: one call, in which chains of
+elementwise operations are one loop each. Where a program holds something that has no machine code here, it runs
+as NumPy's calls, and a warning says so. Random numbers are drawn before it runs, by their Generator.
 
-Results are NumPy's up to rounding: sums are taken in another order. One thing differs: where a vector is
-multiplied by a matrix, or the product of a column and a row is subtracted from one, numbers that are zero are
-skipped with the rows they meet, and so an infinity in such a row is not noticed.
+Results are NumPy's up to rounding: sums are taken in another order.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ...errors import require
-from ..memory import has_out
-from ..program import Op, Program, inputs_of
+from ..instructions import draw
+from ..program import Constant, Input, Op, Program, inputs_of
 from ..rewrite.builder import replaced
+from ..source.run import run_source
 from ..source.text import Source
-from .addresses import Place, Places
+from .addresses import Address, Addresses
+from .build import Draw, Machine, build
 from .formulas import type_of
-from .groups import NoMachineCodeError, base_of, grouped
+from .groups import NoMachineCodeError, base_of, grouped, rule_of
 from .nests import contiguous
-from .text import Writer
+from .text import Writer, expression
 
-__all__ = ["load", "text_of"]
+__all__ = ["load", "machine_of"]
 
 
 def require_packages() -> None:
@@ -39,10 +40,8 @@ def require_packages() -> None:
 def load(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
     """Make machine code of a program, or NumPy's calls where that cannot be done."""
     require_packages()
-    from ..compiled import run_source
-
     try:
-        return _compiled(source, *text_of(source, arrays))
+        return build(source, machine_of(source, arrays))
     except (NoMachineCodeError, _numba_errors()) as reason:
         warnings.warn(
             f"compile: there is no machine code for {reason}, which this function uses; it runs with "
@@ -61,30 +60,8 @@ def _numba_errors() -> type[Exception]:
     return error
 
 
-class Draw(NamedTuple):
-    """Random numbers, and the array that the machine code finds them in."""
-
-    op: Op
-    draw: Callable[..., Any]
-    name: str
-
-
-def text_of(
-    source: Source, arrays: dict[str, Any]
-) -> tuple[str, dict[str, np.ndarray], dict[str, int], list[Draw]]:
-    """Write a program down.
-
-    Returns
-    -------
-    text : str
-        A function ``machine`` of the program's arguments, the given arrays, and memory for results.
-    given : dict
-        The given arrays, by their names in the text.
-    sizes : dict
-        How many elements of each dtype are needed as memory.
-    draws : list
-        What has to be drawn before each call, in this order.
-    """
+def machine_of(source: Source, arrays: dict[str, Any]) -> Machine:
+    """Write a program down for machine code."""
     drawn, program = _drawn_before(source.program)
     found = grouped(program)
     program = found.program
@@ -95,209 +72,136 @@ def text_of(
             type_of(op.dtype)
     names = {op: f"a{i}" for i, op in enumerate(source.arguments)}
     given = {op: (names[op], np.empty(op.shape, op.dtype)) for op in source.arguments if op.dtype is not None}
-    extra: dict[str, np.ndarray] = {}
     known = {op: arrays[name] for name, op in source.given.items()}
-    draws: list[Draw] = []
-    for op, drawing in drawn.items():
-        rng = known.get(drawing.args[0])
-        if rng is None or any(isinstance(arg, Op) for arg in list(inputs_of(drawing))[1:]):
-            raise NoMachineCodeError(
-                "random numbers from a Generator that is an argument, or depending on one"
-            )
-        draws.append(Draw(drawing, getattr(rng, drawing.args[1]), f"g{len(draws)}"))
-        array = np.empty(op.shape, op.dtype)
-        extra[draws[-1].name], given[op] = array, (draws[-1].name, array)
-    known |= {op: op.settings["value"] for op in program.ops if op.function == "constant"}
-    used = {base_of(arg) for op in program.ops for arg in _arguments(op)} | {
-        base_of(r) for r in program.results
-    }
-    used |= {base_of(store.target) for store in program.stores} | {base_of(s.value) for s in program.stores}
+    draws = [_draw(op, drawing, known, f"g{i}") for i, (op, drawing) in enumerate(drawn.items())]
+    extra = {draw.name: np.empty(draw.op.shape, draw.op.dtype) for draw in draws}
+    given |= {op: (draw.name, extra[draw.name]) for op, draw in zip(drawn, draws, strict=True)}
+    known |= {op: op.value for op in program.ops if isinstance(op, Constant)}
+    used = {base_of(arg) for op in program.ops for arg in inputs_of(op)} | set(map(base_of, program.results))
+    used |= {base_of(op) for store in program.stores for op in (store.target, store.value)}
     for op, array in known.items():
         if op in used:
-            if not isinstance(array, np.ndarray):
-                raise NoMachineCodeError(f"a {type(array).__name__}")
+            if not isinstance(array, np.ndarray) or not array.flags.aligned:
+                raise NoMachineCodeError(f"a {type(array).__name__} of this kind")
             name = f"g{len(extra)}"
             extra[name], given[op] = array, (name, array)
-    places = Places(found, given)
-    writer = Writer(found, places, names)
-    _check_order(writer)
+    places = Addresses(found, given)
+    _check_order(program, places)
+    written = {given[base_of(store.target)][0] for store in program.stores}
+    _check_apart({name: array for name, array in extra.items()}, written)
+
+    writer = Writer(found, places)
     for i, group in enumerate(found.groups):
         writer.write(group, i)
+    bounds = _bounds(writer)
+    writer.begin()
     for store in program.stores:
         if store.value not in found.direct:
             writer.copy(store.value, places.of(store.target))
-    returned = [_result(writer, op) for op in program.results]
-    memory = [f"memory_{name}" for name in places.sizes]
-    lines = [
-        f"def machine({', '.join([*names.values(), *extra, *memory])}):",
-        *_layout_tests(source, names),
-        *(
-            f"    {name} = {type_of(dtype)}({writer.expression(op)})"
-            for (op, dtype), name in writer.numbers.items()
-        ),
-        *(f"    {line}" for line in writer.lines),
-        f"    return {', '.join(returned) or 'None'}",
-    ]
-    return "\n".join([*lines, ""]), extra, places.sizes, draws
+    writer.begin()
+    returned = [_result(writer, op, i) for i, op in enumerate(program.results)]
+    numbers = [(places.of(op), expression(op, names)) for op in places.numbers]
+    first = _layout_tests(source, names, {name: extra[name].nbytes for name in sorted(written)})
+    return Machine(first, numbers, writer.pieces, returned, extra, places.sizes, draws, bounds)
+
+
+def _bounds(writer: Writer) -> list[str]:
+    """Find out how large the elements of some matrices are, where they may have been changed since the last call."""
+    if not writer.bounds:
+        return []
+    seen = writer.places.lasting(np.int64)
+    now, at = "writes + 2", f"{seen.array}, {seen.start}"  # there is a zero at first
+    lines = [f"if not 0 <= {now} - peek({at}) <= 1:"]
+    for matrix, bound in writer.bounds.items():
+        whole = f"peek({matrix.array}, {matrix.start} + i)"
+        lines += [
+            "    size = 0.0",
+            f"    for i in range({math.prod(matrix.shape)}):",
+            f"        size = add_freely(size, float64(abs({whole})))",
+            f"    poke({bound.array}, {bound.start}, size)",
+        ]
+    return [*lines, f"poke({at}, {now})"]
 
 
 def _drawn_before(program: Program) -> tuple[dict[Op, Op], Program]:
     """Put an input in the place of all that is drawn; the first result has the drawing behind each."""
     drawn = {
-        Op("input", (), {"name": f"drawn_{i}"}, op.shape, op.dtype, op.place): op
-        for i, op in enumerate(op for op in program.ops if op.function == "draw")
+        Input(f"drawn_{i}", op.shape, op.dtype, place=op.place): op
+        for i, op in enumerate(op for op in program.ops if op.instruction is draw)
     }
     if not drawn:
-        return drawn, program
+        return {}, program
     if any(op.dtype is None for op in drawn):
         raise NoMachineCodeError("a single random number")
-    return drawn, replaced(program, {op: given for given, op in drawn.items()})
+    return dict(drawn), replaced(program, {op: given for given, op in drawn.items()})
 
 
-def _arguments(op: Op) -> list[Op]:
-    return [arg for arg in op.args if isinstance(arg, Op)] + (list(op.args) if op.function == "join" else [])
+def _draw(given: Op, op: Op, known: dict[Op, Any], name: str) -> Draw:
+    rng = known.get(op.args[0])
+    if rng is None or any(isinstance(arg, Op) for arg in list(inputs_of(op))[1:]):
+        raise NoMachineCodeError("random numbers from a Generator that is an argument, or depending on one")
+    return Draw(op, getattr(rng, op.args[1]), name)
 
 
-def _check_order(writer: Writer) -> None:
+def _check_order(program: Program, places: Addresses) -> None:
     """Refuse programs in which something would be read after it has been overwritten."""
-    found, written = writer.found, list[Place]()
-    changed = {base_of(store.target) for store in found.program.stores}
-    stored_inputs = [s for s in found.program.stores if base_of(s.value).function == "input"]
-    if stored_inputs or any(base_of(op) in changed for op in found.program.results):
+    found, written = places.found, list[Address]()
+    changed = {base_of(store.target) for store in program.stores}
+    stored_inputs = [s for s in program.stores if isinstance(base_of(s.value), Input)]
+    if stored_inputs or any(base_of(op) in changed for op in program.results):
         raise NoMachineCodeError("a result that is a parameter")
+    if any(places.given[op][0].startswith("a") for op in changed):
+        raise NoMachineCodeError("an argument that is written into")
     for group in found.groups:
-        own = [writer.places.of(found.direct[op]) for op in group.ops if op in found.direct]
+        own = [places.of(found.direct[op]) for op in group.ops if op in found.direct]
         for op in group.ops:
-            for arg in _arguments(op):
-                if (
-                    arg.dtype is None
-                    or base_of(arg).function != "input"
-                    or (op.function == "product" and arg is op.args[0])
-                ):
+            for arg in inputs_of(op):
+                is_target = rule_of(op) == "update" and arg is op.args[0]
+                if arg.dtype is None or not isinstance(base_of(arg), Input) or is_target:
                     continue
-                place = writer.places.of(arg)
+                place = places.of(arg)
                 mixed = any(place.overlaps(other) and place != other for other in own)
                 if mixed or any(place.overlaps(other) for other in written):
                     raise NoMachineCodeError("an update that reads what it has overwritten")
         written += own
 
 
-def _layout_tests(source: Source, names: dict[Op, str]) -> list[str]:
-    """Make sure that arguments lie in memory as the text takes them to."""
+def _check_apart(arrays: dict[str, np.ndarray], written: set[str]) -> None:
+    """Refuse arrays that are known by two names, of which one is written."""
+    for name in written:
+        for other, array in arrays.items():
+            if other != name and np.may_share_memory(arrays[name], array):
+                raise NoMachineCodeError("an array that shares memory with one that is written")
+
+
+def _layout_tests(source: Source, names: dict[Op, str], written: dict[str, int]) -> list[str]:
+    """Make sure that arguments lie in memory as the text takes them to, and not where it writes."""
     tests = []
     for op in source.arguments:
         if op.dtype is None:
             continue
-        step = op.dtype.itemsize
+        name, step = names[op], op.dtype.itemsize
+        if step > 1:
+            tests.append(f"address({name}) % {step} != 0")
         for axis in reversed(range(op.ndim)):
             if op.shape[axis] != 1:
-                tests.append(f"{names[op]}.strides[{axis}] != {step}")
+                tests.append(f"{name}.strides[{axis}] != {step}")
             step *= op.shape[axis]
-    return [f"    if {' or '.join(tests)}:", '        raise TypeError("layout")'] if tests else []
+        for other, size in written.items():
+            tests.append(
+                f"address({name}) < address({other}) + {size} and address({other}) < address({name}) + {step}"
+            )
+    return [f"if {' or '.join(tests)}:", '    raise TypeError("layout")'] if tests else []
 
 
-def _result(writer: Writer, op: Op) -> str:
+def _result(writer: Writer, op: Op, i: int) -> str:
     """Copy a result into an array of its own."""
+    if op.dtype is None:
+        raise NoMachineCodeError("a result that is a Python number")
     if not op.ndim:
-        return writer.whole(op, op.dtype)
-    name = writer.name("r")
+        writer.lines.append(f"r{i} = {writer.whole(op, op.dtype)}")
+        return f"r{i}"
     shape = ", ".join(map(str, op.shape))
-    writer.lines.append(f"{name} = np.empty(({shape},), np.{op.dtype.type.__name__})")
-    writer.copy(op, Place(name, 0, op.shape, contiguous(op.shape)))
-    return name
-
-
-def _compiled(
-    source: Source, text: str, given: dict[str, np.ndarray], sizes: dict[str, int], draws: list[Draw]
-) -> Callable[..., Any]:
-    """Compile a text, and wrap what comes of it."""
-    import numba
-
-    from .intrinsics import FAST, NAMES
-
-    types = {t: getattr(numba.types, t) for t in ("float32", "float64", *_INTEGERS)}
-    namespace: dict[str, Any] = {**NAMES, **types}
-    exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
-    memory = [_aligned(np.dtype(name), size) for name, size in sizes.items()]
-    kinds: list[Any] = []
-    for op in source.arguments:
-        if op.dtype is None:
-            kinds.append(numba.int64 if op.settings["name"].startswith("step") else numba.float64)
-        else:
-            kinds.append(_any_array(op.dtype, op.ndim))
-    kinds += [_any_array(a.dtype, a.ndim) for a in given.values()]
-    kinds += [numba.types.Array(numba.from_dtype(a.dtype), 1, "C") for a in memory]
-    machine = numba.njit(tuple(kinds), **FAST)(namespace["machine"])
-    return _wrapped(source, machine, [*given.values(), *memory], draws)
-
-
-def _any_array(dtype: Any, ndim: int) -> Any:
-    """Numba's type of arrays in any layout: where their elements lie is known here, or tested."""
-    import numba
-
-    return numba.types.Array(numba.from_dtype(dtype), ndim, "A" if ndim else "C")
-
-
-_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-
-
-def _wrapped(source: Source, machine: Any, rest: list[np.ndarray], draws: list[Draw]) -> Callable[..., Any]:
-    """Make the step: arguments that do not lie in memory as expected are copied, scalars get their dtype."""
-    (made,) = machine.overloads.values()
-    names = [f"a{i}" for i in range(len(source.arguments))]
-    given = [
-        f"asarray({n})" if op.dtype is not None and not op.ndim else n
-        for n, op in zip(names, source.arguments, strict=True)
-    ]
-    orderly = [
-        n if op.dtype is None else f"ascontiguousarray({n}).reshape({op.shape})"
-        for n, op in zip(names, source.arguments, strict=True)
-    ]
-    more = [f"g{i}" for i in range(len(rest))]
-    results = source.program.results
-    out = "result"
-    if len(results) == 1 and not results[0].ndim:
-        out = f"as_{type_of(results[0].dtype)}(result)"
-    elif len(results) > 1:
-        out = ", ".join(
-            f"result[{i}]" if op.ndim else f"as_{type_of(op.dtype)}(result[{i}])"
-            for i, op in enumerate(results)
-        )
-    drawing = [f"    draw_{draw.name}({draw.name})\n" for draw in draws]
-    text = f"""
-def step({", ".join(names)}):
-{"".join(drawing)}    try:
-        result = machine({", ".join([*given, *more])})
-    except TypeError:
-        result = machine({", ".join([*orderly, *more])})
-    return {out}
-"""
-    # The dispatcher would look at the types of the arguments once more: its only function does not.
-    namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "keep": machine}
-    namespace |= {"ascontiguousarray": np.ascontiguousarray, **dict(zip(more, rest, strict=True))}
-    namespace |= {f"as_{type_of(op.dtype)}": np.dtype(op.dtype).type for op in results if not op.ndim}
-    namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in draws}
-    exec(text, namespace)
-    step: Callable[..., Any] = namespace["step"]
-    return step
-
-
-def _drawing(draw: Draw) -> Callable[[np.ndarray], None]:
-    """Draw into an array, as the program of NumPy's calls would."""
-    op, drawn = draw.op, draw.draw
-    if has_out(op):
-        dtype = op.dtype.type
-        return lambda out: drawn(None, dtype, out)
-
-    def into(out: np.ndarray) -> None:
-        out[...] = drawn(*op.args[2:], **op.settings)
-
-    return into
-
-
-def _aligned(dtype: np.dtype, size: int) -> np.ndarray:
-    """Memory that begins with a line of the processor's cache."""
-    line = 64 // dtype.itemsize
-    whole = np.zeros(size + line + 1, dtype)
-    start = (-whole.__array_interface__["data"][0] % 64) // dtype.itemsize
-    return whole[start : start + size]
+    writer.lines.append(f"r{i} = np.empty(({shape},), np.{op.dtype.type.__name__})")
+    writer.copy(op, Address(f"r{i}", 0, op.shape, contiguous(op.shape)))
+    return f"r{i}"

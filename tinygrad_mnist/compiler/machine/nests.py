@@ -74,7 +74,8 @@ def rows_of_tile(lengths: list[int], steps: list[list[int]]) -> int:
         return 0
     n, m = lengths
     is_even = m % VECTOR == 0 or m > 32 * VECTOR
-    if is_even or any(s not in ([m, 1], [0, 1]) for s in steps) or all(s[0] for s in steps):
+    is_fitting = all(s in ([m, 1], [0, 1], [0, 0]) for s in steps) and [0, 1] in steps
+    if is_even or not is_fitting:
         return 0
     rows = next((r for r in range(2, n + 1) if n % r == 0 and r * m >= 16 * VECTOR), n)
     return rows if rows * m <= 4096 * VECTOR else 0

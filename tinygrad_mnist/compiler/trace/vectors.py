@@ -22,6 +22,7 @@ from ...graph import Node, changed
 from ...optim import Optimizer
 from ...tensor import Tensor
 from ..instructions import copy, getitem, instruction_of, join
+from ..memory import ours
 from ..program import Op, Place, Store
 from .capture import Capture
 from .numbers import Number
@@ -62,7 +63,7 @@ class Vector:
         memory = optimizer.memory(_settings(self.group))
         self.states = [optimizer.state.setdefault(p, {"step": 0}) for p in self.params]
         p = self._input(trace, f"{own}{suffix}", self._joined([_array(capture, t) for t in self.params]))
-        self.memory = self.given[p.op]
+        self.memory = ours(self.given[p.op])
         self._view_parameters(trace, capture, p.op)
         remembered: dict[str, Any] = {}
         for name in memory:

@@ -1,0 +1,241 @@
+"""Machine code out of the pieces of a program: those that come again and again are compiled once.
+
+A deep network does the same in every layer, with other arrays. Such pieces are functions of pointers, and a
+table says which function runs on which arrays; the other pieces are written one after the other into one
+function, which goes through the table where their turn is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...graph import WRITES
+from ..program import Op
+from ..source.text import Source
+from .addresses import Address
+from .formulas import type_of
+from .text import Piece
+
+__all__ = ["Draw", "Machine", "build"]
+
+#: A piece that comes so often becomes a function.
+OFTEN = 3
+#: One function does not hold more pieces: the time it takes to compile grows with the square of its length.
+MOST_PIECES = 40
+
+
+class Draw(NamedTuple):
+    """Random numbers, and the array that the machine code finds them in."""
+
+    op: Op
+    draw: Callable[..., Any]
+    name: str
+
+
+class Machine(NamedTuple):
+    """A program, as it is written down for machine code.
+
+    Attributes
+    ----------
+    first : what is tested first
+    numbers : Python numbers that are needed in memory, each with its formula
+    pieces : what is done, one group after the other
+    returned : the names of the results
+    given : arrays that are given once, by their names in the text
+    sizes : how many elements of each dtype are needed as memory
+    draws : what has to be drawn before each call, in this order
+    bounds : how the bounds of matrices are found anew, where something else has written into Tensors
+    """
+
+    first: list[str]
+    numbers: list[tuple[Address, str]]
+    pieces: list[Piece]
+    returned: list[str]
+    given: dict[str, np.ndarray]
+    sizes: dict[str, int]
+    draws: list[Draw]
+    bounds: list[str]
+
+
+def build(source: Source, machine: Machine) -> Callable[..., Any]:
+    """Compile a program, and wrap what comes of it."""
+    import numba
+
+    from .intrinsics import FAST, NAMES, run_of
+
+    memory = {f"memory_{name}": _aligned(np.dtype(name), size) for name, size in machine.sizes.items()}
+    arrays = {**machine.given, **memory}
+    shared = _Shared(machine.pieces, arrays)
+    arrays["table"] = shared.table
+    text = _text(source, machine, shared, list(arrays))
+    namespace: dict[str, Any] = {**NAMES, "run": run_of(shared.width), **_types()}
+    exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
+    kinds: list[Any] = []
+    for op in source.arguments:
+        if op.dtype is None:
+            kinds.append(numba.int64 if op.kind == "step" else numba.float64)
+        else:
+            kinds.append(_any_array(op.dtype, op.ndim))
+    kinds += [_any_array(a.dtype, a.ndim) for a in machine.given.values()]
+    kinds += [numba.types.Array(numba.from_dtype(a.dtype), 1, "C") for a in (*memory.values(), shared.table)]
+    made = numba.njit((*kinds, numba.int64), **FAST)(namespace["machine"])
+    return _wrapped(source, made, list(arrays.values()), machine.draws, shared)
+
+
+def _text(source: Source, machine: Machine, shared: _Shared, arrays: list[str]) -> str:
+    """Write the function that does everything, in order."""
+    lines = [*machine.first, *machine.bounds]
+    lines += [f"poke({place.array}, {place.start}, {formula})" for place, formula in machine.numbers]
+    rows: list[int] = []
+    for i, piece in enumerate([*machine.pieces, Piece()]):
+        row = shared.rows.get(i)
+        if row is not None:
+            rows.append(row)
+            continue
+        if rows:
+            lines.append(f"run(table, {rows[0]}, {rows[-1] + 1})")
+            rows = []
+        lines += piece.inline(i)
+    names = [f"a{i}" for i in range(len(source.arguments))]
+    return "\n".join(
+        [
+            f"def machine({', '.join([*names, *arrays, 'writes'])}):",
+            *(f"    {line}" for line in lines),
+            f"    return {', '.join(machine.returned) or 'None'}",
+            "",
+        ]
+    )
+
+
+class _Shared:
+    """The pieces that are functions, and the table of their calls: a function and its arrays in each row."""
+
+    def __init__(self, pieces: list[Piece], arrays: dict[str, np.ndarray]) -> None:
+        self.arrays = arrays
+        self.rows: dict[int, int] = {}  # by the number of the piece
+        self.functions: dict[Any, Any] = {}
+        keys = {i: key for i, piece in enumerate(pieces) if (key := self._key(piece)) is not None}
+        often = Counter(keys.values())
+        if sum(n for n in often.values() if n < OFTEN) <= MOST_PIECES:
+            keys = {i: key for i, key in keys.items() if often[key] >= OFTEN}
+        self.width = 1 + max((len(pieces[i].starts) for i in keys), default=0)
+        calls = [self._call(pieces[i], key) for i, key in keys.items()]
+        self.rows = {i: row for row, i in enumerate(keys)}
+        self.table = np.array([call + [0] * (self.width - len(call)) for call in calls], np.int64).reshape(-1)
+
+    def _key(self, piece: Piece) -> Any:
+        """What is the same in pieces that can be one function, of arrays that are always in one place."""
+        is_fixed = all(name in self.arrays for name, _ in piece.starts)
+        if not piece.lines or not is_fixed or any("raise" in line for line in piece.lines):
+            return None
+        places = list(piece.touched)
+        is_apart = all(
+            (p.array, p.start) == (q.array, q.start) or not p.overlaps(q)
+            for i, p in enumerate(places)
+            for q in places[:i]
+        )
+        return tuple(piece.lines), tuple(self.arrays[name].dtype for name, _ in piece.starts), is_apart
+
+    def _call(self, piece: Piece, key: Any) -> list[int]:
+        if key not in self.functions:
+            self.functions[key] = self._compiled(*key)
+        starts = [
+            self.arrays[name].__array_interface__["data"][0] + start * self.arrays[name].itemsize
+            for name, start in piece.starts
+        ]
+        return [self.functions[key].address, *starts]
+
+    def _compiled(self, lines: tuple[str, ...], dtypes: tuple[Any, ...], is_apart: bool) -> Any:
+        import numba
+        from numba import types
+
+        from .intrinsics import FAST, NAMES, Apart
+
+        names = [f"p{i}" for i in range(self.width - 1)]
+        body = [re.sub(r"@(\d+), ", r"p\1, ", line) for line in lines]
+        text = "\n".join([f"def piece({', '.join(names)}):", *(f"    {line}" for line in body), ""])
+        namespace: dict[str, Any] = {**NAMES, **_types()}
+        exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
+        kinds = [types.CPointer(numba.from_dtype(dtype)) for dtype in dtypes]
+        kinds += [types.voidptr] * (self.width - 1 - len(kinds))
+        options = {**FAST, "pipeline_class": Apart} if is_apart else FAST
+        return numba.cfunc(types.void(*kinds), **options)(namespace["piece"])
+
+
+def _types() -> dict[str, Any]:
+    """Numba's types, by which the text converts numbers."""
+    import numba
+
+    kinds = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+    return {t: getattr(numba.types, t) for t in kinds}
+
+
+def _any_array(dtype: Any, ndim: int) -> Any:
+    """Numba's type of arrays in any layout: where their elements lie is known here, or tested."""
+    import numba
+
+    return numba.types.Array(numba.from_dtype(dtype), ndim, "A" if ndim else "C")
+
+
+def _wrapped(
+    source: Source, machine: Any, rest: list[np.ndarray], draws: list[Draw], shared: _Shared
+) -> Callable[..., Any]:
+    """Make the step: arguments that do not lie in memory as expected are copied, scalars get their dtype."""
+    (made,) = machine.overloads.values()
+    arguments = list(enumerate(source.arguments))
+    given = [f"asarray(a{i})" if op.dtype is not None and not op.ndim else f"a{i}" for i, op in arguments]
+    copied = [f"a{i}" if op.dtype is None else f"array(a{i}, order='C')" for i, op in arguments]
+    known = dict(zip((f"g{i}" for i in range(len(rest))), rest, strict=True))
+    more = [*known, "WRITES[0]"]
+    results = source.program.results
+    out = "result"
+    if len(results) == 1 and not results[0].ndim:
+        out = f"as_{type_of(results[0].dtype)}(result)"
+    elif len(results) > 1:
+        out = ", ".join(
+            f"result[{i}]" if op.ndim else f"as_{type_of(op.dtype)}(result[{i}])"
+            for i, op in enumerate(results)
+        )
+    drawing = [f"    draw_{draw.name}({draw.name})\n" for draw in draws]
+    text = f"""
+def step({", ".join(f"a{i}" for i, _ in arguments)}):
+{"".join(drawing)}    try:
+        result = machine({", ".join([*given, *more])})
+    except TypeError:
+        result = machine({", ".join([*copied, *more])})
+    return {out}
+"""
+    # The dispatcher would look at the types of the arguments once more: its only function does not.
+    namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "array": np.array}
+    namespace |= {"keep": (machine, shared), "WRITES": WRITES, **known}
+    namespace |= {f"as_{type_of(op.dtype)}": np.dtype(op.dtype).type for op in results if not op.ndim}
+    namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in draws}
+    exec(text, namespace)
+    step: Callable[..., Any] = namespace["step"]
+    return step
+
+
+def _drawing(draw: Draw) -> Callable[[np.ndarray], None]:
+    """Draw into an array, as the program of NumPy's calls would."""
+    op, drawn = draw.op, draw.draw
+    if op.takes_out:
+        dtype = op.dtype.type
+        return lambda out: drawn(None, dtype, out)
+
+    def into(out: np.ndarray) -> None:
+        out[...] = drawn(*op.args[2:], **op.settings)
+
+    return into
+
+
+def _aligned(dtype: np.dtype, size: int) -> np.ndarray:
+    """Memory that begins with a line of the processor's cache."""
+    line = 64 // dtype.itemsize
+    whole = np.zeros(size + line + 1, dtype)
+    start = (-whole.__array_interface__["data"][0] % 64) // dtype.itemsize
+    return whole[start : start + size]
