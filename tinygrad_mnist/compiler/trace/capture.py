@@ -78,6 +78,8 @@ class _Swap(NamedTuple):
 class Capture:
     """Stand-ins in the places of what a function uses, within a ``with`` block."""
 
+    keeps_graph = True
+
     def __init__(self, trace: Trace, function: Callable[..., Any], tensors: Iterable[Tensor]) -> None:
         self.trace = trace
         self.start = next(SERIALS)
