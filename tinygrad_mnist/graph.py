@@ -80,7 +80,15 @@ SERIALS = itertools.count()
 
 
 class Watch(Protocol):
-    """Somebody who is shown everything that is computed, forward and backward."""
+    """Somebody who is shown everything that is computed, forward and backward.
+
+    Attributes
+    ----------
+    keeps_graph : bool
+        Whether whatever is recorded is to be kept, so that a checkpoint forgets nothing.
+    """
+
+    keeps_graph: bool
 
     def computed(self, node: Node) -> None:
         """See an operation that was just recorded."""

@@ -20,7 +20,7 @@ from .primitive import REGISTRY, Primitive, pick
 from .trees import leaves, tree_map
 from .typing import Array, NDArray
 
-__all__ = ["Tensor", "buffer", "record", "refuse", "tensor"]
+__all__ = ["Tensor", "buffer", "certainly", "is_known", "possibly", "record", "refuse", "tensor"]
 
 
 class Tensor(Operators):
@@ -624,6 +624,25 @@ def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:
         value.__refuse__(brief)
     elif value:
         raise error()
+
+
+def certainly(condition: Any) -> bool:
+    """Whether a condition on values holds: in a compiled program only if it does in every call.
+
+    Code that takes a short way where it can asks this, so that programs take the long one.
+    """
+    return is_known(condition) and bool(condition)
+
+
+def possibly(condition: Any) -> bool:
+    """Whether a condition on values may hold: in a compiled program yes, unless it does in no call."""
+    return not is_known(condition) or bool(condition)
+
+
+def is_known(x: Any) -> bool:
+    """Whether Python may look at the numbers of an array: in a compiled program if they are the same in every call."""
+    value = x._data if isinstance(x, Tensor) else x
+    return bool(getattr(value, "is_known", True))
 
 
 _NOTHING: dict[str, Any] = {}

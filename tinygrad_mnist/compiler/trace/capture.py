@@ -61,6 +61,8 @@ class Capture:
         What the call writes into arrays that it found, once :meth:`look_for_changes` has looked.
     """
 
+    keeps_graph = True
+
     def __init__(self, function: Callable[..., Any], integers: bool = True) -> None:
         self.trace = Trace()
         self.start = next(SERIALS)
