@@ -233,7 +233,7 @@ def cumulative(d: Any) -> Drawn:
             f"np.diff(«{a}», axis={axis})", f"np.cumsum(«{a}», dtype=np.float64)", f"np.average(«{a}», axis={axis})",
             f"np.linalg.norm(«{a}»)", f"np.linalg.norm(«{a}», axis={axis})", f"np.gradient(«{a}»)" , f"np.trapezoid(«{a}»)",
             f"np.convolve(«{a}», [1.0, 2.0])", f"np.cov(«{a}»)", f"np.interp(«{a}», [0.0, 1.0], [1.0, 3.0])", f"np.count_nonzero(«{a}»)",
-            f"np.bincount(«{a}», minlength=3)", f"np.searchsorted([0, 1, 2], «{a}»)", f"np.digitize(«{a}», [0, 1])",
+            f"np.bincount(«{a}» % 7, minlength=3)", f"np.searchsorted([0, 1, 2], «{a}»)", f"np.digitize(«{a}», [0, 1])",
             f"np.maximum.accumulate(«{a}», axis={axis})", f"np.logaddexp.reduce(«{a}», axis={axis})",
         ]
     )  # fmt: skip
