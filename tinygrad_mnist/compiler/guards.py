@@ -20,9 +20,9 @@ from ..trees import leaves, rebuild
 from .program import Op
 from .source.driver import Loader, loaded
 from .source.text import Source
-from .trace.reach import Test
 from .trace.step import Recorded, argument_names, is_numeric
 from .trace.vectors import Vector
+from .trace.watch import Test
 
 __all__ = ["MISSED", "Entry"]
 

@@ -20,9 +20,10 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ..program import Op, Store
 from .numbers import Dice
-from .reach import Reach, Test, same_items
+from .reach import Reach
 from .standins import Tracer
 from .tape import Trace, is_stand_in
+from .watch import Test, same_items, tests_of
 
 __all__ = ["Capture", "Held"]
 
@@ -193,7 +194,7 @@ class Capture:
 
     def tests(self, optimizer: Optimizer | None, vectors: list[Any]) -> tuple[list[Test], list[Test]]:
         """Tests for every call, and those for when something of this package has changed."""
-        tests, counted = self.reach.tests()
+        tests, counted = tests_of(self.reach)
         for tensor, *_ in self.tensors.values():
             name, node = tensor.name, tensor._node
             counted.append(Test("{0}._data is {1}", (tensor, tensor._data), name))

@@ -19,6 +19,7 @@ import types
 import typing
 import uuid
 import weakref
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -27,15 +28,18 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "attributes_of",
     "function_of",
     "hides_memory",
     "is_core",
+    "is_descriptor",
     "is_read_by_others",
     "is_silent",
     "is_users_class",
     "is_users_code",
     "is_users_module",
     "is_value",
+    "slots_of",
 ]
 
 _PACKAGE = __name__.partition(".")[0]
@@ -173,3 +177,24 @@ def function_of(x: Any) -> FunctionType | None:
     if isinstance(x, (property, staticmethod, classmethod)):
         x = x.fget if isinstance(x, property) else x.__func__
     return x if isinstance(x, FunctionType) else None
+
+
+def is_descriptor(x: Any) -> bool:
+    """Whether an attribute of a class is asked what an instance gets."""
+    return hasattr(type(x), "__get__")
+
+
+def attributes_of(x: Any) -> dict[str, Any] | None:
+    """The attributes of an instance, whatever its class says of them; None if it has no place for any."""
+    try:
+        found = x.__dict__ if isinstance(x, threading.local) else object.__getattribute__(x, "__dict__")
+    except AttributeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def slots_of(cls: type) -> Iterator[str]:
+    """The names of the slots that the user's classes have."""
+    for part in cls.__mro__:
+        if is_users_class(part):
+            yield from (key for key, x in vars(part).items() if isinstance(x, types.MemberDescriptorType))

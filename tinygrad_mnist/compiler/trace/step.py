@@ -25,10 +25,10 @@ from ..program import Op, Program
 from ..rewrite.builder import replaced
 from .capture import Capture
 from .numbers import Dice
-from .reach import Test
 from .standins import Tracer, written
 from .tape import Trace, is_stand_in
 from .vectors import Vector, arrange
+from .watch import Test
 
 __all__ = ["Recorded", "argument_names", "is_numeric", "record"]
 

@@ -24,9 +24,9 @@ from ...tensor import Tensor
 from ..program import Op, Place, Store
 from .capture import Capture
 from .numbers import Number
-from .reach import Test
 from .standins import Tracer, written
 from .tape import Trace
+from .watch import Test
 
 __all__ = ["Vector", "arrange"]
 
