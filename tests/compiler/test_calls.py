@@ -11,6 +11,7 @@ import logging
 import pathlib
 import random
 import re
+import sys
 import threading
 import types
 import warnings
@@ -438,8 +439,15 @@ def test_what_cannot_be_looked_into_is_refused_by_name_and_line(name):
 
 
 def test_variables_that_nobody_names_are_refused():
-    for function in (lambda x: x * eval("2.0"), lambda x: x * globals()["X"]):
-        with pytest.raises(CompileError, match=r"\(\) reaches variables"):
+    for function in (
+        lambda x: x * eval("2.0"),
+        lambda x: x * globals()["X"][0],
+        lambda x: x * same.__globals__["X"][0],
+        lambda x: x * len(open(__file__).read()),  # noqa: PTH123, SIM115
+        lambda x: x * sys.modules["numpy"].pi,
+        lambda x: x * tg.is_recording(),
+    ):
+        with pytest.raises(CompileError, match=r"test_calls.py:\d+, in <lambda>: .*name the"):
             tg.compile(function)(X)
 
 

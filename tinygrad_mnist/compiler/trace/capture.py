@@ -195,6 +195,9 @@ class Capture:
     def tests(self, optimizer: Optimizer | None, vectors: list[Any]) -> tuple[list[Test], list[Test]]:
         """Tests for every call, and those for when something of this package has changed."""
         tests, counted = tests_of(self.reach)
+        for _, _, x, name in self._inputs:
+            if isinstance(x, np.ndarray):
+                tests.append(Test("{0}.shape == {1}", (x, x.shape), name))
         for tensor, *_ in self.tensors.values():
             name, node = tensor.name, tensor._node
             counted.append(Test("{0}._data is {1}", (tensor, tensor._data), name))

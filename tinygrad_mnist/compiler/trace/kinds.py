@@ -64,12 +64,12 @@ def is_users_module(module: ModuleType) -> bool:
     file = vars(module).get("__file__")
     if isinstance(file, str):
         return _is_users_file(file)
-    return module.__name__ not in sys.stdlib_module_names and not hasattr(module, "__path__")
+    return vars(module).get("__name__") not in sys.stdlib_module_names and "__path__" not in vars(module)
 
 
 def is_core(module: ModuleType) -> bool:
     """Whether a module is Python's, NumPy's or this package's, whose functions and numbers stay what they are."""
-    top = str(module.__name__).partition(".")[0]
+    top = str(vars(module).get("__name__")).partition(".")[0]
     return not is_users_module(module) and (top in sys.stdlib_module_names or top in ("numpy", _PACKAGE))
 
 
@@ -90,6 +90,8 @@ def _is_users_class(cls: type) -> bool:
         return False
     functions = [f for f in map(function_of, vars(cls).values()) if f is not None]
     if any(is_users_code(f.__code__) and f.__code__.co_filename != "<string>" for f in functions):
+        return True
+    if any(map(is_users_class, cls.__bases__)):
         return True
     module = sys.modules.get(cls.__module__) if isinstance(cls.__module__, str) else None
     return module is None or is_users_module(module)

@@ -419,9 +419,9 @@ class Reach:
             found.done.add(key)
             if value is os.getenv:
                 self._visit("os.environ", os.environ)
-            is_state = isinstance(value, (list, dict, set, deque, MutableMapping)) or _is_users_function(
-                value
-            )
+            is_state = isinstance(
+                value, (list, dict, set, deque, MutableMapping, ModuleType)
+            ) or _is_users_function(value)
             if is_core(module) and not is_state:
                 continue
             kept = self._keep(variables, "dict", found.name, [key])
