@@ -521,6 +521,14 @@ def test_arguments_are_written_into(function, kind):
     assert len(f._entries) == 1
 
 
+def test_machine_code_writes_into_arguments():
+    f = tg.compile(adds_in_place, backend="numba")
+    a, b = np.arange(12.0)[::4], np.arange(12.0)[::4]
+    for _ in range(2):
+        np.testing.assert_allclose(f(a), adds_in_place(b), rtol=1e-12)
+        same(a.base, b.base)
+
+
 def test_one_of_several_arguments_is_written_into():
     def f(a, b, scale):
         b["x"][0] += a * scale
