@@ -715,6 +715,23 @@ def test_programs_that_share_an_optimizer():
     np.testing.assert_allclose(*runs, rtol=1e-12)
 
 
+def test_an_eager_step_of_one_parameter_between():
+    """Parameters of two dtypes lie in two vectors; when they took as many steps, one input counts for both."""
+    runs = []
+    for is_compiled in (True, False):
+        a = tg.tensor([1.0, 2.0], requires_grad=True)
+        b = tg.tensor(np.array([5.0, 1.0], np.float32), requires_grad=True)
+        o = optim.Adam([a, b], lr=0.1)
+        both = lambda x: np.sum((a * x) ** 2) + np.sum((b * x) ** 2)  # noqa: B023, E731
+        step = tg.compile(both, optimizer=o) if is_compiled else eager(both, o)
+        for k in range(6):
+            step(np.ones(2))
+            if k == 2:
+                eager(lambda x: np.sum((b * x) ** 2), o)(np.ones(2))  # noqa: B023
+        runs.append([*a.data, *b.data])
+    np.testing.assert_allclose(*runs, rtol=1e-6)
+
+
 # -- threads --------------------------------------------------------------------------------------------
 
 

@@ -310,6 +310,10 @@ class Reach:
         for name in _BACK_DOORS.intersection(code.co_names):
             self._note_line(name, code)
             raise CompileError(f"compile: {self._place(name)}{name} {_WHY_UNSEEN}")
+        if not _IMPORTERS.isdisjoint(code.co_names):
+            for name in code.co_consts:
+                if type(name) is str and name in sys.modules:
+                    self._visit(name, sys.modules[name])
         for name in _places(code, "GLOBAL") | _places(code, "LOAD_NAME"):
             self._global(f, code, name)
         for name in _places(code, "IMPORT_NAME"):
@@ -550,6 +554,8 @@ _COMPUTED = frozenset(
         "attrgetter",
     }
 )  # fmt: skip
+#: Who imports a module that is named in a text.
+_IMPORTERS = frozenset({"__import__", "import_module"})
 #: Built-ins that read what nobody sees; and attributes.
 _UNSEEN = frozenset({"globals", "eval", "exec", "open", "input"})
 _BACK_DOORS = frozenset(
