@@ -182,7 +182,7 @@ class Compiled:
         if hasattr(function, "__name__"):
             update_wrapper(self, function, updated=())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments; make it first, if there is none."""
         if WATCH.get() is None:
             with self._lock:

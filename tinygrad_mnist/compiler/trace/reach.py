@@ -22,7 +22,6 @@ cannot be looked into, an object in C that may change unseen, is refused by name
 from __future__ import annotations
 
 import array
-import dis
 import enum
 import functools
 import mmap
@@ -51,6 +50,18 @@ from ...nn import Module
 from ...optim import Optimizer
 from ...origins import line_of
 from ...tensor import Tensor
+from .codes import (
+    BACK_DOORS,
+    COMPUTED,
+    IMPORTERS,
+    MAKERS,
+    SAID_UNSEEN,
+    UNSEEN,
+    WHY_UNSEEN,
+    codes_of,
+    places_of,
+    strings_of,
+)
 from .kept import MISSING, Kept
 from .kinds import (
     attributes_of,
@@ -300,23 +311,23 @@ class Reach:
             self._visit(f"{f.__name__}.default", f.__kwdefaults__)
         if f.__dict__:
             self._object(f.__name__, f)
-        for code in _codes(f.__code__):
+        for code in codes_of(f.__code__):
             self._code(f, code)
 
     def _code(self, f: FunctionType, code: CodeType) -> None:
-        self.names |= {*code.co_names, *_strings(code.co_consts)}
-        self.is_computed |= not _COMPUTED.isdisjoint(code.co_names)
+        self.names |= {*code.co_names, *strings_of(code.co_consts)}
+        self.is_computed |= not COMPUTED.isdisjoint(code.co_names)
         self.is_tried |= bool(code.co_exceptiontable)
-        for name in _BACK_DOORS.intersection(code.co_names):
+        for name in BACK_DOORS.intersection(code.co_names):
             self._note_line(name, code)
-            raise CompileError(f"compile: {self._place(name)}{name} {_WHY_UNSEEN}")
-        if not _IMPORTERS.isdisjoint(code.co_names):
+            raise CompileError(f"compile: {self._place(name)}{name} {WHY_UNSEEN}")
+        if not IMPORTERS.isdisjoint(code.co_names):
             for name in code.co_consts:
                 if type(name) is str and name in sys.modules:
                     self._visit(name, sys.modules[name])
-        for name in _places(code, "GLOBAL") | _places(code, "LOAD_NAME"):
+        for name in places_of(code, "GLOBAL") | places_of(code, "LOAD_NAME"):
             self._global(f, code, name)
-        for name in _places(code, "IMPORT_NAME"):
+        for name in places_of(code, "IMPORT_NAME"):
             for path in (name, f"{f.__globals__.get('__package__')}.{name}"):
                 if path in sys.modules:
                     self._visit(path, sys.modules[path])
@@ -330,14 +341,14 @@ class Reach:
         self._note_line(name, code)
         kept = self._keep(variables, "dict", "", [name])
         value = kept.before[name]
-        if value is MISSING and name in _UNSEEN:
+        if value is MISSING and name in UNSEEN:
             self._replace(kept, name, functools.partial(self._refuse_call, name))
         elif value is not MISSING:
             self._replace(kept, name, self._visit(name, value))
 
-    def _refuse_call(self, name: str, *_: Any, **__: Any) -> None:
+    def _refuse_call(self, name: str, /, *_: Any, **__: Any) -> None:
         """Stand for a built-in function that reads what nobody sees."""
-        raise CompileError(f"compile: {self._place(name)}{name} {_WHY_UNSEEN}")
+        raise CompileError(f"compile: {self._place(name)}{name} {WHY_UNSEEN}")
 
     def _class(self, name: str, cls: type, is_named: bool = False) -> None:
         """Look at the user's classes among those of a class; one that is named may be called."""
@@ -390,7 +401,7 @@ class Reach:
     def _class_attributes(self, found: Found) -> None:
         cls = found.x
         for key, value in list(vars(cls).items()):
-            if key in found.done or key in _SAID_UNSEEN or (key in _MAKERS and not found.is_called):
+            if key in found.done or key in SAID_UNSEEN or (key in MAKERS and not found.is_called):
                 continue
             is_unseen = key == "forward" or (key.startswith("__") and key.endswith("__"))
             if not (is_unseen or key in self.names or self.is_computed):
@@ -499,7 +510,7 @@ class Reach:
 
     def _note_line(self, name: str, code: CodeType) -> None:
         if name not in self._lines:
-            place = _places(code, "").get(name)
+            place = places_of(code, "").get(name)
             if place is not None:
                 self._lines[name] = line_of((code, place))
 
@@ -518,58 +529,9 @@ class Reach:
         )
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    """A function's code, and that of the functions within it."""
-    yield code
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from _codes(part)
-
-
-@functools.lru_cache(1024)
-def _places(code: CodeType, kind: str) -> dict[str, int]:
-    """The names that instructions of a kind speak of, with the place of the first."""
-    steps = [step for step in dis.get_instructions(code) if kind in step.opname and type(step.argval) is str]
-    return {step.argval: step.offset for step in reversed(steps)}
-
-
 def _is_users_function(x: Any) -> bool:
     return isinstance(x, FunctionType) and is_users_code(x.__code__)
 
 
-def _strings(constants: Any) -> Iterator[str]:
-    for x in constants:
-        if type(x) is str and x.isidentifier():
-            yield x
-        elif isinstance(x, (tuple, frozenset)):
-            yield from _strings(x)
-
-
 #: Attributes of a layer that say where it is and how it was made.
 _OF_A_LAYER = ("_name", "_buffers", "_arguments", "training")
-#: Who asks for attributes by names that the code does not say, or for all.
-_COMPUTED = frozenset(
-    {
-        "getattr", "hasattr", "setattr", "delattr", "vars", "dir", "__dict__", "asdict", "astuple", "__getattribute__",
-        "attrgetter",
-    }
-)  # fmt: skip
-#: Who imports a module that is named in a text.
-_IMPORTERS = frozenset({"__import__", "import_module"})
-#: Built-ins that read what nobody sees; and attributes.
-_UNSEEN = frozenset({"globals", "eval", "exec", "open", "input"})
-_BACK_DOORS = frozenset(
-    {"__globals__", "f_globals", "f_locals", "f_back", "__closure__", "cell_contents", "is_recording"}
-)
-_WHY_UNSEEN = "reaches what a program cannot watch; name the variables, and pass what is read as an argument"
-#: Attributes of classes that no number comes from.
-_SAID_UNSEEN = frozenset(
-    {
-        "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__", "__slots__", "__repr__",
-        "__match_args__", "__dataclass_fields__", "__dataclass_params__", "__str__", "__orig_bases__", "__parameters__",
-        "__abstractmethods__", "_abc_impl", "__static_attributes__", "__firstlineno__", "__annotate__", "__reduce__",
-        "__del__", "_is_ours", "__set_name__", "__init_subclass__", "__getstate__", "__setstate__", "__reduce_ex__",
-    }
-)  # fmt: skip
-#: Methods that only run when a class is called.
-_MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
