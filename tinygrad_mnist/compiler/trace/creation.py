@@ -27,9 +27,10 @@ __all__ = ["making_stand_ins"]
 _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 _MAKERS = (
-    "arange", "empty", "eye", "fromfunction", "full", "geomspace", "identity", "indices", "linspace", "logspace", "ones",
+    "arange", "empty", "eye", "fromfunction", "geomspace", "identity", "indices", "linspace", "logspace", "ones",
     "tri", "zeros",
 )  # fmt: skip
+_LOOKERS = ("repeat", "roll", "take")
 _CONVERTERS = ("array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray")
 
 
@@ -46,16 +47,40 @@ def making_stand_ins(trace: Trace) -> Iterator[None]:
                 setattr(np, name, _ORIGINALS[name])
 
 
-_ORIGINALS: dict[str, Any] = {name: getattr(np, name) for name in (*_MAKERS, *_CONVERTERS)}
+_ORIGINALS: dict[str, Any] = {name: getattr(np, name) for name in (*_MAKERS, *_CONVERTERS, *_LOOKERS, "full")}
 
 
-def _making(original: Any) -> Callable[..., Any]:
+def _making(original: Any, name: str) -> Callable[..., Any]:
     @wraps(original)
     def make(*args: Any, **settings: Any) -> Any:
         made = original(*args, **settings)
-        return _for_the_user(made, caller(), original.__name__)
+        return _for_the_user(made, caller(), name)
 
     return make
+
+
+def _filling(original: Any) -> Callable[..., Any]:
+    @wraps(original)
+    def fill(shape: Any, fill_value: Any, dtype: Any = None, **settings: Any) -> Any:
+        if _TRACE.get() is None or not _holds_stand_ins(fill_value):
+            return _for_the_user(original(shape, fill_value, dtype, **settings), caller(), original.__name__)
+        value = _stacked(fill_value)
+        return np.broadcast_to(value if dtype is None else value.astype(dtype), shape).copy()
+
+    return fill
+
+
+def _looking(original: Any) -> Callable[..., Any]:
+    """Functions for which NumPy asks the first argument only whether it is a stand-in."""
+
+    @wraps(original)
+    def look(a: Any, *args: Any, **settings: Any) -> Any:
+        trace = _TRACE.get()
+        if trace is not None and type(a) is np.ndarray and _holds_stand_ins([*args, *settings.values()]):
+            a = known(trace, a)
+        return original(a, *args, **settings)
+
+    return look
 
 
 def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
@@ -99,6 +124,9 @@ def _stacked(x: Any) -> Any:
 
 
 _STAND_INS: dict[str, Any] = {
-    **{name: _making(_ORIGINALS[name]) for name in _MAKERS},
+    **{name: _making(_ORIGINALS[name], name) for name in _MAKERS},
+    **{name: _looking(_ORIGINALS[name]) for name in _LOOKERS},
+    "empty": _making(_ORIGINALS["zeros"], "empty"),  # what is in memory by chance is 0, the same in every trace
+    "full": _filling(_ORIGINALS["full"]),
     **{name: _converting(_ORIGINALS[name], name == "array") for name in _CONVERTERS},
 }

@@ -18,6 +18,7 @@ operation is written down as a whole.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ from ...errors import CompileError, UntraceableError
 from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import REGISTRY, Primitive, operation
-from ...tensor import Tensor, _handle
+from ...tensor import Tensor, _handle, _qualified
 from ..instructions import astype, call, check, copy, getitem, pick, setitem, view_as
 from ..program import Constant, Op, inputs_of, is_basic, swap
 from .tape import Callee, StandIn, Trace, is_stand_in, value_of
@@ -81,7 +82,7 @@ def _final(primitive: Primitive) -> Primitive:
     return final.vjp(each=refuse)
 
 
-_as_array = np.asarray  # which is another function for the code that is traced
+_as_array, _repeat = np.asarray, np.repeat  # which are others for the code that is traced
 
 
 def untraceable(trace: Trace, what: str) -> UntraceableError:
@@ -95,6 +96,17 @@ def unshaped(what: str) -> CompileError:
         f"compile: how many elements {what} depends on values. A program has fixed shapes: use np.where with three "
         f"arguments, or multiply by a mask{_where()}"
     )
+
+
+def _culprit() -> str:
+    """The NumPy function that the user called, if it is not his own code that asks for a number."""
+    frame: Any = sys._getframe(3)
+    function = None
+    while frame is not None and is_internal((frame.f_code, 0)):
+        if frame.f_code.co_name == "__array_function__":
+            function = frame.f_locals.get("func")
+        frame = frame.f_back
+    return "" if function is None else _qualified(function)
 
 
 def _where() -> str:
@@ -250,11 +262,13 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         trace = _trace_of(inputs, out, kwargs)
         settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
         targets = out if out is not None else ()
+        if method == "at" and type(inputs[0]) is Tracer:
+            return _rewrite(ufunc.at, *inputs)
         if method == "at" or not all(type(x) is Tracer or x is None for x in targets):
             raise untraceable(trace, f"np.{ufunc.__name__} was to write into a plain array what is traced")
         where = settings.pop("where", True) if method == "__call__" else True
         if where is not True:
-            if None in targets or not targets:
+            if not targets or any(x is None for x in targets):
                 raise untraceable(
                     trace, f"np.{ufunc.__name__} with where= leaves numbers undefined without out="
                 )
@@ -277,10 +291,12 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if func in VIEWS and (args and type(args[0]) is Tracer):
             return _take_view(func, *args, **kwargs)
         trace = _trace_of(args, kwargs)
+        if func in _TEXTS:
+            return repr(args[0])
         if func in _SHAPE_ONLY:
             return func(*swap(args, value_of), **_values(kwargs))
         if func in _LIKE:
-            return known(trace, func(*swap(args, value_of), **_values(kwargs)))
+            return known(trace, _LIKE[func](*swap(args, value_of), **_values(kwargs)))
         if any(issubclass(kind, Tensor) for kind in types):
             return REGISTRY[func](*args, **kwargs) if func in REGISTRY else NotImplemented
         if func in _DEFINED and not trace.is_inside and _is_float(args):
@@ -288,10 +304,13 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         out = kwargs.pop("out", None)
         name = getattr(func, "__name__", "a function")
         settings = {key: arg for key, arg in kwargs.items() if arg is not np._NoValue}
+        if func in _MUTATORS and type(args[0]) is Tracer:
+            return _rewrite(func, *args, **settings)
         if func in _MUTATORS or (out is not None and type(out) is not Tracer):
             raise untraceable(trace, f"np.{name} was to write into an array what is traced")
         if _has_unknown_shape(func, args, settings):
             raise unshaped(f"np.{name} returns")
+        _refuse_tracked((args, tuple(settings.values())))
         value = func(*swap(args, value_of), **_values(settings))
         if isinstance(value, (bool, int, float, complex)):
             value = _as_array(value)
@@ -312,7 +331,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.array(
-            self.numbers("an array was to become a plain one, or be written into one"), dtype=dtype
+            self.numbers("a plain array that it indexes or is written into, or another library,"), dtype=dtype
         )
 
     def __primitive__(self, primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -342,7 +361,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     # -- operators and methods -----------------------------------------------------------------------
 
     def __pow__(self, exponent: Any) -> Any:
-        if type(exponent) in (int, float) and self.dtype.kind in "fc" and exponent in _POWERS:
+        is_quick = type(exponent) in (int, float) and exponent in _POWERS
+        if is_quick and (self.dtype.kind in "fc" or (self.dtype == bool and exponent == 2)):
             return _POWERS[exponent](self)
         return np.power(self, exponent)
 
@@ -362,8 +382,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         index = _index(index)
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
             raise unshaped("a boolean index picks")
-        if isinstance(value, Tensor) and value._node is not None:
-            raise untraceable(self.trace, "a tracked Tensor was to be written into a plain array")
+        _refuse_tracked(value)
         changed = self.value.copy()
         changed[swap(index, value_of)] = value_of(value)
         self._become(written(self.trace, setitem, (self, index, value), {}, changed))
@@ -378,6 +397,13 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def copy(self, order: str = "C") -> Any:
         """Copy."""
         return written(self.trace, copy, (self,), {}, self.value.copy())
+
+    def _flat(self) -> Any:
+        """All elements in a row, to be read, and to be written if they lie so."""
+        row = self.reshape(-1)
+        if row._source is None:
+            row._source, row._seen = self, self._version
+        return row
 
     def view(self, dtype: Any = None) -> Any:
         """Look at the same memory, as another dtype if one is given."""
@@ -397,6 +423,18 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         """Copy into one axis."""
         return np.ravel(self, order).copy()
 
+    def clip(self, min: Any = None, max: Any = None, **settings: Any) -> Any:
+        """Move what is outside two bounds, one of which may be missing, to the nearest."""
+        return np.clip(self, min, max, **settings)
+
+    def compress(self, condition: Any, axis: Any = None) -> Any:
+        """The slices for which a condition holds."""
+        return np.compress(condition, self, axis)
+
+    def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
+        """Write at places counted through all elements."""
+        _rewrite(np.put, self, indices, values, mode)
+
     def fill(self, value: Any) -> None:
         """Write one number everywhere."""
         self[...] = value
@@ -412,7 +450,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     )
     real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self)
     imag = property(lambda self: np.imag(self))
-    flat = property(lambda self: self.reshape(-1))
+    flat = property(lambda self: self._flat(), lambda self, value: np.copyto(self._flat(), value))
     __hash__ = object.__hash__
 
     def __getattr__(self, name: str) -> Any:
@@ -432,15 +470,17 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             value = self.trace.pinned(self.op)
             if value is None:
                 raise untraceable(
-                    self.trace, f"{what} asked for a value that changes from call to call. A compiled program is a "
-                    "straight line: choose with np.where, use NumPy's functions, and look at results after the call",
+                    self.trace, f"{_culprit() or what} asked for a value that changes from call to call. A compiled "
+                    "program is a straight line: choose with np.where, use NumPy's functions, and look at results after "
+                    "the call",
                 )  # fmt: skip
             return value
         return self.value
 
     __bool__ = _asked("a Python `if`, `while`, `and`, `or` or `not`", bool)
     __float__, __int__ = _asked("`float()`", float), _asked("`int()`", int)
-    __index__ = _asked("a Python index or count", operator.index)
+    __index__ = _asked("an index of a list, a count or a shape", operator.index)
+    __format__ = _asked("a format string", lambda array, spec: format(array.item(), spec) if spec else str(array))
     __complex__ = _asked("`complex()`", complex)
     __contains__ = _asked("`in`", lambda array, x: x in array)
     item = _asked("`.item()`", lambda array, *args: array.item(*args))
@@ -448,7 +488,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
 
 _METHODS = (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "compress", "conj", "conjugate",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "conj", "conjugate",
     "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",
     "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
 )  # fmt: skip
@@ -466,7 +506,9 @@ _SHAPE_ONLY = {
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type,
     np.may_share_memory, np.shares_memory,
 }  # fmt: skip
-_LIKE = {np.zeros_like, np.ones_like, np.empty_like}
+#: Functions that make arrays of a shape. What is in memory by chance is 0, the same in every trace.
+_LIKE = {np.zeros_like: np.zeros_like, np.ones_like: np.ones_like, np.empty_like: np.zeros_like}
+_TEXTS = {np.array2string, np.array_repr, np.array_str}
 _MUTATORS = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
 _REDUCTIONS: dict[Any, np.ufunc] = {
     np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.amax: np.maximum, np.min: np.minimum,
@@ -487,7 +529,7 @@ def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
     """Whether the shape of a result depends on numbers that may change."""
     if func is np.where:
         return len(args) == 1 and _is_unknown(args[0])
-    if func is np.repeat:
+    if func is _repeat:
         return len(args) > 1 and _is_unknown(args[1]) and np.ndim(args[1]) > 0
     if func in (np.delete, np.split, np.array_split, np.insert):
         return len(args) > 1 and any(map(_is_unknown, _tracers_in(args[1:2])))
@@ -563,6 +605,25 @@ def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Trac
     if function is np.transpose:
         return np.transpose(new, tuple(np.argsort(argument)))  # type: ignore[return-value]
     return np.reshape(new, source.shape)  # type: ignore[return-value]
+
+
+def _refuse_tracked(tree: Any) -> None:
+    """Refuse to use a tracked Tensor where only its numbers would be seen."""
+    if is_recording():
+        swap(tree, lambda x: x.__array__() if isinstance(x, Tensor) and x._node is not None else x)
+
+
+def _rewrite(function: Any, target: Tracer, *args: Any, **settings: Any) -> None:
+    """Call a function that writes into its first argument."""
+
+    def change(x: Any, *others: Any, **keywords: Any) -> Any:
+        changed = x.copy()
+        function(changed, *others, **keywords)
+        return changed
+
+    _refuse_tracked((args, tuple(settings.values())))
+    value = change(target.value, *swap(args, value_of), **_values(settings))
+    target._become(written(target.trace, call, (Callee(change), target, *args), settings, value))
 
 
 def _trace_of(*trees: Any) -> Trace:
