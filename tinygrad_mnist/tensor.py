@@ -690,7 +690,8 @@ def _no_rule(name: str) -> UnsupportedError:
 
 
 def _qualified(func: Callable[..., Any]) -> str:
-    return f"{func.__module__}.{func.__name__}".replace("numpy.", "np.", 1)
+    module = func.__module__.replace("numpy.lib.scimath", "numpy.emath")
+    return f"{module}.{func.__name__}".replace("numpy.", "np.", 1)
 
 
 def _misfit(primitive: Primitive, values: list[Any], error: ValueError) -> Exception:

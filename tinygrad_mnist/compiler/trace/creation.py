@@ -42,12 +42,16 @@ def making_stand_ins(trace: Trace) -> Iterator[None]:
             for name, stand_in in _STAND_INS.items():
                 setattr(np, name, stand_in)
             yield
+            if trace.refused:  # an error that the user's code has caught: it would do so in no other call
+                raise trace.refused[0][1]
         finally:
             for name in _STAND_INS:
                 setattr(np, name, _ORIGINALS[name])
 
 
-_ORIGINALS: dict[str, Any] = {name: getattr(np, name) for name in (*_MAKERS, *_CONVERTERS, *_LOOKERS, "full")}
+_ORIGINALS: dict[str, Any] = {
+    name: getattr(np, name) for name in (*_MAKERS, *_CONVERTERS, *_LOOKERS, "full", "fromiter", "ndenumerate")
+}
 
 
 def _making(original: Any, name: str) -> Callable[..., Any]:
@@ -83,6 +87,27 @@ def _looking(original: Any) -> Callable[..., Any]:
     return look
 
 
+def _collecting(original: Any) -> Callable[..., Any]:
+    @wraps(original)
+    def collect(iterable: Any, dtype: Any, count: int = -1, **settings: Any) -> Any:
+        if _TRACE.get() is None:
+            return original(iterable, dtype, count, **settings)
+        parts = list(iterable)
+        if _holds_stand_ins(parts):
+            return _stacked(parts if count < 0 else parts[:count]).astype(dtype)
+        return _for_the_user(original(parts, dtype, count, **settings), caller(), original.__name__)
+
+    return collect
+
+
+def _counting(original: Any) -> Callable[..., Any]:
+    @wraps(original)
+    def count(arr: Any) -> Any:
+        return ((place, arr[place]) for place in np.ndindex(arr.shape)) if is_stand_in(arr) else original(arr)
+
+    return count
+
+
 def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
     @wraps(original)
     def convert(x: Any, dtype: Any = None, **settings: Any) -> Any:
@@ -105,7 +130,9 @@ def _for_the_user(made: Any, origin: Any, name: str) -> Any:
         return made
     code = origin[0]
     # Compiled extensions leave no frame: what they make for themselves is named nowhere in the user's code.
-    is_users = not is_internal(origin) and not code.co_filename.startswith(_LIBRARIES) and name in code.co_names
+    is_users = (
+        not is_internal(origin) and not code.co_filename.startswith(_LIBRARIES) and name in code.co_names
+    )
     return known(trace, made) if is_users else made
 
 
@@ -126,7 +153,11 @@ def _stacked(x: Any) -> Any:
 _STAND_INS: dict[str, Any] = {
     **{name: _making(_ORIGINALS[name], name) for name in _MAKERS},
     **{name: _looking(_ORIGINALS[name]) for name in _LOOKERS},
-    "empty": _making(_ORIGINALS["zeros"], "empty"),  # what is in memory by chance is 0, the same in every trace
+    "empty": _making(
+        _ORIGINALS["zeros"], "empty"
+    ),  # what is in memory by chance is 0, the same in every trace
     "full": _filling(_ORIGINALS["full"]),
+    "fromiter": _collecting(_ORIGINALS["fromiter"]),
+    "ndenumerate": _counting(_ORIGINALS["ndenumerate"]),
     **{name: _converting(_ORIGINALS[name], name == "array") for name in _CONVERTERS},
 }

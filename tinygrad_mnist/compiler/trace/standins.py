@@ -17,11 +17,12 @@ operation is written down as a whole.
 
 from __future__ import annotations
 
+import dis
 import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,7 +31,8 @@ from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import REGISTRY, Primitive, operation
 from ...tensor import Tensor, _handle, _qualified
-from ..instructions import astype, call, check, copy, getitem, pick, setitem, view_as
+from ...trees import tree_map
+from ..instructions import as_array, astype, call, check, copy, getitem, pick, setitem, view_as
 from ..program import Constant, Op, inputs_of, is_basic, swap
 from .tape import Callee, StandIn, Trace, is_stand_in, value_of
 from .views import VIEWS
@@ -55,8 +57,13 @@ def known(trace: Trace, value: Any) -> Tracer:
     return Tracer(trace, trace.constant(value), value)
 
 
+_Error = TypeVar("_Error", bound=CompileError)
+
+
 def as_a_whole(trace: Trace, primitive: Primitive, args: Any, settings: Any, rule: int | None = None) -> Any:
     """Write down an operation or a rule that cannot be taken apart, and run it on the values."""
+    here = users_line()
+    trace.refused = [(line, error) for line, error in trace.refused if line != here]
     function: Any = primitive.forward if rule is None else primitive.rules[rule]
     is_found = operation(primitive.name) is primitive
     callee = Callee(function, primitive.name, rule) if is_found else Callee(function)
@@ -87,15 +94,22 @@ _as_array, _repeat = np.asarray, np.repeat  # which are others for the code that
 
 def untraceable(trace: Trace, what: str) -> UntraceableError:
     """Build the error for what a program cannot hold; it names the user's line."""
-    return UntraceableError(f"compile: {what}{_where()}", partial(as_a_whole, trace))
+    return _refused(trace, UntraceableError(f"compile: {what}{_where()}", partial(as_a_whole, trace)))
 
 
-def unshaped(what: str) -> CompileError:
+def unshaped(trace: Trace, what: str) -> CompileError:
     """Build the error for a result as long as values say, which no operation called as a whole could return either."""
-    return CompileError(
+    message = (
         f"compile: how many elements {what} depends on values. A program has fixed shapes: use np.where with three "
         f"arguments, or multiply by a mask{_where()}"
     )
+    return _refused(trace, CompileError(message))
+
+
+def _refused(trace: Trace, error: _Error) -> _Error:
+    """Remember an error, in case that the user's code catches it."""
+    trace.refused.append((users_line(), error))
+    return error
 
 
 def _culprit() -> str:
@@ -107,6 +121,17 @@ def _culprit() -> str:
             function = frame.f_locals.get("func")
         frame = frame.f_back
     return "" if function is None else _qualified(function)
+
+
+def _decision() -> str:
+    """What in the user's line asked whether something is true."""
+    code, place = users_line()
+    name = dis.opname[code.co_code[place]]
+    if "JUMP" in name:
+        return "a Python `if`, `while`, `assert`, `and` or `or`"
+    return {"UNARY_NOT": "`not`", "CONTAINS_OP": "`in`"}.get(
+        name, "a function of Python's, such as `bool` or `max`,"
+    )
 
 
 def _where() -> str:
@@ -246,6 +271,9 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self.value)))
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return round(self.numbers("`round()`").item()) if ndigits is None else np.round(self, ndigits)
+
     def __repr__(self) -> str:
         return f"<traced array of shape {self.shape} and dtype {self.dtype}>"
 
@@ -292,13 +320,15 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             return _take_view(func, *args, **kwargs)
         trace = _trace_of(args, kwargs)
         if func in _TEXTS:
-            return repr(args[0])
+            return str(args[0])
         if func in _SHAPE_ONLY:
             return func(*swap(args, value_of), **_values(kwargs))
         if func in _LIKE:
             return known(trace, _LIKE[func](*swap(args, value_of), **_values(kwargs)))
         if any(issubclass(kind, Tensor) for kind in types):
             return REGISTRY[func](*args, **kwargs) if func in REGISTRY else NotImplemented
+        if func not in _UNKNOWN_SHAPE and any(map(_is_users, (*args, *kwargs.values()))):
+            return _taken_apart(trace, func, args, kwargs)
         if func in _DEFINED and not trace.is_inside and _is_float(args):
             return REGISTRY[func](*args, **kwargs)
         out = kwargs.pop("out", None)
@@ -309,11 +339,12 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if func in _MUTATORS or (out is not None and type(out) is not Tracer):
             raise untraceable(trace, f"np.{name} was to write into an array what is traced")
         if _has_unknown_shape(func, args, settings):
-            raise unshaped(f"np.{name} returns")
+            raise unshaped(trace, f"np.{name} returns")
         _refuse_tracked((args, tuple(settings.values())))
         value = func(*swap(args, value_of), **_values(settings))
         if isinstance(value, (bool, int, float, complex)):
-            value = _as_array(value)
+            number = trace.record(func, args, settings, value)
+            return written(trace, as_array, (number,), {}, _as_array(value))
         if not _holds_arrays(value):
             raise untraceable(
                 trace, f"np.{name} was asked for a {type(value).__name__} that depends on values"
@@ -331,7 +362,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.array(
-            self.numbers("a plain array that it indexes or is written into, or another library,"), dtype=dtype
+            self.numbers("a plain array (one that is indexed or written into), or another library,"),
+            dtype=dtype,
         )
 
     def __primitive__(self, primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -373,7 +405,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         index = swap(_index(index), _pinned_mask)
         numbers = swap(index, value_of)
         if _picks_unknown(index):
-            raise unshaped("a boolean index picks")
+            raise unshaped(self.trace, "a boolean index picks")
         if is_basic(index):
             return self._viewed(getitem, index, self.value[numbers])
         return written(self.trace, getitem, (self, index), {}, self.value[numbers])
@@ -381,7 +413,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def __setitem__(self, index: Any, value: Any) -> None:
         index = _index(index)
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
-            raise unshaped("a boolean index picks")
+            raise unshaped(self.trace, "a boolean index picks")
         _refuse_tracked(value)
         changed = self.value.copy()
         changed[swap(index, value_of)] = value_of(value)
@@ -451,7 +483,11 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self)
     imag = property(lambda self: np.imag(self))
     flat = property(lambda self: self._flat(), lambda self, value: np.copyto(self._flat(), value))
-    __hash__ = object.__hash__
+
+    def __hash__(self) -> int:
+        if self.ndim:
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        return hash(self.numbers("a key of a dict, or a set,").item())
 
     def __getattr__(self, name: str) -> Any:
         """A method of arrays that NumPy has a function for."""
@@ -469,18 +505,22 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if not self.is_known:
             value = self.trace.pinned(self.op)
             if value is None:
+                who = _culprit() or what or _decision()
                 raise untraceable(
-                    self.trace, f"{_culprit() or what} asked for a value that changes from call to call. A compiled "
-                    "program is a straight line: choose with np.where, use NumPy's functions, and look at results after "
-                    "the call",
+                    self.trace, f"{who} asked for a value that changes from call to call. A compiled program is a "
+                    "straight line: choose with np.where, use NumPy's functions, and look at results after the call",
                 )  # fmt: skip
             return value
         return self.value
 
-    __bool__ = _asked("a Python `if`, `while`, `and`, `or` or `not`", bool)
-    __float__, __int__ = _asked("`float()`", float), _asked("`int()`", int)
+    __bool__ = _asked("", bool)
+    __float__, __int__ = _asked("`float()`, or a function of `math`,", float), _asked("`int()`", int)
     __index__ = _asked("an index of a list, a count or a shape", operator.index)
-    __format__ = _asked("a format string", lambda array, spec: format(array.item(), spec) if spec else str(array))
+    __format__ = _asked(
+        "a text (`print`, `str`, an f-string)",
+        lambda array, spec: format(array.item(), spec) if spec else str(array),
+    )
+    __str__ = _asked("a text (`print`, `str`, an f-string)", str)
     __complex__ = _asked("`complex()`", complex)
     __contains__ = _asked("`in`", lambda array, x: x in array)
     item = _asked("`.item()`", lambda array, *args: array.item(*args))
@@ -605,6 +645,23 @@ def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Trac
     if function is np.transpose:
         return np.transpose(new, tuple(np.argsort(argument)))  # type: ignore[return-value]
     return np.reshape(new, source.shape)  # type: ignore[return-value]
+
+
+def _is_users(x: Any) -> bool:
+    """Whether this is a function that somebody wrote in Python."""
+    return (
+        callable(x) and not isinstance(x, (type, np.ufunc, StandIn, Tensor)) and not isinstance(x, np.dtype)
+    )
+
+
+def _taken_apart(trace: Trace, func: Any, args: Any, kwargs: Any) -> Any:
+    """Call what calls a function of the user's: by its definition here, so that this is written down too."""
+    if func not in REGISTRY:
+        raise untraceable(trace, f"np.{func.__name__} calls a function, which")
+    args = tuple(_handle(x, None) if type(x) is Tracer else x for x in args)
+    return tree_map(
+        lambda y: y._data if isinstance(y, Tensor) and y._node is None else y, REGISTRY[func](*args, **kwargs)
+    )
 
 
 def _refuse_tracked(tree: Any) -> None:
