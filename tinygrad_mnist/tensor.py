@@ -325,6 +325,8 @@ class Tensor(Operators):
                 "use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
                 "and np.stack([...]) rather than np.array([...]) to join them"
             )
+        if type(self._data) is not np.ndarray:  # a stand-in, which may refuse
+            return self._data.__array__(dtype, copy=copy)
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __array_ufunc__(

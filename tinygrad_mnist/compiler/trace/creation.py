@@ -7,6 +7,7 @@ numbers Python may ask for. Other threads, NumPy itself, this package and instal
 
 from __future__ import annotations
 
+import random
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import CompileError
 from ...graph import _set
-from ...origins import caller, is_internal
+from ...origins import caller, is_internal, line_of, users_line
 from ...tensor import Tensor
 from .standins import Tracer, known
 from .tape import Trace, is_stand_in
@@ -38,15 +40,43 @@ _CONVERTERS = ("array", "asanyarray", "asarray", "ascontiguousarray", "asfortran
 def making_stand_ins(trace: Trace) -> Iterator[None]:
     """Give the user's code stand-ins for the arrays that it makes within the block."""
     with _set(_TRACE, trace):
+        before = _global_randomness()
         try:
             for name, stand_in in _STAND_INS.items():
                 setattr(np, name, stand_in)
+            np.random.default_rng = _seeded
             yield
             if trace.refused:  # an error that the user's code has caught: it would do so in no other call
                 raise trace.refused[0][1]
+            if _global_randomness() != before:
+                raise _random("np.random or random themselves")
         finally:
             for name in _STAND_INS:
                 setattr(np, name, _ORIGINALS[name])
+            np.random.default_rng = _default_rng
+
+
+_default_rng = np.random.default_rng
+
+
+@wraps(_default_rng)
+def _seeded(seed: Any = None) -> Any:
+    if seed is None and _TRACE.get() is not None:
+        raise _random(f"a new Generator without a seed ({line_of(users_line())})")
+    return _default_rng(seed)
+
+
+def _random(what: str) -> CompileError:
+    return CompileError(
+        f"compile: random numbers were drawn from {what}, and would be the same in every call. Draw them from a "
+        "numpy.random.Generator that is an argument, an attribute of a Module or a variable that the function names"
+    )
+
+
+def _global_randomness() -> Any:
+    """Where the generators are that Python and NumPy share among all."""
+    kind, keys, *rest = np.random.get_state()
+    return random.getstate(), kind, keys.tobytes(), rest
 
 
 _ORIGINALS: dict[str, Any] = {
@@ -118,7 +148,8 @@ def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
         made = _stacked(x)
         if dtype is not None:
             made = made.astype(dtype, copy=False)
-        return made.copy() if is_copy and settings.get("copy", True) and made is x else made
+        is_shared = made is x and ((is_copy and settings.get("copy", True)) or made.is_number)
+        return made.copy() if is_shared else made
 
     return convert
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from ...errors import CompileError, UntraceableError
 from ...graph import Node, is_recording
-from ...origins import is_internal, line_of, users_line
+from ...origins import caller, is_internal, line_of, users_line
 from ...primitive import REGISTRY, Primitive, operation
 from ...tensor import Tensor, _handle, _qualified
 from ...trees import tree_map
@@ -49,7 +49,9 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
     if not op.instruction.has_effect and all(isinstance(arg, Constant) for arg in inputs_of(op)):
         trace.ops.pop()
         return value if isinstance(value, np.generic) else known(trace, value)
-    return Tracer(trace, op, _as_array(value))
+    made = Tracer(trace, op, _as_array(value))
+    made.is_number = isinstance(value, np.generic)
+    return made
 
 
 def known(trace: Trace, value: Any) -> Tracer:
@@ -156,6 +158,12 @@ def _asked(what: str, ask: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
+def _in_place(name: str, function: Callable[..., Any]) -> Any:
+    """What ``x += y`` and its like do: write into an array, or give a new number the name of an old one."""
+    write = getattr(np.lib.mixins.NDArrayOperatorsMixin, name)
+    return lambda self, other: function(self, other) if self.is_number else write(self, other)
+
+
 class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     """Stands for an array: computes with its value, and writes down what was called.
 
@@ -167,10 +175,11 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     op, value : what it is in the program, and its numbers now
     """
 
-    __slots__ = ("__weakref__", "_op", "_seen", "_source", "_take", "_value", "_version")
+    __slots__ = ("__weakref__", "is_number", "_op", "_seen", "_source", "_take", "_value", "_version")
 
     def __init__(self, trace: Trace, op: Op, value: Any) -> None:
         self.trace, self._op, self._value = trace, op, value
+        self.is_number = False  # whether NumPy would return a number, which cannot be changed: x[0], x.sum()
         self._version = 0  # goes up when this array is written into
         self._source: Tracer | None = None  # what it is a view of
         self._seen = 0  # the version of that
@@ -184,8 +193,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        """What it passes for."""
-        return np.ndarray
+        """What it passes for: an array; the user's own code asks whether ``x[0]`` is a number."""
+        return type(self.value[()]) if self.is_number and not is_internal(caller()) else np.ndarray
 
     # -- views ---------------------------------------------------------------------------------------
 
@@ -342,7 +351,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             raise unshaped(trace, f"np.{name} returns")
         _refuse_tracked((args, tuple(settings.values())))
         value = func(*swap(args, value_of), **_values(settings))
-        if isinstance(value, (bool, int, float, complex)):
+        if type(value) in (bool, int, float, complex):
             number = trace.record(func, args, settings, value)
             return written(trace, as_array, (number,), {}, _as_array(value))
         if not _holds_arrays(value):
@@ -362,7 +371,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.array(
-            self.numbers("a plain array (one that is indexed or written into), or another library,"),
+            self.numbers("a plain array (one that is indexed, written into, or made of a list: np.stack), or another library,"),
             dtype=dtype,
         )
 
@@ -399,7 +408,15 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return np.power(self, exponent)
 
     def __ipow__(self, other: Any) -> Any:
-        return self._become(self**other)
+        return self**other if self.is_number else self._become(self**other)
+
+    __iadd__, __isub__ = _in_place("__iadd__", operator.add), _in_place("__isub__", operator.sub)
+    __imul__, __imatmul__ = _in_place("__imul__", operator.mul), _in_place("__imatmul__", operator.matmul)
+    __itruediv__ = _in_place("__itruediv__", operator.truediv)
+    __ifloordiv__, __imod__ = _in_place("__ifloordiv__", operator.floordiv), _in_place("__imod__", operator.mod)
+    __iand__, __ior__ = _in_place("__iand__", operator.and_), _in_place("__ior__", operator.or_)
+    __ixor__ = _in_place("__ixor__", operator.xor)
+    __ilshift__, __irshift__ = _in_place("__ilshift__", operator.lshift), _in_place("__irshift__", operator.rshift)
 
     def __getitem__(self, index: Any) -> Any:
         index = swap(_index(index), _pinned_mask)
@@ -411,6 +428,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return written(self.trace, getitem, (self, index), {}, self.value[numbers])
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if self.is_number:
+            raise TypeError(f"{type(self.value[()]).__name__!r} object does not support item assignment")
         index = _index(index)
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
             raise unshaped(self.trace, "a boolean index picks")
@@ -573,6 +592,8 @@ def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
         return len(args) > 1 and _is_unknown(args[1]) and np.ndim(args[1]) > 0
     if func in (np.delete, np.split, np.array_split, np.insert):
         return len(args) > 1 and any(map(_is_unknown, _tracers_in(args[1:2])))
+    if func in (np.tile, np.resize):
+        return any(map(_is_unknown, _tracers_in((*args[1:2], *settings.values()))))
     if func is np.bincount:
         return _is_unknown(args[0]) and not _has_bound(*args, **settings)
     if func in (np.histogram, np.histogram_bin_edges):
