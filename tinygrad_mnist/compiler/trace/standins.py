@@ -371,7 +371,9 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.array(
-            self.numbers("a plain array (one that is indexed, written into, or made of a list: np.stack), or another library,"),
+            self.numbers(
+                "a plain array (one that is indexed, written into, or made of a list: np.stack), or another library,"
+            ),
             dtype=dtype,
         )
 
@@ -413,10 +415,16 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     __iadd__, __isub__ = _in_place("__iadd__", operator.add), _in_place("__isub__", operator.sub)
     __imul__, __imatmul__ = _in_place("__imul__", operator.mul), _in_place("__imatmul__", operator.matmul)
     __itruediv__ = _in_place("__itruediv__", operator.truediv)
-    __ifloordiv__, __imod__ = _in_place("__ifloordiv__", operator.floordiv), _in_place("__imod__", operator.mod)
+    __ifloordiv__, __imod__ = (
+        _in_place("__ifloordiv__", operator.floordiv),
+        _in_place("__imod__", operator.mod),
+    )
     __iand__, __ior__ = _in_place("__iand__", operator.and_), _in_place("__ior__", operator.or_)
     __ixor__ = _in_place("__ixor__", operator.xor)
-    __ilshift__, __irshift__ = _in_place("__ilshift__", operator.lshift), _in_place("__irshift__", operator.rshift)
+    __ilshift__, __irshift__ = (
+        _in_place("__ilshift__", operator.lshift),
+        _in_place("__irshift__", operator.rshift),
+    )
 
     def __getitem__(self, index: Any) -> Any:
         index = swap(_index(index), _pinned_mask)
@@ -445,9 +453,9 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             return self.copy() if copy else self
         return written(self.trace, astype, (self, value.dtype), {}, value)
 
-    def copy(self, order: str = "C") -> Any:
+    def copy(self, order: Any = "C") -> Any:
         """Copy."""
-        return written(self.trace, copy, (self,), {}, self.value.copy())
+        return written(self.trace, copy, (self,), {}, self.value.copy(order))
 
     def _flat(self) -> Any:
         """All elements in a row, to be read, and to be written if they lie so."""
