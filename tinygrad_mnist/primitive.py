@@ -429,8 +429,11 @@ def _is_default(value: Any) -> bool:
 
 
 def _unsupported(function: str, name: str, value: Any, supported: Iterable[str]) -> UnsupportedError:
+    what = (
+        f"{name}={value!r}" if not hasattr(value, "shape") else f"{name}= (an array of shape {value.shape})"
+    )
     return UnsupportedError(
-        f"{function}: the argument {name}={value!r} is not supported on a Tensor; supported: {', '.join(supported)}"
+        f"{function}: the argument {what} is not supported on a Tensor; supported: {', '.join(supported)}"
     )
 
 

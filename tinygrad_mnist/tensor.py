@@ -332,6 +332,8 @@ class Tensor(Operators):
                 "use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
                 "and np.stack([...]) rather than np.array([...]) to join them"
             )
+        if type(self._data) is not np.ndarray:  # a stand-in, which may refuse
+            return self._data.__array__(dtype, copy=copy)
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __array_ufunc__(
@@ -699,7 +701,8 @@ def _no_rule(name: str) -> UnsupportedError:
 
 
 def _qualified(func: Callable[..., Any]) -> str:
-    return f"{func.__module__}.{func.__name__}".replace("numpy.", "np.", 1)
+    module = func.__module__.replace("numpy.lib.scimath", "numpy.emath")
+    return f"{module}.{func.__name__}".replace("numpy.", "np.", 1)
 
 
 def _misfit(primitive: Primitive, values: list[Any], error: ValueError) -> Exception:

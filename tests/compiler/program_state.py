@@ -30,7 +30,10 @@ def prepare(d: Any) -> None:
         layout = d.random.choice(["", "", "", "", "", ".T.copy().T", "[::-1].copy()[::-1]"]) if shape else ""
         texts = [d.array(dtype, changed if call == 1 else shape) + layout for call in range(CALLS)]
         if not shape and d.chance(0.3):
-            texts = [f"np.{dtype if dtype != 'bool' else 'bool_'}({t.split('(', 1)[1].rsplit(',', 1)[0]})" for t in texts]
+            texts = [
+                f"np.{dtype if dtype != 'bool' else 'bool_'}({t.split('(', 1)[1].rsplit(',', 1)[0]})"
+                for t in texts
+            ]
         argument(f"x{i}", texts)
     if d.chance(0.3):
         argument("i0", [indices(d) for _ in range(CALLS)])
@@ -64,7 +67,11 @@ def indices(d: Any) -> str:
     n = max(d.dims[0], 1)
     one = d.random.randrange(-n, n) if d.chance(0.93) else d.random.choice([n, -n - 1, n + 5])
     several = [d.random.randrange(-n, n) if d.chance(0.97) else n + 1 for _ in range(d.dims[0])]
-    kind = d.random.choice(["a", "a", "b", "b", "b", "c", "d", "e", "f"]) if not hasattr(d, "index_kind") else d.index_kind
+    kind = (
+        d.random.choice(["a", "a", "b", "b", "b", "c", "d", "e", "f"])
+        if not hasattr(d, "index_kind")
+        else d.index_kind
+    )
     d.index_kind = kind
     return {
         "a": f"array({one})", "b": f"array({several}, int)", "c": f"{one}", "d": f"np.int64({one})", "e": f"array({[abs(i) for i in several]}, np.uint8)",
@@ -79,7 +86,22 @@ def capture(d: Any) -> None:
     dtype, shape = d.dtype(), d.shape()
     a, b, c = (d.array(dtype, shape) for _ in range(3))
     number, other = d.number("float64"), d.number("float64")
-    kind = d.random.choice(["global", "global", "list", "dict", "object", "closure", "closure", "number", "module", "default", "tensor", "tuple"])
+    kind = d.random.choice(
+        [
+            "global",
+            "global",
+            "list",
+            "dict",
+            "object",
+            "closure",
+            "closure",
+            "number",
+            "module",
+            "default",
+            "tensor",
+            "tuple",
+        ]
+    )
     in_place = d.random.choice(["[...] = {b}", " = {b}", "[...] = {b}"])
     match kind:
         case "global":
@@ -87,16 +109,32 @@ def capture(d: Any) -> None:
             state = f"G{n}"
         case "list":
             head, name, state = [f"L{n} = [{a}, 2.0]"], f"L{n}[0]", f"L{n}"
-            change = d.random.choice([[f"L{n}[0]{in_place}"], [f"L{n}[0] = {{b}}"], [f"L{n}.append(1)"], [f"L{n}[:] = [{{b}}, 3.0]"]])
+            change = d.random.choice(
+                [
+                    [f"L{n}[0]{in_place}"],
+                    [f"L{n}[0] = {{b}}"],
+                    [f"L{n}.append(1)"],
+                    [f"L{n}[:] = [{{b}}, 3.0]"],
+                ]
+            )
         case "dict":
             head, name, state = [f"D{n} = {{'k': {a}, 'min': 2.0}}"], f"D{n}['k']", f"D{n}"
-            change = d.random.choice([[f"D{n}['k']{in_place}"], [f"D{n}['min'] = 5.0"], [f"D{n}['z'] = 1.0"], [f"D{n}.update(k={{b}})"]])
+            change = d.random.choice(
+                [
+                    [f"D{n}['k']{in_place}"],
+                    [f"D{n}['min'] = 5.0"],
+                    [f"D{n}['z'] = 1.0"],
+                    [f"D{n}.update(k={{b}})"],
+                ]
+            )
             if d.chance(0.5):
                 d.names.append(f"D{n}['min']")
         case "object":
-            maker = d.random.choice([f"types.SimpleNamespace(x={a}, y=2.0)", f"type('Thing', (), {{}})()"])
+            maker = d.random.choice([f"types.SimpleNamespace(x={a}, y=2.0)", "type('Thing', (), {})()"])
             head, name, state = [f"O{n} = {maker}", f"O{n}.x = {a}; O{n}.y = 2.0"], f"O{n}.x", f"vars(O{n})"
-            change = d.random.choice([[f"O{n}.x{in_place}"], [f"O{n}.y = {other}"], [f"O{n}.__dict__['x'] = {{b}}"]])
+            change = d.random.choice(
+                [[f"O{n}.x{in_place}"], [f"O{n}.y = {other}"], [f"O{n}.__dict__['x'] = {{b}}"]]
+            )
             if d.chance(0.5):
                 d.names.append(f"O{n}.y")
         case "closure":
@@ -104,12 +142,18 @@ def capture(d: Any) -> None:
             d.names.append(f"K{n}")
             for changes in program.changes:
                 if d.chance(0.6):
-                    changes.append(f"put('K{n}', {d.array(dtype, shape) if 'array' in program.closure[-1] else other})")
+                    changes.append(
+                        f"put('K{n}', {d.array(dtype, shape) if 'array' in program.closure[-1] else other})"
+                    )
             return
         case "number":
             head, name, change, state = [f"G{n} = {number}"], f"G{n}", [f"G{n} = {other}"], f"G{n}"
         case "module":
-            head = [f"sys.modules['settings_{n}'] = types.ModuleType('settings_{n}')", f"import settings_{n}", f"settings_{n}.scale = {a}"]
+            head = [
+                f"sys.modules['settings_{n}'] = types.ModuleType('settings_{n}')",
+                f"import settings_{n}",
+                f"settings_{n}.scale = {a}",
+            ]
             name, state = f"settings_{n}.scale", f"settings_{n}.scale"
             change = [f"settings_{n}.scale{in_place}"]
         case "default":

@@ -42,7 +42,9 @@ def compare(backend: str, kind: str, seeds: range) -> None:
     for seed in seeds:
         verdict, program = check_all(draw(seed, kind), backend)
         if verdict.difference is not None:
-            faults.append(told(program, backend, verdict.difference.kind, most=300 if backend == "numpy" else 25))
+            faults.append(
+                told(program, backend, verdict.difference.kind, most=300 if backend == "numpy" else 25)
+            )
     if faults:
         pytest.fail(f"{len(faults)} of {len(seeds)} programs\n\n" + "\n\n".join(faults), pytrace=False)
 

@@ -55,7 +55,9 @@ def assert_same(got: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("warm", [True, False], ids=["made before", "first call"])
-@pytest.mark.parametrize("shapes", [[(40, 30)], [(40, 30), (7,), (3, 5), (64, 64)]], ids=["one shape", "a shape each"])
+@pytest.mark.parametrize(
+    "shapes", [[(40, 30)], [(40, 30), (7,), (3, 5), (64, 64)]], ids=["one shape", "a shape each"]
+)
 def test_a_function(backend, warm, shapes):
     compiled = tg.compile(chain, backend=backend)
     if warm:

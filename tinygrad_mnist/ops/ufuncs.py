@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, GradientError, UnsupportedError
+from ..errors import CompileError, DTypeError, GradientError, UnsupportedError
 from ..graph import RECORDING
 from ..primitive import REGISTRY, Constant
-from ..tensor import SETITEM, UFUNC, Tensor, unregistered
+from ..tensor import GETITEM, SETITEM, UFUNC, Tensor, is_known, unregistered
 from ..typing import Array
 from .accumulations import cummax, cummin, logcumsumexp
-from .arguments import bare
+from .arguments import array, bare
+from .indexing import scatter, take_apart
 from .network import logsumexp
 
 
@@ -94,8 +95,19 @@ def call(
     mask = where.data if isinstance(where, Tensor) else np.asarray(where)
     shape = np.broadcast_shapes(mask.shape, *(np.shape(x) for x in inputs))
     mask = np.broadcast_to(mask, shape)
+    if not is_known(mask):  # the ufunc sees a harmless number in the other places
+        number = 2 if ufunc is np.arccosh else 0.5
+        safe = (np.where(mask, x, _like(x, number)) for x in inputs)
+        y = _function(ufunc)(*safe, **rest)
+        return np.where(mask, y, np.zeros((), y.dtype) if base is None else base)
     y = _function(ufunc)(*(np.broadcast_to(x, shape)[mask] for x in inputs), **rest)
     return SETITEM(Tensor(np.zeros(shape, y.dtype)) if base is None else base, y, mask)
+
+
+def _like(x: Any, number: float) -> Any:
+    """A number, or 1 among integers, of the dtype of an array."""
+    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    return np.asarray(number if dtype.kind in "fc" else 1, dtype)
 
 
 def _cast(ufunc: np.ufunc, x: Any, dtype: Any, casting: Any) -> Any:
@@ -170,6 +182,15 @@ def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
             f"np.{ufunc.__name__}.at: a Tensor would be written into a plain array, where its gradient is lost; "
             "make the array a Tensor first"
         )
+    if not is_known(index):
+        arrays, rest = take_apart(index)
+        if ufunc not in (np.add, np.subtract):
+            raise CompileError(
+                f"compile: np.{ufunc.__name__}.at has no gradient in a program, for an index that changes from call to call"
+            )
+        value = np.broadcast_to(array(operand[0], t.dtype), np.shape(GETITEM(t, index)))
+        t._rebind(ufunc(t, scatter(value, *arrays, index=rest, shape=t.shape)))
+        return
     places = np.arange(t.size).reshape(t.shape)[index.data if isinstance(index, Tensor) else index]
     operands = [np.broadcast_to(x, places.shape) for x in operand]
     operands = [np.reshape(x, -1) for x in operands]

@@ -313,7 +313,7 @@ def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
             op.args[0]
             if op.calls(as_array)
             else trace.record(getitem, (x, ()), {}, x.value)
-            if x.is_single
+            if x.is_number
             else op
         )
     if isinstance(x, Dice):
