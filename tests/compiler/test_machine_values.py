@@ -40,13 +40,36 @@ def numba_function(function, **settings):
 def special(dtype):
     """The numbers of a dtype at which something may go wrong."""
     dtype = np.dtype(dtype)
-    if dtype == bool:
+    if dtype.kind == "b":
         return np.array([False, True])
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
-        return np.array(sorted({info.min, info.min + 1, *range(max(-3, info.min), 4), 7, 100, info.max - 1, info.max}), dtype)
+        return np.array(
+            sorted({info.min, info.min + 1, *range(max(-3, info.min), 4), 7, 100, info.max - 1, info.max}),
+            dtype,
+        )
     info = np.finfo(dtype)
-    sizes = [0, info.smallest_subnormal, info.tiny, 1e-6, 0.3, 0.5, 1, 1.5, 2, 2.5, 3, 20, 80, 90, 100, 709, 740, 1e9, 1e20]
+    sizes = [
+        0,
+        info.smallest_subnormal,
+        info.tiny,
+        1e-6,
+        0.3,
+        0.5,
+        1,
+        1.5,
+        2,
+        2.5,
+        3,
+        20,
+        80,
+        90,
+        100,
+        709,
+        740,
+        1e9,
+        1e20,
+    ]
     sizes += [float(info.max), np.inf]
     return np.array([*sizes, *(-s for s in sizes), np.nan], dtype)
 
@@ -59,7 +82,9 @@ def assert_same(name, got, expected):
         return
     info = np.finfo(expected.dtype)
     tolerance = 1e-12 if expected.dtype == np.float64 else 1e-5
-    np.testing.assert_allclose(got, expected, rtol=tolerance, atol=2 * float(info.smallest_subnormal), err_msg=name)
+    np.testing.assert_allclose(
+        got, expected, rtol=tolerance, atol=2 * float(info.smallest_subnormal), err_msg=name
+    )
     zeros = expected == 0
     is_choice = name in ("maximum", "minimum", "fmax", "fmin")  # of zeros of both signs, either
     if not is_choice:
@@ -72,7 +97,11 @@ def has_formula(ufunc, dtypes):
         *given, result = loop_of(ufunc, tuple(map(np.dtype, dtypes)))
     except TypeError:
         return False
-    return len(set(given)) == 1 and given[0].kind in instruction_of(ufunc).machine and np.float16 not in (*given, result)
+    return (
+        len(set(given)) == 1
+        and given[0].kind in instruction_of(ufunc).machine
+        and np.float16 not in (*given, result)
+    )
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "-".join(np.dtype(d).name for d in pair))

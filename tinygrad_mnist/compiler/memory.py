@@ -193,7 +193,7 @@ _OURS: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 def ours(array: Any) -> Any:
-    """Remember the memory of parameters: programs write into it, and whoever asks ``tensor.buffer``, and nobody else."""
+    """Remember the memory of parameters: nothing writes into it but programs, and what asks ``tensor.buffer``."""
     _OURS[id(_root(array))] = _root(array)
     return array
 

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...graph import WRITES
-from ..program import Op
+from ..program import Input, Op
 from ..source.text import Source
 from .addresses import Address
 from .formulas import type_of
-from .text import Piece
+from .pieces import Piece
 
 __all__ = ["Draw", "Machine", "build"]
 
@@ -78,7 +78,7 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
     kinds: list[Any] = []
     for op in source.arguments:
         if op.dtype is None:
-            kinds.append(numba.int64 if op.kind == "step" else numba.float64)
+            kinds.append(numba.int64 if isinstance(op, Input) and op.kind == "step" else numba.float64)
         else:
             kinds.append(_any_array(op.dtype, op.ndim))
     kinds += [_any_array(a.dtype, a.ndim) for a in machine.given.values()]
@@ -135,7 +135,9 @@ class _Shared:
             return None
         places = list(piece.touched)
         is_apart = all(
-            (p.array, p.start) == (q.array, q.start) or not p.overlaps(q) for i, p in enumerate(places) for q in places[:i]
+            (p.array, p.start) == (q.array, q.start) or not p.overlaps(q)
+            for i, p in enumerate(places)
+            for q in places[:i]
         )
         return tuple(piece.lines), tuple(self.arrays[name].dtype for name, _ in piece.starts), is_apart
 
@@ -159,7 +161,8 @@ class _Shared:
         text = "\n".join([f"def piece({', '.join(names)}):", *(f"    {line}" for line in body), ""])
         namespace: dict[str, Any] = {**NAMES, **_types()}
         exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
-        kinds = [types.CPointer(numba.from_dtype(dtype)) for dtype in dtypes]
+        pointer: Any = types.CPointer
+        kinds: list[Any] = [pointer(numba.from_dtype(dtype)) for dtype in dtypes]
         kinds += [types.voidptr] * (self.width - 1 - len(kinds))
         options = {**FAST, "pipeline_class": Apart} if is_apart else FAST
         return numba.cfunc(types.void(*kinds), **options)(namespace["piece"])

@@ -15,7 +15,18 @@ from ..instructions import instruction_of
 from ..program import Op
 from .groups import NoMachineCodeError, rule_of
 
-__all__ = ["combined", "converted", "dtypes_of", "first_value", "formula", "number", "total_dtype", "type_of"]
+__all__ = [
+    "combined",
+    "converted",
+    "dtype_of",
+    "dtypes_of",
+    "first_value",
+    "formula",
+    "number",
+    "total_dtype",
+    "type_of",
+]
+
 
 def type_of(dtype: Any) -> str:
     """How the text calls a dtype's scalars."""
@@ -56,6 +67,11 @@ def converted(text: str, old: Any, new: Any) -> str:
         # What becomes of numbers that are out of range is the processor's choice.
         raise NoMachineCodeError(f"{old} as {new}")
     return f"{type_of(new)}({text})"
+
+
+def dtype_of(arg: Op) -> Any:
+    """The dtype of an argument; a Python number is of double precision."""
+    return np.dtype(np.float64 if arg.dtype is None else arg.dtype)
 
 
 def dtypes_of(op: Op) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..instructions import arithmetic, copy, getitem, instruction_of, join, product_into
-from ..program import Constant, Input, Op, Program, Store, inputs_of, is_basic
+from ..program import Constant, Op, Program, Store, inputs_of, is_basic
 from ..rewrite.builder import Builder, rebuilt, without_dead_code
 
 __all__ = [
@@ -215,7 +215,9 @@ class _Split:
                 start += part.size
         elif change.calls(np.multiply) and alone and number is not None:
             rest = next(a for a in change.args if a is not number)
-            if (rest.shape, rest.dtype) != (change.shape, change.dtype) or not (factor is None or _is_mild(number)):
+            if (rest.shape, rest.dtype) != (change.shape, change.dtype) or not (
+                factor is None or _is_mild(number)
+            ):
                 return self.elementwise(target, change, factor)
             self.update(target, rest, number if factor is None else self.times(factor, number))
         elif change.calls(np.reshape) and alone and change.is_view:
@@ -235,7 +237,9 @@ class _Split:
         self.stores.append(Store(target, self.add(sign, (target, change), change.shape, change.dtype)))
 
     def times(self, a: Any, b: Any) -> Any:
-        return self.add(arithmetic["*"], (a, b), (), None) if isinstance(a, Op) or isinstance(b, Op) else a * b
+        return (
+            self.add(arithmetic["*"], (a, b), (), None) if isinstance(a, Op) or isinstance(b, Op) else a * b
+        )
 
     def reshaped(self, view: Op, shape: tuple[int, ...]) -> Op:
         return view if view.shape == shape else self.view(np.reshape, view, shape, shape)

@@ -33,7 +33,7 @@ class Apart(Compiler):
     """Compiles a function whose pointers lead to arrays that do not overlap."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
+        super().__init__(*args, **settings)  # type: ignore[no-untyped-call]
         self.state.flags.noalias = True
 
 
@@ -41,7 +41,9 @@ class Apart(Compiler):
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    data = array if isinstance(kind, types.CPointer) else context.make_array(kind)(context, builder, array).data
+    data = (
+        array if isinstance(kind, types.CPointer) else context.make_array(kind)(context, builder, array).data
+    )
     return builder.gep(data, [index], inbounds=True)
 
 

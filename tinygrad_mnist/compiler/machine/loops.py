@@ -5,26 +5,33 @@ What is read or computed belongs to the innermost loop on which it depends, and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..program import Constant, Op
 from .addresses import Address, Addresses
-from .formulas import combined, converted, dtypes_of, first_value, formula, total_dtype
-from .groups import Group, Groups, NoMachineCodeError, base_of, is_reordered, is_same_order, loop_shape, rule_of
+from .formulas import combined, converted, dtype_of, dtypes_of, first_value, formula, total_dtype
+from .groups import (
+    Group,
+    Groups,
+    NoMachineCodeError,
+    base_of,
+    is_reordered,
+    is_same_order,
+    loop_shape,
+    rule_of,
+)
 from .nests import Nest, contiguous, level_of, merged, rows_of_tile
+from .pieces import Pieces
 
-if TYPE_CHECKING:
-    from .text import Writer
-
-__all__ = ["Loop", "dtype_of", "outer_update"]
+__all__ = ["Loop", "outer_update"]
 
 
 class Loop:
     """One group's loops."""
 
-    def __init__(self, writer: Writer, group: Group, number: int) -> None:
+    def __init__(self, writer: Pieces, group: Group, number: int) -> None:
         self.writer, self.group, self.number = writer, group, number
         self.inside = {op for op in group.ops if not is_reordered(op)}
         self.places: list[Address] = []
@@ -193,7 +200,9 @@ class Loop:
     def sum_of_sizes(self, name: str, place: Address, step: int, n: int) -> list[str]:
         """Add up absolute values: what is not finite shows in the sum."""
         nest = Nest([n])
-        nest.before[-1].append(f"{name} = add_freely({name}, float64(abs({self.writer.peek(place, [step])})))")
+        nest.before[-1].append(
+            f"{name} = add_freely({name}, float64(abs({self.writer.peek(place, [step])})))"
+        )
         return [f"{name} = 0.0", *nest.lines()]
 
 
@@ -209,17 +218,16 @@ def outer_update(found: Groups, places: Addresses, group: Group) -> tuple[Addres
     arrays = [arg for arg in outer.args if isinstance(arg, Op) and arg.ndim and arg.dtype == change.dtype]
     shapes = [(1,) * (2 - arg.ndim) + arg.shape for arg in arrays]
     n, m = change.shape
-    if sorted(shapes) != sorted([(n, 1), (1, m)]) or target.steps != (m, 1) or places.of(change.args[0]) != target:
+    if (
+        sorted(shapes) != sorted([(n, 1), (1, m)])
+        or target.steps != (m, 1)
+        or places.of(change.args[0]) != target
+    ):
         return None
     column, row = (arrays[shapes.index(shape)] for shape in ((n, 1), (1, m)))
     if any(base_of(arg).dtype != change.dtype or isinstance(base_of(arg), Constant) for arg in arrays):
         return None
     return target, column, row
-
-
-def dtype_of(arg: Op) -> Any:
-    """The dtype of an argument; a Python number is of double precision."""
-    return np.dtype(np.float64 if arg.dtype is None else arg.dtype)
 
 
 def _spread(place: Address, shape: tuple[int, ...]) -> list[int]:
