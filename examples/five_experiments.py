@@ -16,6 +16,7 @@ e2 to e4 run on all cores, or with --backend dask on a cluster. Whatever is done
 """
 
 import time
+from functools import partial
 
 import click
 import numpy as np
@@ -68,20 +69,21 @@ def of_the_book(model, pixels, target):
 STEPS = {"gradient": squared_error, "book": of_the_book}
 
 
-def learn(model, data, lr, epochs, seed, step="gradient", falling=False):
-    """Train online, and pause after each epoch; the learning rate may fall to zero by the end."""
+def learn(model, data, lr, epochs, seed, step="gradient", falling=False, compile="auto"):
+    """Train online; after each epoch, pause and say what runs. The learning rate may fall to zero by the end."""
     pixels, targets = scaled(data.inputs), wanted(data.targets)
     rng = np.random.default_rng(seed)
     optimizer = tg.optim.SGD(model.parameters(), lr=lr)
     end = 0 if falling else lr
     schedule = tg.optim.CosineAnnealingLR(optimizer, epochs * len(pixels), eta_min=end)
-    for epoch in range(1, epochs + 1):
+    update = tg.training.TrainingStep(
+        partial(STEPS[step], model), optimizer, compile=compile, steps=epochs * len(pixels)
+    )
+    for _ in range(epochs):
         for i in rng.permutation(len(pixels)):
-            optimizer.zero_grad()
-            STEPS[step](model, pixels[i], targets[i]).backward()
-            optimizer.step()
+            update(pixels[i], targets[i])
             schedule.step()
-        yield epoch
+        yield update.backend
 
 
 def accuracy(model, data):
@@ -90,8 +92,10 @@ def accuracy(model, data):
 
 def curve(train, unseen, lr, epochs, seed, **how):
     """Accuracy after each epoch: one run of a sweep, in a process of its own."""
-    model = Network(seed)
-    return {"accuracy": [accuracy(model, unseen) for _ in learn(model, train, lr, epochs, seed, **how)]}
+    model, found = Network(seed), {"accuracy": []}
+    for found["backend"] in learn(model, train, lr, epochs, seed, **how):
+        found["accuracy"].append(accuracy(model, unseen))
+    return found
 
 
 def inverse_query(model, digit):
@@ -132,7 +136,8 @@ def e1(lab):
         started = time.perf_counter()
         model = lab.model(seed)
         seconds = time.perf_counter() - started
-        runs.add(seed=seed, test_accuracy=accuracy(model, lab.test), training_seconds=seconds)
+        reached = accuracy(model, lab.test)
+        runs.add(seed=seed, test_accuracy=reached, training_seconds=seconds, backend=model.backend)
     model = lab.model(lab.seeds[0])
     lab.report.model(model)
     outputs = tg.training.predict(model, scaled(lab.test.inputs))
@@ -216,9 +221,9 @@ EXPERIMENTS = {function.__name__: function for function in (e1, e2, e3, e4, e5)}
 class Lab:
     """What the experiments share: the data, a report, and where runs take place."""
 
-    def __init__(self, report, full, seeds, train, test, **where):
+    def __init__(self, report, full, seeds, train, test, compile, **where):
         self.report, self.full, self.seeds, self.where = report, full, list(seeds), where
-        self.everything, self.test = train, test
+        self.everything, self.test, self.compile = train, test, compile
         self.train, self.validation = train.split(len(train) * 5 // 6)
         self.models = {}
 
@@ -226,12 +231,14 @@ class Lab:
         """The network of e1; e5 asks it, too."""
         if seed not in self.models:
             self.models[seed] = Network(seed)
-            list(learn(self.models[seed], self.everything, lr=0.3, epochs=1, seed=seed))
+            how = {"lr": 0.3, "epochs": 1, "seed": seed, "compile": self.compile}
+            [self.models[seed].backend] = learn(self.models[seed], self.everything, **how)
         return self.models[seed]
 
     def sweep(self, name, settings, train=None, unseen=None):
         data = {"train": train or self.train, "unseen": unseen or self.validation}
-        return sweep(curve, settings, self.report.folder / name, shared=data, **self.where)
+        task = partial(curve, compile=self.compile)
+        return sweep(task, settings, self.report.folder / name, shared=data, **self.where)
 
     def show_best(self, what, values, reached):
         for step, means in zip(STEPS, reached.mean(axis=1), strict=True):
@@ -265,8 +272,8 @@ class Lab:
     "--backend", type=click.Choice(BACKENDS), default="loky", show_default=True, help="Where runs take place."
 )
 @click.option("--scheduler", help="Address of a Dask cluster.  [default: start one on this machine]")
-def main(report, experiments, **given):
-    lab = Lab(report, **given)
+def main(report, experiments, compile, **given):
+    lab = Lab(report, compile=compile, **given)
     for name in sorted(set(experiments)) or EXPERIMENTS:
         report.heading(f"{name.upper()}: {EXPERIMENTS[name].__doc__.rstrip('.')}")
         EXPERIMENTS[name](lab)

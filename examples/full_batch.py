@@ -32,26 +32,31 @@ class Network(tg.nn.Module):
         return self.output(F.sigmoid(self.second(hidden)))
 
 
-def descend(model, images, labels, iterations, as_written=False):
+def descend(model, images, labels, iterations, as_written=False, compile=False):
     """Take a step down the loss of all images, again and again, and report every 25 steps."""
     if as_written:
         optimizer, smoothing = tg.optim.SGD(model.parameters(), lr=1), 0.0
     else:
         optimizer, smoothing = tg.optim.AdamW(model.parameters(), lr=0.03, weight_decay=0.3), 0.1
         schedule = tg.optim.OneCycleLR(optimizer, iterations)
-    history = []
-    for iteration in range(1, iterations + 1):
+
+    def loss_and_outputs(images, labels):
         outputs = model(images)
-        loss = F.cross_entropy(outputs, labels, label_smoothing=smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        return F.cross_entropy(outputs, labels, label_smoothing=smoothing), outputs
+
+    step = tg.training.TrainingStep(
+        loss_and_outputs, optimizer, compile=compile, steps=iterations, has_aux=True
+    )
+    history = tg.training.History()
+    for iteration in range(1, iterations + 1):
+        loss, outputs = step(images, labels)
         if not as_written:
             schedule.step()
         accuracy = share_correct(outputs.data, labels)
-        history.append({"epoch": iteration, "train_loss": float(loss), "train_accuracy": accuracy})
+        history.append({"epoch": iteration, "train_loss": loss, "train_accuracy": accuracy})
         if iteration % 25 == 0:
-            click.echo(f"iteration {iteration:3}  loss {float(loss):.4f}  training accuracy {accuracy:.2%}")
+            click.echo(f"iteration {iteration:3}  loss {loss:.4f}  training accuracy {accuracy:.2%}")
+    history.backend = step.backend
     return history
 
 
@@ -65,7 +70,7 @@ def share_correct(outputs, labels):
 )
 @click.option("--as-written", is_flag=True, help="Bare gradient descent: lr 1, pixels from 0 to 255.")
 @click.option("--bug", is_flag=True, help="Sum the bias gradients over the wrong axes, and find it.")
-def main(report, full, seeds, train, test, iterations, as_written, bug):
+def main(report, full, seeds, train, test, iterations, as_written, bug, compile):
     # What comes after the images that are learned from serves to choose the settings.
     train, rest = train.split(min(10_000, len(train) * 5 // 6))
     iterations = iterations or (500 if full else 75)
@@ -85,7 +90,7 @@ def main(report, full, seeds, train, test, iterations, as_written, bug):
     for seed in seeds:
         model = Network(weights="normal" if as_written else "xavier_normal", seed=seed)
         started = time.perf_counter()
-        history = descend(model, images, train.targets, iterations, as_written)
+        history = descend(model, images, train.targets, iterations, as_written, compile)
         seconds = time.perf_counter() - started
         outputs = tg.training.predict(model, tested)
         runs.add(
@@ -94,6 +99,7 @@ def main(report, full, seeds, train, test, iterations, as_written, bug):
             validation_accuracy=share_correct(tg.training.predict(model, unseen), rest.targets[-10_000:]),
             test_accuracy=share_correct(outputs, test.targets),
             training_seconds=seconds,
+            backend=history.backend,
         )
     predictions = outputs[nine].argmax(axis=1)
     report.picture(

@@ -71,7 +71,7 @@ def moved(images, rng):
     return tg.data.to_vectors(windows[np.arange(len(images)), down, right])
 
 
-def learn(data, units, epochs, seed):
+def learn(data, units, epochs, seed, compile):
     """Train in mini-batches, on images that are moved a little."""
     model = network(units, dropout=0.1, seed=seed)
     transform = partial(moved, rng=np.random.default_rng(seed))
@@ -84,6 +84,7 @@ def learn(data, units, epochs, seed):
         optimizer=tg.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05),
         schedule=tg.optim.OneCycleLR,
         rng=seed,
+        compile=compile,
     )
     return model, history
 
@@ -99,12 +100,19 @@ class Falling(tg.optim.Schedule):
         return 1 - steps / self.length
 
 
-def learn_online(data, units, epochs, seed):
+def learn_online(data, units, epochs, seed, compile):
     """Train as the first such program did, once through the data and one image at a time."""
     model = network(units, seed=seed)
     optimizer = tg.optim.SGD(model.parameters(), lr=0.02)
     history = tg.training.fit(
-        model, data, epochs=1, batch_size=1, optimizer=optimizer, schedule=Falling, rng=seed
+        model,
+        data,
+        epochs=1,
+        batch_size=1,
+        optimizer=optimizer,
+        schedule=Falling,
+        rng=seed,
+        compile=compile,
     )
     return model, history
 
@@ -123,7 +131,7 @@ def learn_online(data, units, epochs, seed):
     help="Hold out the last sixth of the training images, as when settings were chosen.",
 )
 @click.option("--bugs", is_flag=True, help="Show two mistakes, and how they are found.")
-def main(report, full, seeds, train, test, epochs, units, online, validate, bugs):
+def main(report, full, seeds, train, test, epochs, units, online, validate, bugs, compile):
     if bugs:
         large_weights(report, train, units)
         wrong_bias(report, train, test, units)
@@ -135,7 +143,7 @@ def main(report, full, seeds, train, test, epochs, units, online, validate, bugs
     for seed in seeds:
         started = time.perf_counter()
         model, history = (learn_online if online else learn)(
-            train, units, epochs or (20 if full else 4), seed
+            train, units, epochs or (20 if full else 4), seed, compile
         )
         seconds = time.perf_counter() - started
         outputs = tg.training.predict(model, held_out)
@@ -145,6 +153,7 @@ def main(report, full, seeds, train, test, epochs, units, online, validate, bugs
             correct=f"{right:,} of {len(held_out):,}",
             accuracy=right / len(held_out),
             training_seconds=seconds,
+            backend=history.backend,
         )
     report.listing(str(model), "The last layer and, inside it, those before it")
     report.history(history)

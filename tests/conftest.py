@@ -21,6 +21,8 @@ hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=Non
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="also run the deeper and slower checks")
+    parser.addoption("--programs", type=int, help="how many random programs to compile of each kind")
+    parser.addoption("--seed", type=int, default=0, help="the seed of the first random program")
 
 
 def pytest_configure(config: pytest.Config) -> None:

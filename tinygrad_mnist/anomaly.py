@@ -61,6 +61,8 @@ def detect_anomaly() -> Iterator[None]:
 class _Watch:
     """Looks at what is computed, and raises for what is not finite."""
 
+    keeps_graph = False
+
     def computed(self, node: Node) -> None:
         """Look at the result of an operation."""
         for value in _parts(node.value):

@@ -15,6 +15,7 @@ from .graph import (
     SCOPE,
     SERIALS,
     TRACING,
+    WATCH,
     Node,
     _set,
     conjugate,
@@ -37,7 +38,8 @@ Function = Callable[..., Any]
 def checkpoint(f: Function) -> Function:
     """Make a function forget what it computed on the way, and compute it again for the backward pass.
 
-    A chain of such functions takes the memory of one of them, for about half as much time again.
+    A chain of such functions takes the memory of one of them, for about half as much time again. A compiled
+    program, which is written down as a whole, forgets nothing: there the function runs as it is.
 
     Parameters
     ----------
@@ -68,7 +70,8 @@ def checkpoint(f: Function) -> Function:
 
     @wraps(f, updated=())
     def forgetful(*args: Any, **kwargs: Any) -> Any:
-        if not is_recording():
+        watch = WATCH.get()
+        if not is_recording() or (watch is not None and watch.keeps_graph):
             return f(*args, **kwargs)
         start, within, tracing = next(SERIALS), SCOPE.get(), TRACING.get()
         given = [x for x in leaves([args, kwargs]) if isinstance(x, Tensor) and x.node is not None]

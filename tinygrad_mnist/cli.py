@@ -13,14 +13,15 @@ import click
 import numpy as np
 
 from . import __version__, data, nn, optim, testing, training, viz
-from .commands import Number, Sizes, run_command
+from .commands import CompileOption, Number, Sizes, run_command
 from .data import Dataset
 from .errors import DataError, GradcheckError, MissingExtraError
 from .experiments import catalogue, run_experiment
 from .explaining import explain
-from .training import Checkpoint, EarlyStopping, Progress
+from .training import Callback, Checkpoint, EarlyStopping, History, Progress, Training
 from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
 from .training.runs import Run, probabilities
+from .training.steps import COMPILE
 from .typing import Array
 
 __all__ = ["main"]
@@ -131,12 +132,7 @@ cli.add_command(explain)
 @click.option(
     "--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss."
 )
-@click.option(
-    "--compile/--no-compile",
-    default=True,
-    show_default=True,
-    help="Train by a compiled program (see explain), which is faster.",
-)
+@click.option("--compile", cls=CompileOption, backends=COMPILE)
 @click.option(
     "--seed",
     type=click.IntRange(0),
@@ -180,7 +176,7 @@ def train(**options: Any) -> int:
     if options["keep"] == "last" and options["patience"]:
         raise click.UsageError("--patience goes back to the best epoch; it does not go with --keep last")
     folder = Run.create(out or Run.unused("runs", options["dataset"]), _config(options, train_data))
-    stopped, seconds = _fit(model, train_data, held_out, loss, optimizer, options, folder)
+    stopped, backend, seconds = _fit(model, train_data, held_out, loss, optimizer, options, folder)
 
     run = Run(folder)
     history = run.history()
@@ -192,6 +188,7 @@ def train(**options: Any) -> int:
         "parameters": parameters,
         "epochs": len(history),
         "stopped": stopped,
+        "backend": backend,
         "data": train_data.source,
         "run_dir": str(folder),
     }
@@ -222,19 +219,21 @@ def _fit(
     optimizer: optim.Optimizer,
     options: dict[str, Any],
     folder: Path,
-) -> tuple[str, float]:
-    """Train into a folder; return why training ended early, or "", and the seconds it took."""
+) -> tuple[str, str, float]:
+    """Train into a folder; return why training ended early, or "", what did its steps, and the seconds it took."""
     validation = None
     if held_out:
         train_data, validation = train_data.split(len(train_data) - held_out)
+    last = _Last()
     callbacks = [
+        last,
         *([EarlyStopping(options["patience"])] if options["keep"] == "best" else []),
         Checkpoint(folder),
         Progress(),
     ]
     started = time.perf_counter()
     try:
-        history = training.fit(
+        training.fit(
             model,
             train_data,
             epochs=options["epochs"],
@@ -249,11 +248,20 @@ def _fit(
             progress=False,
             compile=options["compile"],
         )
-        stopped = history.stopped
+        stopped = last.history.stopped
     except KeyboardInterrupt:
         stopped = _INTERRUPTED
         click.echo("stopped; keeping what has been learned", err=True)
-    return stopped, time.perf_counter() - started
+    return stopped, last.history.backend, time.perf_counter() - started
+
+
+class _Last(Callback):
+    """Keeps the history of a training, also of one that was interrupted."""
+
+    history = History()
+
+    def on_start(self, training: Training) -> None:
+        self.history = training.history
 
 
 @cli.command()

@@ -12,7 +12,7 @@ import click
 
 from .errors import TinygradError
 
-__all__ = ["Number", "Sizes", "run_command"]
+__all__ = ["CompileOption", "Number", "Sizes", "run_command"]
 
 
 def run_command(command: click.Command, name: str, args: Sequence[str] | None = None) -> NoReturn:
@@ -78,3 +78,43 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
+
+
+class CompileOption(click.Option):
+    """``--compile [auto|numpy|numba]``; without a value it is ``auto``, and ``--no-compile`` makes it False.
+
+    Parameters
+    ----------
+    declarations : sequence of str
+        As for any option: its name.
+    backends : sequence of str
+        What it may be; the first is taken where nothing is said.
+    settings
+        As for any option.
+    """
+
+    def __init__(self, declarations: Sequence[str], *, backends: Sequence[str], **settings: Any) -> None:
+        super().__init__(
+            declarations,
+            type=_Backend([*backends, "no"]),
+            is_flag=False,
+            flag_value=backends[0],
+            default=backends[0],
+            show_default=True,
+            help="Train by a compiled program (see explain), which is faster: of NumPy's calls, or machine code "
+            "(numba); auto is machine code where the training is long enough to repay the seconds it takes to make. "
+            "--no-compile is none.",
+            **settings,
+        )
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let ``--no-compile`` be another way to give it."""
+        super().add_to_parser(parser, ctx)
+        parser.add_option(self, ["--no-compile"], dest=self.name, action="store_const", const="no")
+
+
+class _Backend(click.Choice[str]):
+    """A back end by name, or False for none."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return False if value is False or super().convert(value, param, ctx) == "no" else value

@@ -14,7 +14,7 @@ from .files import replace
 from .training.recipes import OPTIMIZERS, make_loss
 from .training.runs import Run
 
-__all__ = ["explain", "explained"]
+__all__ = ["explain", "explained", "trained_by"]
 
 
 @click.command()
@@ -27,16 +27,31 @@ __all__ = ["explain", "explained"]
 def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> None:
     """Write the NumPy program that one training step of RUN is.
 
-    It is what `train --compile` runs: the forward pass, backpropagation and the update, as somebody
-    would write them by hand.
+    It is what `train --compile` runs, or makes machine code of: the forward pass, backpropagation and the
+    update, as somebody would write them by hand. What RUN was trained by is said too.
     """
-    compiled = explained(Run(run), batch_size, in_training=not use)
+    saved = Run(run)
+    compiled = explained(saved, batch_size, in_training=not use)
     path = out or run / "program.py"
     replace(path, compiled.source.encode())
     stats = compiled.stats
     click.echo(
         f"program: {path} ({stats.operations} operations, {stats.buffers} buffers of {stats.bytes:,} bytes in all)"
     )
+    click.echo(f"trained by: {trained_by(saved)}")
+
+
+def trained_by(run: Run) -> str:
+    """Say which back end did the steps of a run."""
+    backend = run.result.get("backend") if run.folder.joinpath("result.json").is_file() else None
+    return _BACKENDS.get(str(backend), "not known; the run does not say")
+
+
+_BACKENDS = {
+    "eager": "the uncompiled model (--no-compile)",
+    "numpy": "this program, as calls of NumPy",
+    "numba": "machine code (numba) made of it",
+}
 
 
 def explained(run: Run, batch_size: int | None = None, *, in_training: bool = True) -> Compiled:

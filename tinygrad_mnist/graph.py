@@ -37,7 +37,7 @@ from .typing import Array
 if TYPE_CHECKING:
     from .primitive import Primitive
 
-__all__ = ["Node", "conjugate", "enable_grad", "fit", "is_recording", "no_grad", "scope", "sweep"]
+__all__ = ["Node", "changed", "conjugate", "enable_grad", "fit", "is_recording", "no_grad", "scope", "sweep"]
 
 # Context variables, not globals: a thread or an asyncio task that turns recording off
 # does so for itself alone.
@@ -51,9 +51,19 @@ TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 # any, and no rule may decide something by its values.
 TRANSPOSING: ContextVar[bool] = ContextVar("transposing", default=False)
 
-# Goes up whenever a module gets an attribute, or a leaf other memory or another place in the graph: as long
-# as it stands still, nothing of the kind needs to be looked at.
+# Another number whenever a module or its class got an attribute, or a leaf other memory, another place in the
+# graph or a hook: as long as it stays the same, nothing of the kind needs to be looked at.
 CHANGES = [0]
+_NUMBERS = itertools.count(1)
+
+
+def changed() -> None:
+    """Say that something of this kind has changed, once it has.
+
+    No number comes twice, so that a change is noticed whatever other threads change at the same time.
+    """
+    CHANGES[0] = next(_NUMBERS)
+
 
 # Goes up whenever the memory of a Tensor is written in place, by an optimizer, a program, or whoever asks for it.
 WRITES = [0]
@@ -70,7 +80,15 @@ SERIALS = itertools.count()
 
 
 class Watch(Protocol):
-    """Somebody who is shown everything that is computed, forward and backward."""
+    """Somebody who is shown everything that is computed, forward and backward.
+
+    Attributes
+    ----------
+    keeps_graph : bool
+        Whether whatever is recorded is to be kept, so that a checkpoint forgets nothing.
+    """
+
+    keeps_graph: bool
 
     def computed(self, node: Node) -> None:
         """See an operation that was just recorded."""

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, UntraceableError
-from .graph import CHANGES, RECORDING, SCOPE, TRACING, WRITES, Node, _set, scope_text, sweep
+from .graph import RECORDING, SCOPE, TRACING, WRITES, Node, _set, changed, scope_text, sweep
 from .operators import Operators
 from .origins import users_line
 from .primitive import REGISTRY, Primitive, pick
 from .trees import leaves, tree_map
 from .typing import Array, NDArray
 
-__all__ = ["Tensor", "buffer", "record", "refuse", "tensor"]
+__all__ = ["Tensor", "buffer", "certainly", "is_known", "possibly", "record", "refuse", "tensor"]
 
 
 class Tensor(Operators):
@@ -113,7 +113,6 @@ class Tensor(Operators):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        CHANGES[0] += 1
         if value and self._node is None:
             if self._data.dtype.kind not in "fc":
                 raise DTypeError(
@@ -126,6 +125,7 @@ class Tensor(Operators):
             if not self._node.is_leaf:
                 raise GradientError("requires_grad = False on a computed Tensor: use .detach() instead")
             self._node = None
+        changed()
 
     @property
     def is_leaf(self) -> bool:
@@ -309,7 +309,14 @@ class Tensor(Operators):
 
         hooks = node.hooks = node.hooks or []
         hooks.append(on_gradient)
-        return lambda: hooks.remove(on_gradient) if on_gradient in hooks else None
+        changed()
+
+        def remove() -> None:
+            if on_gradient in hooks:
+                hooks.remove(on_gradient)
+                changed()
+
+        return remove
 
     def _tracked(self, what: str) -> Node:
         if self._node is None:
@@ -407,11 +414,12 @@ class Tensor(Operators):
                 )
             np.copyto(buffer(self), new._data)
             return self
-        if self._node is None or self._node.is_leaf:
-            CHANGES[0] += 1
-        if self._node is not None and self._node.is_leaf and new._node is not None:
+        was_leaf = self._node is None or self._node.is_leaf
+        if self._node is not None and was_leaf and new._node is not None:
             new._node.retains = True  # the user who made this leaf still asks it for its grad
         self._data, self._node = new._data, new._node
+        if was_leaf:
+            changed()
         return self
 
     __hash__ = object.__hash__  # by identity, although == compares elements
@@ -616,6 +624,25 @@ def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:
         value.__refuse__(brief)
     elif value:
         raise error()
+
+
+def certainly(condition: Any) -> bool:
+    """Whether a condition on values holds: in a compiled program only if it does in every call.
+
+    Code that takes a short way where it can asks this, so that programs take the long one.
+    """
+    return is_known(condition) and bool(condition)
+
+
+def possibly(condition: Any) -> bool:
+    """Whether a condition on values may hold: in a compiled program yes, unless it does in no call."""
+    return not is_known(condition) or bool(condition)
+
+
+def is_known(x: Any) -> bool:
+    """Whether Python may look at the numbers of an array: in a compiled program if they are the same in every call."""
+    value = x._data if isinstance(x, Tensor) else x
+    return bool(getattr(value, "is_known", True))
 
 
 _NOTHING: dict[str, Any] = {}

@@ -257,7 +257,7 @@ def named(f: Function) -> str:
 def described(result: Any) -> str:
     """What to call a result in a message."""
     shape = getattr(result, "shape", None)
-    kind = type(result).__name__
+    kind = result.__class__.__name__
     return f"{kind} of shape {shape} and dtype {result.dtype}" if shape is not None else kind
 
 

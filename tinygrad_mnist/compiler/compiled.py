@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from functools import update_wrapper
@@ -24,6 +25,8 @@ __all__ = ["Compiled", "Stats", "compile"]
 
 #: Of one function, so many programs are kept: for shapes, modes and other arguments.
 MOST_PROGRAMS = 16
+#: Held while a function is traced: stand-ins are in the places of the user's objects then.
+_TRACING = threading.RLock()
 
 
 class Stats(NamedTuple):
@@ -149,51 +152,66 @@ class Compiled:
         self._made_so_far = 0
         self._entries: list[Entry] = []
         self._last: Entry | None = None
+        self._lock = threading.RLock()  # a program has buffers, which serve one call at a time
         if hasattr(function, "__name__"):
             update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments; make it first, if there is none."""
-        if WATCH.get() is None and self._last is not None:
-            result = self._last.call(args, kwargs)
+        if WATCH.get() is None:
+            with self._lock:
+                if self._last is not None:
+                    result = self._last.call(args, kwargs)
+                    if result is not MISSED:
+                        return result
+            return self._search(args, kwargs)
+        if isinstance(WATCH.get(), Capture):  # part of another program
+            return self.function(*args, **kwargs)
+        raise CompileError(
+            f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot look into a program; call "
+            "the function itself there"
+        )
+
+    def _search(self, args: Any, kwargs: Any) -> Any:
+        """Run another program than the last, or make one."""
+        with self._lock:
+            result = self._run_one(args, kwargs)
+        if result is not MISSED:
+            return result
+        # Another thread may be tracing, so that what this function uses seems to be something else: look again.
+        with _TRACING, self._lock:
+            result = self._run_one(args, kwargs)
             if result is not MISSED:
                 return result
-        return self._searched(args, kwargs)
+            entry = self._made(args, kwargs)
+            self._keep(entry, args, kwargs)
+            result = entry.call(args, kwargs)
+            if result is MISSED:
+                raise CompileError(
+                    f"compile: {entry.reason(args, kwargs)}, which {named(self.function)} uses, is another object at "
+                    "every look, so that no program fits it for long"
+                )
+            return result
 
-    def _searched(self, args: Any, kwargs: Any) -> Any:
-        """Run another program than the last, or make one."""
-        watch = WATCH.get()
-        if isinstance(watch, Capture):  # part of another program
-            return self.function(*args, **kwargs)
-        if watch is not None:
-            raise CompileError(
-                f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot look into a program; call "
-                "the function itself there"
-            )
-        for entry in self._entries:
+    def _run_one(self, args: Any, kwargs: Any) -> Any:
+        """Run the first program that fits."""
+        for entry in reversed(self._entries):
             result = entry.call(args, kwargs)
             if result is not MISSED:
                 self._last = entry
                 return result
-        self._last = entry = self._made(args, kwargs)
-        self._keep(entry)
-        result = entry.call(args, kwargs)
-        if result is MISSED:
-            raise CompileError(
-                f"compile: something that {named(self.function)} uses is another object at every look, so that no "
-                "program fits it for long"
-            )
-        return result
+        return MISSED
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, entry: Entry, args: Any, kwargs: Any) -> None:
         self._made_so_far += 1
         if self._made_so_far == MOST_PROGRAMS + 1:
             warnings.warn(
-                f"compile: {named(self.function)} needed {MOST_PROGRAMS} programs so far, and makes another; pass "
-                "numbers that change as arrays (np.float32(x)), and keep counters out of what it refers to",
-                stacklevel=5,
+                f"compile: {named(self.function)} needed {MOST_PROGRAMS} programs so far, and makes another, "
+                f"{_told_apart(self._entries, args, kwargs)}",
+                stacklevel=4,
             )
         self._entries = [*self._entries[-MOST_PROGRAMS + 1 :], entry]
+        self._last = entry
 
     def _made(self, args: Any, kwargs: Any) -> Entry:
         if TRACING.get():
@@ -204,7 +222,8 @@ class Compiled:
         recorded = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         again = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         require_agreement(named(self.function), recorded.program, again.program)
-        return Entry(recorded, write_down(recorded.program, recorded.arguments), self._load(), args, kwargs)
+        source = write_down(recorded.program, recorded.arguments)
+        return Entry(self.function, recorded, source, self._load(), args, kwargs)
 
     @property
     def source(self) -> str:
@@ -232,6 +251,22 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {named(self.function)}, {len(self._entries)} programs>"
+
+
+def _told_apart(entries: list[Entry], args: Any, kwargs: Any) -> str:
+    """Say what tells the programs of one function apart, and what to do."""
+    reason = entries[-1].reason(args, kwargs)
+    name = reason.removeprefix("the argument ")
+    position = next((i for i, known in enumerate(entries[-1].names) if repr(known) == name), None)
+    values = (
+        [x for entry in entries if (x := entry.value(position)) is not None] if position is not None else []
+    )
+    if not values:
+        return f"for {reason} is another one again: keep what changes out of what it uses, or in an array"
+    shown = f"{', '.join(dict.fromkeys(values[:3]))}, …"
+    if values[0].startswith("("):
+        return f"for {reason} has the shapes {shown}: pad to one length, or to a few"
+    return f"for {reason} is {shown}: pass numbers that change as arrays (np.float32(x))"
 
 
 def _numpy_back_end() -> Loader:

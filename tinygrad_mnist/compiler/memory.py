@@ -89,6 +89,8 @@ def plan(program: Program) -> Plan:
     free: list[Buffer] = []
     copied: set[tuple[Op, int]] = set()
     slots: dict[Op, Buffer] = {}
+    stored = {(store.target, store.value) for store in program.stores}
+    kept = {op for op in program.ops if last.get(op, -1) >= len(program.ops)}  # till the end
     for store in program.stores:
         target = store.target
         at[target] = Buffer(target.shape, target.dtype, input=target, until=last.get(target, -1))
@@ -99,7 +101,7 @@ def plan(program: Program) -> Plan:
 
     for i, op in enumerate(program.ops):
         if op.takes_out and op not in at:
-            buffer = slots.get(op) or _in_place(op, i, at, last) or _from(free, op)
+            buffer = slots.get(op) or _in_place(op, i, at, stored, kept) or _from(free, op)
             if buffer is None:
                 buffer = Buffer(op.shape, op.dtype, since=i)
                 buffers.append(buffer)
@@ -165,12 +167,16 @@ def _bases(op: Op) -> list[Op]:
     return found
 
 
-def _in_place(op: Op, i: int, at: dict[Op, Buffer], last: dict[Op, float]) -> Buffer | None:
+def _in_place(
+    op: Op, i: int, at: dict[Op, Buffer], stored: set[tuple[Op, Op]], kept: set[Op]
+) -> Buffer | None:
     """The memory of an argument that nobody needs afterwards."""
     for arg in (op.args[i] for i in op.overwrites):
         if not isinstance(arg, Op) or arg not in at or (arg.shape, arg.dtype) != (op.shape, op.dtype):
             continue
         buffer = at[arg]
+        if buffer.root.input is not None and op in kept and (buffer.root.input, op) not in stored:
+            continue  # it would be overwritten by what is stored there in the end
         if buffer.root.until <= i and buffer.shape == op.shape:
             return buffer
     return None

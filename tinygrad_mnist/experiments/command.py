@@ -14,10 +14,11 @@ import click
 from click.core import ParameterSource
 
 from .. import __version__
-from ..commands import run_command
+from ..commands import CompileOption, run_command
 from ..data import BundledSampleWarning, Dataset, load_digits, load_fashion_mnist, load_mnist
 from ..errors import DataError, RunError, choice
 from ..training.runs import Run
+from ..training.steps import COMPILE
 from .report import Report
 
 __all__ = ["Experiment", "experiment"]
@@ -38,7 +39,8 @@ def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experi
 
     The function is given ``report`` (a :class:`Report`), ``full`` (whether to take the time it takes),
     ``seeds`` (a range, one run each), with ``data`` also ``train`` and ``test`` (Datasets), and its own
-    ``click`` options. The help is the docstring of the file it is in; its name is that of the file.
+    ``click`` options. If it takes ``compile``, there is an option ``--compile``, to be handed on to its
+    trainings. The help is the docstring of the file it is in; its name is that of the file.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experi
         return Experiment(
             file.stem,
             callback=run,
-            params=[*own, *_shared(data)],
+            params=[*own, *_shared(data, "compile" in inspect.signature(function).parameters)],
             help=_unwrapped(doc),
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         )
@@ -76,8 +78,8 @@ def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experi
     return decorate
 
 
-def _shared(data: str | None) -> list[click.Parameter]:
-    """List the options that every experiment has."""
+def _shared(data: str | None, trains: bool) -> list[click.Parameter]:
+    """List the options that every experiment has, with those for its data and for compiled training."""
     path = click.Path(path_type=Path)
     where = [click.Option(["--data"], type=path, help="Folder or file where the data are; implies --full.")]
     return [
@@ -95,6 +97,7 @@ def _shared(data: str | None) -> list[click.Parameter]:
             show_default=True,
             help="Runs, each with the next seed; their mean and spread are shown.",
         ),
+        *([CompileOption(["--compile"], backends=COMPILE)] if trains else []),
         click.Option(["--out"], type=path, help="Folder of the results.  [default: a new one in runs/]"),
         click.Option(
             ["--resume"], type=path, help="Go on in the folder of a run that was stopped, with its settings."
@@ -108,7 +111,8 @@ def _run(
     out, resume = options.pop("out"), options.pop("resume")
     if resume is not None:
         _refuse_settings_beside_resume()
-        options = _settings_of(resume, name)
+        earlier = {"compile": False} if "compile" in options else {}  # what it was before it could be said
+        options = {**earlier, **_settings_of(resume, name)}
     given: dict[str, Any] = {
         key: value for key, value in options.items() if key not in ("seed", "seeds", "data")
     }

@@ -7,13 +7,14 @@ nothing to register, and no ``super().__init__()`` to forget.
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import GradientError, StateDictError
-from ..graph import CALLED, CHANGES, RECORDING, SCOPE
+from ..graph import CALLED, RECORDING, SCOPE, changed
 from ..origins import caller
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
@@ -53,7 +54,22 @@ class Parameter(Tensor):
         return super()._rebind(new)
 
 
-class Module:
+class _Kind(ABCMeta):
+    """The class of modules' classes, which tells programs that a class got another method or setting."""
+
+    __instancecheck__ = type.__instancecheck__  # an abstract class's takes five times as long
+    __subclasscheck__ = type.__subclasscheck__
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        changed()
+
+    def __delattr__(cls, name: str) -> None:
+        super().__delattr__(name)
+        changed()
+
+
+class Module(metaclass=_Kind):
     """A piece of a network: write its ``forward``, then call the object.
 
     Examples
@@ -106,17 +122,17 @@ class Module:
             SCOPE.reset(token)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        CHANGES[0] += 1
         for path, part in _parts(name, value):
             if isinstance(part, Module):
                 part.__dict__["_name"] = path
             elif part.node is not None:
                 part.name = path
         object.__setattr__(self, name, value)
+        changed()
 
     def __delattr__(self, name: str) -> None:
-        CHANGES[0] += 1
         object.__delattr__(self, name)
+        changed()
 
     # -- what it consists of ---------------------------------------------------------------------
 
@@ -179,6 +195,7 @@ class Module:
         setattr(self, name, np.array(value))
         if name not in self._buffers:
             self.__dict__["_buffers"] = (*self._buffers, name)
+            changed()
 
     # -- its state -------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..primitive import Sample, implements, primitive
+from ..tensor import certainly
 from ..typing import Array
 from .arguments import array
 from .indexing import put_along
@@ -221,7 +222,7 @@ def logcumsumexp_rule(g: Array, y: Array, a: Array, axis: int) -> Array:
     """
     g, y, a = (np.moveaxis(x, axis, -1) for x in (g, y, a))
     infinite = np.isinf(y)
-    if not infinite.any():
+    if certainly(~infinite.any()):
         return np.moveaxis(np.exp(a - y) * weighted_tails(g, np.exp(y - _next(y))), -1, axis)
     finite_y = np.where(infinite, 0, y)
     step = np.exp(np.where(infinite, 0, finite_y - _next(finite_y)))

@@ -16,6 +16,7 @@ from ..primitive import REGISTRY, Sample, implements, primitive
 from ..tensor import Tensor
 from ..typing import Array, NDArray
 from .arguments import array, is_tracked, lift, plain
+from .indexing import HOLE, scatter
 from .ordering import ConstantOfMany
 
 
@@ -69,12 +70,11 @@ def histogram(
     edges = np.histogram_bin_edges(plain(a), bins, range, weights.data)
     values, n = np.reshape(plain(a), -1), edges.size - 1
     inside = (values >= edges[0]) & (values <= edges[-1])
-    places = np.minimum(np.searchsorted(edges, values[inside], "right"), n) - 1  # the last bin is closed
-    chosen = np.reshape(weights, -1)[inside]
-    y = bin_sums(array(np.real(chosen), np.float64), places, minlength=n)
-    if weights.dtype.kind == "c":
-        y = y + 1j * bin_sums(array(np.imag(chosen), np.float64), places, minlength=n)
-    y = array(y, weights.dtype)
+    # The last bin is closed. What is outside adds nothing to the first.
+    places = np.where(inside, np.minimum(np.searchsorted(edges, values, "right"), n) - 1, 0)
+    chosen = np.where(inside, np.reshape(weights, -1), 0)
+    wide = np.complex128 if weights.dtype.kind == "c" else np.float64
+    y = array(scatter(array(chosen, wide), places, index=HOLE, shape=(n,)), weights.dtype)
     return (y / np.diff(edges).astype(np.float64) / np.sum(y) if density else y), Tensor(edges)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GradientError
+from ..errors import CompileError, GradientError
 from ..primitive import Sample, implements, primitive
+from ..tensor import is_known, refuse
 from ..typing import Array, NDArray
 from .arguments import plain
 from .eigen import require_separate, svd_rule
@@ -145,13 +146,17 @@ def lstsq_cutoff(shape: tuple[int, ...], rcond: Any) -> float:
     return max(shape) * float(np.finfo(np.float64).eps) if rcond is None else rcond
 
 
-def rank(s: NDArray, shape: tuple[int, ...], rcond: Any) -> int:
+def rank(s: NDArray, shape: tuple[int, ...], rcond: Any) -> Any:
     """How many singular values are not taken for 0."""
-    return int(np.sum(s > lstsq_cutoff(shape, rcond) * s.max(initial=0)))
+    return np.sum(s > lstsq_cutoff(shape, rcond) * s.max(initial=0)).astype(np.int32)
 
 
 @implements(np.linalg.lstsq, samples=[Sample((3, 2), (3,)), Sample((2, 2), (2, 3))])
 def lstsq(a: Array, b: Array, rcond: Any = None) -> tuple[Array, Array, Any, Array]:
     """NumPy's four results: those of :data:`least_squares`, and the rank, which is constant."""
     x, residuals, s = least_squares(a, b, rcond=rcond)
-    return x, residuals, np.int32(rank(plain(s), np.shape(a), rcond)), s
+    found, (m, n) = rank(plain(s), np.shape(a), rcond), np.shape(a)
+    if m > n and not is_known(found):  # NumPy leaves out the residuals of a matrix that is not of full rank
+        brief = f"lstsq: whether a matrix of shape {np.shape(a)} has full rank was not the same when this was compiled"
+        refuse((found == n) != bool(residuals.size), lambda: CompileError(brief), brief)
+    return x, residuals, found, s

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import DTypeError
 from ..primitive import Sample, implements
+from ..tensor import certainly, possibly
 from ..typing import Array
 from .arguments import array, plain
 from .reductions import Axis, chosen, extreme, number, ratio
@@ -53,10 +54,12 @@ _EXTREMES = [*_SAMPLES, Sample((2, 3), prepare=_gaps, axis=0, where=_SOME, initi
 
 def valid(a: Array, where: Any) -> Any:
     """Which elements count: those chosen that are numbers; ``True`` if that is all."""
+    if a.dtype.kind not in "fc":
+        return where
     numbers = ~np.isnan(plain(a))
     if where is not True:
         numbers = numbers & chosen(where, numbers.shape)
-    return True if numbers.all() else numbers
+    return True if certainly(numbers.all()) else numbers
 
 
 def _implement_sum(function: Any, plainly: Any) -> None:
@@ -121,7 +124,7 @@ _implement_spread(np.nanstd, root)
 
 
 def _nan_where(nothing: Any, y: Array) -> Array:
-    return np.where(nothing, np.asarray(np.nan, y.dtype), y) if nothing.any() else y
+    return np.where(nothing, np.asarray(np.nan, y.dtype), y) if possibly(nothing.any()) else y
 
 
 def _implement_extreme(function: Any, plainly: Any, largest: bool) -> None:
@@ -141,7 +144,7 @@ def _implement_extreme(function: Any, plainly: Any, largest: bool) -> None:
             return plainly(a, axis, keepdims=keepdims, initial=initial, where=numbers)
         y = extreme(a, numbers, None, largest=largest, axis=axis, keepdims=keepdims)
         nothing = number(numbers, a.shape, axis, keepdims) == 0
-        if nothing.any():
+        if certainly(nothing.any()):
             warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=3)
         return _nan_where(nothing, y)
 

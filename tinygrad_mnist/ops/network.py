@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Constant, Sample, primitive
+from ..tensor import certainly
 from ..typing import Array, NDArray
 
 _CURVE = [((),), ((2, 3),)]
@@ -211,7 +212,7 @@ def logsumexp_rule(g: Array, y: Array, x: Array, axis: Any, keepdims: bool) -> A
     if not keepdims and axis is not None:
         g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)
     infinite = np.isinf(y)
-    if not infinite.any():
+    if certainly(~infinite.any()):
         return g * np.exp(x - y)
     ties = (x == y).astype(x.dtype)
     shares = ties / np.maximum(np.sum(ties, axis=axis, keepdims=True), 1)

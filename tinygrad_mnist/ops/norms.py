@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..errors import GradientError, OptionError, ShapeError
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, refuse
 from ..typing import Array
 from .arguments import is_tracked, plain
 from .linalg import rounding
@@ -205,13 +205,13 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Arr
 def cond(x: Array, p: Any = None) -> Array:
     """How far a matrix is from a singular one: its norm times that of its inverse."""
     value = np.linalg.cond(plain(x), p)  # with infinities where a matrix is singular
-    if np.isinf(value).any():
-        if not is_tracked(x):
-            return Tensor(value)
-        raise GradientError(
-            "cond: a matrix is singular; its condition number is infinite and has no gradient. Ask for the value "
-            "alone with np.linalg.cond(t.detach())"
-        )
+    if not is_tracked(x):
+        return Tensor(value)
+    brief = (
+        "cond: a matrix is singular; its condition number is infinite and has no gradient. Ask for the value "
+        "alone with np.linalg.cond(t.detach())"
+    )
+    refuse(np.isinf(value).any(), lambda: GradientError(brief), brief)
     if p is None or p in (2, -2):
         s = np.linalg.svdvals(x)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import GradientError, OptionError, ShapeError, UnsupportedError
 from ..graph import fit
 from ..primitive import Sample, implements, primitive
+from ..tensor import certainly
 from ..typing import Array
 from .arguments import lift
 from .indexing import setitem
@@ -329,7 +330,7 @@ def polyfit(
     c = c / (scale[:, None] if y.ndim == 2 else scale)
     if full:
         return c, residuals, rank, s, rcond
-    if rank != order:
+    if certainly(rank != order):
         warnings.warn("Polyfit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=4)
     if not cov:
         return c

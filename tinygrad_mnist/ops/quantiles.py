@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import GradientError
 from ..primitive import Sample, implements
+from ..tensor import certainly, is_known, possibly, refuse
 from ..typing import Array, NDArray
 from .arguments import array, bare, gather, is_tracked, plain
 from .reductions import Axis, is_top, joined, kept_and_reduced
@@ -43,7 +44,7 @@ class Ordered:
         self.values = plain(self.rows)
         self.length = self.values.shape[-1]
         numbers = np.sum(~np.isnan(self.values), axis=-1, keepdims=True)
-        self.size: NDArray = numbers if skip_nan else np.full_like(numbers, self.length)
+        self.size: NDArray = numbers if skip_nan else np.full(numbers.shape, self.length)
         # A NaN that is not skipped is the result: the last element, wherever others would be picked.
         self.least = np.where(numbers < self.size, self.length - 1, 0)
 
@@ -59,8 +60,9 @@ class Ordered:
         if not self.length:
             return np.broadcast_to(np.sum(self.rows, axis=-1, keepdims=True) + math.nan, shape)
         places = np.broadcast_to(np.maximum(np.minimum(places, self.size - 1), self.least), shape)
-        few = np.unique(places)
-        if self.length < 100 or len(few) > 6 or self.values.dtype.kind == "c":
+        is_long = self.length >= 100 and self.values.dtype.kind != "c" and is_known(places)
+        few = np.unique(places) if is_long else ()
+        if not 0 < len(few) <= 6:
             index = np.take_along_axis(self.order, places, axis=-1)
         else:  # faster than sorting
             partly = np.take_along_axis(np.partition(self.values, few, axis=-1), places, axis=-1)
@@ -78,10 +80,12 @@ class Ordered:
 
     def result(self, y: Array, shape: tuple[int, ...], ndim: int, axis: Axis, keepdims: bool) -> Array:
         """Results of shape (..., Q) in NumPy's shape: that of the quantiles first, then the axes left."""
-        if not self.size.all():
+        nothing = self.size == 0
+        if certainly(nothing.any()):
             what = "All-NaN slice encountered" if self.length else "Mean of empty slice"
             warnings.warn(what, RuntimeWarning, stacklevel=4)
-            y = np.where(self.size == 0, np.asarray(np.nan, y.dtype), y)
+        if possibly(nothing.any()):
+            y = np.where(nothing, np.asarray(np.nan, y.dtype), y)
         y = np.moveaxis(y, -1, 0)
         y = np.reshape(y, shape + y.shape[1:])
         if not keepdims:
@@ -113,7 +117,7 @@ def _median(a: Array, axis: Axis, keepdims: bool, *, skip_nan: bool) -> Array:
     ordered = Ordered(a, axis, skip_nan=skip_nan)
     n = np.maximum(ordered.size, 1)
     places = np.concatenate([(n - 1) // 2, n // 2], axis=-1)
-    if (n % 2).all():
+    if certainly((n % 2).all()):
         places = places[..., :1]
     y = np.mean(ordered[places], axis=-1, keepdims=True)
     return ordered.result(y, (), a.ndim, axis, keepdims)
@@ -154,8 +158,8 @@ CONTINUOUS = {
 }
 
 
-def positions(n: NDArray, q: Array, method: str) -> Array:
-    """Where the quantiles lie among ``n`` elements in order, counted from 0, fractions included.
+def positions(n: NDArray, most: int, q: Array, method: str) -> Array:
+    """Where the quantiles lie among ``n`` elements in order, ``most`` at most, counted from 0, fractions included.
 
     Those that interpolate may also lie before the first or after the last, and then are that element.
     """
@@ -171,10 +175,11 @@ def positions(n: NDArray, q: Array, method: str) -> Array:
             f"a method that interpolates: {', '.join(CONTINUOUS)}"
         )
     # NumPy knows: the quantiles of the numbers 0 ... n - 1 are their own positions.
-    sizes, which = np.unique(n, return_inverse=True)
+    sizes, which = np.unique(n, return_inverse=True) if is_known(n) else (np.arange(1, most + 1), n - 1)
     settings: Any = {"method": method}
     found = [np.quantile(np.arange(size, dtype=float), plain(q), **settings) for size in sizes.tolist()]
-    return np.reshape(found, (len(sizes), q.size))[which.reshape(n.shape[:-1])]
+    chosen = np.take_along_axis(np.stack(found), np.reshape(which, (-1, 1)), axis=0)
+    return np.reshape(chosen, (*n.shape[:-1], q.size))
 
 
 def weighted_positions(ordered: Ordered, q: Array, weights: Array) -> NDArray:
@@ -199,6 +204,9 @@ def _quantile(
     trial: Any = {"method": method, "weights": None if weights is None else np.ones(2)}
     numpys: Any = np.percentile if percent else np.quantile
     dtype = numpys(np.ones(2, a.dtype), bare(q), **trial).dtype
+    top, brief = (100, "Percentiles") if percent else (1, "Quantiles")
+    brief = f"{brief} must be in the range [0, {top}]"
+    refuse(np.any((plain(q) < 0) | (plain(q) > top)), lambda: ValueError(brief), brief)
     if skip_nan and not a.size:
         return np.nanmean(a, axis, keepdims=keepdims)  # as NumPy: one number, whatever the shape of q
     shape, q = np.shape(q), np.reshape(q, -1) / (100 if percent else 1)
@@ -206,13 +214,13 @@ def _quantile(
     if not skip_nan and ordered.size.size and not ordered.length:
         raise IndexError(f"{numpys.__name__}: an array of shape {a.shape} has no elements to choose from")
     if weights is None:
-        place = positions(ordered.size, q, method)
+        place = positions(ordered.size, ordered.length, q, method)
     else:
         weights = np.broadcast_to(weights_along(array(weights), a, axis), a.shape)
         place = weighted_positions(ordered, q, joined(weights, axis))
     here = np.floor(plain(place)).astype(int)
     after = here + 1 if method in CONTINUOUS else np.ceil(plain(place)).astype(int)
-    if (after == here).all():
+    if certainly((after == here).all()):
         y = ordered[here]
     else:
         y, upper = np.split(ordered[np.concatenate([here, after], axis=-1)], 2, axis=-1)

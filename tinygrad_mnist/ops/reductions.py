@@ -19,6 +19,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..errors import OptionError, ShapeError
 from ..primitive import Sample, constant, implements, primitive
+from ..tensor import certainly, possibly
 from ..typing import Array, NDArray
 from .arguments import array, lift, plain
 from .joining import unstack
@@ -89,8 +90,9 @@ def ratio(total: Array, n: NDArray, warning: str) -> Array:
     """``total / n``; where ``n`` is not positive what NumPy makes of it, without a gradient."""
     nothing = n <= 0
     y = array(total / np.where(nothing, 1, n), total.dtype if total.dtype.kind in "fc" else None)
-    if nothing.any():
+    if certainly(nothing.any()):
         warnings.warn(warning, RuntimeWarning, stacklevel=3)
+    if possibly(nothing.any()):
         y = np.where(nothing, np.where(plain(total) > 0, math.inf, math.nan).astype(y.dtype), y)
     return y
 
@@ -188,7 +190,7 @@ def extreme_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Ar
 def is_top(a: Array, top: Array) -> Array:
     """Which elements equal the extreme of their slice: where that is NaN, the NaNs."""
     ties = a == top
-    return ties | ((a != a) & (top != top)) if (top != top).any() else ties
+    return ties | ((a != a) & (top != top)) if possibly((top != top).any()) else ties
 
 
 @primitive(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import Sample, implements, primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, refuse
 from ..typing import Array, NDArray
 from .arguments import bare, gather, lift, plain
 from .indexing import inside
@@ -49,10 +49,12 @@ choose.vjp(each=lambda i, g, y, which, *choices: np.where(which == i - 1, g, 0))
 def _choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
     which = np.asarray(bare(a)).astype(np.intp, casting="safe")
     which, parts = inside(which, len(choices), mode), [gather(part) for part in choices]
-    if np.any((which < 0) | (which >= len(parts))):
-        raise ValueError(
-            f"choose: there are {len(parts)} choices, from 0; asked for {which.min()} to {which.max()}"
-        )
+    brief = f"choose: there are {len(parts)} choices, from 0"
+    refuse(
+        np.any((which < 0) | (which >= len(parts))),
+        lambda: ValueError(f"{brief}; asked for {which.min()} to {which.max()}"),
+        brief,
+    )
     return choose(which, *parts)
 
 

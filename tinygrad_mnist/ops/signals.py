@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from ..errors import DTypeError, OptionError, ShapeError, UnsupportedError
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
+from ..tensor import certainly
 from ..typing import Array
 from .arguments import gather, lift
 from .indexing import along
@@ -181,7 +182,7 @@ def _spacing(h: Any, n: int) -> Any:
     if h.shape != (n,):
         raise ShapeError(f"gradient: coordinates of shape {h.shape} for an axis of {n} elements")
     steps = np.diff(h.astype(np.float64) if h.dtype.kind in "iu" else h)
-    is_even = not h.requires_grad and bool(np.all(steps == steps[0]))
+    is_even = not h.requires_grad and certainly(np.all(steps == steps[0]))
     return steps[0] if is_even else steps
 
 

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..errors import DTypeError, OptionError, ShapeError
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
-from ..tensor import refuse
+from ..tensor import certainly, possibly, refuse
 from ..typing import Array, NDArray
 from .arguments import array, lift, plain
 from .reductions import Axis, count, keep, masked, number, ratio
@@ -215,10 +215,11 @@ def _weights(weights: Any, observations: int, name: str) -> Array:
     w = array(weights)
     if w.shape != (observations,):
         raise RuntimeError(f"cov: {name} of shape {w.shape} for {observations} observations")
-    if np.any(w < 0):
-        raise OptionError(f"cov: {name} cannot be negative")
-    if name == "fweights" and not np.all(plain(w) == np.rint(plain(w))):
-        raise TypeError("cov: fweights count observations and are integers; aweights may be any weights")
+    brief = f"cov: {name} cannot be negative"
+    refuse(np.any(w < 0), lambda: OptionError(brief), brief)
+    if name == "fweights":
+        whole = "cov: fweights count observations and are integers; aweights may be any weights"
+        refuse(np.any(plain(w) != np.rint(plain(w))), lambda: TypeError(whole), whole)
     return array(w, np.float64)
 
 
@@ -271,9 +272,11 @@ def cov(
     total = np.real(total[0, 0])  # the number of observations, if they are not weighted
     spent = ddof if importance is None or not ddof else ddof * (np.sum(weights * importance) / total)
     freedom: Any = total - spent
-    if freedom <= 0:
+    if certainly(freedom <= 0):
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=3)
         freedom = 0.0
+    elif possibly(freedom <= 0):
+        freedom = np.where(freedom <= 0, 0.0, freedom)
     x = x - centre
     weighted = x if weights is None else x * weights
     return np.squeeze(x @ conjugate(weighted).T * np.true_divide(1, freedom))
@@ -298,8 +301,9 @@ def corrcoef(x: Array, y: Any = None, rowvar: bool = True, *, dtype: Any = None)
     scale = np.sqrt(variance + constant)
     c = c / scale[:, None] / scale[None, :]
     c = _clipped(np.real(c)) + 1j * _clipped(np.imag(c)) if c.dtype.kind == "c" else _clipped(c)
-    if constant.any():
+    if certainly(constant.any()):
         warnings.warn("invalid value encountered in divide", RuntimeWarning, stacklevel=3)
+    if possibly(constant.any()):
         c = np.where(constant[:, None] | constant, np.asarray(np.nan, c.dtype), c)
     return np.reshape(c, shape)
 

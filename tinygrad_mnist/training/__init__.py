@@ -5,6 +5,7 @@ from .history import History
 from .loop import evaluate, fit, predict
 from .metrics import accuracy, confusion_matrix
 from .saving import load_model, save_model
+from .steps import TrainingStep
 
 __all__ = [
     "Callback",
@@ -13,6 +14,7 @@ __all__ = [
     "History",
     "Progress",
     "Training",
+    "TrainingStep",
     "accuracy",
     "confusion_matrix",
     "evaluate",

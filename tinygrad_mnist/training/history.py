@@ -40,6 +40,7 @@ class History(Sequence[Row]):
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         self.rows = list(rows)
         self.stopped = ""  #: why training ended early, or ""
+        self.backend = ""  #: what did the steps: "eager", "numpy" or "numba"; "" where that is not known
 
     @overload
     def __getitem__(self, index: int) -> Row: ...

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import compiler
 from ..data import DataLoader, Dataset
-from ..errors import NonFiniteError, OptionError, ShapeError
+from ..errors import NonFiniteError, OptionError
 from ..graph import no_grad
 from ..nn import CrossEntropyLoss, Module
-from ..optim import Adam, Optimizer, Schedule, clip_grad_norm_
+from ..optim import Adam, Optimizer, Schedule
 from ..tensor import Tensor
 from ..typing import Array, NDArray
 from .callbacks import Callback, Progress, Training
 from .history import History
+from .steps import TrainingStep
 
 __all__ = ["evaluate", "fit", "predict"]
 
@@ -41,7 +41,7 @@ def fit(
     rng: np.random.Generator | int | None = None,
     callbacks: Iterable[Callback] = (),
     progress: bool = True,
-    compile: bool = False,
+    compile: bool | str = False,
 ) -> History:
     """Train a model.
 
@@ -70,16 +70,18 @@ def fit(
     callbacks : iterable of Callback
     progress : bool, default True
         Whether to show a bar (on a terminal) or a line an epoch.
-    compile : bool, default False
-        Whether to train by the programs of :func:`~tinygrad_mnist.compile`: faster, above all with small
-        networks and batches, for models that it can trace. The parameters then keep no ``grad`` for
-        callbacks to look at.
+    compile : {False, True, 'numpy', 'numba', 'auto'}
+        Whether to train by a program of :func:`~tinygrad_mnist.compile`: faster, above all with small
+        networks and batches, for models that it can trace. True is ``'numpy'``; ``'numba'`` is machine
+        code, which takes some seconds to make; ``'auto'`` is machine code where numba is installed and
+        the training is long enough to repay them, and the NumPy program elsewhere (see
+        :class:`TrainingStep`). The parameters then keep no ``grad`` for callbacks to look at.
 
     Returns
     -------
     History
         One row an epoch. ``train_loss`` and ``train_accuracy`` are averages over the epoch, while
-        the weights changed. The model is left in ``eval()`` mode.
+        the weights changed; ``backend`` says what ran. The model is left in ``eval()`` mode.
 
     Raises
     ------
@@ -108,7 +110,13 @@ def fit(
     if schedule is not None and not isinstance(schedule, Schedule):
         schedule = schedule(optimizer, epochs * len(loader))
     training = Training(model, optimizer, epochs, len(loader), validation is not None)
-    step = training_step(model, loss, optimizer, clip_norm=clip_norm, compile=compile)
+
+    def forward(x: NDArray, y: NDArray) -> tuple[Array, Array]:
+        output = model(x)
+        return loss(output, y), output
+
+    steps = epochs * len(loader)
+    step = TrainingStep(forward, optimizer, compile=compile, steps=steps, has_aux=True, clip_norm=clip_norm)
     watching = [*callbacks, *([Progress()] if progress else [])]
 
     # Endings run last in, first out: those that change the model have to come before those that save it.
@@ -116,7 +124,7 @@ def fit(
         for callback in sorted(watching, key=lambda callback: callback.changes_model):
             callback.on_start(training)
             endings.callback(callback.on_end, training)
-        endings.callback(_finish, training)
+        endings.callback(_finish, training, step)
         for training.epoch in range(1, epochs + 1):
             before = model.state_dict()
             row: dict[str, Any] = {"epoch": training.epoch, "lr": optimizer.param_groups[0]["lr"]}
@@ -147,41 +155,6 @@ def fit(
             if training.stop:
                 break
     return training.history
-
-
-def training_step(
-    model: Module, loss: Loss, optimizer: Optimizer, *, clip_norm: float | None = None, compile: bool = False
-) -> Callable[[NDArray, NDArray], tuple[float, Any]]:
-    """Make the function that trains on one batch, and returns the loss and the model's output.
-
-    Where the loss is not finite, the weights stay as they are, unless the step is compiled.
-    """
-
-    def forward(x: NDArray, y: NDArray) -> tuple[Array, Array]:
-        output = model(x)
-        return loss(output, y), output
-
-    if compile:
-        compiled = compiler.compile(forward, optimizer=optimizer, has_aux=True, clip_norm=clip_norm)
-
-        def compiled_step(x: NDArray, y: NDArray) -> tuple[float, Any]:
-            value, output = compiled(x, y)
-            return value.item(), output
-
-        return compiled_step
-
-    def step(x: NDArray, y: NDArray) -> tuple[float, Any]:
-        optimizer.zero_grad()
-        value, output = forward(x, y)
-        number = _scalar(value)
-        if math.isfinite(number):
-            value.backward()
-            if clip_norm is not None:
-                clip_grad_norm_(model.parameters(), clip_norm)
-            optimizer.step()
-        return number, output
-
-    return step
 
 
 def evaluate(
@@ -275,18 +248,11 @@ class _Tally:
         return means
 
 
-def _finish(training: Training) -> None:
-    """Leave the model ready for use."""
+def _finish(training: Training, step: TrainingStep) -> None:
+    """Leave the model ready for use, and write down how training went."""
     training.model.eval()
+    training.history.backend = step.backend
     training.history.stopped = training.stop
-
-
-def _scalar(loss: Array) -> float:
-    if np.size(loss) != 1:
-        raise ShapeError(
-            f"fit: the loss has shape {np.shape(loss)}; it has to be a scalar, such as a mean over the batch"
-        )
-    return float(loss)
 
 
 def _diverged(training: Training, before: Mapping[str, NDArray], what: str) -> NonFiniteError:

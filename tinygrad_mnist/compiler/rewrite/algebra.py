@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...primitive import operation
-from ..instructions import add_along, astype, call, check, copy, getitem, take_along, view_as
+from ..instructions import add_along, astype, call, check, copy, getitem, setitem, take_along, view_as
 from ..program import Constant, Op, is_scalar
 from .builder import Builder, Rule
 from .equations import Equation, c, d, rules_of, x, y
@@ -100,7 +100,7 @@ def _shortest(x: Any) -> Any:
 def divided_by_number(b: Builder, op: Op) -> Op | None:
     """``x / 4`` is ``x * 0.25``, where neither number is so small or large that digits are lost."""
     x, c = op.args
-    if not is_real(op.dtype) or not is_scalar(c) or isinstance(c, Op) or not isinstance(x, Op):
+    if not is_real(op.dtype) or not is_scalar(c) or isinstance(c, Op) or not isinstance(x, Op) or not op.ndim:
         return None
     if x.dtype == op.dtype and is_normal(c, op.dtype) and is_normal(1 / c, op.dtype):
         return b.ufunc(np.multiply, x, 1 / c)
@@ -155,11 +155,24 @@ def reshaped(b: Builder, op: Op) -> Op | None:
 
 
 def new_axes(b: Builder, op: Op) -> Op | None:
-    """An index that only adds axes changes the shape."""
+    """An index that takes everything, and at most adds axes, changes the shape."""
     x, index = op.args
+    return b.reshape(x, op.shape) if _is_whole(index) and op.ndim else None
+
+
+def written_whole(b: Builder, op: Op) -> Op | None:
+    """``x[...] = y`` is ``y``, where it has the shape and the dtype of ``x``."""
+    _, index, y = op.args
+    is_alike = isinstance(y, Op) and (y.shape, y.dtype) == (op.shape, op.dtype)
+    return y if is_alike and _is_whole(index) else None
+
+
+def _is_whole(index: Any) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
-    is_whole = all(part is None or (isinstance(part, slice) and part == slice(None)) for part in parts)
-    return b.reshape(x, op.shape) if is_whole and parts else None
+    return all(
+        part is None or part is Ellipsis or (isinstance(part, slice) and part == slice(None))
+        for part in parts
+    )
 
 
 def number_of_number(b: Builder, op: Op) -> Op | None:
@@ -458,6 +471,7 @@ SIMPLIFICATIONS: dict[Any, list[Rule]] = _joined(
         np.reciprocal: [logistic],
         np.dot: [product],
         take_along: [picked_early],
+        setitem: [written_whole],
         getitem: [number_of_number, new_axes, one_in_each_row],
         copy: [unneeded_copy],
         astype: [same_bits],

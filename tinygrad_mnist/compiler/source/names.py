@@ -369,7 +369,8 @@ class Names:
             arg = op.args[i]
             if op.is_ufunc:
                 is_formula = isinstance(arg, Op) and arg.is_number and not out
-                return self.expression(arg, 5) if is_formula else self.value(arg, like[i], width)
+                text = self.expression(arg, 5) if is_formula else self.value(arg, like[i], width)
+                return f"({text})" if text.startswith("-") and not out else text
             return self.value(arg, op.dtype) if out and is_scalar(arg) else self.literal(arg)
 
         def arguments() -> str:

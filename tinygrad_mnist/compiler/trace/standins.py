@@ -29,7 +29,8 @@ from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import REGISTRY, Primitive, operation
 from ...tensor import Tensor, _handle
-from ..instructions import as_array, astype, call, check, copy, getitem, pick, setitem, view_as
+from .. import instructions
+from ..instructions import as_array, astype, call, check, getitem, pick, setitem, view_as
 from ..program import Constant, Op, inputs_of, is_basic, swap
 from .tape import Callee, StandIn, Trace, is_stand_in, value_of
 from .views import VIEWS
@@ -86,9 +87,20 @@ _as_array = np.asarray  # which is another function for the code that is traced
 
 def untraceable(trace: Trace, what: str) -> UntraceableError:
     """Build the error for what a program cannot hold; it names the user's line."""
+    return UntraceableError(f"compile: {what}{_where()}", partial(as_a_whole, trace))
+
+
+def unshaped(what: str) -> CompileError:
+    """Build the error for a result as long as values say, which no operation called as a whole could return either."""
+    return CompileError(
+        f"compile: how many elements {what} depends on values. A program has fixed shapes: use np.where with three "
+        f"arguments, or multiply by a mask{_where()}"
+    )
+
+
+def _where() -> str:
     origin = users_line()
-    where = "" if is_internal(origin) else f" ({line_of(origin)})"
-    return UntraceableError(f"compile: {what}{where}", partial(as_a_whole, trace))
+    return "" if is_internal(origin) else f" ({line_of(origin)})"
 
 
 def _function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,8 +151,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     @classmethod
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
         """Put a stand-in in the place of an array that is given to the program."""
-        value = _as_array(value)
-        return cls(trace, trace.input(name, value), value)
+        op = trace.input(name, value)
+        return cls(trace, op, _as_array(value), is_single=isinstance(value, np.generic))
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -290,10 +302,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if func in _MUTATORS or (out is not None and type(out) is not Tracer):
             raise untraceable(trace, f"np.{name} was to write into an array what is traced")
         if _has_unknown_shape(func, args, settings):
-            raise untraceable(
-                trace, f"how many elements np.{name} returns depends on values. A program has fixed shapes: use "
-                "np.where with three arguments, or multiply by a mask",
-            )  # fmt: skip
+            raise unshaped(f"np.{name} returns")
         if out is not None:  # NumPy says whether the result fits
             func(*swap(args, value_of), out=_laid_out_as(out.value, out.value), **_values(settings))
         value = func(*swap(args, value_of), **_values(settings))
@@ -331,9 +340,14 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         except UntraceableError as error:
             return error.as_a_whole(primitive, args, settings)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the numbers are the same in every call."""
+        return isinstance(self.op, Constant)
+
     def __refuse__(self, brief: str) -> None:
         """Check at every call what the code checks here."""
-        if isinstance(self.op, Constant):
+        if self.is_known:
             if self.value:
                 raise ValueError(brief)
             return
@@ -356,10 +370,10 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     __ilshift__, __irshift__ = _in_place("__ilshift__"), _in_place("__irshift__")
 
     def __getitem__(self, index: Any) -> Any:
-        index = _index(index)
+        index = swap(_index(index), _pinned_mask)
         numbers = swap(index, _number_of)
         if _picks_unknown(index):
-            raise untraceable(self.trace, _BOOLEAN_INDEX)
+            raise unshaped("a boolean index picks")
         if is_basic(numbers):
             return self._viewed(getitem, index, self.value[numbers])
         return written(self.trace, getitem, (self, index), {}, self.value[numbers])
@@ -369,7 +383,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             raise TypeError(f"'numpy.{self.dtype}' object does not support item assignment")
         index = _index(index)
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
-            raise untraceable(self.trace, _BOOLEAN_INDEX)
+            raise unshaped("a boolean index picks")
         if isinstance(value, Tensor) and value._node is not None:
             raise untraceable(self.trace, "a tracked Tensor was to be written into a plain array")
         changed = self.value.copy()
@@ -380,12 +394,12 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         """Convert, or copy."""
         value = self.value.astype(dtype, *args, **kwargs)
         if value.dtype == self.dtype:
-            return self.copy() if copy else self
+            return written(self.trace, instructions.copy, (self,), {}, value) if copy else self
         return written(self.trace, astype, (self, value.dtype), {}, value)
 
     def copy(self, order: str = "C") -> Any:
         """Copy."""
-        return written(self.trace, copy, (self,), {}, self.value.copy())
+        return written(self.trace, instructions.copy, (self,), {}, self.value.copy(order))
 
     def view(self, dtype: Any = None) -> Any:
         """Look at the same memory, as another dtype if one is given."""
@@ -440,7 +454,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def numbers(self, what: str) -> Any:
         """The numbers, for Python to decide by them: an error unless they are the same in every call."""
-        if not isinstance(self.op, Constant):
+        if not self.is_known:
             value = self.trace.pinned(self.op)
             if value is None:
                 raise untraceable(
@@ -493,8 +507,9 @@ _DEFINED = {np.mean, np.var, np.std}
 #: Functions whose result is as long as values say.
 _UNKNOWN_SHAPE = {
     np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_all, np.unique_counts, np.unique_inverse,
-    np.unique_values, np.compress, np.extract, np.trim_zeros, np.bincount, np.union1d, np.intersect1d, np.setdiff1d,
+    np.unique_values, np.compress, np.extract, np.trim_zeros, np.union1d, np.intersect1d, np.setdiff1d,
     np.setxor1d, np.delete, np.split, np.array_split, np.insert,
+    np.piecewise,
 }  # fmt: skip
 
 
@@ -506,17 +521,37 @@ def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
         return len(args) > 1 and _is_unknown(args[1]) and np.ndim(args[1]) > 0
     if func in (np.delete, np.split, np.array_split, np.insert):
         return len(args) > 1 and any(map(_is_unknown, _tracers_in(args[1:2])))
+    if func is np.bincount:
+        return _is_unknown(args[0]) and not _has_bound(*args, **settings)
+    if func in (np.histogram, np.histogram_bin_edges):
+        return any(isinstance(bins, str) for bins in (*args[1:2], settings.get("bins")))
     return func in _UNKNOWN_SHAPE and any(map(_is_unknown, _tracers_in(args)))
 
 
+def _has_bound(x: Any, weights: Any = None, minlength: Any = 0) -> bool:
+    """Whether counts are as many as they were asked to be at least, which is then tested at every call."""
+    if x.value.max(initial=-1) >= minlength:
+        return False
+    brief = f"np.bincount: a number is not below minlength={minlength}, and the result would be longer than compiled"
+    is_beyond: Any = np.any(x >= minlength)
+    is_beyond.__refuse__(brief)
+    return True
+
+
 def _is_unknown(x: Any) -> bool:
-    return type(x) is Tracer and not isinstance(x.op, Constant)
+    return type(x) is Tracer and not x.is_known
 
 
 def _picks_unknown(index: Any) -> bool:
     """Whether an index is a mask that may change."""
     parts = index if isinstance(index, tuple) else (index,)
     return any(_is_unknown(part) and part.dtype == bool for part in parts)
+
+
+def _pinned_mask(part: Any) -> Any:
+    """A mask that may be taken for a constant as one."""
+    value = part.trace.pinned(part.op) if _is_unknown(part) and part.dtype == bool else None
+    return part if value is None else known(part.trace, value)
 
 
 def _is_float(args: Any) -> bool:

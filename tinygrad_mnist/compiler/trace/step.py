@@ -8,8 +8,9 @@ lines as always. The parameters that one formula updates in the same way are joi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,19 @@ from ...graph import RECORDING, Node, _set, sweep
 from ...optim import Optimizer
 from ...tensor import Tensor
 from ...tracing import described, named
-from ...trees import leaves, tree_map
+from ...trees import leaves, rebuild, tree_map
 from ..instructions import as_array, copy, getitem
 from ..program import Input, Op, Program
 from ..rewrite.builder import replaced
-from .capture import Capture, Links
+from .capture import Capture
 from .creation import making_stand_ins
 from .numbers import Dice
+from .reach import Test
 from .standins import Tracer, written
 from .tape import Trace, is_stand_in
 from .vectors import Vector, arrange
 
-__all__ = ["Recorded", "record"]
+__all__ = ["Recorded", "argument_names", "is_numeric", "record"]
 
 
 @dataclass
@@ -41,26 +43,48 @@ class Recorded:
     ----------
     program : Program
     arguments : the inputs that are arguments of the call, in the order of its leaves
+    sources : for each of them, the number of its leaf
+    writes : the numbers of the leaves that the call writes into; their new values are the last results
     given : the arrays and Generators that are given to the program once
     form : the tree of the results, with an Op in place of each array
-    links : looks at everything that the function uses, so that it is noticed when something is replaced
+    tests : says what has to be the same at another call
     vectors : what the optimizer updates
     same : arguments that are Tensors which the function, or the optimizer, knows by other ways too
-    returns_tensors : whether results are Tensors, as the function's own would be
+    are_tensors : for each leaf of the results, whether it is a Tensor
     """
 
     program: Program
     arguments: list[Op]
+    sources: list[int]
+    writes: list[int]
     given: dict[Op, Any]
     form: Any
-    links: Callable[[], Links]
+    tests: Callable[[], tuple[list[Test], list[Test]]]
     vectors: list[Vector]
     same: dict[int, Tensor]
-    returns_tensors: bool
+    are_tensors: list[bool]
 
 
 def record(
-    function: Callable[..., Any],
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any
+) -> Recorded:
+    """Call a function on stand-ins for its arguments, and write down what it does.
+
+    Arrays of integers that it finds are inputs of the program, as others are. But they may say how often a loop
+    runs, or which item of a list is meant, and then nothing can stand in for them: so where such a trace
+    fails, they are constants in another.
+    """
+    capture = Capture(function)
+    try:
+        return _recorded(capture, args, kwargs, **options)
+    except Exception:
+        if not capture.reach.has_integers:
+            raise
+    return _recorded(Capture(function, integers=False), args, kwargs, **options)
+
+
+def _recorded(
+    capture: Capture,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     *,
@@ -69,18 +93,18 @@ def record(
     clip_norm: float | None = None,
     turn_for_one_row: bool = False,
 ) -> Recorded:
-    """Call a function on stand-ins for its arguments, and write down what it does."""
-    trace = Trace()
+    trace, function = capture.trace, capture.user_function
     parameters = [p for group in optimizer.param_groups for p in group["params"]] if optimizer else []
-    with Capture(trace, function, parameters) as capture:
-        arguments: list[Op] = []
-        names = _argument_names(function, args, kwargs)
-        same = {i: x for i, x in enumerate(leaves([args, kwargs])) if id(x) in capture.tensors}
-        stood_in = tree_map(lambda x: _stand_in(trace, x, next(names), arguments), [list(args), dict(kwargs)])
-        if optimizer is not None:
-            capture.watch(optimizer)
+    with capture:
+        for parameter in parameters:
+            capture.reach.look(parameter.name or "weight", parameter)
+        given = list(leaves([args, kwargs]))
+        same = {i: x for i, x in enumerate(given) if id(x) in capture.tensors}
+        arguments = Arguments(capture, given, argument_names(function, args, kwargs))
+        stood_in = rebuild([list(args), dict(kwargs)], arguments.stand_ins)
+        before = dict(_containers(stood_in))
         with making_stand_ins(trace):
-            result = function(*stood_in[0], **stood_in[1])
+            result = capture.function(*stood_in[0], **stood_in[1])
         vectors: list[Vector] = []
         prelude: dict[Op, Op] = {}
         if optimizer is not None:
@@ -97,8 +121,14 @@ def record(
                 prelude.update(vector.views)
             result = (loss, aux) if has_aux else loss
         capture.look_for_changes()
+        if any(not _has_items(x, items) for x, items in before.values()):
+            raise CompileError(
+                f"compile: {named(function)} changes a list or a dict that is an argument, which no program does "
+                "again; return what changes"
+            )
+        writes = arguments.written()
         stores = [*capture.stores, *(store for vector in vectors for store in vector.stores)]
-        form = tree_map(lambda x: _result(trace, function, x), result)
+        form = tree_map(lambda x: _result(trace, function, x), result), list(writes.values())
     program = Program(
         inputs=tuple(trace.inputs),
         ops=tuple(trace.ops),
@@ -106,13 +136,105 @@ def record(
         stores=tuple(stores),
         name=named(function),
     )
-    given = {**capture.given, **{op: array for vector in vectors for op, array in vector.given.items()}}
+    known = {**capture.given, **{op: array for vector in vectors for op, array in vector.given.items()}}
     program, form = _with_views(program, prelude, form)
-    returns_tensors = any(isinstance(x, Tensor) for x in leaves(result))
-    return Recorded(program, arguments, given, form, capture.links, vectors, same, returns_tensors)
+    return Recorded(
+        program,
+        arguments.ops,
+        arguments.sources,
+        list(writes),
+        known,
+        form[0],
+        partial(capture.tests, optimizer, vectors),
+        vectors,
+        same,
+        are_tensors=[isinstance(x, Tensor) for x in leaves(result)],
+    )
 
 
-def _argument_names(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+class Arguments:
+    """Stand-ins for the leaves of the arguments: one for each object, however often it is passed."""
+
+    def __init__(self, capture: Capture, given: list[Any], names: Iterator[str]) -> None:
+        self.given = given
+        self.ops: list[Op] = []
+        self.sources: list[int] = []
+        self.stand_ins: list[Any] = []
+        self._capture = capture
+        known: dict[int, Any] = {}
+        for i, x in enumerate(given):
+            name = next(names)
+            if id(x) not in known:
+                known[id(x)] = self._stand_in(i, x, name)
+            self.stand_ins.append(known[id(x)])
+        self.names = [op.name for op in self.ops]
+
+    def _stand_in(self, i: int, x: Any, name: str) -> Any:
+        trace = self._capture.trace
+        if isinstance(x, np.random.Generator):
+            dice = Dice.input(trace, name, x)
+            self._add(i, dice.op)
+            return dice
+        if isinstance(x, Tensor) and is_stand_in(x._data):  # one that was found in the function too
+            return x
+        if not is_numeric(x):
+            return self._capture.reach.look(name, x)
+        if isinstance(x, np.ndarray) and type(x) not in (np.ndarray, np.memmap):
+            raise CompileError(
+                f"compile: the argument {name!r} is a {type(x).__name__}, which is no plain array; pass np.asarray(x)"
+            )
+        tracer = Tracer.input(trace, name, x._data if isinstance(x, Tensor) else x)
+        self._add(i, tracer.op)
+        if not isinstance(x, Tensor):
+            return tracer
+        tensor = Tensor(tracer)
+        if x._node is not None:
+            tensor._node = Node(None, tracer)
+        return tensor
+
+    def _add(self, i: int, op: Op) -> None:
+        self.ops.append(op)
+        self.sources.append(i)
+
+    def written(self) -> dict[int, Op]:
+        """The leaves that the call wrote into, and what they are afterwards."""
+        found = {}
+        for i, op, name in zip(self.sources, self.ops, self.names, strict=True):
+            stand_in, x = self.stand_ins[i], self.given[i]
+            now: Any = stand_in._data if isinstance(stand_in, Tensor) else stand_in
+            if not is_stand_in(now) or now.op is op or isinstance(x, np.generic):
+                continue
+            if isinstance(x, Tensor):
+                raise CompileError(
+                    f"compile: the call changes the Tensor {name!r}, an argument, which no program does again; return "
+                    "the new value"
+                )
+            found[i] = now.op
+        return found
+
+
+def is_numeric(x: Any) -> bool:
+    """Whether something is an array of numbers, or a Tensor or a number of NumPy's."""
+    return isinstance(x, (np.ndarray, np.generic, Tensor)) and x.dtype.kind in "biufc"
+
+
+def _containers(tree: Any) -> Iterator[tuple[int, tuple[Any, list[Any]]]]:
+    """All lists and dicts of a tree, with what they hold."""
+    if isinstance(tree, (list, tuple, dict)):
+        parts = [*tree.values()] if isinstance(tree, dict) else [*tree]
+        yield id(tree), (tree, [*tree, *parts] if isinstance(tree, dict) else parts)
+        for part in parts:
+            yield from _containers(part)
+
+
+def _has_items(tree: Any, items: list[Any]) -> bool:
+    now = [*tree, *tree.values()] if isinstance(tree, dict) else [*tree]
+    return len(now) == len(items) and all(a is b for a, b in zip(now, items, strict=True))
+
+
+def argument_names(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Iterator[str]:
     """What the leaves of the arguments are called, in their order."""
     target = getattr(function, "forward", function)
     try:
@@ -127,28 +249,6 @@ def _argument_names(function: Callable[..., Any], args: Sequence[Any], kwargs: M
     for name, tree in trees:
         parts = list(leaves(tree))
         yield from ([name] if len(parts) == 1 else (f"{name}_{i}" for i in range(len(parts))))
-
-
-def _stand_in(trace: Trace, x: Any, name: str, arguments: list[Op]) -> Any:
-    if isinstance(x, np.random.Generator):
-        dice = Dice.input(trace, name, x)
-        arguments.append(dice.op)
-        return dice
-    if not isinstance(x, (np.ndarray, np.generic, Tensor)):
-        return x
-    if isinstance(x, Tensor) and is_stand_in(x._data):  # one that was found in the function too
-        return x
-    array = x._data if isinstance(x, Tensor) else np.asarray(x)
-    if array.dtype.kind not in "biufc":
-        return x
-    tracer = Tracer.input(trace, name, array)
-    arguments.append(tracer.op)
-    if not isinstance(x, Tensor):
-        return tracer
-    tensor = Tensor(tracer)
-    if x._node is not None:
-        tensor._node = Node(None, tracer)
-    return tensor
 
 
 def _loss_and_aux(function: Callable[..., Any], result: Any, has_aux: bool) -> tuple[Tensor, Any]:

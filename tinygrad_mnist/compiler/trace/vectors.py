@@ -12,13 +12,13 @@ on their own: there the program never writes the gradient out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ...errors import GradientError
-from ...graph import CHANGES, Node
+from ...graph import Node, changed
 from ...optim import Optimizer
 from ...tensor import Tensor
 from ..instructions import copy, getitem, instruction_of, join
@@ -26,6 +26,7 @@ from ..memory import ours
 from ..program import Op, Place, Store
 from .capture import Capture
 from .numbers import Number
+from .reach import Test
 from .standins import Tracer, written
 from .tape import Trace
 
@@ -89,10 +90,21 @@ class Vector:
         """Make the parameters' Tensors views of the vector."""
         for t, view in zip(self.params, self._split(self.memory), strict=True):
             if t._data is not view and not _is_same_memory(t._data, view):
-                CHANGES[0] += 1  # other programs may use the parameter
                 t._data = view
                 if t._node is not None:
                     t._node.value = view
+                changed()  # other programs may use the parameter
+
+    def tests(self, optimizer: Optimizer) -> Iterator[Test]:
+        """Test that the optimizer remembers what it did, of all parameters equally many steps."""
+        if len(self.states) > 1:
+            equal = " == ".join(f"{{{i}}}['step']" for i in range(len(self.states)))
+            yield Test(equal, tuple(self.states), "how many steps its parameters took")
+        for p, state in zip(self.params, self.states, strict=True):
+            what = f"what the optimizer remembers of {p.name}"
+            yield Test("{0}[{1}] is {2}", (optimizer.state, p, state), what)
+            for name in optimizer.memory(_settings(self.group)):
+                yield Test("{0}[{1}] is {2}", (state, name, state[name]), what)
 
     def _input(self, trace: Trace, name: str, array: np.ndarray) -> Tracer:
         tracer = Tracer.input(trace, name, array)

@@ -1,0 +1,453 @@
+"""The lines that random programs are made of; operands stand between « and »."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+SMOOTH = (
+    "sin cos tan tanh exp expm1 log log1p sqrt square arctan arcsinh sinh cosh exp2 log2 log10 cbrt reciprocal arcsin arccos "
+    "arctanh arccosh deg2rad rad2deg sinc"
+).split()
+EXACT = (
+    "absolute negative positive sign floor ceil trunc rint isnan isinf isfinite signbit logical_not conjugate real imag fabs "
+    "invert nan_to_num isreal fix spacing"
+).split()
+TWO = (
+    "add subtract multiply divide add subtract multiply divide maximum minimum power arctan2 hypot logaddexp fmod mod "
+    "floor_divide copysign equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and "
+    "bitwise_or bitwise_xor left_shift right_shift fmax fmin heaviside nextafter logaddexp2 float_power remainder gcd lcm"
+).split()
+OPERATORS = "+ - * / + - * / + - * // % ** < <= == != > >= & | ^ << >>".split()
+NETWORK = "relu sigmoid softplus elu gelu leaky_relu softmax log_softmax logsumexp erf".split()
+REDUCTIONS = ("sum sum sum mean mean max min prod var std any all argmax argmin ptp " * 2 + "median nansum nanmax nanmean").split()
+METHODS = "sum sum mean max min prod var std any all argmax argmin".split()
+
+Drawn = Any
+
+
+def real(value: Any) -> bool:
+    return np.asarray(value).dtype.kind in "fui"
+
+
+def is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
+
+
+def deep(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim > 0
+
+
+def floating(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, np.floating)) and value.dtype.kind == "f"
+
+
+def writable(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.flags.writeable and value.ndim > 0 and value.size > 0
+
+
+def operand(d: Any, like: Any = None) -> str:
+    """Something that meets an array: most often of a shape that fits."""
+    draw = d.random.random()
+    if draw < 0.16:
+        return constant(d)
+    if like is not None and draw < 0.85:
+        shape = np.shape(like)
+
+        def fits(value: Any) -> bool:
+            try:
+                np.broadcast_shapes(shape, np.shape(value))
+            except ValueError:
+                return False
+            return True
+
+        return f"«{d.pick(fits)}»"
+    return f"«{d.pick()}»"
+
+
+def constant(d: Any) -> str:
+    if d.program.kind != "values":
+        return d.random.choice(["2", "0.5", "-1.5", "3.0", "1", "np.float64(0.25)", "np.float32(2.0)", "-1", "1e-3", "np.pi"])
+    return d.random.choice(
+        ["2", "0.5", "-1.5", "3", "0", "1", "-1", "-0.0", "0.0", "1.0", "True", "1e-3", "np.pi", "1e10", "7", "255", "-128"]
+        + ["np.float32(1.5)", "np.float64(0.1)", "np.int8(3)", "np.uint8(200)", "np.int64(2)", "np.float16(0.5)", "2j"]
+        + ["np.bool_(True)", "np.nan", "np.inf", "1e-300", "3.5", "False", "array(2)", "array(0.5)", "array([2.0])"]
+        + [d.array(d.dtype(), (d.random.choice(d.dims),))]
+    )
+
+
+def unary(d: Any) -> Drawn:
+    a = d.pick()
+    name = d.random.choice(SMOOTH + EXACT)
+    return f"{d.new()} = np.{name}(«{a}»)", name in SMOOTH
+
+
+def unary_operator(d: Any) -> Drawn:
+    a = d.pick()
+    return f"{d.new()} = {d.random.choice(['-', 'abs(', '~', '+'])}«{a}»".replace("abs(«" + a + "»", f"abs(«{a}»)"), False
+
+
+def binary(d: Any) -> Drawn:
+    a = d.pick()
+    b = operand(d, d.value(a))
+    left, right = (f"«{a}»", b) if d.chance(0.6) else (b, f"«{a}»")
+    return f"{d.new()} = np.{d.random.choice(TWO)}({left}, {right})"
+
+
+def operator(d: Any) -> Drawn:
+    a = d.pick()
+    b = operand(d, d.value(a))
+    left, right = (f"«{a}»", b) if d.chance(0.6) else (b, f"«{a}»")
+    return f"{d.new()} = {left} {d.random.choice(OPERATORS)} {right}"
+
+
+def chain(d: Any) -> Drawn:
+    """Several operations in a line, of the kinds that rewrites look for."""
+    a = d.pick(lambda v: np.asarray(v).dtype.kind in "fiu")
+    b = operand(d, d.value(a))
+    c = constant(d)
+    text = d.random.choice(
+        [
+            "np.exp(«A» - np.log(B))", "«A» * C * B", "(«A» + C) * C", "«A» / C / B", "C / («A» * C)", "«A» - («A» - B)",
+            "-(-«A»)", "np.sum(«A» * C)", "np.sum(«A» * B)", "np.mean(«A» * «A»)", "np.sum(«A» ** 2)", "np.sqrt(«A» * «A» + B * B)",
+            "1 / (1 + np.exp(-«A»))", "«A» * C + «A»", "(«A» > C) * B", "«A» ** 2 * C", "«A» ** 0.5", "«A» ** -1", "«A» ** 3",
+            "(«A» + 0) * 1", "«A» * 0 + B", "0 - «A»", "«A» - 0.0", "1 * «A» / 1", "np.exp(«A») / np.sum(np.exp(«A»))",
+            "np.log(np.sum(np.exp(«A»)))", "(«A» - np.mean(«A»)) / (np.std(«A») + C)", "np.mean((«A» - B) ** 2)",
+            "np.maximum(«A», 0) - np.minimum(«A», 0)", "np.where(«A» > 0, «A», C * «A»)", "«A» * True", "(«A» == B) + («A» > B)",
+            "np.add(«A», B) * np.add(«A», B)", "«A» * C * C", "«A» / 1e-39", "«A» / 3 * 3", "«A» * 1e200 * 1e-200", "np.sum(«A») * C",
+            "np.sum(-«A»)", "np.sum(«A» / C)", "np.square(«A») - B", "np.abs(«A») * np.sign(«A»)", "«A» % C", "np.log(np.exp(«A»))",
+            "np.exp(np.log(«A»))", "np.sum(«A» * C, axis=-1) / C", "np.sum(np.sum(«A» * C, axis=0) * C)", "(«A» > 0) * 2.5",
+            "«A» / np.sum(«A»)", "«A» * np.sum(B)", "C - (C - «A»)", "(«A» // 2) * 2 + «A» % 2", "np.mean(«A») * np.ones(3)",
+            "sum([«A», B, «A»])", "max(1, 2) * «A»", "np.add.reduce(«A») * C", "np.maximum(«A», C).sum()", "«A»[..., None] * C",
+        ]
+    )  # fmt: skip
+    return f"{d.new()} = {text.replace('A', a).replace('B', b).replace('C', c)}"
+
+
+def reduction(d: Any) -> Drawn:
+    a = d.pick(is_array)
+    value = d.value(a)
+    method = d.chance(0.35)
+    name = d.random.choice(METHODS if method else REDUCTIONS)
+    settings = []
+    if d.chance(0.65) and value.ndim:
+        axis = d.random.randrange(-value.ndim, value.ndim)
+        settings.append(f"axis={axis}" if d.chance(0.85) or name.startswith("arg") else f"axis={tuple(range(value.ndim))[:2]}")
+    if d.chance(0.25) and name != "ptp":
+        settings.append("keepdims=True")
+    if d.chance(0.15) and name in ("sum", "mean", "max", "min", "prod", "any", "all", "std", "var"):
+        mask = d.pick(lambda v: is_array(v) and v.dtype == bool and v.shape == value.shape) if d.chance(0.5) else None
+        settings.append(f"where=«{mask}»" if mask else f"where=«{a}» > 0")
+        if name in ("max", "min"):
+            settings.append(f"initial={d.random.choice(['0', '-1', '5', 'np.inf'])}")
+    elif d.chance(0.08) and name in ("sum", "max", "min", "prod"):
+        settings.append(f"initial={d.random.choice(['0', '-1', '2.5', '5', 'np.float32(2)'])}")
+    if d.chance(0.1) and name in ("sum", "mean", "prod", "std", "var"):
+        settings.append(f"dtype={d.random.choice(['np.float64', 'np.float32', 'float', 'int', 'np.int64', 'complex'])}")
+    if d.chance(0.2) and name in ("std", "var"):
+        settings.append("ddof=1")
+    rounds = name not in ("max", "min", "any", "all", "argmax", "argmin", "nanmax")
+    if method:
+        return f"{d.new()} = «{a}».{name}({', '.join(settings)})", rounds
+    return f"{d.new()} = np.{name}({', '.join([f'«{a}»', *settings])})", rounds
+
+
+def ufunc_method(d: Any) -> Drawn:
+    a = d.pick(deep)
+    name = d.random.choice("add multiply maximum minimum logical_or logical_and subtract bitwise_xor hypot".split())
+    method = d.random.choice(["reduce", "reduce", "accumulate", "outer"])
+    if method == "outer":
+        b = d.pick(lambda v: np.size(v) < 8)
+        return f"{d.new()} = np.{name}.outer(«{a}», «{b}»)"
+    settings = d.random.choice(["", ", axis=0", ", axis=-1"] + ([", axis=None", ", keepdims=True"] if method == "reduce" else []))
+    return f"{d.new()} = np.{name}.{method}(«{a}»{settings})"
+
+
+def quantile(d: Any) -> Drawn:
+    a = d.pick(lambda v: is_array(v) and v.dtype.kind in "fiu")
+    q = d.random.choice(["0.5", "[0.25, 0.75]", "0.3", "0.0", "1.0"])
+    axis = d.random.choice(["", ", axis=0", ", axis=-1", ", keepdims=True"])
+    return f"{d.new()} = " + d.random.choice(
+        [f"np.quantile(«{a}», {q}{axis})", f"np.median(«{a}»{axis})", f"np.percentile(«{a}», 30{axis})"]
+    )
+
+
+def view(d: Any) -> Drawn:
+    a = d.pick(is_array)
+    return f"{d.new()} = {view_of(d, a)}", False
+
+
+def view_of(d: Any, a: str) -> str:
+    value = d.value(a)
+    n = value.ndim
+    one = d.random.randrange(n) if n else 0
+    other = d.random.randrange(n) if n else 0
+    axes = tuple(d.random.sample(range(n), n))
+    size = value.size
+    return d.random.choice(
+        [
+            f"«{a}».T", f"np.transpose(«{a}»)", f"«{a}».reshape(-1)", f"np.reshape(«{a}», (1, -1))", f"«{a}».ravel()",
+            f"np.ravel(«{a}»)", f"np.flip(«{a}»)", f"np.flip(«{a}», {one})", f"np.swapaxes(«{a}», {one}, {other})", f"«{a}»[None]",
+            f"np.expand_dims(«{a}», {one})", f"np.squeeze(«{a}»)", f"np.broadcast_to(«{a}», {(2, *value.shape)})",
+            f"«{a}».transpose({axes})" if n else f"«{a}»[...]", f"«{a}»[..., None]", f"np.moveaxis(«{a}», {one}, -1)",
+            f"«{a}»[::-1]", f"«{a}».swapaxes({one}, {other})", f"«{a}»[:]", f"np.atleast_2d(«{a}»)", f"«{a}».squeeze()",
+            f"«{a}».reshape({(size, 1)})", f"«{a}».reshape({size}, 1)", f"np.rollaxis(«{a}», {one})", f"«{a}»[...]",
+            f"np.diagonal(«{a}»)", f"«{a}».real", f"np.asarray(«{a}»)", f"np.atleast_1d(«{a}»)", f"«{a}».diagonal()",
+            f"np.split(«{a}», 1)[0]", f"np.array_split(«{a}», 2)[-1]", f"«{a}».view()", f"«{a}».flat[:2]", f"np.rot90(«{a}»)",
+        ]
+    )  # fmt: skip
+
+
+def rearranged(d: Any) -> Drawn:
+    """Copies in another order."""
+    a = d.pick(is_array)
+    value = d.value(a)
+    axis = d.random.randrange(-value.ndim, value.ndim) if value.ndim else 0
+    b = d.pick(lambda v: is_array(v) and v.shape == value.shape)
+    text = d.random.choice(
+        [
+            f"«{a}».copy()", f"«{a}».flatten()", f"np.roll(«{a}», {d.random.choice([1, -1, 2])})", f"np.roll(«{a}», 1, axis={axis})",
+            f"np.repeat(«{a}», 2, axis={axis})", f"np.tile(«{a}», 2)", f"np.concatenate([«{a}», «{b}»], axis={axis})",
+            f"np.stack([«{a}», «{b}»], axis={axis})", f"np.concatenate((«{a}», «{b}»))", f"np.hstack([«{a}», «{b}»])",
+            f"np.vstack([«{a}», «{b}»])", f"np.sort(«{a}», axis={axis})", f"np.argsort(«{a}», axis={axis}, kind='stable')",
+            f"np.clip(«{a}», -1, 1)", f"np.clip(«{a}», 2, 1)", f"«{a}».clip(0)", f"np.clip(«{a}», None, «{b}»)", f"np.tril(«{a}»)",
+            f"np.triu(«{a}», 1)", f"np.diag(«{a}»)", f"np.pad(«{a}», 1)", f"np.append(«{a}», «{b}»)", f"np.where(«{a}» > 0, «{a}», «{b}»)",
+            f"np.where(«{b}», «{a}», 0)", f"np.round(«{a}», 1)", f"«{a}».round()", f"np.zeros_like(«{a}»)", f"np.ones_like(«{a}») * «{b}»",
+            f"np.full_like(«{a}», 3)", f"np.trace(«{a}»)", f"np.partition(«{a}», 0)", f"np.select([«{a}» > 0, «{a}» < -1], [«{a}», «{b}»], 7)",
+            f"np.array([«{a}», «{b}»])", f"np.meshgrid(«{a}», «{b}»)[0]", f"np.ediff1d(«{a}»)", f"np.delete(«{a}», 0, axis={axis})",
+            f"np.array(«{a}»)", f"np.array(«{a}», copy=True)", f"np.column_stack([«{a}», «{b}»])", f"np.broadcast_arrays(«{a}», «{b}»)[0]",
+            f"np.insert(«{a}», 0, 5)", f"np.empty_like(«{a}») * 0 if False else «{a}» + 0", f"np.kron(«{a}», «{b}»)", f"np.unwrap(«{a}»)",
+        ]
+    )  # fmt: skip
+    return f"{d.new()} = {text}", any(n in text for n in ("round", "unwrap", "kron", "diff", "* «", "+ 0"))
+
+
+def cumulative(d: Any) -> Drawn:
+    a = d.pick(is_array)
+    value = d.value(a)
+    axis = d.random.randrange(-value.ndim, value.ndim) if value.ndim else 0
+    return f"{d.new()} = " + d.random.choice(
+        [
+            f"np.cumsum(«{a}»)", f"np.cumsum(«{a}», axis={axis})", f"np.cumprod(«{a}», axis={axis})", f"«{a}».cumsum({axis})",
+            f"np.diff(«{a}», axis={axis})", f"np.cumsum(«{a}», dtype=np.float64)", f"np.average(«{a}», axis={axis})",
+            f"np.linalg.norm(«{a}»)", f"np.linalg.norm(«{a}», axis={axis})", f"np.gradient(«{a}»)" , f"np.trapezoid(«{a}»)",
+            f"np.convolve(«{a}», [1.0, 2.0])", f"np.cov(«{a}»)", f"np.interp(«{a}», [0.0, 1.0], [1.0, 3.0])", f"np.count_nonzero(«{a}»)",
+            f"np.bincount(«{a}» % 7, minlength=3)", f"np.searchsorted([0, 1, 2], «{a}»)", f"np.digitize(«{a}», [0, 1])",
+            f"np.maximum.accumulate(«{a}», axis={axis})", f"np.logaddexp.reduce(«{a}», axis={axis})",
+        ]
+    )  # fmt: skip
+
+
+def product(d: Any) -> Drawn:
+    a = d.pick(deep)
+    value = d.value(a)
+    b = d.pick(lambda v: deep(v) and (v.shape[-2:] or (0,))[0] == value.shape[-1])
+    return f"{d.new()} = " + d.random.choice(
+        [
+            f"«{a}» @ «{b}»", f"np.matmul(«{a}», «{b}»)", f"np.dot(«{a}», «{b}»)", f"«{a}».dot(«{b}»)", f"«{a}» @ «{a}».T",
+            f"np.outer(«{a}», «{b}»)", f"np.einsum('ij,jk->ik', «{a}», «{b}»)", f"np.einsum('i,i->', «{a}», «{b}»)",
+            f"np.einsum('ij->j', «{a}»)", f"np.einsum('ij,ij->i', «{a}», «{a}»)", f"np.tensordot(«{a}», «{b}», axes=1)",
+            f"np.inner(«{a}», «{a}»)", f"np.vdot(«{a}», «{a}»)", f"np.dot(2.5, «{a}»)", f"np.dot(np.sum(«{a}»), «{a}»)",
+            f"«{a}».T @ «{a}»", f"np.einsum('...i,...i', «{a}», «{a}»)", f"np.cross(«{a}», «{a}»)", f"F.linear(«{a}», «{b}».T)",
+            f"np.einsum('ii', «{a}»)", f"np.linalg.multi_dot([«{a}», «{b}», «{b}».T])", f"np.vecdot(«{a}», «{a}»)",
+        ]
+    )  # fmt: skip
+
+
+def network(d: Any) -> Drawn:
+    a = d.pick(floating)
+    name = d.random.choice(NETWORK)
+    axis = d.random.choice(["", ", axis=-1", ", axis=0"]) if name in ("softmax", "log_softmax", "logsumexp") else ""
+    return f"{d.new()} = F.{name}(«{a}»{axis})"
+
+
+def index(d: Any, a: str, writing: bool = False) -> str:
+    """An index into a, as text."""
+    value = d.value(a)
+    n = value.shape[0] if value.ndim else 0
+    last = value.shape[-1] if value.ndim else 0
+    i = d.random.randrange(-n, n) if n else 0
+    j = d.random.randrange(-last, last) if last else 0
+    kinds = [
+        str(i), str(i), f"{i}:", f":{i}", "::2", "::-1", "...", f"..., {j}", f"..., {j}", f"{i}, ..., {j}", "1:3", f":, {j}", "None",
+        f"{i}:{i + 2}", "..., ::-1", f"[{i}, {i}]", f"np.array([{i}, 0])", f"np.int64({i})", f"array({i})", f"..., [{j}, 0]",
+        f"[{i}], ..., [{j}]", f"slice(None, {i})", f"{i}, None", "[]", f"[[{i}, 0], [0, {i}]]", f"np.arange({n}), 0", f"-1:{-n - 1}:-1",
+        "()", "True", f"np.arange({n})", f"::{d.random.choice([-2, 3])}", f"..., {min(j, 0)}:", f"[True] + [False] * {max(n - 1, 0)}",
+        f"np.ix_([0, {i}], [{j}])", f"{n + 3}:", f":, None, {j}",
+    ]  # fmt: skip
+    text = d.random.choice(kinds)
+    if d.chance(0.33):  # computed, or an argument
+        what = d.random.random()
+        try:
+            if what < 0.35:
+                mask = d.pick(lambda v: is_array(v) and v.dtype == bool and v.ndim and v.shape == value.shape[: v.ndim])
+                text = f"«{mask}»"
+            elif what < 0.8:
+                with_ints = d.pick(lambda v: index_like(v, n))
+                text = f"«{with_ints}»" if d.chance(0.7) else f"..., «{with_ints}»"
+            elif what < 0.9:
+                text = f"np.arange({n}), «{d.pick(lambda v: deep(v) and index_like(v, last) and v.shape == (n,))}»"
+            else:
+                text = f"«{a}» > 0"
+        except LookupError:
+            pass
+    return text
+
+
+def index_like(value: Any, n: int) -> bool:
+    value = np.asarray(value)
+    return value.dtype.kind in "iu" and bool(value.size) and bool(np.all((value >= -n) & (value < n)))
+
+
+def taken(d: Any) -> Drawn:
+    a = d.pick(deep)
+    return f"{d.new()} = «{a}»[{index(d, a)}]", False
+
+
+def looked_up(d: Any) -> Drawn:
+    i = d.pick(lambda v: isinstance(v, (np.ndarray, int, np.integer)) and index_like(v, 6))
+    a = d.pick(deep)
+    axis = d.random.choice(["", ", axis=0", ", axis=-1"])
+    return f"{d.new()} = " + d.random.choice(
+        [
+            f"np.eye(6)[«{i}»]", f"np.take(«{a}», «{i}»{axis})", f"F.one_hot(«{i}», 6)", f"«{a}»[«{i}»]", f"«{a}».take(«{i}»)",
+            f"np.arange(6.0)[«{i}»]", f"np.identity(6)[«{i}»] * 2", f"[10, 20, 30, 40, 50, 60][«{i}»]", f"np.take(«{a}», «{i}», mode='clip')",
+            f"np.eye(6, dtype=np.float32)[«{i}»] + 1", f"np.take(«{a}», «{i}», mode='wrap')", f"np.take_along_axis(«{a}», «{i}»[..., None], -1)",
+            f"np.choose(«{i}», [«{a}», «{a}»], mode='clip')", f"np.eye(6)[:, «{i}»]", f"«{a}»[«{a}»[0].astype(int) % len(«{a}»)]",
+            f"«{a}»[np.argmax(«{a}»)]" , f"«{a}»[np.argsort(«{a}»)]", f"«{a}»[np.argmin(«{a}», axis=0)]", f"«{a}»[«{i}» - 1]", f"«{a}»[-«{i}»]",
+            f"«{a}»[«{i}», 0]" , f"«{a}»[0, «{i}»]", f"«{a}»[«{i}»:«{i}» + 2]", f"«{a}»[:«{i}»]",
+        ]
+    ), False  # fmt: skip
+
+
+def cast(d: Any) -> Drawn:
+    a = d.pick(is_array)
+    dtype = d.random.choice(
+        ["np.float64", "np.float32", "np.float16", "np.int64", "np.int32", "np.uint8", "np.int8", "bool", "float", "int", "complex", "'f4'"]
+    )
+    return f"{d.new()} = " + d.random.choice(
+        [f"«{a}».astype({dtype})", f"«{a}».astype({dtype})", f"np.asarray(«{a}», {dtype})", f"«{a}».astype({dtype}, copy=False)"]
+    ), False  # fmt: skip
+
+
+def made(d: Any) -> Drawn:
+    """A new array, to be written into."""
+    a = d.pick(is_array)
+    shape = str(d.value(a).shape) if d.chance(0.5) else f"«{a}».shape"
+    dtype = d.random.choice(["", ", dtype=«A».dtype", ", np.float32", ", int"]).replace("A", a)
+    name = d.new()
+    d.owned.add(name)
+    return f"{name} = " + d.random.choice(
+        [f"np.zeros({shape}{dtype})", f"np.ones({shape}{dtype})", f"np.full({shape}, 2.5)", f"«{a}».copy()", f"np.zeros_like(«{a}»)",
+         f"np.arange(6.0)", f"np.linspace(0, 1, 4)", "np.eye(3)", f"np.array([1.0, 2.0, 3.0])", f"«{a}» * 1"]
+    ), False  # fmt: skip
+
+
+def target(d: Any) -> str:
+    """What is written into: most often what the program made itself."""
+    if d.chance(0.75):
+        return d.pick(writable, [n for n in d.names if n.startswith("v")])
+    return d.pick(writable)
+
+
+def item_set(d: Any) -> Drawn:
+    a = target(d)
+    b = operand(d) if d.chance(0.6) else constant(d)
+    op = d.random.choice(["=", "=", "+=", "-=", "*=", "/=", "**=", "//="])
+    return f"{a}[{index(d, a, True)}] {op} {b}", op != "=", (a,)
+
+
+def increased(d: Any) -> Drawn:
+    a = target(d)
+    return f"{a} {d.random.choice(['+=', '-=', '*=', '/=', '**=', '%=', '//=', '&=', '|='])} {operand(d, d.value(a))}", True, (a,)
+
+
+def through_view(d: Any) -> Drawn:
+    """Written into through a view of it."""
+    a = target(d)
+    b = constant(d) if d.chance(0.6) else operand(d)
+    how = d.random.choice(["[...] = {}", " += {}", "[0] = {}", "[...] *= {}", "[-1:] += {}", "[::2] = {}"])
+    name = d.new()
+    return f"w{name[1:]} = {view_of(d, a).replace('«', '').replace('»', '')}; w{name[1:]}{how.format(b)}", True, (a,)
+
+
+def out(d: Any) -> Drawn:
+    a = target(d)
+    value = d.value(a)
+    b = operand(d, value)
+    c = d.pick()
+    return d.random.choice(
+        [
+            f"np.add({b}, «{c}», out={a})", f"np.multiply({b}, «{c}», {a})", f"np.exp(«{c}», out={a})", f"np.negative({a}, out={a})",
+            f"np.maximum({b}, 0, out={a}[::-1])", f"np.sum(«{c}», axis=0, out={a})", f"np.copyto({a}, «{c}»)", f"np.cumsum(«{c}», axis=0, out={a})",
+            f"np.clip(«{c}», 0, 1, out={a})", f"np.add({b}, 1, out={a}, where=«{c}» > 0)", f"np.subtract({a}[::-1], {a}, out={a})",
+            f"{a}.fill(3)", f"{a}.sort()", f"np.put({a}, 0, 9)", f"np.add.at({a}, [0, 0], {b})", f"np.matmul(«{c}», «{c}», out={a})",
+            f"np.fill_diagonal({a}, 4)", f"np.copyto({a}, {b}, where=«{c}» > 0)", f"np.add({a}[:-1], {a}[1:], out={a}[1:])",
+            f"np.put_along_axis({a}, np.zeros((1,) * {value.ndim}, int), 2, 0)", f"np.place({a}, {a} > 0, [7])", f"np.putmask({a}, {a} > 0, {b})",
+            f"{a}[...], {a}[0] = {b}, 1", f"{a}.sort(axis=0)", f"np.take(«{c}», [0], axis=0, out={a}[:1])", f"np.dot(«{c}», «{c}», out={a})",
+            f"np.greater(«{c}», 0, out={a})", f"np.stack([«{c}», «{c}»], out={a})", f"{a}.flat[0] = 3", f"{a}.T[0] = {b}", f"{a}.resize({a}.shape)",
+            f"np.add({b}, «{c}», out={a}, casting='unsafe')", f"np.add({b}, «{c}», out={a}, dtype=np.float32)", f"np.mean(«{c}», axis=-1, out={a})",
+        ]
+    ), True, (a,)  # fmt: skip
+
+
+def named_out(d: Any) -> Drawn:
+    a = target(d)
+    b = operand(d, d.value(a))
+    return f"{d.new()} = " + d.random.choice([f"np.add({b}, 1, out={a})", f"np.sin({b}, out={a})", f"np.where({b}, {a}, 0)"]), True, (a,)
+
+
+def with_where(d: Any) -> Drawn:
+    """A ufunc with settings."""
+    a = d.pick(is_array)
+    b = operand(d, d.value(a))
+    return f"{d.new()} = " + d.random.choice(
+        [
+            f"np.add(«{a}», {b}, dtype=np.float64)", f"np.multiply(«{a}», {b}, dtype=np.float32)", f"np.add(«{a}», {b}, out=np.zeros(np.broadcast_shapes(«{a}».shape, np.shape({b}))), where=«{a}» > 0)",
+            f"np.divide(«{a}», {b}, out=np.zeros_like(«{a}»), where=«{a}» != 0)", f"np.divmod(«{a}», {b})[0]", f"np.modf(«{a}»)[0]",
+            f"np.frexp(«{a}»)[0]", f"np.ldexp(«{a}», 2)", f"np.divmod(«{a}», {b})[1]", f"np.add(«{a}», {b}, casting='unsafe')", f"np.isclose(«{a}», {b})",
+            f"np.log(«{a}», where=«{a}» > 0, out=np.ones_like(«{a}»))", f"np.add(«{a}», {b}, subok=False)", f"np.allclose(«{a}», {b})", f"np.array_equal(«{a}», {b})",
+        ]
+    )  # fmt: skip
+
+
+def loop(d: Any) -> Drawn:
+    a = d.pick(is_array)
+    value = d.value(a)
+    name = d.new()
+    b = operand(d, value)
+    return f"{name} = «{a}»" + d.random.choice(
+        [
+            f"\nfor _k in range(3): {name} = {name} * 0.5 + {b}", f" * 1\nfor _k in range(3): {name} += _k * {b}",
+            f" * 0\nfor _row in «{a}»: {name} = {name} + _row", f" + 0\nfor _k in range(len({name})): {name}[_k] = {name}[_k] + {name}[0]",
+            f" * 0\nfor _k, _row in enumerate(«{a}»): {name}[_k] = _row * _k", f"\n{name} = sum(_row * 2 for _row in {name})",
+            f"\n{name} = np.stack([_row + _k for _k, _row in enumerate({name})])", f"\n{name}, *_rest = {name}",
+            f"\n{name} = (lambda z, w=2: z * w + {b})({name})", f"\nwhile len({name}) > 2: {name} = {name}[1:]",
+            f"\n_acc = []\nfor _k in range(3): _acc.append({name} + _k)\n{name} = _acc[0] + _acc[-1]",
+            f"\n_old = {name}\n{name} = {name} + 1\n{name} += _old",
+            f" * 1\n_old = {name} * 1\n{name} += 1\n{name} = {name} * _old + {name}.shape[-1]",
+            f"\nif {name}.ndim > 1: {name} = {name}[0]", f"\ntry: {name} = {name} + np.ones(99)\nexcept ValueError: {name} = {name} + 5",
+            f"\nwith np.errstate(all='ignore'): {name} = {name} / 0",
+            f"\nwith tg.no_grad(): {name} = {name} * 2",
+        ]
+    )  # fmt: skip
+
+
+def attribute(d: Any) -> Drawn:
+    a = d.pick(is_array)
+    return f"{d.new()} = " + d.random.choice(
+        [f"«{a}».shape[-1] * 1.5", f"len(«{a}»)", f"«{a}».size", f"«{a}».ndim + np.sum(«{a}»)", f"«{a}».dtype.type(3)", f"np.shape(«{a}»)[0]",
+         f"«{a}».nbytes", f"np.finfo(«{a}».dtype).eps * «{a}»", f"np.result_type(«{a}», 1.0).type(2)", f"np.ndim(«{a}») + «{a}»", f"«{a}».itemsize * «{a}»",
+         f"isinstance(«{a}», np.ndarray) * «{a}»", f"np.size(«{a}», 0)", f"«{a}».mean().astype(np.float32)", f"«{a}».max()[...]", f"np.float32(1) * «{a}».sum()"]
+    )  # fmt: skip
+
+
+LINES = [
+    (unary, 14), (unary_operator, 5), (binary, 16), (operator, 18), (chain, 16), (reduction, 16), (ufunc_method, 3), (quantile, 2), (view, 14),
+    (rearranged, 12), (cumulative, 4), (product, 9), (network, 4), (taken, 14), (looked_up, 6), (cast, 6), (made, 5), (item_set, 9), (increased, 8),
+    (through_view, 4), (out, 5), (named_out, 1), (with_where, 3), (loop, 5), (attribute, 3),
+]  # fmt: skip
+
+#: Lines that write into arrays: rarer where what is traced is differentiated.
+WRITING = (item_set, increased, through_view, out, named_out, with_where, made)

@@ -1,0 +1,75 @@
+"""Random programs: compiled, a function returns, raises and changes what it does uncompiled, or is refused.
+
+A failure prints the program, which can be pasted and run, and its seed. ``--programs`` and ``--seed`` choose which are
+drawn: 20,000 are feasible in parts, such as ``--programs 500 --seed 3000`` for those of the seeds 3000 to 3499.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+
+import pytest
+from comparing import check, check_all, references, shrink
+from programs import Program, draw
+
+#: By what is compiled: how many programs are drawn, how many with --thorough, and the largest share that may be refused.
+AMOUNTS = {"values": (300, 20_000, 0.6), "gradient": (100, 6_000, 0.6), "training": (60, 3_000, 0.6)}
+AS_MACHINE_CODE = {"values": (14, 2_000), "gradient": (6, 600), "training": (5, 300)}
+PART = 20
+
+HAS_NUMBA = importlib.util.find_spec("numba") is not None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for every few seeds, so that they run side by side."""
+    if "seeds" not in metafunc.fixturenames:
+        return
+    amounts = AS_MACHINE_CODE if "machine_code" in metafunc.function.__name__ else AMOUNTS
+    option = metafunc.config.getoption
+    cases = []
+    for kind, amount in amounts.items():
+        first, count = option("--seed"), option("--programs") or amount[bool(option("--thorough"))]
+        for start in range(first, first + count, PART):
+            seeds = range(start, min(start + PART, first + count))
+            cases.append(pytest.param(kind, seeds, id=f"{kind}-{seeds[0]}-{seeds[-1]}"))
+    metafunc.parametrize(("kind", "seeds"), cases)
+
+
+def compare(backend: str, kind: str, seeds: range) -> None:
+    """Check some programs, and fail with the smallest form of each that is wrong."""
+    faults = []
+    for seed in seeds:
+        verdict, program = check_all(draw(seed, kind), backend)
+        if verdict.difference is not None:
+            faults.append(told(program, backend, verdict.difference.kind, most=300 if backend == "numpy" else 25))
+    if faults:
+        pytest.fail(f"{len(faults)} of {len(seeds)} programs\n\n" + "\n\n".join(faults), pytrace=False)
+
+
+def told(program: Program, backend: str, kind: str, most: int) -> str:
+    """A fault: what is wrong, and a program that shows it."""
+    small = shrink(program, backend, kind, most)
+    difference = check(small, backend, references(small)).difference
+    head = f"# seed {program.seed} ({program.kind}), {difference}"
+    how = f"# compiled: tg.compile({small.differentiate or 'f'}{', optimizer=...' if small.optimizer else ''}, backend={backend!r})"
+    return f"{head}\n{how}\n{small.source()}"
+
+
+def test_programs(kind, seeds):
+    compare("numpy", kind, seeds)
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="machine code needs numba: pip install 'tinygrad-mnist[fast]'")
+def test_programs_as_machine_code(kind, seeds):
+    compare("numba", kind, seeds)
+
+
+@pytest.mark.parametrize("kind", AMOUNTS)
+def test_few_are_refused(kind):
+    """Who refuses everything returns nothing wrong either."""
+    verdicts = [check(draw(seed, kind), "numpy") for seed in range(100)]
+    reasons = Counter(v.message.partition("(<program>")[0][:90] for v in verdicts if v.refused)
+    share = sum(reasons.values()) / len(verdicts)
+    print(f"{kind}: {share:.0%} refused: {reasons.most_common(4)}")
+    assert share < AMOUNTS[kind][2], reasons.most_common(5)

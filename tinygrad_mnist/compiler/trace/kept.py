@@ -1,0 +1,124 @@
+"""What stands in a container, an object or a variable: remembered, compared and put back.
+
+A trace puts stand-ins into the user's own objects, and has to leave no trace of itself. So whatever it looks
+into is remembered first: :meth:`Kept.restore` is all that there is to undo, and what :meth:`Kept.changes` finds
+after the call was done by the function itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+__all__ = ["MISSING", "Kept"]
+
+#: In the place of what is not there.
+MISSING = object()
+
+
+class Kept:
+    """Some slots of one owner, as they were.
+
+    Attributes
+    ----------
+    owner : what holds the slots
+    kind : "dict", "list", "set", "cell", "class" or "object"
+    name : what it is called in messages
+    keys : the slots that count, or None for all
+    before : the slots, as they were found
+    now : the same with the stand-ins in their places
+    """
+
+    def __init__(self, owner: Any, kind: str, name: str, keys: Iterable[Any] | None) -> None:
+        self.owner, self.kind, self.name = owner, kind, name
+        self.keys = None if keys is None else list(keys)
+        self.before: dict[Any, Any] = self.read()
+        self.now = dict(self.before)
+
+    def also(self, keys: Iterable[Any]) -> None:
+        """Remember more slots."""
+        if self.keys is not None:
+            for key in keys:
+                if key not in self.before:
+                    self.keys.append(key)
+                    self.before[key] = self.now[key] = self._slot(key)
+
+    def put(self, key: Any, value: Any) -> None:
+        """Put a stand-in into a slot."""
+        self._write(key, value)
+        self.now[key] = value
+
+    def changes(self) -> Iterator[tuple[Any, Any, Any]]:
+        """Walk over the slots that somebody else wrote into: key, what was there, what is there now."""
+        read = self.read()
+        for key in {**self.now, **read}:
+            old, new = self.now.get(key, MISSING), read.get(key, MISSING)
+            if old is not new:
+                yield key, old, new
+
+    def restore(self) -> None:
+        """Put everything back."""
+        read = self.read()
+        if read.keys() == self.before.keys() and all(read[key] is x for key, x in self.before.items()):
+            return
+        if self.kind == "list":
+            owner, parts = self.owner, self.before.values()
+            if isinstance(owner, deque):
+                owner.clear()
+                owner.extend(parts)
+            else:
+                list.__setitem__(owner, slice(None), list(parts))
+        elif self.kind == "set":
+            self.owner.clear()
+            self.owner.update(self.before.values())
+        else:
+            for key in {**read, **self.before}:
+                if read.get(key, MISSING) is not self.before.get(key, MISSING):
+                    self._write(key, self.before.get(key, MISSING))
+
+    def read(self) -> dict[Any, Any]:
+        """What stands in the slots."""
+        if self.kind == "list":
+            return dict(enumerate(self.owner))
+        if self.kind == "set":
+            return {id(x): x for x in self.owner}
+        if self.keys is None:
+            return dict(dict.items(self.owner))
+        return {key: self._slot(key) for key in self.keys}
+
+    def _slot(self, key: Any) -> Any:
+        owner = self.owner
+        if self.kind == "dict":
+            return dict.get(owner, key, MISSING)
+        if self.kind == "class":
+            return vars(owner).get(key, MISSING)
+        try:
+            return owner.cell_contents if self.kind == "cell" else object.__getattribute__(owner, key)
+        except (AttributeError, ValueError):  # a slot that is not set yet
+            return MISSING
+
+    def _write(self, key: Any, value: Any) -> None:
+        owner = self.owner
+        if self.kind == "dict":
+            if value is MISSING:
+                dict.pop(owner, key, None)
+            else:
+                dict.__setitem__(owner, key, value)
+        elif self.kind == "list":
+            owner[key] = value
+        elif self.kind == "cell":
+            if value is MISSING:
+                del owner.cell_contents
+            else:
+                owner.cell_contents = value
+        else:
+            write, remove = (
+                (type.__setattr__, type.__delattr__)
+                if self.kind == "class"
+                else (object.__setattr__, object.__delattr__)
+            )
+            if value is MISSING:
+                remove(owner, key)
+            else:
+                write(owner, key, value)

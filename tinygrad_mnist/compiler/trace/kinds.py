@@ -1,0 +1,175 @@
+"""What kind of thing something is to a trace: whose code it is, whether it can change, whether one can look into it."""
+
+from __future__ import annotations
+
+import abc
+import collections
+import datetime as dt
+import decimal
+import enum
+import fractions
+import io
+import logging
+import pathlib
+import re
+import sys
+import sysconfig
+import threading
+import types
+import typing
+import uuid
+import weakref
+from functools import cache
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "function_of",
+    "hides_memory",
+    "is_core",
+    "is_read_by_others",
+    "is_silent",
+    "is_users_class",
+    "is_users_code",
+    "is_users_module",
+    "is_value",
+]
+
+_PACKAGE = __name__.partition(".")[0]
+_FOLDERS = sysconfig.get_paths()
+_INSTALLED = tuple(str(Path(_FOLDERS[name])) for name in ("purelib", "platlib", "stdlib", "platstdlib"))
+_OURS = str(Path(sys.modules[_PACKAGE].__file__ or "").parent)
+
+
+@cache
+def _is_users_file(file: str) -> bool:
+    """Whether a file is neither this package's nor installed."""
+    return not file.startswith((*_INSTALLED, _OURS, "<frozen ", "<__array_function__"))
+
+
+def is_users_code(code: CodeType) -> bool:
+    """Whether a function is the user's own, so that a trace looks into what it names."""
+    return _is_users_file(code.co_filename)
+
+
+def is_users_module(module: ModuleType) -> bool:
+    """Whether a module is the user's own; one that was made by hand is."""
+    file = vars(module).get("__file__")
+    if isinstance(file, str):
+        return _is_users_file(file)
+    return module.__name__ not in sys.stdlib_module_names and not hasattr(module, "__path__")
+
+
+def is_core(module: ModuleType) -> bool:
+    """Whether a module is Python's, NumPy's or this package's, whose functions and numbers stay what they are."""
+    top = str(module.__name__).partition(".")[0]
+    return not is_users_module(module) and (top in sys.stdlib_module_names or top in ("numpy", _PACKAGE))
+
+
+def is_users_class(cls: type) -> bool:
+    """Whether a class was written by the user: one of its functions was, or its module."""
+    known = _CLASSES.get(id(cls))
+    if known is None or known[0]() is not cls:
+        known = _CLASSES[id(cls)] = weakref.ref(cls), _is_users_class(cls)
+    return known[1]
+
+
+#: What is known of classes, by their ids: a class may say that it is equal to another.
+_CLASSES: dict[int, tuple[weakref.ref[type], bool]] = {}
+
+
+def _is_users_class(cls: type) -> bool:
+    if not cls.__flags__ & _HEAP:
+        return False
+    functions = [f for f in map(function_of, vars(cls).values()) if f is not None]
+    if any(is_users_code(f.__code__) and f.__code__.co_filename != "<string>" for f in functions):
+        return True
+    module = sys.modules.get(cls.__module__) if isinstance(cls.__module__, str) else None
+    return module is None or is_users_module(module)
+
+
+#: The most frequent of those below.
+_PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None), np.dtype})
+#: Of these every instance is what it is for ever.
+_VALUES: tuple[type, ...] = (
+    bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented), slice, range, np.dtype,
+    dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction, uuid.UUID,
+    pathlib.PurePath, re.Pattern, CodeType,
+)  # fmt: skip
+
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
+#: What no number is read from: to say something, to wait for somebody, to describe types.
+_SILENT: tuple[type, ...] = (
+    *_LOCKS, logging.Logger, logging.LoggerAdapter, logging.Handler, io.IOBase, threading.Thread, threading.Event,
+    threading.Condition, threading.Semaphore, np.ufunc, types.MethodDescriptorType, types.WrapperDescriptorType,
+    types.MethodWrapperType, types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType,
+    types.GenericAlias, types.UnionType, typing.TypeVar, type(np.sum), weakref.WeakKeyDictionary,
+)  # fmt: skip
+
+
+def is_value(x: Any) -> bool:
+    """Whether something can never become another value."""
+    kind = type(x)
+    if kind in _PLAIN or (isinstance(x, np.generic) and kind.__module__ == "numpy" and kind is not np.void):
+        return True
+    return isinstance(x, _VALUES) and not is_users_class(kind)
+
+
+def is_silent(x: Any) -> bool:
+    """Whether something changes without a number changing."""
+    kind = type(x)
+    return (
+        isinstance(x, _SILENT) or kind.__module__ == "typing" or kind.__name__ == "cython_function_or_method"
+    )
+
+
+_HEAP = 1 << 9
+#: Classes in C whose memory one can look into: as a container, or because it is the value of a number.
+_OPEN: tuple[type, ...] = (
+    object, list, dict, tuple, set, frozenset, collections.deque, collections.OrderedDict, collections.defaultdict,
+    bool, int, float, complex, str, bytes, BaseException, types.SimpleNamespace, threading.local,
+)  # fmt: skip
+
+
+def hides_memory(cls: type) -> bool:
+    """Whether instances have memory beyond their attributes and items, which only C can look into."""
+    if issubclass(cls, (type, BaseException, int, str, bytes, tuple)):
+        return False
+    base = max((c for c in cls.__mro__ if c in _OPEN), key=lambda c: c.__basicsize__)
+    slots = {
+        name for c in cls.__mro__ for name, x in vars(c).items() if isinstance(x, types.MemberDescriptorType)
+    }
+    slots -= {name for name, x in vars(base).items() if isinstance(x, types.MemberDescriptorType)}
+    known = base.__basicsize__ + 8 * len(slots)
+    known += 8 * (cls.__dictoffset__ > 0 == base.__dictoffset__) + 8 * (
+        cls.__weakrefoffset__ > 0 == base.__weakrefoffset__
+    )
+    return cls.__basicsize__ > known
+
+
+#: Bases that read nothing but what is the instance's own.
+_PLAIN_BASES = (
+    *_OPEN,
+    abc.ABC,
+    typing.Generic,
+    enum.Enum,
+    enum.IntEnum,
+    enum.Flag,
+    enum.IntFlag,
+    enum.StrEnum,
+)
+
+
+def is_read_by_others(cls: type) -> bool:
+    """Whether methods that are not the user's read the attributes of an instance, by names nobody sees."""
+    return not all(c in _PLAIN_BASES or c.__name__ == "Protocol" or is_users_class(c) for c in cls.__mro__)
+
+
+def function_of(x: Any) -> FunctionType | None:
+    """The function that a method, a property or another descriptor of a class runs."""
+    if isinstance(x, (property, staticmethod, classmethod)):
+        x = x.fget if isinstance(x, property) else x.__func__
+    return x if isinstance(x, FunctionType) else None
