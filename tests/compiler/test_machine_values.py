@@ -191,6 +191,7 @@ OPERATIONS = {
     "sums of negative zeros": (lambda x: (x.sum(), x.sum(axis=0)), -np.zeros((3, 200))),
     "a mean": (lambda x: (x.mean(), x.mean(axis=1)), TABLE.astype(np.float32)),
     "single elements": (lambda x: (x[0, 1], x[-1, -1] * 2, x[1, 2] + x[2, 1], x[..., 1]), TABLE),
+    "an element that is a view": (lambda x: (x[0][..., -1] * 2, (x + 1)[..., 0, -1] + x), TABLE),
     "slices": (lambda x: (x[1] * 2, x[:, -2] + 0, x[::-1, ::-2] + 1, x[:, None, 1:3] * 2), TABLE),
     "transposed": (lambda x: (x.T * 2, x.T.reshape(2, 6) + 1, x.reshape(4, 3).T + 1), TABLE),
     "a copy of a larger shape": (lambda x: np.broadcast_to(x, (2, 3, 4)) + 1, TABLE),

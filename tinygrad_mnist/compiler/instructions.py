@@ -276,8 +276,9 @@ def view_as(x: Any, dtype: Any) -> Any:
 
 
 def _picks_a_view(op: Op) -> bool:
-    """Whether an index looks at the array's memory; a single element is a number of its own."""
-    return is_basic(op.args[1]) and op.ndim > 0
+    """Whether an index looks at the array's memory; a single element is a number, unless there is an ellipsis."""
+    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+    return is_basic(index) and (op.ndim > 0 or Ellipsis in index)
 
 
 @instruction(
