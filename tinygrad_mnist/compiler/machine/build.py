@@ -21,7 +21,7 @@ from .addresses import Address
 from .formulas import type_of
 from .pieces import Piece
 
-__all__ = ["Draw", "Machine", "build"]
+__all__ = ["Draw", "Machine", "build", "memory_of"]
 
 #: A piece that comes so often becomes a function.
 OFTEN = 3
@@ -68,7 +68,7 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
 
     from .intrinsics import FAST, NAMES, run_of
 
-    memory = {f"memory_{name}": _aligned(np.dtype(name), size) for name, size in machine.sizes.items()}
+    memory = memory_of(machine.sizes)
     arrays = {**machine.given, **memory}
     shared = _Shared(machine.pieces, arrays)
     arrays["table"] = shared.table
@@ -85,6 +85,11 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
     kinds += [numba.types.Array(numba.from_dtype(a.dtype), 1, "C") for a in (*memory.values(), shared.table)]
     made = numba.njit((*kinds, numba.int64), **FAST)(namespace["machine"])
     return _wrapped(source, made, list(arrays.values()), machine.draws, shared)
+
+
+def memory_of(sizes: dict[str, int]) -> dict[str, np.ndarray]:
+    """Make the memory for results, by its name in the text."""
+    return {f"memory_{name}": _aligned(np.dtype(name), size) for name, size in sizes.items()}
 
 
 def _text(source: Source, machine: Machine, shared: _Shared, arrays: list[str]) -> str:
