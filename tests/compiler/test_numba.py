@@ -420,9 +420,6 @@ def test_an_argument_may_be_a_parameters_memory():
         optimizer.zero_grad()
         loss(twin(y), y).backward()
         optimizer.step()
-        try:
-            step(x)
-        except tg.CompileError:
-            return  # refused
+        step(np.frombuffer(x.reshape(-1)).reshape(x.shape))  # a view that does not say of what
         for p, q in zip(model.parameters(), twin.parameters(), strict=True):
             np.testing.assert_allclose(p.data, q.data, rtol=1e-12, atol=1e-15)
