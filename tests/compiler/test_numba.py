@@ -402,24 +402,3 @@ def test_a_layer_that_comes_again_is_compiled_once():
     shared = build._Shared(machine.pieces, {**machine.given, **build.memory_of(machine.sizes)})
     assert len(shared.rows) > 40  # of each of the layers between
     assert len(shared.functions) < 10
-
-
-def test_an_argument_may_be_a_parameters_memory():
-    model = nn.MLP([3, 3, 3], activation="tanh", rng=0, dtype=np.float64)
-    twin = copy.deepcopy(model)
-    loss = nn.MSELoss()
-    step = numba_step(lambda x: loss(model(x), x), optimizer=optim.SGD(model.parameters(), lr=0.1))
-    optimizer = optim.SGD(twin.parameters(), lr=0.1)
-    step(np.zeros((3, 3)))
-    optimizer.zero_grad()
-    loss(twin(np.zeros((3, 3))), np.zeros((3, 3))).backward()
-    optimizer.step()
-    for layer in (0, 2):
-        x, y = (list(m.parameters())[layer].data for m in (model, twin))
-        y = y.copy()
-        optimizer.zero_grad()
-        loss(twin(y), y).backward()
-        optimizer.step()
-        step(np.frombuffer(x.reshape(-1)).reshape(x.shape))  # a view that does not say of what
-        for p, q in zip(model.parameters(), twin.parameters(), strict=True):
-            np.testing.assert_allclose(p.data, q.data, rtol=1e-12, atol=1e-15)
