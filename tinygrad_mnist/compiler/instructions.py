@@ -142,11 +142,11 @@ for _ufunc in (np.arctan2, np.hypot, np.copysign, np.fmod):
     _elementwise(_ufunc, f"np.{_ufunc.__name__}({{0}}, {{1}})")
 # A number that is no number stays one, as in NumPy. NumPy deprecates their third argument by position.
 _elementwise(
-    np.maximum, "{0} if {0} >= {1} or {0} != {0} else {1}", "{0} if {0} >= {1} else {1}", "{0} or {1}",
+    np.maximum, "{0} if {0} > {1} or {0} != {0} else {1}", "{0} if {0} >= {1} else {1}", "{0} or {1}",
     into="{function}({arguments}, out={out})",
 )  # fmt: skip
 _elementwise(
-    np.minimum, "{0} if {0} <= {1} or {0} != {0} else {1}", "{0} if {0} <= {1} else {1}", "{0} and {1}",
+    np.minimum, "{0} if {0} < {1} or {0} != {0} else {1}", "{0} if {0} <= {1} else {1}", "{0} and {1}",
     into="{function}({arguments}, out={out})",
 )  # fmt: skip
 _elementwise(np.greater, "{0} > {1}", "{0} > {1}", "{0} > {1}", **_infix(">"))

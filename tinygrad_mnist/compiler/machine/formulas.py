@@ -108,15 +108,19 @@ def formula(op: Op, texts: list[str]) -> str:
 
 
 def _clipped(op: Op, texts: list[str]) -> str:
-    """From below first: what the lower bound raises above the upper one ends there."""
+    """From below first: what the lower bound raises above the upper one ends there.
+
+    With one bound this is a maximum, or a minimum, of which zeros of both signs are the second.
+    """
     if np.dtype(op.dtype).kind == "b":
         raise NoMachineCodeError("np.clip of bool")
-    bounds = iter(texts[1:])
-    text = texts[0]
-    for sign, bound in zip("<>", op.args[1:], strict=True):
-        if bound is not None:
-            limit = next(bounds)
-            text = f"({limit} if {text} {sign} {limit} or {limit} != {limit} else {text})"
+    text, *bounds = texts
+    signs = [sign for sign, bound in zip("<>", op.args[1:], strict=True) if bound is not None]
+    for sign, bound in zip(signs, bounds, strict=True):
+        if len(bounds) == 2:
+            text = f"({bound} if {text} {sign} {bound} or {bound} != {bound} else {text})"
+        else:
+            text = f"({text} if {bound} {sign} {text} or {text} != {text} else {bound})"
     return text
 
 
