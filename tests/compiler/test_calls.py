@@ -11,6 +11,7 @@ import logging
 import pathlib
 import random
 import re
+import sys
 import threading
 import types
 import warnings
@@ -438,8 +439,15 @@ def test_what_cannot_be_looked_into_is_refused_by_name_and_line(name):
 
 
 def test_variables_that_nobody_names_are_refused():
-    for function in (lambda x: x * eval("2.0"), lambda x: x * globals()["X"]):
-        with pytest.raises(CompileError, match=r"\(\) reaches variables"):
+    for function in (
+        lambda x: x * eval("2.0"),
+        lambda x: x * globals()["X"][0],
+        lambda x: x * same.__globals__["X"][0],
+        lambda x: x * len(open(__file__).read()),  # noqa: PTH123, SIM115
+        lambda x: x * sys.modules["numpy"].pi,
+        lambda x: x * tg.is_recording(),
+    ):
+        with pytest.raises(CompileError, match=r"test_calls.py:\d+, in <lambda>: .*name the"):
             tg.compile(function)(X)
 
 
@@ -511,6 +519,14 @@ def test_arguments_are_written_into(function, kind):
             if y is not None:
                 same(x, y)
     assert len(f._entries) == 1
+
+
+def test_machine_code_writes_into_arguments():
+    f = tg.compile(adds_in_place, backend="numba")
+    a, b = np.arange(12.0)[::4], np.arange(12.0)[::4]
+    for _ in range(2):
+        np.testing.assert_allclose(f(a), adds_in_place(b), rtol=1e-12)
+        same(a.base, b.base)
 
 
 def test_one_of_several_arguments_is_written_into():
@@ -697,6 +713,23 @@ def test_programs_that_share_an_optimizer():
             assert [len(step._entries) for step in steps] == [2, 1]
         runs.append([*a.data, *b.data])
     np.testing.assert_allclose(*runs, rtol=1e-12)
+
+
+def test_an_eager_step_of_one_parameter_between():
+    """Parameters of two dtypes lie in two vectors; when they took as many steps, one input counts for both."""
+    runs = []
+    for is_compiled in (True, False):
+        a = tg.tensor([1.0, 2.0], requires_grad=True)
+        b = tg.tensor(np.array([5.0, 1.0], np.float32), requires_grad=True)
+        o = optim.Adam([a, b], lr=0.1)
+        both = lambda x: np.sum((a * x) ** 2) + np.sum((b * x) ** 2)  # noqa: B023, E731
+        step = tg.compile(both, optimizer=o) if is_compiled else eager(both, o)
+        for k in range(6):
+            step(np.ones(2))
+            if k == 2:
+                eager(lambda x: np.sum((b * x) ** 2), o)(np.ones(2))  # noqa: B023
+        runs.append([*a.data, *b.data])
+    np.testing.assert_allclose(*runs, rtol=1e-6)
 
 
 # -- threads --------------------------------------------------------------------------------------------

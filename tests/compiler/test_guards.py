@@ -959,6 +959,119 @@ def minus_zero():
     return lambda x: np.copysign(x, c.scale), lambda: setattr(c, "scale", -0.0)
 
 
+@changes
+def shape_of_an_array():
+    a = np.array([2.0, 3.0, 4.0])
+    return lambda x: np.sum(x * a), lambda: setattr(a, "shape", (3, 1))
+
+
+@changes
+def tensor_of_integers():
+    t = tg.tensor([2, 1, 2])
+    return lambda x: (x * [5.0, 6.0, 7.0][int(t.data[1])], x * t)[1], lambda: t.__setitem__(1, 2)
+
+
+@changes
+def tensor_that_is_a_mask():
+    t = tg.tensor([True, False, False])
+    return lambda x: np.mean(tg.tensor(x)[t]), lambda: t.__setitem__(1, True)
+
+
+@changes
+def computed_tensor():
+    t = tg.tensor([2.0], requires_grad=True) * 3
+
+    def change():
+        nonlocal t
+        t = t + 1
+
+    return lambda x: t.detach() * x, change
+
+
+@changes
+def function_of_numpy():
+    module = a_module("numpy_of_a_test", sin=np.sin)
+    return lambda x: module.sin(x), lambda: setattr(module, "sin", np.cos)
+
+
+@changes
+def function_of_this_package():
+    relu = tg.nn.functional.relu
+
+    def put_back():
+        tg.nn.functional.relu = relu
+
+    def change():
+        tg.nn.functional.relu = np.cos
+        weakref.finalize(f, put_back)
+
+    def f(x):
+        return tg.nn.functional.relu(x)
+
+    return f, change
+
+
+@changes
+def module_that_computes_attributes():
+    module = a_module()
+    exec("scales = {'scale': 2.0}\ndef __getattr__(name): return scales[name]", vars(module))
+    return lambda x: x * module.scale, lambda: module.scales.update(scale=3.0)
+
+
+@changes
+def attribute_of_a_metaclass():
+    class Kind(type):
+        scales = [2.0]  # noqa: RUF012
+
+        @property
+        def scale(cls):
+            return cls.scales[0]
+
+    class Settings(metaclass=Kind):
+        pass
+
+    return lambda x: x * Settings.scale, lambda: Kind.scales.__setitem__(0, 3.0)
+
+
+@changes
+def class_that_looks_everything_up():
+    class Settings:
+        def __init__(self):
+            self.scale = 2.0
+
+        def __getattribute__(self, name):
+            value = object.__getattribute__(self, name)
+            return value * 2.0 if name == "scale" else value
+
+    c = Settings()
+    return lambda x: x * c.scale, lambda: setattr(c, "scale", 3.0)
+
+
+@changes
+def list_that_lies():
+    class Scales(list):
+        def __getitem__(self, i):
+            return super().__getitem__(i) + 1
+
+        def __len__(self):
+            return 7
+
+    c = Scales([2.0])
+    return lambda x: x * c[0], lambda: c.append(c.pop() + 1)
+
+
+@changes
+def partial_that_is_set():
+    f = functools.partial(lambda scale, x: x * scale, 2.0)
+    return f, lambda: f.__setstate__((f.func, (3.0,), {}, {}))
+
+
+@changes
+def environment_by_a_function():
+    os.environ["SCALE_OF_A_TEST"] = "2"
+    return lambda x: x * float(os.getenv("SCALE_OF_A_TEST")), lambda: os.environ.update(SCALE_OF_A_TEST="3")
+
+
 # Layers.
 
 
@@ -984,6 +1097,19 @@ def layer(cls=Scaled):
 def setting_of_a_layer():
     m = layer()
     return m, lambda: setattr(m, "scale", 3.0)
+
+
+@changes
+def setting_of_a_layer_through_its_dict():
+    m = layer()
+    return m, lambda: vars(m).update(scale=3.0)
+
+
+@changes
+def forward_of_an_instance_reads_a_setting():
+    m, c = layer(), setting(scale=2.0)
+    m.forward = lambda x: x * c.scale
+    return m, lambda: setattr(c, "scale", 3.0)
 
 
 @changes
@@ -1100,6 +1226,12 @@ def slope(w):
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_is_noticed(name):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("SCALE_OF_A_TEST", "2")
+        assert_a_change_is_noticed(name)
+
+
+def assert_a_change_is_noticed(name):
     function, change = CHANGES[name]()
     f = tg.compile(function)
     before = np.asarray(function(X))

@@ -90,10 +90,9 @@ def compile(
     Notes
     -----
     A program is made for the shapes and dtypes of the arguments, and for the state of everything that the
-    function uses: another shape, ``model.eval()`` or a parameter that is frozen makes another one. Learning
-    rates may change at any time. Arrays of real numbers that the function finds in modules and in the
-    variables it names may change too; all others, and arrays of integers, are constants. While it is traced,
-    the function is called twice, and nothing else may use its modules. A program serves one thread at a time.
+    function can reach by name: another shape, ``model.eval()``, another setting or a parameter that is frozen
+    makes another one. Learning rates and the numbers in arrays may change at any time. While it is traced, the
+    function is called twice, and no code but compiled functions may use its modules. Threads take turns.
 
     The first training step moves the parameters into one long array, of which their ``data`` become views.
 
@@ -156,7 +155,7 @@ class Compiled:
         if hasattr(function, "__name__"):
             update_wrapper(self, function, updated=())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments; make it first, if there is none."""
         if WATCH.get() is None:
             with self._lock:

@@ -20,9 +20,9 @@ from ..trees import leaves, rebuild
 from .program import Op
 from .source.driver import Loader, loaded
 from .source.text import Source
-from .trace.reach import Test
 from .trace.step import Recorded, argument_names, is_numeric
 from .trace.vectors import Vector
+from .trace.watch import Test
 
 __all__ = ["MISSED", "Entry"]
 
@@ -82,9 +82,7 @@ class Entry:
     def text(self, vectors: list[Vector], args: Any, kwargs: Any) -> str:
         """Write out a call."""
         fits = _Arguments(self._name, self._same)
-        fits.tree("args", tuple(args))
-        fits.tree("kwargs", kwargs)
-        fits.twins()
+        fits.call(args, kwargs)
         given = [fits.array(i) for i in self._sources]
         rates = {vector.lr.op: vector.group for vector in vectors}
         steps = {vector.step.op: vector.states for vector in vectors}
@@ -254,6 +252,17 @@ class _Arguments:
         self.tests: list[str] = []
         self.leaves: list[Any] = []
 
+    def call(self, args: Any, kwargs: Any) -> None:
+        """Test the arguments of a call."""
+        self.tests.append(f"len(args) == {len(args)}")
+        for i, x in enumerate(args):
+            self.tree(f"args[{i}]", x)
+        if kwargs:
+            self.tree("kwargs", kwargs)
+        else:
+            self.tests.append("not kwargs")
+        self._twins()
+
     def tree(self, text: str, x: Any) -> None:
         """Test a tree, which the text speaks of as ``text``."""
         name = self._name
@@ -299,7 +308,7 @@ class _Arguments:
         self.tests.append(f"type({local} := {text}) is {self._name(kind)}")
         return local
 
-    def twins(self) -> None:
+    def _twins(self) -> None:
         """Test which arrays are the same object, where they may be."""
         groups: dict[Any, list[int]] = {}
         for i, x in enumerate(self.leaves):

@@ -230,8 +230,9 @@ def product_into(w: Any, a: Any, b: Any, factor: Any) -> Any:
 
 for _function in (
     np.argmax, np.argmin, np.argsort, np.sort, np.cumsum, np.cumprod, np.concatenate, np.stack, np.take,
-    np.take_along_axis, np.einsum, np.tensordot, np.outer, np.inner, np.trace, np.roll, np.tile, np.diagonal, np.copy, np.ravel, np.interp,
-    np.searchsorted, np.mean, np.var, np.std, np.median, np.quantile, np.linalg.norm, np.convolve, np.isclose,
+    np.take_along_axis, np.einsum, np.tensordot, np.outer, np.inner, np.trace, np.roll, np.tile, np.diagonal, np.copy,
+    np.ravel, np.interp, np.searchsorted, np.mean, np.var, np.std, np.median, np.quantile, np.linalg.norm, np.convolve,
+    np.isclose,
 ):  # fmt: skip
     declare(_function)
 for _function in (np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.cholesky, np.linalg.eigh, np.linalg.svd,

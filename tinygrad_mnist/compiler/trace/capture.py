@@ -20,9 +20,10 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ..program import Op, Store
 from .numbers import Dice
-from .reach import Reach, Test, same_items
+from .reach import Reach
 from .standins import Tracer
 from .tape import Trace, is_stand_in
+from .watch import Test, same_items, tests_of
 
 __all__ = ["Capture", "Held"]
 
@@ -193,9 +194,12 @@ class Capture:
 
     # -- what has to be the same at another call -----------------------------------------------------
 
-    def tests(self, optimizer: Optimizer | None, vectors: list[Any]) -> tuple[list[Test], list[Test]]:
+    def tests(self, optimizer: Optimizer | None) -> tuple[list[Test], list[Test]]:
         """Tests for every call, and those for when something of this package has changed."""
-        tests, counted = self.reach.tests()
+        tests, counted = tests_of(self.reach)
+        for _, _, x, name in self._inputs:
+            if isinstance(x, np.ndarray):
+                tests.append(Test("{0}.shape == {1}", (x, x.shape), name))
         for tensor, *_ in self.tensors.values():
             name, node = tensor.name, tensor._node
             counted.append(Test("{0}._data is {1}", (tensor, tensor._data), name))
@@ -205,7 +209,6 @@ class Capture:
                 counted.append(Test("[*({0}.hooks or ())] == {1}", (node, hooks), f"the hooks of {name}"))
         if optimizer is not None:
             tests += _of_optimizer(optimizer)
-            tests += (test for vector in vectors for test in vector.tests(optimizer))
         return tests, counted
 
 
@@ -215,6 +218,7 @@ def _of_optimizer(optimizer: Optimizer) -> Iterable[Test]:
     yield Test("{0}.state is {1}", (optimizer, optimizer.state), f"the state of {name}")
     yield Test("{0}.param_groups is {1}", (optimizer, optimizer.param_groups), f"the groups of {name}")
     formula = type(optimizer).update
+    yield Test("type({0}) is {1}", (optimizer, type(optimizer)), f"the kind of {name}")
     yield Test("{0}.update is {1}", (type(optimizer), formula), f"the formula of {name}")
     yield from same_items(f"the groups of {name}", optimizer.param_groups)
     for group in optimizer.param_groups:

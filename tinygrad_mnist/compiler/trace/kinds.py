@@ -19,6 +19,7 @@ import types
 import typing
 import uuid
 import weakref
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -27,15 +28,18 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "attributes_of",
     "function_of",
     "hides_memory",
     "is_core",
+    "is_descriptor",
     "is_read_by_others",
     "is_silent",
     "is_users_class",
     "is_users_code",
     "is_users_module",
     "is_value",
+    "slots_of",
 ]
 
 _PACKAGE = __name__.partition(".")[0]
@@ -60,12 +64,12 @@ def is_users_module(module: ModuleType) -> bool:
     file = vars(module).get("__file__")
     if isinstance(file, str):
         return _is_users_file(file)
-    return module.__name__ not in sys.stdlib_module_names and not hasattr(module, "__path__")
+    return vars(module).get("__name__") not in sys.stdlib_module_names and "__path__" not in vars(module)
 
 
 def is_core(module: ModuleType) -> bool:
     """Whether a module is Python's, NumPy's or this package's, whose functions and numbers stay what they are."""
-    top = str(module.__name__).partition(".")[0]
+    top = str(vars(module).get("__name__")).partition(".")[0]
     return not is_users_module(module) and (top in sys.stdlib_module_names or top in ("numpy", _PACKAGE))
 
 
@@ -86,6 +90,8 @@ def _is_users_class(cls: type) -> bool:
         return False
     functions = [f for f in map(function_of, vars(cls).values()) if f is not None]
     if any(is_users_code(f.__code__) and f.__code__.co_filename != "<string>" for f in functions):
+        return True
+    if any(map(is_users_class, cls.__bases__)):
         return True
     module = sys.modules.get(cls.__module__) if isinstance(cls.__module__, str) else None
     return module is None or is_users_module(module)
@@ -173,3 +179,24 @@ def function_of(x: Any) -> FunctionType | None:
     if isinstance(x, (property, staticmethod, classmethod)):
         x = x.fget if isinstance(x, property) else x.__func__
     return x if isinstance(x, FunctionType) else None
+
+
+def is_descriptor(x: Any) -> bool:
+    """Whether an attribute of a class is asked what an instance gets."""
+    return hasattr(type(x), "__get__")
+
+
+def attributes_of(x: Any) -> dict[str, Any] | None:
+    """The attributes of an instance, whatever its class says of them; None if it has no place for any."""
+    try:
+        found = x.__dict__ if isinstance(x, threading.local) else object.__getattribute__(x, "__dict__")
+    except AttributeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def slots_of(cls: type) -> Iterator[str]:
+    """The names of the slots that the user's classes have."""
+    for part in cls.__mro__:
+        if is_users_class(part):
+            yield from (key for key, x in vars(part).items() if isinstance(x, types.MemberDescriptorType))

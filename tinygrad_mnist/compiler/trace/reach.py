@@ -9,28 +9,25 @@ around it, to the globals and the built-ins that it names, to its defaults, its 
 - of an object, a class or a module of the user's own the attributes whose names occur in the code that was
   reached, in the instance and along its classes; all attributes where that code asks for attributes by computed
   names (``getattr``, ``vars``), or where methods that are not the user's read them;
-- of a layer everything, and of its classes the functions that are called.
+- of a layer everything, and of its classes the functions that are called;
+- of other modules the functions and values that the code names, as they are.
 
 Code that is not the user's own (Python's, NumPy's, this package's and installed ones') is not looked into. What
 cannot be looked into, an object in C that may change unseen, is refused by name.
 
-:class:`Reach` finds all that, and has stand-ins put in the places of arrays and Generators. Afterwards
-:meth:`Reach.tests` says what has to be the same at another call. A test compares by identity, which nobody's
-``__eq__`` takes part in, and is sound since the test keeps what it compares with.
+:class:`Reach` finds all that, and has stand-ins put in the places of arrays and Generators. What it found,
+:func:`~tinygrad_mnist.compiler.trace.watch.tests_of` makes tests of.
 """
 
 from __future__ import annotations
 
 import array
-import builtins
-import dis
 import enum
 import functools
-import keyword
 import mmap
 import operator
+import os
 import sys
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
@@ -41,11 +38,10 @@ from types import (
     CodeType,
     FunctionType,
     MappingProxyType,
-    MemberDescriptorType,
     MethodType,
     ModuleType,
 )
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -54,40 +50,41 @@ from ...nn import Module
 from ...optim import Optimizer
 from ...origins import line_of
 from ...tensor import Tensor
+from .codes import (
+    BACK_DOORS,
+    COMPUTED,
+    IMPORTERS,
+    MAKERS,
+    SAID_UNSEEN,
+    UNSEEN,
+    WHY_UNSEEN,
+    codes_of,
+    places_of,
+    strings_of,
+)
 from .kept import MISSING, Kept
 from .kinds import (
+    attributes_of,
     function_of,
     hides_memory,
     is_core,
+    is_descriptor,
     is_read_by_others,
     is_silent,
     is_users_class,
     is_users_code,
     is_users_module,
     is_value,
+    slots_of,
 )
 from .tape import is_stand_in
+from .watch import Test, path_of
 
-__all__ = ["Reach", "Test", "same_items"]
-
-
-class Test(NamedTuple):
-    """Something that has to be so at another call.
-
-    Attributes
-    ----------
-    text : an expression in which ``{0}``, ``{1}``, ... stand for the objects; nothing of the user's is in it
-    objects : what these are
-    what : what it is about, for messages
-    """
-
-    text: str
-    objects: tuple[Any, ...]
-    what: str
+__all__ = ["Found", "Reach"]
 
 
 @dataclass
-class _Found:
+class Found:
     """An object or a class some of whose attributes are watched."""
 
     name: str
@@ -117,21 +114,23 @@ class Reach:
         self.kept: dict[tuple[int, str], Kept] = {}
         self.has_integers = False
         self._seen: dict[int, tuple[Any, Any]] = {}  # by id: a value, and what takes its place
-        self._names: set[str] = set()
+        self.names: set[str] = set()
         self._settled = 0
-        self._is_computed = False  # whether code asks for attributes whose names nobody knows
-        self._is_tried = False  # whether code goes on where an attribute is missing
+        self.is_computed = False  # whether code asks for attributes whose names nobody knows
+        self.is_tried = False  # whether code goes on where an attribute is missing
         self._lines: dict[str, Any] = {}
-        self._functions: list[tuple[str, FunctionType]] = []
-        self._globals: dict[int, tuple[dict[str, Any], set[str]]] = {}
-        self._objects: list[_Found] = []
-        self._classes: dict[int, _Found] = {}
-        self._named_classes: list[type] = []
-        self._modules: list[_Found] = []
-        self._layers: dict[int, _Found] = {}
-        self._containers: list[tuple[str, Any]] = []
-        self._constants: list[tuple[str, np.ndarray, bytes]] = []
-        self._raw: list[Test] = []
+        self.functions: list[tuple[str, FunctionType]] = []
+        self.globals: dict[int, tuple[dict[str, Any], set[str]]] = {}
+        self.objects: list[Found] = []
+        self.classes: dict[int, Found] = {}
+        self.named_classes: list[type] = []
+        self.modules: list[Found] = []
+        self.layers: dict[int, Found] = {}
+        self.containers: list[tuple[str, Any]] = []
+        self.constants: list[tuple[str, np.ndarray, bytes]] = []
+        self.partials: list[tuple[str, functools.partial[Any]]] = []
+        self.fixed_tensors: list[Tensor] = []
+        self.others: list[Test] = []
 
     # -- finding -------------------------------------------------------------------------------------
 
@@ -143,15 +142,15 @@ class Reach:
 
     def _settle(self) -> None:
         """Look at attributes until no function that was found names another."""
-        while self._settled != (size := len(self._seen) + len(self._names) + self._is_computed):
+        while self._settled != (size := len(self._seen) + len(self.names) + self.is_computed):
             self._settled = size
-            for found in list(self._objects):
+            for found in list(self.objects):
                 self._attributes(found)
-            for found in list(self._classes.values()):
+            for found in list(self.classes.values()):
                 self._class_attributes(found)
-            for found in list(self._modules):
+            for found in list(self.modules):
                 self._module_attributes(found)
-            for found in list(self._layers.values()):
+            for found in list(self.layers.values()):
                 self._layer_attributes(found)
 
     def _visit(self, name: str, x: Any, is_fixed: bool = False) -> Any:
@@ -171,7 +170,7 @@ class Reach:
 
     def _looked_at(self, name: str, x: Any, is_fixed: bool) -> Any:
         if isinstance(x, Tensor):
-            self._tensor(name, x)
+            self._under_tensor(name, x)
             for hook in (x._node.hooks or ()) if x._node is not None else ():
                 self._visit(f"{name}.hook", hook, True)
         elif isinstance(x, np.ndarray):
@@ -183,34 +182,46 @@ class Reach:
         elif isinstance(x, Module):
             self.layer(name, x)
         elif isinstance(x, tuple):
-            parts = [self._visit(_path(name, i), part, is_fixed) for i, part in enumerate(x)]
+            parts = [self._visit(path_of(name, i), part, is_fixed) for i, part in enumerate(x)]
             if any(new is not old for new, old in zip(parts, x, strict=True)):
                 return tuple.__new__(type(x), parts)
         elif isinstance(x, functools.partial):
             parts = [self._visit(name or "argument", part, is_fixed) for part in (x.func, x.args)]
             self._visit(name, x.keywords)
+            self.partials.append((name, x))
             if any(new is not old for new, old in zip(parts, (x.func, x.args), strict=True)):
                 return functools.partial(parts[0], *parts[1], **x.keywords)
         elif isinstance(x, (FunctionType, MethodType, BuiltinFunctionType)):
             self._callable(name, x)
         elif isinstance(x, type):
             self._class(name, x, is_named=True)
-            self._named_classes.append(x)
+            self.named_classes.append(x)
+            if is_users_class(type(x)):
+                self._object(name, x)
         elif isinstance(x, ModuleType):
-            self._modules.append(_Found(name, x))
+            self.modules.append(Found(name, x))
         elif "__compiled__" in (
-            attributes := _attributes_of(x)
-        ):  # within another program, its function is run
+            attributes := attributes_of(x) or {}
+        ):  # within another program: its function runs
             self._visit(name, attributes["__compiled__"], True)
         elif not is_silent(x):
             self._other(name, x)
         return x
 
+    def _under_tensor(self, name: str, t: Tensor) -> None:
+        kind, is_leaf = t._data.dtype.kind, t._node is None or t._node.is_leaf
+        self.has_integers |= kind in "iu"
+        if is_leaf and (kind in "fc" or (kind in "iu" and self._integers)):
+            self._tensor(name, t)
+        elif not is_stand_in(t._data):
+            self.fixed_tensors.append(t)
+            self._constant(name or "tensor", t._data)
+
     def _other(self, name: str, x: Any) -> None:
         """Look into a container, or an object."""
         if type(x) in (operator.attrgetter, operator.methodcaller):
             arguments = x.__reduce__()[1]
-            self._names |= {part for text in arguments if type(text) is str for part in text.split(".")}
+            self.names |= {part for text in arguments if type(text) is str for part in text.split(".")}
         elif type(x) is operator.itemgetter:
             pass
         elif isinstance(x, functools._lru_cache_wrapper):
@@ -218,19 +229,21 @@ class Reach:
                 name, x, "keeps what it returned, stand-ins too", "name the function without its cache"
             )
         elif isinstance(x, weakref.ref):
-            self._raw.append(Test("{0}() is {1}", (x, x()), name))
+            self.others.append(Test("{0}() is {1}", (x, x()), name))
             self._visit(name, x(), True)
         elif isinstance(x, ContextVar):
             value = x.get(MISSING)
-            self._raw.append(Test("{0}.get({2}) is {1}", (x, value, MISSING), name))
+            self.others.append(Test("{0}.get({2}) is {1}", (x, value, MISSING), name))
             if value is not MISSING:
                 self._visit(name, value, True)
         elif isinstance(x, (bytearray, memoryview, array.array, mmap.mmap)):
-            self._raw.append(Test("{2}({0}) == {1}", (x, bytes(x), bytes), name))
+            self.others.append(Test("{2}({0}) == {1}", (x, bytes(x), bytes), name))
         elif isinstance(x, MappingProxyType):
-            self._containers.append((name, x))
+            self.containers.append((name, x))
             for key, part in x.items():
-                self._visit(_path(name, key), part, True)
+                self._visit(path_of(name, key), part, True)
+        elif x is sys.modules:
+            raise self._refusal(name, x, "holds all modules", "name the module")
         elif isinstance(x, (list, deque, dict, set, frozenset)):
             self._container(name, x)
             if is_users_class(type(x)):
@@ -246,12 +259,12 @@ class Reach:
                 self._visit(name, part, True)
             if isinstance(x, frozenset):
                 return
-        self._containers.append((name, x))
+        self.containers.append((name, x))
         kind = "dict" if isinstance(x, dict) else "set" if isinstance(x, set) else "list"
         kept = self._keep(x, kind, name)
         if kind != "set":
             for key, part in kept.before.items():
-                self._replace(kept, key, self._visit(_path(name, key), part))
+                self._replace(kept, key, self._visit(path_of(name, key), part))
 
     def _array(self, name: str, x: np.ndarray, is_fixed: bool) -> Any:
         if type(x) not in (np.ndarray, np.memmap):
@@ -262,15 +275,15 @@ class Reach:
             return self._stand_in(name, x)
         if x.dtype.kind == "O":
             for i, part in enumerate(x.flat):
-                self._visit(_path(name, i), part, True)
-            self._raw.append(Test("{2}(map({3}, {0}.flat, {1}))", (x, [*x.flat], all, operator.is_), name))
+                self._visit(path_of(name, i), part, True)
+            self.others.append(Test("{2}(map({3}, {0}.flat, {1}))", (x, [*x.flat], all, operator.is_), name))
         else:
             self._constant(name, x)
         return x
 
     def _constant(self, name: str, x: np.ndarray) -> None:
-        if not any(known is x for _, known, _ in self._constants):
-            self._constants.append((name, x, x.tobytes()))
+        if not any(known is x for _, known, _ in self.constants):
+            self.constants.append((name, x, x.tobytes()))
 
     def _callable(self, name: str, x: Any) -> None:
         if isinstance(x, MethodType):
@@ -283,7 +296,7 @@ class Reach:
             self._function(name, x)
 
     def _function(self, name: str, f: FunctionType) -> None:
-        self._functions.append((name or f.__name__, f))
+        self.functions.append((name or f.__name__, f))
         for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
             self._note_line(variable, f.__code__)
             kept = self._keep(cell, "cell", variable, ["cell_contents"])
@@ -298,65 +311,75 @@ class Reach:
             self._visit(f"{f.__name__}.default", f.__kwdefaults__)
         if f.__dict__:
             self._object(f.__name__, f)
-        for code in _codes(f.__code__):
+        for code in codes_of(f.__code__):
             self._code(f, code)
 
     def _code(self, f: FunctionType, code: CodeType) -> None:
-        self._names |= {*code.co_names, *_strings(code.co_consts)}
-        self._is_computed |= not _COMPUTED.isdisjoint(code.co_names)
-        self._is_tried |= bool(code.co_exceptiontable)
-        for name in _places(code, "GLOBAL") | _places(code, "LOAD_NAME"):
+        self.names |= {*code.co_names, *strings_of(code.co_consts)}
+        self.is_computed |= not COMPUTED.isdisjoint(code.co_names)
+        self.is_tried |= bool(code.co_exceptiontable)
+        for name in BACK_DOORS.intersection(code.co_names):
+            self._note_line(name, code)
+            raise CompileError(f"compile: {self._place(name)}{name} {WHY_UNSEEN}")
+        if not IMPORTERS.isdisjoint(code.co_names):
+            for name in code.co_consts:
+                if type(name) is str and name in sys.modules:
+                    self._visit(name, sys.modules[name])
+        for name in places_of(code, "GLOBAL") | places_of(code, "LOAD_NAME"):
             self._global(f, code, name)
-        for name in _places(code, "IMPORT_NAME"):
+        for name in places_of(code, "IMPORT_NAME"):
             for path in (name, f"{f.__globals__.get('__package__')}.{name}"):
                 if path in sys.modules:
                     self._visit(path, sys.modules[path])
 
     def _global(self, f: FunctionType, code: CodeType, name: str) -> None:
         variables = f.__globals__
-        _, known = self._globals.setdefault(id(variables), (variables, set()))
+        _, known = self.globals.setdefault(id(variables), (variables, set()))
         if name in known:
             return
         known.add(name)
         self._note_line(name, code)
         kept = self._keep(variables, "dict", "", [name])
         value = kept.before[name]
-        if value is not MISSING:
+        if value is MISSING and name in UNSEEN:
+            self._replace(kept, name, functools.partial(self._refuse_call, name))
+        elif value is not MISSING:
             self._replace(kept, name, self._visit(name, value))
-        elif name in _UNSEEN:
-            raise CompileError(
-                f"compile: {self._place(name)}{name}() reaches variables that nobody sees; name what is used"
-            )
+
+    def _refuse_call(self, name: str, /, *_: Any, **__: Any) -> None:
+        """Stand for a built-in function that reads what nobody sees."""
+        raise CompileError(f"compile: {self._place(name)}{name} {WHY_UNSEEN}")
 
     def _class(self, name: str, cls: type, is_named: bool = False) -> None:
         """Look at the user's classes among those of a class; one that is named may be called."""
         for part in cls.__mro__:
-            if is_users_class(part) and id(part) not in self._classes:
-                self._classes[id(part)] = _Found(name or part.__name__, part)
-            if is_named and id(part) in self._classes:
-                self._classes[id(part)].is_called = True
+            if is_users_class(part) and id(part) not in self.classes:
+                self.classes[id(part)] = Found(name or part.__name__, part)
+            if is_named and id(part) in self.classes:
+                self.classes[id(part)].is_called = True
 
     def _object(self, name: str, x: Any) -> None:
         is_whole = is_read_by_others(type(x)) and not isinstance(x, (FunctionType, Optimizer))
-        self._objects.append(_Found(name, x, is_whole))
-        attributes = _attributes_of(x)
-        if attributes is not _NO_ATTRIBUTES:
+        self.objects.append(Found(name, x, is_whole))
+        attributes = attributes_of(x)
+        if attributes is not None:
             self._keep(attributes, "dict", name or type(x).__name__)
         if not isinstance(x, FunctionType):
             self._class(name, type(x))
 
-    def _is_wanted(self, key: Any, found: _Found) -> bool:
-        return found.is_whole or key in self._names or self._is_computed
+    def is_wanted(self, key: Any, found: Found) -> bool:
+        """Whether an attribute is watched."""
+        return found.is_whole or key in self.names or self.is_computed
 
-    def _attributes(self, found: _Found) -> None:
-        attributes, name = _attributes_of(found.x), found.name
-        for key, value in list(attributes.items()):
-            if key not in found.done and self._is_wanted(key, found):
+    def _attributes(self, found: Found) -> None:
+        attributes, name = attributes_of(found.x), found.name
+        for key, value in list(attributes.items()) if attributes is not None else ():
+            if key not in found.done and self.is_wanted(key, found):
                 found.done.add(key)
                 new = self._visit_attribute(found, key, value)
                 self._replace(self._keep(attributes, "dict", name), key, new)
-        for key in _slots(type(found.x)):
-            if key not in found.done and self._is_wanted(key, found):
+        for key in slots_of(type(found.x)):
+            if key not in found.done and self.is_wanted(key, found):
                 found.done.add(key)
                 kept = self._keep(found.x, "object", name or type(found.x).__name__, [key])
                 if kept.before[key] is not MISSING:
@@ -365,23 +388,23 @@ class Reach:
             found.done.add("_value_")
             self._visit(f"{name}.value", found.x._value_, True)
 
-    def _visit_attribute(self, found: _Found, key: Any, value: Any) -> Any:
+    def _visit_attribute(self, found: Found, key: Any, value: Any) -> Any:
         """Look at an attribute; what is not named itself may be anything."""
-        path = _path(found.name, key)
-        if key in self._names or not self._is_computed or isinstance(value, (Tensor, Module, np.ndarray)):
+        path = path_of(found.name, key)
+        if key in self.names or not self.is_computed or isinstance(value, (Tensor, Module, np.ndarray)):
             return self._visit(path, value)
         try:
             return self._visit(path, value)
         except CompileError:
             return value
 
-    def _class_attributes(self, found: _Found) -> None:
+    def _class_attributes(self, found: Found) -> None:
         cls = found.x
         for key, value in list(vars(cls).items()):
-            if key in found.done or key in _SAID_UNSEEN or (key in _MAKERS and not found.is_called):
+            if key in found.done or key in SAID_UNSEEN or (key in MAKERS and not found.is_called):
                 continue
             is_unseen = key == "forward" or (key.startswith("__") and key.endswith("__"))
-            if not (is_unseen or key in self._names or self._is_computed):
+            if not (is_unseen or key in self.names or self.is_computed):
                 continue
             found.done.add(key)
             f = function_of(value)
@@ -389,37 +412,44 @@ class Reach:
                 self._visit(f"{found.name}.{key}", f)
             elif isinstance(cls, enum.EnumMeta):
                 self._visit(f"{found.name}.{key}", getattr(cls, key, None), True)
-            elif not _is_descriptor(value):
+            elif not is_descriptor(value):
                 kept = self._keep(cls, "class", found.name, [key])
                 self._replace(kept, key, self._visit_attribute(found, key, value))
             elif is_users_class(type(value)):
                 self._visit(f"{found.name}.{key}", value, True)
 
-    def _module_attributes(self, found: _Found) -> None:
+    def _module_attributes(self, found: Found) -> None:
         module, variables = found.x, vars(found.x)
-        is_whole = self._is_computed and is_users_module(module)
-        for key in [*variables] if is_whole else sorted(self._names & variables.keys()):
+        if "__getattr__" in variables and is_users_module(module):
+            self._visit(f"{found.name}.__getattr__", variables["__getattr__"])
+        is_whole = self.is_computed and is_users_module(module)
+        for key in [*variables] if is_whole else sorted(self.names & variables.keys()):
             value = variables[key]
             if key in found.done:
                 continue
-            if key not in self._names and (
+            if key not in self.names and (
                 callable(value) or isinstance(value, ModuleType) or key[:2] == "__"
             ):
                 continue
-            if is_core(module) and not isinstance(value, (list, dict, set, deque, MutableMapping)):
-                continue
             found.done.add(key)
+            if value is os.getenv:
+                self._visit("os.environ", os.environ)
+            is_state = isinstance(
+                value, (list, dict, set, deque, MutableMapping, ModuleType)
+            ) or _is_users_function(value)
+            if is_core(module) and not is_state:
+                continue
             kept = self._keep(variables, "dict", found.name, [key])
-            self._replace(kept, key, self._visit(_path(found.name, key), value))
+            self._replace(kept, key, self._visit(path_of(found.name, key), value))
 
     # -- layers --------------------------------------------------------------------------------------
 
     def layer(self, name: str, module: Module) -> None:
         """Look at a module and all below it, each by its whole path."""
-        new = [_Found(path, part) for path, part in module.named_modules() if id(part) not in self._layers]
+        new = [Found(path, part) for path, part in module.named_modules() if id(part) not in self.layers]
         for found in new:
             part = found.x
-            self._layers[id(part)] = found
+            self.layers[id(part)] = found
             self._seen.setdefault(id(part), (part, part))
             self._keep(part.__dict__, "dict", type(part).__name__)
             self._class("", type(part))
@@ -428,11 +458,11 @@ class Reach:
 
     def found(self, module: Module) -> None:
         """Look at a module that is about to be called, if nobody has."""
-        if id(module) not in self._layers:
+        if id(module) not in self.layers:
             self.layer("", module)
             self._settle()
 
-    def _layer_attributes(self, found: _Found) -> None:
+    def _layer_attributes(self, found: Found) -> None:
         path, layer = found.name, found.x
         kept = self._keep(layer.__dict__, "dict", "")
         is_ours = not is_users_class(type(layer))
@@ -443,9 +473,9 @@ class Reach:
             if key in layer._buffers:
                 found.done.add(key)
                 if id(value) not in self._seen:
-                    self._seen[id(value)] = value, self._stand_in(_path(path, key), value)
+                    self._seen[id(value)] = value, self._stand_in(path_of(path, key), value)
                 self._replace(kept, key, self._seen[id(value)][1])
-            elif is_part or is_ours or key in self._names or self._is_computed:
+            elif is_part or is_ours or key == "forward" or key in self.names or self.is_computed:
                 found.done.add(key)
                 self._replace(kept, key, self._visit_attribute(found, key, value))
 
@@ -468,19 +498,19 @@ class Reach:
         """Put everything back where it was."""
         for kept in self.kept.values():
             kept.restore()
-        for _, x, before in self._constants:
+        for _, x, before in self.constants:
             if x.tobytes() != before:
                 x[...] = np.frombuffer(before, x.dtype).reshape(x.shape)
 
     def written_constants(self) -> Iterator[str]:
         """The names of constants that the function wrote into."""
-        for name, x, before in self._constants:
+        for name, x, before in self.constants:
             if x.tobytes() != before:
                 yield name
 
     def _note_line(self, name: str, code: CodeType) -> None:
         if name not in self._lines:
-            place = _places(code, "").get(name)
+            place = places_of(code, "").get(name)
             if place is not None:
                 self._lines[name] = line_of((code, place))
 
@@ -498,264 +528,10 @@ class Reach:
             f"program could not notice when it changes; {remedy}"
         )
 
-    # -- what has to be the same at another call -----------------------------------------------------
 
-    def tests(self) -> tuple[list[Test], list[Test]]:
-        """Tests for every call, and those for when something of this package has changed."""
-        tests: list[Test] = []
-        counted: list[Test] = []
-        for name, f in self._functions:
-            tests += _of_function(name, f)
-        for variables, names in self._globals.values():
-            tests += _of_globals(variables, names)
-        for found in self._objects:
-            if not isinstance(found.x, Module):
-                tests += self._of_object(found)
-        for found in self._modules:
-            if not is_core(found.x):
-                variables = vars(found.x)
-                tests += [_item(variables, key, f"{found.name}.{key}") for key in found.done]
-        for cls in self._named_classes:
-            for test in self._of_class(cls, cls.__name__):
-                (counted if _is_counted(cls) else tests).append(test)
-        for name, layer in ((found.name, found.x) for found in self._layers.values()):
-            counted += [
-                _attribute(layer, key, value, _path(name, key))
-                for key, value in vars(layer).items()
-                if key not in ("_name", "_arguments")
-            ]
-            cls = type(layer)
-            counted.append(Test("len({0}.__dict__) == {1}", (layer, len(vars(layer))), name))
-            counted.append(Test("type({0}) is {1}", (layer, cls), name))
-            for test in self._of_class(cls, name or cls.__name__):
-                (counted if _is_counted(cls) else tests).append(test)
-        for name, x in self._containers:
-            tests += same_items(name, x)
-        for name, x, content in self._constants:
-            tests.append(Test("{0}.shape == {1}", (x, x.shape), name))
-            tests.append(Test("{0}.tobytes() == {1}", (x, content), name))
-        return _unique(tests + self._raw), _unique(counted)
-
-    def _of_object(self, found: _Found) -> Iterator[Test]:
-        x, cls, name = found.x, type(found.x), found.name
-        attributes = _attributes_of(x)
-        users = [part for part in cls.__mro__ if is_users_class(part)]
-        if users:
-            yield Test("type({0}) is {1}", (x, cls), name)
-        for key, value in attributes.items():
-            if self._is_wanted(key, found) and not hasattr(type(_in_class(cls, key)), "__set__"):
-                yield _attribute(x, key, value, _path(name, key))
-        for key in _slots(cls):
-            if self._is_wanted(key, found):
-                value = object.__getattribute__(x, key) if hasattr(x, key) else MISSING
-                if value is MISSING:
-                    yield Test("not {1}({0}, {2})", (x, hasattr, key), name)
-                else:
-                    yield _attribute(x, key, value, _path(name, key))
-        if attributes is not _NO_ATTRIBUTES:
-            if found.is_whole or self._is_computed:
-                yield Test("len({0}.__dict__) == {1}", (x, len(attributes)), name)
-            elif self._is_tried or any("__getattr__" in vars(part) for part in users):
-                absent = frozenset(self._names - attributes.keys())
-                yield Test("{0}.__dict__.keys().isdisjoint({1})", (x, absent), name)
-        if users:
-            yield from self._of_class(cls, name, attributes, x)
-
-    def _of_class(
-        self, cls: type, name: str, attributes: dict[str, Any] | None = None, x: Any = MISSING
-    ) -> Iterator[Test]:
-        """Tests of the attributes of a class; with an instance, of those that the instance finds there."""
-        done: set[str] = set()
-        for found in (self._classes[id(part)] for part in cls.__mro__ if id(part) in self._classes):
-            for key in found.done:
-                value = vars(found.x).get(key, MISSING)
-                path = _path(name, key)
-                if key in done:  # hidden by a class further down, for all but super()
-                    if "super" in self._names:
-                        yield Test("{0}.__dict__[{1}] is {2}", (found.x, key, value), path)
-                    continue
-                if attributes is not None and key in attributes and not hasattr(type(value), "__set__"):
-                    continue
-                if value is MISSING or isinstance(value, MemberDescriptorType):
-                    continue
-                if x is not MISSING and not key.startswith("__") and isinstance(value, FunctionType):
-                    yield _attribute(x, key, value, path, ".__func__")
-                elif x is not MISSING and not _is_descriptor(value):
-                    yield _attribute(x, key, value, path)
-                elif (
-                    _in_class(cls, "__getattribute__") is _PLAIN_LOOK_UP
-                    and getattr(cls, key, MISSING) is value
-                ):
-                    yield _attribute(cls, key, value, path)
-                else:
-                    yield Test("{0}.__dict__[{1}] is {2}", (found.x, key, value), path)
-            done |= found.done
-        if self._is_computed or self._is_tried:
-            for part in cls.__mro__:
-                if is_users_class(part):
-                    absent = frozenset(self._names - vars(part).keys())
-                    yield Test("{0}.__dict__.keys().isdisjoint({1})", (part, absent), name)
-        if issubclass(cls, Module):
-            yield _attribute(cls, "forward", cls.forward, f"{name}.forward")
+def _is_users_function(x: Any) -> bool:
+    return isinstance(x, FunctionType) and is_users_code(x.__code__)
 
 
-def _of_function(name: str, f: FunctionType) -> Iterator[Test]:
-    for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-        try:
-            yield Test("{0}.cell_contents is {1}", (cell, cell.cell_contents), variable)
-        except ValueError:
-            yield Test("{1}({0})", (cell, _is_empty), variable)
-    if is_users_code(f.__code__):
-        yield Test("{0}.__code__ is {1}", (f, f.__code__), name)
-        if f.__defaults__ is not None:
-            yield Test("{0}.__defaults__ is {1}", (f, f.__defaults__), name)
-        if f.__kwdefaults__ is not None:
-            yield Test("{0}.__kwdefaults__ is {1}", (f, f.__kwdefaults__), name)
-
-
-def _of_globals(variables: dict[str, Any], names: set[str]) -> Iterator[Test]:
-    for name in names:
-        if name in variables:
-            yield _item(variables, name, name)
-        else:
-            yield Test("{0} not in {1}", (name, variables), name)
-            if name in vars(builtins):
-                yield _item(vars(builtins), name, name)
-
-
-def same_items(name: str, x: Any) -> Iterator[Test]:
-    """Test whether a container holds what it held."""
-    if isinstance(x, (dict, MappingProxyType)):
-        keys, values = list(x), list(x.values())
-        yield Test("len({0}) == {1}", (x, len(keys)), name)
-        if len(keys) <= _MANY and all(type(key) in (str, int) for key in keys):
-            yield from (_item(x, key, _path(name, key)) for key in keys)
-        else:
-            yield Test("{2}(map({3}, {0}.values(), {1}))", (x, values, all, operator.is_), name)
-        if len(keys) > 1:
-            yield Test("{2}(map({3}, {0}, {1}))", (x, keys, all, operator.is_), name)
-        return
-    parts = list(x)
-    yield Test("len({0}) == {1}", (x, len(parts)), name)
-    if len(parts) <= _MANY and not isinstance(x, set):
-        yield from (_item(x, i, _path(name, i)) for i in range(len(parts)))
-    else:
-        yield Test("{2}(map({3}, {0}, {1}))", (x, parts, all, operator.is_), name)
-
-
-def _item(owner: Any, key: Any, what: str) -> Test:
-    return Test("{0}[{1}] is {2}", (owner, key, owner[key]), what)
-
-
-def _attribute(owner: Any, key: Any, value: Any, what: str, tail: str = "") -> Test:
-    if type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key):
-        return Test(f"{{0}}.{key}{tail} is {{1}}", (owner, value), what)
-    return Test(f"{{3}}({{0}}, {{2}}){tail} is {{1}}", (owner, value, key, getattr), what)
-
-
-def _unique(tests: list[Test]) -> list[Test]:
-    """Every test once."""
-    return list({(test.text, *map(id, test.objects)): test for test in tests}.values())
-
-
-def _is_counted(cls: type) -> bool:
-    """Whether the counter of changes goes up when a class, or one that it inherits from, gets an attribute."""
-    return all(type(part) is type(Module) for part in cls.__mro__ if is_users_class(part))
-
-
-def _is_empty(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return True
-    return False
-
-
-def _in_class(cls: type, key: Any) -> Any:
-    return next((vars(part)[key] for part in cls.__mro__ if key in vars(part)), None)
-
-
-def _is_descriptor(x: Any) -> bool:
-    return hasattr(type(x), "__get__")
-
-
-_PLAIN_LOOK_UP = vars(object)["__getattribute__"]
-_NO_ATTRIBUTES: dict[str, Any] = {}
-
-
-def _attributes_of(x: Any) -> dict[str, Any]:
-    """The attributes of an instance, whatever its class says of them."""
-    try:
-        found = x.__dict__ if isinstance(x, threading.local) else object.__getattribute__(x, "__dict__")
-    except AttributeError:
-        return _NO_ATTRIBUTES
-    return found if isinstance(found, dict) else _NO_ATTRIBUTES
-
-
-def _slots(cls: type) -> Iterator[str]:
-    for part in cls.__mro__:
-        if is_users_class(part):
-            yield from (key for key, x in vars(part).items() if isinstance(x, MemberDescriptorType))
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    """A function's code, and that of the functions within it."""
-    yield code
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield from _codes(part)
-
-
-@functools.lru_cache(1024)
-def _places(code: CodeType, kind: str) -> dict[str, int]:
-    """The names that instructions of a kind speak of, with the place of the first."""
-    steps = [step for step in dis.get_instructions(code) if kind in step.opname and type(step.argval) is str]
-    return {step.argval: step.offset for step in reversed(steps)}
-
-
-def _strings(constants: Any) -> Iterator[str]:
-    for x in constants:
-        if type(x) is str and x.isidentifier():
-            yield x
-        elif isinstance(x, (tuple, frozenset)):
-            yield from _strings(x)
-
-
-def _path(name: str, key: Any) -> str:
-    """What an item or an attribute is called; nobody's ``__repr__`` is asked."""
-    text = key if type(key) is str else str(key) if type(key) is int else type(key).__name__
-    return f"{name}.{text}" if name else text
-
-
-#: Containers with more items are tested by a loop.
-_MANY = 64
 #: Attributes of a layer that say where it is and how it was made.
 _OF_A_LAYER = ("_name", "_buffers", "_arguments", "training")
-#: Who asks for attributes by names that the code does not say, or for all.
-_COMPUTED = frozenset(
-    {
-        "getattr",
-        "hasattr",
-        "setattr",
-        "delattr",
-        "vars",
-        "dir",
-        "__dict__",
-        "asdict",
-        "astuple",
-        "__getattribute__",
-    }
-)
-#: Built-ins that reach variables by names that the code does not say.
-_UNSEEN = ("globals", "eval", "exec")
-#: Attributes of classes that no number comes from.
-_SAID_UNSEEN = frozenset(
-    {
-        "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__", "__slots__", "__repr__",
-        "__match_args__", "__dataclass_fields__", "__dataclass_params__", "__str__", "__orig_bases__", "__parameters__",
-        "__abstractmethods__", "_abc_impl", "__static_attributes__", "__firstlineno__", "__annotate__", "__reduce__",
-        "__del__", "_is_ours", "__set_name__", "__init_subclass__", "__getstate__", "__setstate__", "__reduce_ex__",
-    }
-)  # fmt: skip
-#: Methods that only run when a class is called.
-_MAKERS = frozenset({"__init__", "__new__", "__post_init__"})

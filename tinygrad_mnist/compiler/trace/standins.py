@@ -255,6 +255,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented
         trace = _trace_of(inputs, out, kwargs)
+        inputs = tuple(_stacked(x) if isinstance(x, (list, tuple)) else x for x in inputs)
         settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
         targets = out if out is not None else ()
         if method == "at" or not all(type(x) is Tracer or x is None for x in targets):
@@ -584,6 +585,12 @@ def _laid_out_as(old: Any, new: Any) -> Any:
     made = np.empty_like(old)
     made[...] = new
     return made
+
+
+def _stacked(x: Any) -> Any:
+    """An array made of nested lists, some of whose parts may be stand-ins."""
+    parts = [_stacked(part) if isinstance(part, (list, tuple)) else part for part in x]
+    return np.stack(parts) if any(type(part) is Tracer for part in parts) else _as_array(parts)
 
 
 def _fitted(trace: Trace, y: Any, like: Any) -> Any:

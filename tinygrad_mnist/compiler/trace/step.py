@@ -27,10 +27,10 @@ from ..rewrite.builder import replaced
 from .capture import Capture
 from .creation import making_stand_ins
 from .numbers import Dice
-from .reach import Test
 from .standins import Tracer, written
 from .tape import Trace, is_stand_in
-from .vectors import Vector, arrange
+from .vectors import Vector, arrange, same_steps
+from .watch import Test
 
 __all__ = ["Recorded", "argument_names", "is_numeric", "record"]
 
@@ -145,11 +145,21 @@ def _recorded(
         list(writes),
         known,
         form[0],
-        partial(capture.tests, optimizer, vectors),
+        partial(_tests, capture, optimizer, vectors),
         vectors,
         same,
         are_tensors=[isinstance(x, Tensor) for x in leaves(result)],
     )
+
+
+def _tests(
+    capture: Capture, optimizer: Optimizer | None, vectors: list[Vector]
+) -> tuple[list[Test], list[Test]]:
+    """What has to be the same at another call, once the parameters are where they will stay."""
+    tests, counted = capture.tests(optimizer)
+    if optimizer is not None:
+        tests += [*same_steps(vectors), *(test for vector in vectors for test in vector.tests(optimizer))]
+    return tests, counted
 
 
 class Arguments:

@@ -1,0 +1,74 @@
+"""What the code of a function speaks of: the names in it, and those that it hides."""
+
+from __future__ import annotations
+
+import dis
+import functools
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+__all__ = [
+    "BACK_DOORS",
+    "COMPUTED",
+    "IMPORTERS",
+    "MAKERS",
+    "SAID_UNSEEN",
+    "UNSEEN",
+    "WHY_UNSEEN",
+    "codes_of",
+    "places_of",
+    "strings_of",
+]
+
+
+def codes_of(code: CodeType) -> Iterator[CodeType]:
+    """A function's code, and that of the functions within it."""
+    yield code
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from codes_of(part)
+
+
+@functools.lru_cache(1024)
+def places_of(code: CodeType, kind: str) -> dict[str, int]:
+    """The names that instructions of a kind speak of, with the place of the first."""
+    steps = [step for step in dis.get_instructions(code) if kind in step.opname and type(step.argval) is str]
+    return {step.argval: step.offset for step in reversed(steps)}
+
+
+def strings_of(constants: Any) -> Iterator[str]:
+    """The names among the texts that code holds, which may be those of attributes."""
+    for x in constants:
+        if type(x) is str and x.isidentifier():
+            yield x
+        elif isinstance(x, (tuple, frozenset)):
+            yield from strings_of(x)
+
+
+#: Who asks for attributes by names that the code does not say, or for all.
+COMPUTED = frozenset(
+    {
+        "getattr", "hasattr", "setattr", "delattr", "vars", "dir", "__dict__", "asdict", "astuple", "__getattribute__",
+        "attrgetter",
+    }
+)  # fmt: skip
+#: Who imports a module that is named in a text.
+IMPORTERS = frozenset({"__import__", "import_module"})
+#: Built-ins that read what nobody sees; and attributes.
+UNSEEN = frozenset({"globals", "eval", "exec", "open", "input"})
+BACK_DOORS = frozenset(
+    {"__globals__", "f_globals", "f_locals", "f_back", "__closure__", "cell_contents", "is_recording"}
+)
+WHY_UNSEEN = "reaches what a program cannot watch; name the variables, and pass what is read as an argument"
+#: Attributes of classes that no number comes from.
+SAID_UNSEEN = frozenset(
+    {
+        "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__", "__slots__", "__repr__",
+        "__match_args__", "__dataclass_fields__", "__dataclass_params__", "__str__", "__orig_bases__", "__parameters__",
+        "__abstractmethods__", "_abc_impl", "__static_attributes__", "__firstlineno__", "__annotate__", "__reduce__",
+        "__del__", "_is_ours", "__set_name__", "__init_subclass__", "__getstate__", "__setstate__", "__reduce_ex__",
+    }
+)  # fmt: skip
+#: Methods that only run when a class is called.
+MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
