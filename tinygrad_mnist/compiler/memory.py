@@ -7,7 +7,7 @@ parts of a :class:`~tinygrad_mnist.compiler.trace.vectors.Vector` are computed w
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
@@ -191,6 +191,16 @@ def _from(free: list[Buffer], op: Op) -> Buffer | None:
     chosen = (same or fitting)[0]
     free.remove(chosen)
     return chosen if same else Buffer(op.shape, op.dtype, of=chosen)
+
+
+def first_fit(size: int, taken: Iterable[tuple[int, int]], line: int = 1) -> int:
+    """Find the first gap of a size between what is taken; it begins with a multiple of ``line``."""
+    here = 0
+    for start, end in sorted(taken):
+        if here + size <= start:
+            break
+        here = max(here, -(-end // line) * line)
+    return here
 
 
 # -- memory of parameters ------------------------------------------------------------------------------------
