@@ -334,3 +334,71 @@ def test_a_zero_does_not_hide_an_infinity_in_an_array_of_the_users():
     weight[1, 1] = np.inf
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(step(x), x @ weight)
+
+
+# -- where arguments lie ---------------------------------------------------------------------------------------
+
+
+def unaligned(x):
+    made = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    made[...] = x
+    return made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        np.asfortranarray,
+        lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+        lambda x: x[::-1].copy()[::-1],
+        lambda x: np.broadcast_to(x, (2, *x.shape))[1],
+        unaligned,
+    ],
+    ids=["by columns", "strided", "backwards", "read-only", "unaligned"],
+)
+def test_arguments_may_lie_anywhere(change):
+    def function(x):
+        return np.exp(x) @ x.T, x.sum(axis=0)
+
+    compiled = numba_step(function)
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    compiled(x)
+    for got, expected in zip(compiled(change(x)), function(x), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_an_argument_in_foreign_byte_order_has_no_machine_code():
+    x = np.arange(4.0).astype(np.dtype(float).newbyteorder())
+    with pytest.warns(UserWarning, match="no machine code for dtype"):
+        np.testing.assert_array_equal(tg.compile(lambda x: x * 2, backend="numba")(x), x * 2)
+
+
+def test_arguments_may_overlap_each_other():
+    compiled = numba_step(lambda x, y: (x * 2 + y, x @ y))
+    memory = np.arange(8.0)
+    x, y = memory[:5], memory[3:]
+    for got, expected in zip(compiled(x, y), (x * 2 + y, x @ y), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_a_layer_that_comes_again_is_compiled_once():
+    from tinygrad_mnist.compiler.machine import build, load
+
+    model = nn.MLP([8] * 13, activation="tanh", rng=0, dtype=np.float64)
+    twin = copy.deepcopy(model)
+    loss = nn.MSELoss()
+    x = np.random.default_rng(0).normal(size=(5, 8))
+    step = tg.compile(
+        lambda x: loss(model(x), x), optimizer=optim.SGD(model.parameters(), lr=0.1), backend="numba"
+    )
+    step(x)
+    optimizer = optim.SGD(twin.parameters(), lr=0.1)
+    loss(twin(x), x).backward()
+    optimizer.step()
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-12, atol=1e-15)
+    entry = step._last
+    machine = load.machine_of(entry.source, entry.arrays)
+    shared = build._Shared(machine.pieces, {**machine.given, **build.memory_of(machine.sizes)})
+    assert len(shared.rows) > 40  # of each of the layers between
+    assert len(shared.functions) < 10

@@ -7,7 +7,7 @@ one piece of memory, the longest first, each as far to the front as what is ther
 
 from __future__ import annotations
 
-from .memory import Buffer, Plan
+from .memory import Buffer, Plan, first_fit
 from .program import Program
 from .source.loop import run_at
 
@@ -57,14 +57,9 @@ def _spans(program: Program, plan: Plan, buffers: list[Buffer]) -> dict[Buffer, 
 
 def _first_fit(buffer: Buffer, places: dict[Buffer, int], spans: dict[Buffer, tuple[float, float]]) -> int:
     since, until = spans[buffer]
-    taken = sorted(
+    taken = [
         (start, start + other.size)
         for other, start in places.items()
         if spans[other][0] <= until and since <= spans[other][1]
-    )
-    here = 0
-    for start, end in taken:
-        if here + buffer.size <= start:
-            break
-        here = max(here, end)
-    return here
+    ]
+    return first_fit(buffer.size, taken)

@@ -142,11 +142,11 @@ for _ufunc in (np.arctan2, np.hypot, np.copysign, np.fmod):
     _elementwise(_ufunc, f"np.{_ufunc.__name__}({{0}}, {{1}})")
 # A number that is no number stays one, as in NumPy. NumPy deprecates their third argument by position.
 _elementwise(
-    np.maximum, "{0} if {0} >= {1} or {0} != {0} else {1}", "{0} if {0} >= {1} else {1}", "{0} or {1}",
+    np.maximum, "{0} if {0} > {1} or {0} != {0} else {1}", "{0} if {0} >= {1} else {1}", "{0} or {1}",
     into="{function}({arguments}, out={out})",
 )  # fmt: skip
 _elementwise(
-    np.minimum, "{0} if {0} <= {1} or {0} != {0} else {1}", "{0} if {0} <= {1} else {1}", "{0} and {1}",
+    np.minimum, "{0} if {0} < {1} or {0} != {0} else {1}", "{0} if {0} <= {1} else {1}", "{0} and {1}",
     into="{function}({arguments}, out={out})",
 )  # fmt: skip
 _elementwise(np.greater, "{0} > {1}", "{0} > {1}", "{0} > {1}", **_infix(">"))
@@ -277,8 +277,9 @@ def view_as(x: Any, dtype: Any) -> Any:
 
 
 def _picks_a_view(op: Op) -> bool:
-    """Whether an index looks at the array's memory; a single element is a number of its own."""
-    return is_basic(op.args[1]) and op.ndim > 0
+    """Whether an index looks at the array's memory; a single element is a number, unless there is an ellipsis."""
+    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+    return is_basic(index) and (op.ndim > 0 or Ellipsis in index)
 
 
 @instruction(

@@ -7,7 +7,7 @@ parts of a :class:`~tinygrad_mnist.compiler.trace.vectors.Vector` are computed w
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
@@ -193,13 +193,23 @@ def _from(free: list[Buffer], op: Op) -> Buffer | None:
     return chosen if same else Buffer(op.shape, op.dtype, of=chosen)
 
 
+def first_fit(size: int, taken: Iterable[tuple[int, int]], line: int = 1) -> int:
+    """Find the first gap of a size between what is taken; it begins with a multiple of ``line``."""
+    here = 0
+    for start, end in sorted(taken):
+        if here + size <= start:
+            break
+        here = max(here, -(-end // line) * line)
+    return here
+
+
 # -- memory of parameters ------------------------------------------------------------------------------------
 
 _OURS: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 def ours(array: Any) -> Any:
-    """Remember the memory of parameters: programs write into it, and whoever asks ``tensor.buffer``, and nobody else."""
+    """Remember the memory of parameters: nothing writes into it but programs, and what asks ``tensor.buffer``."""
     _OURS[id(_root(array))] = _root(array)
     return array
 

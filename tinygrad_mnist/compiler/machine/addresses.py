@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..instructions import check
+from ..memory import first_fit
 from ..program import Op, inputs_of
 from .groups import Groups, NoMachineCodeError, base_of, is_elementwise, is_same_order, rule_of, squeezed
 
@@ -189,13 +190,8 @@ class Addresses:
 
     def _free_slot(self, dtype: np.dtype, size: int, i: int, until: float) -> _Slot:
         slots = self._slots.setdefault(dtype.name, [])
-        line = max(1, LINE // dtype.itemsize)
-        taken = sorted((s.start, s.start + s.size) for s in slots if s.until >= i)
-        start = 0
-        for first, end in taken:
-            if start + size <= first:
-                break
-            start = max(start, -(-end // line) * line)
+        taken = [(slot.start, slot.start + slot.size) for slot in slots if slot.until >= i]
+        start = first_fit(size, taken, max(1, LINE // dtype.itemsize))
         slot = _Slot(start, size, until)
         slots.append(slot)
         self.sizes[dtype.name] = max(self.sizes.get(dtype.name, 0), start + size)

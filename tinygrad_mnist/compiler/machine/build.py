@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...graph import WRITES
-from ..program import Op
+from ..program import Input, Op
 from ..source.text import Source
 from .addresses import Address
 from .formulas import type_of
-from .text import Piece
+from .pieces import Piece
 
-__all__ = ["Draw", "Machine", "build"]
+__all__ = ["Draw", "Machine", "build", "memory_of"]
 
 #: A piece that comes so often becomes a function.
 OFTEN = 3
@@ -68,7 +68,7 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
 
     from .intrinsics import FAST, NAMES, run_of
 
-    memory = {f"memory_{name}": _aligned(np.dtype(name), size) for name, size in machine.sizes.items()}
+    memory = memory_of(machine.sizes)
     arrays = {**machine.given, **memory}
     shared = _Shared(machine.pieces, arrays)
     arrays["table"] = shared.table
@@ -78,13 +78,18 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
     kinds: list[Any] = []
     for op in source.arguments:
         if op.dtype is None:
-            kinds.append(numba.int64 if op.kind == "step" else numba.float64)
+            kinds.append(numba.int64 if isinstance(op, Input) and op.kind == "step" else numba.float64)
         else:
             kinds.append(_any_array(op.dtype, op.ndim))
     kinds += [_any_array(a.dtype, a.ndim) for a in machine.given.values()]
     kinds += [numba.types.Array(numba.from_dtype(a.dtype), 1, "C") for a in (*memory.values(), shared.table)]
     made = numba.njit((*kinds, numba.int64), **FAST)(namespace["machine"])
     return _wrapped(source, made, list(arrays.values()), machine.draws, shared)
+
+
+def memory_of(sizes: dict[str, int]) -> dict[str, np.ndarray]:
+    """Make the memory for results, by its name in the text."""
+    return {f"memory_{name}": _aligned(np.dtype(name), size) for name, size in sizes.items()}
 
 
 def _text(source: Source, machine: Machine, shared: _Shared, arrays: list[str]) -> str:
@@ -161,7 +166,8 @@ class _Shared:
         text = "\n".join([f"def piece({', '.join(names)}):", *(f"    {line}" for line in body), ""])
         namespace: dict[str, Any] = {**NAMES, **_types()}
         exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
-        kinds = [types.CPointer(numba.from_dtype(dtype)) for dtype in dtypes]
+        pointer: Any = types.CPointer
+        kinds: list[Any] = [pointer(numba.from_dtype(dtype)) for dtype in dtypes]
         kinds += [types.voidptr] * (self.width - 1 - len(kinds))
         options = {**FAST, "pipeline_class": Apart} if is_apart else FAST
         return numba.cfunc(types.void(*kinds), **options)(namespace["piece"])

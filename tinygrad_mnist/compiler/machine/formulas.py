@@ -15,7 +15,17 @@ from ..instructions import instruction_of
 from ..program import Op
 from .groups import NoMachineCodeError, rule_of
 
-__all__ = ["combined", "converted", "dtypes_of", "first_value", "formula", "number", "total_dtype", "type_of"]
+__all__ = [
+    "combined",
+    "converted",
+    "dtype_of",
+    "dtypes_of",
+    "first_value",
+    "formula",
+    "number",
+    "total_dtype",
+    "type_of",
+]
 
 
 def type_of(dtype: Any) -> str:
@@ -59,6 +69,11 @@ def converted(text: str, old: Any, new: Any) -> str:
     return f"{type_of(new)}({text})"
 
 
+def dtype_of(arg: Op) -> Any:
+    """The dtype of an argument; a Python number is of double precision."""
+    return np.dtype(np.float64 if arg.dtype is None else arg.dtype)
+
+
 def dtypes_of(op: Op) -> tuple[Any, ...]:
     """The dtypes in which an elementwise operation takes its arguments."""
     rule = rule_of(op)
@@ -93,15 +108,19 @@ def formula(op: Op, texts: list[str]) -> str:
 
 
 def _clipped(op: Op, texts: list[str]) -> str:
-    """From below first: what the lower bound raises above the upper one ends there."""
+    """From below first: what the lower bound raises above the upper one ends there.
+
+    With one bound this is a maximum, or a minimum, of which zeros of both signs are the second.
+    """
     if np.dtype(op.dtype).kind == "b":
         raise NoMachineCodeError("np.clip of bool")
-    bounds = iter(texts[1:])
-    text = texts[0]
-    for sign, bound in zip("<>", op.args[1:], strict=True):
-        if bound is not None:
-            limit = next(bounds)
-            text = f"({limit} if {text} {sign} {limit} or {limit} != {limit} else {text})"
+    text, *bounds = texts
+    signs = [sign for sign, bound in zip("<>", op.args[1:], strict=True) if bound is not None]
+    for sign, bound in zip(signs, bounds, strict=True):
+        if len(bounds) == 2:
+            text = f"({bound} if {text} {sign} {bound} or {bound} != {bound} else {text})"
+        else:
+            text = f"({text} if {bound} {sign} {text} or {text} != {text} else {bound})"
     return text
 
 

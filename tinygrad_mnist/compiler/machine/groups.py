@@ -160,7 +160,7 @@ def _is_ones(arg: Any) -> bool:
 def _element(b: Builder, op: Op) -> Op | None:
     """A single element: a view of one, which is copied."""
     x, index = op.args
-    if op.ndim or not is_basic(index):
+    if op.ndim or op.is_view or not is_basic(index):
         return None
     places = [i for i in (index if isinstance(index, tuple) else (index,)) if i is not Ellipsis]
     slices = tuple(slice(i, None if i == -1 else i + 1) for i in places)

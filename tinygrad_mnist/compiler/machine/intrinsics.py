@@ -33,7 +33,7 @@ class Apart(Compiler):
     """Compiles a function whose pointers lead to arrays that do not overlap."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
+        super().__init__(*args, **settings)  # type: ignore[no-untyped-call]
         self.state.flags.noalias = True
 
 

@@ -5,13 +5,13 @@ What is read or computed belongs to the innermost loop on which it depends, and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..program import Constant, Op
 from .addresses import Address, Addresses
-from .formulas import combined, converted, dtypes_of, first_value, formula, total_dtype
+from .formulas import combined, converted, dtype_of, dtypes_of, first_value, formula, total_dtype
 from .groups import (
     Group,
     Groups,
@@ -23,17 +23,15 @@ from .groups import (
     rule_of,
 )
 from .nests import Nest, contiguous, level_of, merged, rows_of_tile
+from .pieces import Pieces
 
-if TYPE_CHECKING:
-    from .text import Writer
-
-__all__ = ["Loop", "dtype_of", "outer_update"]
+__all__ = ["Loop", "outer_update"]
 
 
 class Loop:
     """One group's loops."""
 
-    def __init__(self, writer: Writer, group: Group, number: int) -> None:
+    def __init__(self, writer: Pieces, group: Group, number: int) -> None:
         self.writer, self.group, self.number = writer, group, number
         self.inside = {op for op in group.ops if not is_reordered(op)}
         self.places: list[Address] = []
@@ -230,11 +228,6 @@ def outer_update(found: Groups, places: Addresses, group: Group) -> tuple[Addres
     if any(base_of(arg).dtype != change.dtype or isinstance(base_of(arg), Constant) for arg in arrays):
         return None
     return target, column, row
-
-
-def dtype_of(arg: Op) -> Any:
-    """The dtype of an argument; a Python number is of double precision."""
-    return np.dtype(np.float64 if arg.dtype is None else arg.dtype)
 
 
 def _spread(place: Address, shape: tuple[int, ...]) -> list[int]:

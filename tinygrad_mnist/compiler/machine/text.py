@@ -2,118 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..instructions import product_into
 from ..memory import is_ours
-from ..program import Constant, Input, Op
+from ..program import Input, Op
 from .addresses import Address, Addresses
-from .formulas import converted, number
+from .formulas import number
 from .groups import Group, Groups, NoMachineCodeError, base_of
-from .loops import Loop, dtype_of, outer_update
-from .nests import Nest, contiguous, index, merged
+from .loops import Loop, outer_update
+from .nests import Nest, contiguous, merged
+from .pieces import Pieces
 
-__all__ = ["Piece", "Writer", "expression"]
-
-
-@dataclass
-class Piece:
-    """The text of one group, in which ``@0``, ``@1`` and so on stand for the beginnings of arrays.
-
-    Groups that do the same on arrays at other places have the same lines.
-
-    Attributes
-    ----------
-    lines : list of str
-    starts : for each array its name, and the element with which it begins
-    touched : where elements are read or written, to find out what overlaps
-    """
-
-    lines: list[str] = field(default_factory=list)
-    starts: list[tuple[str, int]] = field(default_factory=list)
-    touched: set[Address] = field(default_factory=set)
-
-    def at(self, address: Address) -> str:
-        """How the text calls the beginning of an array."""
-        self.touched.add(address)
-        start = address.array, address.start
-        if start not in self.starts:
-            self.starts.append(start)
-        return f"@{self.starts.index(start)}"
-
-    def inline(self, n: int) -> list[str]:
-        """Write the lines for a function that holds others too: with names of their own, on whole arrays."""
-
-        def located(found: re.Match[str]) -> str:
-            array, start = self.starts[int(found[1])]
-            return f"{array}, {start} + " if start else f"{array}, "
-
-        lines = [re.sub(r"@(\d+), ", located, line) for line in self.lines]
-        return [re.sub(r"\b([a-z])_(\d+)\b", rf"\g<1>{n}_\2", line) for line in lines]
+__all__ = ["Writer", "expression"]
 
 
-class Writer:
+class Writer(Pieces):
     """Writes one group after the other."""
 
     def __init__(self, found: Groups, places: Addresses) -> None:
-        self.found, self.places = found, places
-        self.updated = {
-            update[0] for group in found.groups if (update := outer_update(found, places, group)) is not None
-        }
-        self.bounds: dict[Address, Address] = {}  # of matrices, how large a number in them may be at most
-        self.pieces: list[Piece] = []
-        self.begin()
-
-    def begin(self) -> None:
-        """Begin with another piece."""
-        self.piece = Piece()
-        self.pieces.append(self.piece)
-        self.lines = self.piece.lines
-        self.count = 0
-
-    def name(self, prefix: str) -> str:
-        """Make a new name."""
-        self.count += 1
-        return f"{prefix}_{self.count}"
-
-    # -- what is read and written ------------------------------------------------------------------------
-
-    def peek(self, address: Address, at: Any = ()) -> str:
-        """Read an element: its steps along the loops, or a text."""
-        where = at if isinstance(at, str) else index(0, list(at))
-        return f"peek({self.piece.at(address)}, {where})"
-
-    def poke(self, address: Address, at: Any, value: str) -> str:
-        """Write an element."""
-        return "poke" + self.peek(address, at)[4:-1] + f", {value})"
-
-    def part(self, address: Address, size: int) -> str:
-        """Elements that lie next to each other."""
-        return f"part({self.piece.at(address)}, 0, {size})"
-
-    def constant(self, arg: Any, dtype: Any = None) -> str | None:
-        """An argument that is one number, known now, wherever it is used."""
-        if not isinstance(arg, Op):
-            return number(arg, dtype) if dtype is not None else ""
-        base = base_of(arg)
-        if not isinstance(base, Constant) or base.number is None:
-            return None
-        if dtype is None:
-            return ""
-        return converted(converted(number(base.number, base.dtype), base.dtype, arg.dtype), arg.dtype, dtype)
-
-    def whole(self, arg: Any, dtype: Any) -> str:
-        """A number, or the only element of an array."""
-        text = self.constant(arg, dtype)
-        if text is not None:
-            return text
-        read = converted(self.peek(self.places.of(arg)), dtype_of(base_of(arg)), dtype_of(arg))
-        return converted(read, dtype_of(arg), dtype)
+        super().__init__(found, places)
+        updates = (outer_update(found, places, group) for group in found.groups)
+        self.updated = {update[0] for update in updates if update is not None}
 
     # -- groups ------------------------------------------------------------------------------------------
 
@@ -145,7 +58,7 @@ class Writer:
         lengths, steps = merged(list(target.shape), steps)
         nest = Nest(lengths)
         if place is not None:
-            one = converted(self.peek(place, steps[1]), base_of(source).dtype, source.dtype)
+            one = self.read(source, place, steps[1], source.dtype)
         nest.before[-1].append(self.poke(target, steps[0], str(one)))
         self.lines += nest.lines()
 
@@ -174,16 +87,6 @@ class Writer:
             self.poke(target, where, f"{self.peek(target, where)} + {self.element(value, op.dtype)}"),
         ]
         self.lines += nest.lines()
-
-    def element(self, arg: Any, dtype: Any) -> str:
-        """The element of a vector at which a loop is, or a number."""
-        text = self.constant(arg, dtype)
-        if text is not None:
-            return text
-        place = self.places.of(arg)
-        step = [0 if place.shape[-1] == 1 else place.steps[-1]] if place.shape else [0]
-        read = converted(self.peek(place, step), dtype_of(base_of(arg)), dtype_of(arg))
-        return converted(read, dtype_of(arg), dtype)
 
     # -- products ----------------------------------------------------------------------------------------
 
