@@ -21,7 +21,7 @@ from .explaining import explain
 from .training import Callback, Checkpoint, EarlyStopping, History, Progress, Training
 from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
 from .training.runs import Run, probabilities
-from .training.steps import COMPILE
+from .training.steps import COMPILE, require_backend
 from .typing import Array
 
 __all__ = ["main"]
@@ -165,6 +165,7 @@ def train(**options: Any) -> int:
     # Whatever can be refused is refused before anything is written.
     if options["label_smoothing"] and options["loss"] != "cross-entropy":
         raise click.UsageError("--label-smoothing goes with --loss cross-entropy only")
+    require_backend(options["compile"])
     loss = make_loss(options["loss"], options["label_smoothing"])
     optimizer = OPTIMIZERS[options["optimizer"]](model.parameters(), options["lr"], options["weight_decay"])
     held_out = round(len(train_data) * options["validation"])
