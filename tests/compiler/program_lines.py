@@ -1,28 +1,152 @@
 """The lines that random programs are made of; operands stand between « and »."""
 
+# ruff: noqa: E501 -- lines of programs, and tables of them
+
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
-SMOOTH = (
-    "sin cos tan tanh exp expm1 log log1p sqrt square arctan arcsinh sinh cosh exp2 log2 log10 cbrt reciprocal arcsin arccos "
-    "arctanh arccosh deg2rad rad2deg sinc"
+SMOOTH = [
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "square",
+    "arctan",
+    "arcsinh",
+    "sinh",
+    "cosh",
+    "exp2",
+    "log2",
+    "log10",
+    "cbrt",
+    "reciprocal",
+    "arcsin",
+    "arccos",
+    "arctanh",
+    "arccosh",
+    "deg2rad",
+    "rad2deg",
+    "sinc",
+]
+EXACT = [
+    "absolute",
+    "negative",
+    "positive",
+    "sign",
+    "floor",
+    "ceil",
+    "trunc",
+    "rint",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "signbit",
+    "logical_not",
+    "conjugate",
+    "real",
+    "imag",
+    "fabs",
+    "invert",
+    "nan_to_num",
+    "isreal",
+    "fix",
+    "spacing",
+]
+TWO = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "maximum",
+    "minimum",
+    "power",
+    "arctan2",
+    "hypot",
+    "logaddexp",
+    "fmod",
+    "mod",
+    "floor_divide",
+    "copysign",
+    "equal",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "left_shift",
+    "right_shift",
+    "fmax",
+    "fmin",
+    "heaviside",
+    "nextafter",
+    "logaddexp2",
+    "float_power",
+    "remainder",
+    "gcd",
+    "lcm",
+]
+OPERATORS = [
+    "+",
+    "-",
+    "*",
+    "/",
+    "+",
+    "-",
+    "*",
+    "/",
+    "+",
+    "-",
+    "*",
+    "//",
+    "%",
+    "**",
+    "<",
+    "<=",
+    "==",
+    "!=",
+    ">",
+    ">=",
+    "&",
+    "|",
+    "^",
+    "<<",
+    ">>",
+]
+NETWORK = [
+    "relu",
+    "sigmoid",
+    "softplus",
+    "elu",
+    "gelu",
+    "leaky_relu",
+    "softmax",
+    "log_softmax",
+    "logsumexp",
+    "erf",
+]
+REDUCTIONS = (
+    "sum sum sum mean mean max min prod var std any all argmax argmin ptp " * 2
+    + "median nansum nanmax nanmean"
 ).split()
-EXACT = (
-    "absolute negative positive sign floor ceil trunc rint isnan isinf isfinite signbit logical_not conjugate real imag fabs "
-    "invert nan_to_num isreal fix spacing"
-).split()
-TWO = (
-    "add subtract multiply divide add subtract multiply divide maximum minimum power arctan2 hypot logaddexp fmod mod "
-    "floor_divide copysign equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and "
-    "bitwise_or bitwise_xor left_shift right_shift fmax fmin heaviside nextafter logaddexp2 float_power remainder gcd lcm"
-).split()
-OPERATORS = "+ - * / + - * / + - * // % ** < <= == != > >= & | ^ << >>".split()
-NETWORK = "relu sigmoid softplus elu gelu leaky_relu softmax log_softmax logsumexp erf".split()
-REDUCTIONS = ("sum sum sum mean mean max min prod var std any all argmax argmin ptp " * 2 + "median nansum nanmax nanmean").split()
-METHODS = "sum sum mean max min prod var std any all argmax argmin".split()
+METHODS = ["sum", "sum", "mean", "max", "min", "prod", "var", "std", "any", "all", "argmax", "argmin"]
 
 Drawn = Any
 
@@ -57,10 +181,9 @@ def operand(d: Any, like: Any = None) -> str:
 
         def fits(value: Any) -> bool:
             try:
-                np.broadcast_shapes(shape, np.shape(value))
+                return bool(np.prod(np.broadcast_shapes(shape, np.shape(value))) <= d.most)
             except ValueError:
                 return False
-            return True
 
         return f"«{d.pick(fits)}»"
     return f"«{d.pick()}»"
@@ -68,12 +191,46 @@ def operand(d: Any, like: Any = None) -> str:
 
 def constant(d: Any) -> str:
     if d.program.kind != "values":
-        return d.random.choice(["2", "0.5", "-1.5", "3.0", "1", "np.float64(0.25)", "np.float32(2.0)", "-1", "1e-3", "np.pi"])
+        return d.random.choice(
+            ["2", "0.5", "-1.5", "3.0", "1", "np.float64(0.25)", "np.float32(2.0)", "-1", "1e-3", "np.pi"]
+        )
     return d.random.choice(
-        ["2", "0.5", "-1.5", "3", "0", "1", "-1", "-0.0", "0.0", "1.0", "True", "1e-3", "np.pi", "1e10", "7", "255", "-128"]
-        + ["np.float32(1.5)", "np.float64(0.1)", "np.int8(3)", "np.uint8(200)", "np.int64(2)", "np.float16(0.5)", "2j"]
-        + ["np.bool_(True)", "np.nan", "np.inf", "1e-300", "3.5", "False", "array(2)", "array(0.5)", "array([2.0])"]
-        + [d.array(d.dtype(), (d.random.choice(d.dims),))]
+        [
+            "2",
+            "0.5",
+            "-1.5",
+            "3",
+            "0",
+            "1",
+            "-1",
+            "-0.0",
+            "0.0",
+            "1.0",
+            "True",
+            "1e-3",
+            "np.pi",
+            "1e10",
+            "7",
+            "255",
+            "-128",
+            "np.float32(1.5)",
+            "np.float64(0.1)",
+            "np.int8(3)",
+            "np.uint8(200)",
+            "np.int64(2)",
+            "np.float16(0.5)",
+            "2j",
+            "np.bool_(True)",
+            "np.nan",
+            "np.inf",
+            "1e-300",
+            "3.5",
+            "False",
+            "array(2)",
+            "array(0.5)",
+            "array([2.0])",
+            d.array(d.dtype(), (d.random.choice(d.dims),)),
+        ]
     )
 
 
@@ -85,7 +242,9 @@ def unary(d: Any) -> Drawn:
 
 def unary_operator(d: Any) -> Drawn:
     a = d.pick()
-    return f"{d.new()} = {d.random.choice(['-', 'abs(', '~', '+'])}«{a}»".replace("abs(«" + a + "»", f"abs(«{a}»)"), False
+    return f"{d.new()} = {d.random.choice(['-', 'abs(', '~', '+'])}«{a}»".replace(
+        "abs(«" + a + "»", f"abs(«{a}»)"
+    ), False
 
 
 def binary(d: Any) -> Drawn:
@@ -133,18 +292,28 @@ def reduction(d: Any) -> Drawn:
     settings = []
     if d.chance(0.65) and value.ndim:
         axis = d.random.randrange(-value.ndim, value.ndim)
-        settings.append(f"axis={axis}" if d.chance(0.85) or name.startswith("arg") else f"axis={tuple(range(value.ndim))[:2]}")
+        settings.append(
+            f"axis={axis}"
+            if d.chance(0.85) or name.startswith("arg")
+            else f"axis={tuple(range(value.ndim))[:2]}"
+        )
     if d.chance(0.25) and name != "ptp":
         settings.append("keepdims=True")
     if d.chance(0.15) and name in ("sum", "mean", "max", "min", "prod", "any", "all", "std", "var"):
-        mask = d.pick(lambda v: is_array(v) and v.dtype == bool and v.shape == value.shape) if d.chance(0.5) else None
+        mask = (
+            d.pick(lambda v: is_array(v) and v.dtype == bool and v.shape == value.shape)
+            if d.chance(0.5)
+            else None
+        )
         settings.append(f"where=«{mask}»" if mask else f"where=«{a}» > 0")
         if name in ("max", "min"):
             settings.append(f"initial={d.random.choice(['0', '-1', '5', 'np.inf'])}")
     elif d.chance(0.08) and name in ("sum", "max", "min", "prod"):
         settings.append(f"initial={d.random.choice(['0', '-1', '2.5', '5', 'np.float32(2)'])}")
     if d.chance(0.1) and name in ("sum", "mean", "prod", "std", "var"):
-        settings.append(f"dtype={d.random.choice(['np.float64', 'np.float32', 'float', 'int', 'np.int64', 'complex'])}")
+        settings.append(
+            f"dtype={d.random.choice(['np.float64', 'np.float32', 'float', 'int', 'np.int64', 'complex'])}"
+        )
     if d.chance(0.2) and name in ("std", "var"):
         settings.append("ddof=1")
     rounds = name not in ("max", "min", "any", "all", "argmax", "argmin", "nanmax")
@@ -155,12 +324,26 @@ def reduction(d: Any) -> Drawn:
 
 def ufunc_method(d: Any) -> Drawn:
     a = d.pick(deep)
-    name = d.random.choice("add multiply maximum minimum logical_or logical_and subtract bitwise_xor hypot".split())
+    name = d.random.choice(
+        [
+            "add",
+            "multiply",
+            "maximum",
+            "minimum",
+            "logical_or",
+            "logical_and",
+            "subtract",
+            "bitwise_xor",
+            "hypot",
+        ]
+    )
     method = d.random.choice(["reduce", "reduce", "accumulate", "outer"])
     if method == "outer":
         b = d.pick(lambda v: np.size(v) < 8)
         return f"{d.new()} = np.{name}.outer(«{a}», «{b}»)"
-    settings = d.random.choice(["", ", axis=0", ", axis=-1"] + ([", axis=None", ", keepdims=True"] if method == "reduce" else []))
+    settings = d.random.choice(
+        ["", ", axis=0", ", axis=-1"] + ([", axis=None", ", keepdims=True"] if method == "reduce" else [])
+    )
     return f"{d.new()} = np.{name}.{method}(«{a}»{settings})"
 
 
@@ -258,7 +441,11 @@ def product(d: Any) -> Drawn:
 def network(d: Any) -> Drawn:
     a = d.pick(floating)
     name = d.random.choice(NETWORK)
-    axis = d.random.choice(["", ", axis=-1", ", axis=0"]) if name in ("softmax", "log_softmax", "logsumexp") else ""
+    axis = (
+        d.random.choice(["", ", axis=-1", ", axis=0"])
+        if name in ("softmax", "log_softmax", "logsumexp")
+        else ""
+    )
     return f"{d.new()} = F.{name}(«{a}»{axis})"
 
 
@@ -281,7 +468,9 @@ def index(d: Any, a: str, writing: bool = False) -> str:
         what = d.random.random()
         try:
             if what < 0.35:
-                mask = d.pick(lambda v: is_array(v) and v.dtype == bool and v.ndim and v.shape == value.shape[: v.ndim])
+                mask = d.pick(
+                    lambda v: is_array(v) and v.dtype == bool and v.ndim and v.shape == value.shape[: v.ndim]
+                )
                 text = f"«{mask}»"
             elif what < 0.8:
                 with_ints = d.pick(lambda v: index_like(v, n))
@@ -324,7 +513,20 @@ def looked_up(d: Any) -> Drawn:
 def cast(d: Any) -> Drawn:
     a = d.pick(is_array)
     dtype = d.random.choice(
-        ["np.float64", "np.float32", "np.float16", "np.int64", "np.int32", "np.uint8", "np.int8", "bool", "float", "int", "complex", "'f4'"]
+        [
+            "np.float64",
+            "np.float32",
+            "np.float16",
+            "np.int64",
+            "np.int32",
+            "np.uint8",
+            "np.int8",
+            "bool",
+            "float",
+            "int",
+            "complex",
+            "'f4'",
+        ]
     )
     return f"{d.new()} = " + d.random.choice(
         [f"«{a}».astype({dtype})", f"«{a}».astype({dtype})", f"np.asarray(«{a}», {dtype})", f"«{a}».astype({dtype}, copy=False)"]
@@ -340,7 +542,7 @@ def made(d: Any) -> Drawn:
     d.owned.add(name)
     return f"{name} = " + d.random.choice(
         [f"np.zeros({shape}{dtype})", f"np.ones({shape}{dtype})", f"np.full({shape}, 2.5)", f"«{a}».copy()", f"np.zeros_like(«{a}»)",
-         f"np.arange(6.0)", f"np.linspace(0, 1, 4)", "np.eye(3)", f"np.array([1.0, 2.0, 3.0])", f"«{a}» * 1"]
+         "np.arange(6.0)", "np.linspace(0, 1, 4)", "np.eye(3)", "np.array([1.0, 2.0, 3.0])", f"«{a}» * 1"]
     ), False  # fmt: skip
 
 
@@ -360,7 +562,11 @@ def item_set(d: Any) -> Drawn:
 
 def increased(d: Any) -> Drawn:
     a = target(d)
-    return f"{a} {d.random.choice(['+=', '-=', '*=', '/=', '**=', '%=', '//=', '&=', '|='])} {operand(d, d.value(a))}", True, (a,)
+    return (
+        f"{a} {d.random.choice(['+=', '-=', '*=', '/=', '**=', '%=', '//=', '&=', '|='])} {operand(d, d.value(a))}",
+        True,
+        (a,),
+    )
 
 
 def through_view(d: Any) -> Drawn:
@@ -369,7 +575,11 @@ def through_view(d: Any) -> Drawn:
     b = constant(d) if d.chance(0.6) else operand(d)
     how = d.random.choice(["[...] = {}", " += {}", "[0] = {}", "[...] *= {}", "[-1:] += {}", "[::2] = {}"])
     name = d.new()
-    return f"w{name[1:]} = {view_of(d, a).replace('«', '').replace('»', '')}; w{name[1:]}{how.format(b)}", True, (a,)
+    return (
+        f"w{name[1:]} = {view_of(d, a).replace('«', '').replace('»', '')}; w{name[1:]}{how.format(b)}",
+        True,
+        (a,),
+    )
 
 
 def out(d: Any) -> Drawn:
@@ -395,7 +605,12 @@ def out(d: Any) -> Drawn:
 def named_out(d: Any) -> Drawn:
     a = target(d)
     b = operand(d, d.value(a))
-    return f"{d.new()} = " + d.random.choice([f"np.add({b}, 1, out={a})", f"np.sin({b}, out={a})", f"np.where({b}, {a}, 0)"]), True, (a,)
+    return (
+        f"{d.new()} = "
+        + d.random.choice([f"np.add({b}, 1, out={a})", f"np.sin({b}, out={a})", f"np.where({b}, {a}, 0)"]),
+        True,
+        (a,),
+    )
 
 
 def with_where(d: Any) -> Drawn:
@@ -463,9 +678,20 @@ def called(d: Any) -> Drawn:
     if d.modules and d.chance(0.6):
         return f"{d.new()} = {d.modules[0]}(«{a}»)"
     b = d.pick(lambda v: floating(v) and v.shape == value.shape)
-    i = d.pick(lambda v: deep(v) and v.shape == value.shape[:1] and index_like(v, value.shape[-1]) and np.all(v >= 0)) if d.chance(0.3) else None
+    i = (
+        d.pick(
+            lambda v: (
+                deep(v) and v.shape == value.shape[:1] and index_like(v, value.shape[-1]) and np.all(v >= 0)
+            )
+        )
+        if d.chance(0.3)
+        else None
+    )
     how = d.random.choice(["", ", reduction='sum'", ", reduction='none'"])
-    losses = [f"F.{n}(«{a}», «{b}»{how})" for n in ("mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy_with_logits")]
+    losses = [
+        f"F.{n}(«{a}», «{b}»{how})"
+        for n in ("mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy_with_logits")
+    ]
     return f"{d.new()} = " + (f"F.cross_entropy(«{a}», «{i}»{how})" if i else d.random.choice(losses))
 
 
@@ -473,7 +699,14 @@ def transformed(d: Any) -> Drawn:
     """A derivative within the function."""
     a = d.pick(lambda v: floating(v) and v.size < 10)
     b = d.pick(lambda v: floating(v) and v.shape == d.value(a).shape)
-    inner = d.random.choice([f"np.sum(np.sin(q) * «{b}»)", "np.sum(q * q * q)", f"np.mean(np.exp(-q) * q) + np.sum(«{b}»)", "np.sum(np.tanh(q) ** 2)"])
+    inner = d.random.choice(
+        [
+            f"np.sum(np.sin(q) * «{b}»)",
+            "np.sum(q * q * q)",
+            f"np.mean(np.exp(-q) * q) + np.sum(«{b}»)",
+            "np.sum(np.tanh(q) ** 2)",
+        ]
+    )
     map_ = d.random.choice([f"np.sin(q) * «{b}»", "q * q", "np.tanh(q)"])
     return f"{d.new()} = " + d.random.choice(
         [
@@ -531,3 +764,18 @@ LINES = [
 
 #: Lines that write into arrays: rarer where what is traced is differentiated.
 WRITING = (item_set, increased, through_view, out, named_out, with_where, made)
+
+#: Lines whose results may be far larger than their operands: not where these are large.
+GROWING = (
+    product,
+    loop,
+    rearranged,
+    ufunc_method,
+    looked_up,
+    transformed,
+    control,
+    with_where,
+    out,
+    quantile,
+    cumulative,
+)

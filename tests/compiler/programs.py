@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from program_lines import LINES, WRITING
+from program_lines import GROWING, LINES, WRITING
 
 CALLS = 3
 
@@ -96,7 +96,11 @@ class Program:
         for word, letter in (("global", "G"), ("nonlocal", "K")):
             written = sorted(set(re.findall(rf"^({letter}\d+) [^ ]*= ", text, re.MULTILINE)))
             inside = [f"{word} {name}" for name in written] + inside
-        function = [f"def f({', '.join(self.signature)}):", *(f"    {t}" for t in inside), f"    return {self.result()}"]
+        function = [
+            f"def f({', '.join(self.signature)}):",
+            *(f"    {t}" for t in inside),
+            f"    return {self.result(jiggled)}",
+        ]
         if self.closure:
             names = [line.split(" ")[0] for line in self.closure]
             setter = [
@@ -116,11 +120,21 @@ class Program:
         for call, changes in enumerate(self.changes):
             if changes:
                 lines += [f"    if call == {call}:", *(f"        {t}" for t in changes)]
-        lines += ["    return None", f"calls = {len(self.arguments)}", f"names = {self.signature!r}", f"by_name = {self.by_name}", f"state = lambda: [{', '.join([*self.state, 'cells()'])}]"]
+        lines += [
+            "    return None",
+            f"calls = {len(self.arguments)}",
+            f"names = {self.signature!r}",
+            f"by_name = {self.by_name}",
+            f"state = lambda: [{', '.join([*self.state, 'cells()'])}]",
+        ]
         return "\n".join(lines) + "\n"
 
-    def result(self) -> str:
+    def result(self, jiggled: bool = False) -> str:
         """What is returned, as text."""
+        line = Line(self.returning())
+        return line.jiggled()[0] if jiggled else line.plain()
+
+    def returning(self) -> str:
         form = self.form
         if form == "dict":
             return "{" + ", ".join(f"'r{i}': {name}" for i, name in enumerate(self.returned)) + "}"
@@ -128,7 +142,9 @@ class Program:
             return f"[{{'first': {self.returned[0]}}}, ({', '.join(self.returned)},)]"
         if form == "sum":
             return " + ".join(self.returned)
-        return {"one": "{}", "tuple": "({},)" if self.returned else "None{}", "list": "[{}]"}[form].format(", ".join(self.returned))
+        return {"one": "{}", "tuple": "({},)" if self.returned else "None{}", "list": "[{}]"}[form].format(
+            ", ".join(self.returned)
+        )
 
     def without(self, *which: int) -> Program:
         """The program with fewer lines."""
@@ -140,7 +156,11 @@ class Program:
 
         def used(line: str) -> bool:
             names = re.findall(r"\b(?:[GKLDOTEUW]\d+|settings_\d+)\b", line)
-            return not names or any(re.search(rf"\b{n}\b", text) for n in names) or any(f"e{n[1:]}" in text for n in names if n[0] == "E")
+            return (
+                not names
+                or any(re.search(rf"\b{n}\b", text) for n in names)
+                or any(f"e{n[1:]}" in text for n in names if n[0] == "E")
+            )
 
         kept = [i for i, name in enumerate(self.signature) if re.search(rf"\b{name.split('=')[0]}\b", text)]
         return replace(
@@ -148,7 +168,14 @@ class Program:
             head=[line for line in self.head if used(line)],
             closure=[line for line in self.closure if used(line)],
             state=[line for line in self.state if used(line)],
-            changes=[[line for line in lines if used(line) and not (line.startswith("put('") and not used(line[5:8].strip("'")))] for lines in self.changes],
+            changes=[
+                [
+                    line
+                    for line in lines
+                    if used(line) and not (line.startswith("put('") and not used(line[5:8].strip("'")))
+                ]
+                for lines in self.changes
+            ],
             signature=[self.signature[i] for i in kept],
             arguments=[[texts[i] for i in kept if i < len(texts)] for texts in self.arguments],
         )
@@ -160,20 +187,29 @@ class Draft:
     def __init__(self, seed: int, kind: str = "values") -> None:
         self.random = random.Random(f"{kind} {seed}")
         self.program = Program(seed, kind)
-        self.flavour = self.one_of({"plain": 60, "special": 22, "integers": 18}) if kind == "values" else "plain"
-        self.dims = [self.random.choice([1, 2, 2, 3, 3, 4, 5, 0 if kind == "values" else 2]) for _ in range(3)]
+        self.flavour = (
+            self.one_of({"plain": 60, "special": 22, "integers": 18}) if kind == "values" else "plain"
+        )
+        self.dims = [
+            self.random.choice([1, 2, 2, 3, 3, 4, 5, 0 if kind == "values" else 2]) for _ in range(3)
+        ]
+        self.weights = [w / 4 if kind != "values" and line in WRITING else w for line, w in LINES]
         self.most = 400  # elements of an array
-        if self.chance(0.02):
+        if self.chance(0.01):
             self.dims = [self.random.choice([3000, 20_000, 45_000, 70_000]), self.random.choice([1, 3, 8]), 2]
             self.most = 1_500_000
+            self.weights = [0 if line in GROWING else w for line, w in LINES]
         self.env: dict[str, Any] = {}
         self.names: list[str] = []  # of what lines may use
         self.owned: set[str] = set()  # made by the program itself
         self.made = 0
         self.generators: list[str] = []
         self.modules: list[str] = []
-        self.weights = [w / 4 if kind != "values" and line in WRITING else w for line, w in LINES]
-        self.main = self.random.choice(["float64", "float64", "float32", "float16"]) if kind == "values" else "float64"
+        self.main = (
+            self.random.choice(["float64", "float64", "float32", "float16"])
+            if kind == "values"
+            else "float64"
+        )
 
     # -- draws ---------------------------------------------------------------------------------------
 
@@ -193,7 +229,7 @@ class Draft:
     def shape(self) -> tuple[int, ...]:
         n, m, k = self.dims
         choices = [(n,), (n, m), (n, m), (m,), (), (1, m), (n, 1), (k, n, m), (m, k), (m, n), (n, n)]
-        return self.random.choice(choices)
+        return self.random.choice([s for s in choices if np.prod(s) < 600_000])
 
     def number(self, dtype: str) -> str:
         """One element, as text."""
@@ -313,7 +349,12 @@ class Draft:
             return True
         if not isinstance(value, (np.ndarray, np.generic)):
             return False
-        if value.dtype.kind not in "biufc" or value.size > self.most or value.ndim > 5 or value.dtype.itemsize > 16:
+        if (
+            value.dtype.kind not in "biufc"
+            or value.size > self.most
+            or value.ndim > 5
+            or value.dtype.itemsize > 16
+        ):
             return False
         if value.dtype.char in "gG":
             return False
@@ -356,10 +397,14 @@ def draw(seed: int, kind: str = "values") -> Program:
     program = draft.program
     program.by_name = kind == "values" and draft.chance(0.2)
     if kind == "gradient":
-        numbers = [i for i, name in enumerate(program.signature) if name[0] == "x" and is_real(draft.value(name))]
+        numbers = [
+            i for i, name in enumerate(program.signature) if name[0] == "x" and is_real(draft.value(name))
+        ]
         chosen = draft.random.sample(numbers, draft.random.randint(1, len(numbers)))
         which = str(tuple(chosen)) if len(chosen) > 1 else str(chosen[0])
-        program.differentiate = draft.random.choice(["tg.grad(f, {})", "tg.value_and_grad(f, {})"]).format(which)
+        program.differentiate = draft.random.choice(["tg.grad(f, {})", "tg.value_and_grad(f, {})"]).format(
+            which
+        )
     if kind == "training":
         weights = [name for name in program.state if name[0] == "W"]
         program.optimizer = draft.random.choice(OPTIMIZERS).format(f"[{', '.join(weights)}]")
