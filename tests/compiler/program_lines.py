@@ -190,7 +190,7 @@ def operand(d: Any, like: Any = None) -> str:
 
 
 def constant(d: Any) -> str:
-    if d.program.kind != "values":
+    if not d.free:
         return d.random.choice(
             ["2", "0.5", "-1.5", "3.0", "1", "np.float64(0.25)", "np.float32(2.0)", "-1", "1e-3", "np.pi"]
         )
@@ -756,10 +756,83 @@ def control(d: Any) -> Drawn:
     ), True  # fmt: skip
 
 
+IN_LOOPS = [
+    "negative",
+    "positive",
+    "square",
+    "reciprocal",
+    "absolute",
+    "fabs",
+    "sign",
+    "exp",
+    "sqrt",
+    "log",
+    "log1p",
+    "expm1",
+    "tanh",
+    "sinh",
+    "cosh",
+    "sin",
+    "cos",
+    "tan",
+    "floor",
+    "ceil",
+    "isnan",
+    "isfinite",
+]
+IN_LOOPS_OF_TWO = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "power",
+    "logaddexp",
+    "maximum",
+    "minimum",
+    "greater",
+    "less",
+    "greater_equal",
+    "less_equal",
+    "equal",
+    "not_equal",
+]
+IN_LOOPS_WRITTEN = ["+", "-", "*", "/", "+", "-", "*", "**", ">", "<", ">=", "<=", "==", "!="]
+
+
+def in_loops(d: Any) -> Drawn:
+    """What machine code has formulas for."""
+    a = d.pick(is_array)
+    value = d.value(a)
+    b = operand(d, value)
+    last = value.ndim - 1
+    one = d.random.choice(IN_LOOPS)
+    elementwise = [
+        f"np.{one}(«{a}»)", f"np.{d.random.choice(IN_LOOPS_OF_TWO)}(«{a}», {b})", f"np.{d.random.choice(IN_LOOPS_OF_TWO)}({b}, «{a}»)",
+        f"«{a}» {d.random.choice(IN_LOOPS_WRITTEN)} {b}", f"{b} {d.random.choice(IN_LOOPS_WRITTEN)} «{a}»", f"-«{a}»", f"abs(«{a}»)", f"np.where(«{a}» > 0, «{a}», {b})",
+        f"np.where({b}, «{a}», 0)", f"np.clip(«{a}», -1, 1)", f"np.clip(«{a}», 2, {b})", f"«{a}».astype(np.{d.random.choice(['float64', 'float32', 'int64', 'int32', 'uint8', 'int8', 'bool_'])})",
+        f"np.logical_and(«{a}» > 0, {b} > 0)", f"np.logical_not(«{a}» > 0)", f"«{a}» * («{a}» > 0)", f"(«{a}» > {b}) * 2.5", f"(«{a}» == {b}) + 1", f"«{a}».copy()",
+        f"np.exp(«{a}») / np.sum(np.exp(«{a}»))", f"«{a}» ** {d.random.choice([2, 3, -1, 0.5, 0, 1, -2])}", f"np.maximum(«{a}», 0)", f"F.{d.random.choice(NETWORK[:6])}(«{a}»)",
+    ]  # fmt: skip
+    moved = [
+        f"«{a}».T", f"«{a}».reshape(-1)", f"«{a}»[1:]", f"«{a}»[::-1]", f"«{a}»[..., :1]", f"«{a}»[None]", f"«{a}»[..., None]", f"np.flip(«{a}», {max(last, 0)})", f"«{a}»[::2]",
+        f"np.swapaxes(«{a}», 0, -1)", f"np.broadcast_to(«{a}», {(2, *value.shape)})", f"np.expand_dims(«{a}», 0)", f"np.concatenate([«{a}», «{a}»])", f"«{a}»[0]", f"«{a}»[-1]", f"«{a}»[..., 0]",
+    ]  # fmt: skip
+    axis = d.random.choice(
+        ["", ", axis=0", f", axis={last}", ", axis=0, keepdims=True", ", keepdims=True", ", axis=-1"]
+    )
+    reduced = [f"np.{n}(«{a}»{axis})" for n in ("sum", "mean", "max", "min", "prod", "sum")] + [
+        f"np.sum(«{a}» * {b}{axis})",
+        f"np.mean((«{a}» - {b}) ** 2)",
+    ]
+    text = d.random.choice(d.random.choices([elementwise, moved, reduced], [6, 2, 2])[0])
+    return f"{d.new()} = {text}", True
+
+
 LINES = [
     (unary, 14), (unary_operator, 5), (binary, 16), (operator, 18), (chain, 16), (reduction, 16), (ufunc_method, 3), (quantile, 2), (view, 14),
     (rearranged, 12), (cumulative, 4), (product, 9), (network, 4), (taken, 14), (looked_up, 6), (cast, 6), (made, 5), (item_set, 9), (increased, 8),
     (through_view, 4), (out, 5), (named_out, 1), (with_where, 3), (loop, 5), (attribute, 3), (drawn, 8), (called, 3), (transformed, 2), (effect, 1), (control, 4),
+    (in_loops, 1),
 ]  # fmt: skip
 
 #: Lines that write into arrays: rarer where what is traced is differentiated.
@@ -779,3 +852,18 @@ GROWING = (
     quantile,
     cumulative,
 )
+
+#: Lines of programs that become machine code.
+FOR_LOOPS = {
+    in_loops: 60,
+    increased: 4,
+    item_set: 3,
+    chain: 6,
+    product: 2,
+    network: 2,
+    taken: 3,
+    through_view: 2,
+    called: 1,
+    loop: 1,
+    looked_up: 1,
+}

@@ -28,7 +28,7 @@ def prepare(d: Any) -> None:
         others = [d.random.choice([1, 2, 3, 4]) for _ in d.dims]
     for i in range(d.random.randint(1, 3)):
         dtype, (shape, changed) = d.dtype(), shapes(d, others)
-        if program.kind != "values" and i == 0:
+        if not d.free and i == 0:
             dtype = "float64"
         which = d.one_of(LAYOUTS) if shape and program.kind == "values" else "{}"
         texts = [layout(d.array(dtype, changed if call == 1 else shape), which) for call in range(CALLS)]
@@ -41,7 +41,7 @@ def prepare(d: Any) -> None:
             texts = [f"tg.tensor({t})" for t in texts]
         argument(f"x{i}", texts)
     if program.kind != "training" and d.chance(0.08):
-        dtype, (shape, changed) = d.dtype() if program.kind == "values" else "float64", shapes(d, others)
+        dtype, (shape, changed) = d.dtype() if d.free else "float64", shapes(d, others)
         parts = [[d.array(dtype, changed if call == 1 else shape) for _ in range(2)] for call in range(CALLS)]
         form, names = d.random.choice(
             [
@@ -76,7 +76,7 @@ def prepare(d: Any) -> None:
             program.head.append(f"W{i} = tg.tensor({d.array(dtype, shape)}, requires_grad=True)")
             d.names.append(f"W{i}")
             program.state.append(f"W{i}")
-    if d.chance(0.55 if program.kind == "values" else 0.2):
+    if d.chance(0.55 if program.kind == "values" else 0.15):
         for _ in range(d.random.randint(1, 2)):
             capture(d)
 
@@ -251,7 +251,7 @@ def finish(d: Any) -> None:
     made = [n for n in d.names if n[0] == "v"]
     used = " ".join(line.text.split("=", 1)[-1] for line in d.program.body)
     unused = [n for n in made if f"«{n}»" not in used]
-    if d.program.kind != "values":
+    if not d.free:
         number(d, unused or d.names)
         return
     chosen = unused[-3:] + d.random.sample(made, min(len(made), d.random.randint(0, 2)))

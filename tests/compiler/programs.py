@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from program_lines import GROWING, LINES, WRITING
+from program_lines import FOR_LOOPS, GROWING, LINES, WRITING
 
 CALLS = 3
 
@@ -188,12 +188,18 @@ class Draft:
         self.random = random.Random(f"{kind} {seed}")
         self.program = Program(seed, kind)
         self.flavour = (
-            self.one_of({"plain": 60, "special": 22, "integers": 18}) if kind == "values" else "plain"
+            self.one_of({"plain": 60, "special": 22, "integers": 18})
+            if kind in ("values", "machine")
+            else "plain"
         )
         self.dims = [
             self.random.choice([1, 2, 2, 3, 3, 4, 5, 0 if kind == "values" else 2]) for _ in range(3)
         ]
-        self.weights = [w / 4 if kind != "values" and line in WRITING else w for line, w in LINES]
+        #: Whether results are compared as they are; else they become one number, which is differentiated.
+        self.free = kind in ("values", "machine")
+        self.weights = [w / 4 if not self.free and line in WRITING else w for line, w in LINES]
+        if kind == "machine":
+            self.weights = [FOR_LOOPS.get(line, 0) for line, _ in LINES]
         self.most = 400  # elements of an array
         if self.chance(0.01):
             self.dims = [self.random.choice([3000, 20_000, 45_000, 70_000]), self.random.choice([1, 3, 8]), 2]
@@ -207,7 +213,7 @@ class Draft:
         self.modules: list[str] = []
         self.main = (
             self.random.choice(["float64", "float64", "float32", "float16"])
-            if kind == "values"
+            if kind in ("values", "machine")
             else "float64"
         )
 
@@ -220,6 +226,19 @@ class Draft:
         return self.random.random() < share
 
     def dtype(self) -> str:
+        if self.program.kind == "machine":
+            return self.one_of(
+                {
+                    "float64": 45,
+                    "float32": 25,
+                    "bool": 8,
+                    "int64": 8,
+                    "int32": 5,
+                    "uint8": 5,
+                    "int8": 2,
+                    "uint64": 2,
+                }
+            )
         if self.program.kind != "values":
             return "float64" if self.chance(0.85) else "float32"
         if self.flavour == "integers" and self.chance(0.7):
@@ -390,7 +409,7 @@ def draw(seed: int, kind: str = "values") -> Program:
     draft = Draft(seed, kind)
     prepare(draft)
     draft.start()
-    for _ in range(draft.random.randint(4, 28 if kind == "values" else 16)):
+    for _ in range(draft.random.randint(4, 28 if kind == "values" else 14)):
         if not draft.draw_line():
             break
     finish(draft)

@@ -15,7 +15,12 @@ from programs import Program, draw
 
 #: By what is compiled: how many programs, how many with --thorough, and the largest share that may be refused.
 AMOUNTS = {"values": (300, 20_000, 0.6), "gradient": (100, 6_000, 0.6), "training": (60, 3_000, 0.6)}
-AS_MACHINE_CODE = {"values": (10, 20_000), "gradient": (4, 3_000), "training": (4, 1_000)}
+AS_MACHINE_CODE = {
+    "machine": (12, 20_000),
+    "values": (4, 2_000),
+    "gradient": (4, 3_000),
+    "training": (4, 1_000),
+}
 PART = 20
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
