@@ -4,9 +4,12 @@ A route is a way for a name to reach a program: of an argument, a key, an attrib
 A name that would be executed leaves a mark.
 """
 
+# ruff: noqa: E501 -- lines of programs, and tables of them
+
 from __future__ import annotations
 
 import builtins
+import contextlib
 import copy
 import enum
 import importlib.util
@@ -168,10 +171,8 @@ def class_of_a_module(name):
         return np.tanh(x) * 2
 
     model = type("Given", (nn.Module,), {"forward": forward})()
-    try:
+    with contextlib.suppress(ValueError, UnicodeError):
         type(model).__name__, type(model).__qualname__ = name, name
-    except (ValueError, UnicodeError):
-        pass
     return case(lambda x: model(x) + 1, X)
 
 
@@ -196,10 +197,8 @@ def doc_of_a_function(name):
 @route(NAMES)
 def class_of_a_callable(name):
     kind = type("Given", (), {"__call__": lambda self, x: np.exp(x) * 2})
-    try:
+    with contextlib.suppress(ValueError, UnicodeError):
         kind.__name__, kind.__qualname__, kind.__module__ = name, name, name
-    except (ValueError, UnicodeError):
-        pass
     return case(kind(), X)
 
 
@@ -244,10 +243,8 @@ def name_of_code(name):
     def f(x):
         return np.exp(x) * 2
 
-    try:
+    with contextlib.suppress(ValueError, UnicodeError):
         f.__code__ = f.__code__.replace(co_name=name, co_qualname=name)
-    except (ValueError, UnicodeError):
-        pass
     return case(f, X)
 
 

@@ -4,6 +4,8 @@ A holder is a way to keep a value: how it is made, how the function reads it, an
 values, in module globals, in closures, in default arguments and as an argument.
 """
 
+# ruff: noqa: E501 -- lines of programs, and tables of them
+
 from __future__ import annotations
 
 import sys

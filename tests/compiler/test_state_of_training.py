@@ -1,5 +1,7 @@
 """What a training step depends on changes between steps: the next steps are those without compile, or a CompileError."""
 
+# ruff: noqa: E501 -- lines of programs, and tables of them
+
 from __future__ import annotations
 
 import copy
@@ -232,7 +234,7 @@ def step_count(model: Any, opt: Any) -> None:
 
 def moments(model: Any, opt: Any) -> None:
     for state in opt.state.values():
-        for key, value in state.items():
+        for value in state.values():
             if isinstance(value, np.ndarray):
                 value[...] = 0.125
 
@@ -350,7 +352,11 @@ def class_as_it_was():
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_changes_between_steps(change, make, class_as_it_was, backend="numpy"):
+def test_changes_between_steps(change, make, class_as_it_was):
+    compare_trajectories(change, make, class_as_it_was, "numpy")
+
+
+def compare_trajectories(change: Any, make: str, class_as_it_was: Any, backend: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = trajectory(change, MAKERS[make], None)
@@ -390,7 +396,7 @@ def test_changes_between_steps_of_machine_code(change, class_as_it_was, request)
     )
     if change not in few and not request.config.getoption("--thorough"):
         pytest.skip("runs with --thorough")
-    test_changes_between_steps(change, "Adam", class_as_it_was, "numba")
+    compare_trajectories(change, "Adam", class_as_it_was, "numba")
 
 
 # -- several programs ---------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ def test_a_function_each(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("warm", [True, False], ids=["made before", "first call"])
 def test_training_steps_of_one_program(backend, warm):
-    """Steps do not mix: the loss does not depend on the order, so that after them the parameter is what it has to be."""
+    """Steps do not mix: the loss does not depend on the order, so the parameter is what it has to be."""
     w = tg.tensor(np.zeros(200), requires_grad=True)
     opt = optim.SGD([w], lr=1.0)
     step = tg.compile(lambda x: np.sum(w * x), optimizer=opt, backend=backend)
