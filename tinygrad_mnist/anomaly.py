@@ -14,12 +14,12 @@ tinygrad_mnist.errors.NonFiniteError: backward through sqrt: NaN in 1 of 2 eleme
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from textwrap import fill
 from typing import Any
 
 import numpy as np
 
+from .blocks import block
 from .errors import NonFiniteError
 from .graph import RECORDING, WATCH, Node, _set
 from .tensor import Tensor
@@ -28,7 +28,7 @@ from .typing import Array, NDArray
 __all__ = ["detect_anomaly"]
 
 
-@contextmanager
+@block
 def detect_anomaly() -> Iterator[None]:
     """Stop at the first NaN or infinity that is computed from numbers, with an error that explains it.
 
