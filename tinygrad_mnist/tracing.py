@@ -11,6 +11,7 @@ import numpy as np
 from .errors import DTypeError, GradientError, OptionError, ShapeError
 from .forward import push, variable
 from .graph import RECORDING, SERIALS, TRACING, Node, _set, is_recording, recording_on, sweep
+from .primitive import operand
 from .tensor import Tensor, _handle, _lift
 from .trees import leaves, matching, rebuild, tree_map
 from .typing import Array
@@ -227,7 +228,7 @@ def fitted(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[Any
     for x, value in zip(given, values, strict=True):
         if np.shape(x) != value.shape:
             raise ShapeError(f"{what} has shape {np.shape(x)} where an array of shape {value.shape} is meant")
-        x = _handle(x._data, x._node) if isinstance(x, Tensor) else np.asarray(x)
+        x = _handle(x._data, x._node) if isinstance(x, Tensor) else np.asarray(operand(x))
         if x.dtype.kind == "c" and value.dtype.kind != "c":
             raise DTypeError(f"{what} is complex ({x.dtype}) where an array of {value.dtype} is meant")
         results.append(x if x.dtype == value.dtype else x.astype(value.dtype))
@@ -278,7 +279,8 @@ def parts_of(x: Any) -> tuple[Array, Node | None]:
     """The value of an argument, and the node it comes from if it is tracked here and now."""
     if isinstance(x, Tensor):
         return x._data, x._node if is_recording() else None
-    return (np.asarray(float(x)) if isinstance(x, int) and not isinstance(x, bool) else np.asarray(x)), None
+    x = float(x) if isinstance(x, int) and not isinstance(x, bool) else operand(x)
+    return np.asarray(x), None
 
 
 def older(results: Iterable[Tensor], start: int) -> list[Node]:

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import GradientError, StateDictError
 from ..graph import CALLED, CHANGES, RECORDING, SCOPE
 from ..origins import caller
+from ..primitive import operand
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
 
@@ -42,7 +43,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, *, dtype: Any = np.float32) -> None:
-        super().__init__(np.asarray(data, dtype=dtype), requires_grad=True)
+        super().__init__(np.asarray(operand(data), dtype=dtype), requires_grad=True)
 
     def _rebind(self, new: Any) -> Tensor:
         if RECORDING.get():
@@ -213,7 +214,7 @@ class Module:
         parameters = dict(self.named_parameters())
         own: dict[str, Array] = {**parameters, **dict(self.named_buffers())}
         new = {
-            name: np.asarray(value.data if isinstance(value, Tensor) else value)
+            name: np.asarray(value.data if isinstance(value, Tensor) else operand(value))
             for name, value in state.items()
         }
         missing = [name for name in own if name not in new]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..errors import ShapeError, choice
-from ..primitive import REGISTRY, Sample, as_plain, constant, implements, primitive
-from ..tensor import GETITEM, SETITEM, Tensor
+from ..primitive import REGISTRY, Sample, as_plain, constant, implements, operand, primitive
+from ..tensor import GETITEM, SETITEM, Tensor, record
 from ..typing import Array, NDArray
 from .arguments import gather, places, plain, refuse_to_round
 
@@ -44,7 +44,7 @@ def take_apart(index: Any) -> tuple[list[Any], Any]:
             arrays.append(part)
             rest.append(HOLE)
         elif isinstance(part, (list, tuple, range)):
-            array = np.asarray(part)
+            array = np.asarray(operand(part))
             arrays.append(array if array.size else array.astype(int))  # an empty list picks nothing
             rest.append(HOLE)
         else:
@@ -167,7 +167,9 @@ setitem.vjp(
 
 def _getitem(t: Tensor, index: Any) -> Array:
     arrays, rest = take_apart(index)
-    return getitem(t, *arrays, index=rest)
+    return record(
+        getitem, (t, *arrays), {"index": rest}
+    )  # without the detour of a call, since rows are read often
 
 
 def _setitem(t: Tensor, value: Any, index: Any) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..primitive import Sample, implements, primitive
+from ..tensor import Tensor, record
 from ..typing import Array
 from .arguments import lift, places
 
@@ -46,7 +47,8 @@ def _reshape(
     a: Array, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: bool | None = None
 ) -> Array:
     shape = newshape if shape is None else shape  # NumPy 2.0 calls it newshape
-    return reshape(a, shape=shape, order=_order(a, order), copy=copy)
+    settings = {"shape": shape, "order": _order(a, order), "copy": copy}
+    return record(reshape, (a,), settings) if isinstance(a, Tensor) else reshape(a, **settings)
 
 
 def _order(a: Array, order: str) -> str:

@@ -19,7 +19,7 @@ from ..primitive import REGISTRY, Constant
 from ..tensor import SETITEM, UFUNC, Tensor, unregistered
 from ..typing import Array
 from .accumulations import cummax, cummin, logcumsumexp
-from .arguments import bare
+from .arguments import bare, plain
 from .network import logsumexp
 
 
@@ -61,7 +61,7 @@ def write_into(
         kwargs["base"] = out[0]
     results = on_tensors(ufunc, method, inputs, None, kwargs)
     pairs = zip(out, results if isinstance(results, tuple) else (results,), strict=True)
-    written = tuple(y if t is None else t._rebind(y) for t, y in pairs)
+    written = tuple(y if t is None else t._write(y) for t, y in pairs)
     return written if isinstance(results, tuple) else written[0]
 
 
@@ -91,7 +91,7 @@ def call(
                 f"np.{ufunc.__name__}: it makes {y.dtype} of {inputs[0].dtype}, not {np.dtype(dtype)}"
             )
         return y
-    mask = where.data if isinstance(where, Tensor) else np.asarray(where)
+    mask = plain(where)
     shape = np.broadcast_shapes(mask.shape, *(np.shape(x) for x in inputs))
     mask = np.broadcast_to(mask, shape)
     y = _function(ufunc)(*(np.broadcast_to(x, shape)[mask] for x in inputs), **rest)
@@ -179,7 +179,7 @@ def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
     for now in (rounds == n for n in range(max(rounds, default=-1) + 1)):
         y = call(ufunc, flat[places[now]], *(x[now] for x in operands))
         flat = SETITEM(flat, y, places[now])
-    t._rebind(np.reshape(flat, t.shape))
+    t._write(np.reshape(flat, t.shape))
 
 
 def _function(function: Callable[..., Any]) -> Callable[..., Any]:
