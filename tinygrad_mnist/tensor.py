@@ -407,8 +407,8 @@ class Tensor(Operators):
             if other is not None and np.may_share_memory(other._data, self._data):
                 raise UnsupportedError(
                     f"a write into a part, of shape {self.shape}, of a Tensor of shape {other.shape}: it would not "
-                    "reach the Tensor itself, as NumPy's would. Index once, as in t[0, 1] = value for t[0][1] = value and "
-                    "t[i] = value for a loop over rows; or write into a copy, as in row = t[0].copy()"
+                    "reach the Tensor itself, as NumPy's would. Index once, as in t[0, 1] = value for t[0][1] = value "
+                    "and t[i] = value for a loop over rows; or write into a copy, as in row = t[0].copy()"
                 )
         return self._rebind(new)
 
