@@ -51,7 +51,7 @@ class Trace:
         self.numbers, self.is_single = _positions(argnums, len(args), f)
         self.chosen = [args[i] for i in self.numbers]
         # Inside another transform, that one differentiates what this one returns.
-        self.is_recorded = TRACING.get() or any(isinstance(x, Tensor) for x in leaves([args, kwargs, also]))
+        self.takes_tensors = TRACING.get() or any(isinstance(x, Tensor) for x in leaves([args, kwargs, also]))
         self.start = next(SERIALS)
         self.variables = [_checked(x) for x in leaves(self.chosen)]
         swapped = list(args)
@@ -62,13 +62,18 @@ class Trace:
         self.values = [x._data for x in self.variables]
         with _set(RECORDING, recording_on()), _set(TRACING, True):
             result = f(*swapped, **kwargs)
-        self.aux = None
+        aux = None
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise GradientError(
                     f"has_aux: {named(f)} returned {described(result)}, not a pair (result, aux)"
                 )
-            result, self.aux = result[0], self.plain(result[1])
+            result, aux = result
+        # A function that uses tracked Tensors has derivatives that depend on them, as its value does.
+        self.is_recorded = self.takes_tensors or (
+            is_recording() and _reach_a_leaf(y._node for y in leaves([result, aux]) if is_tracked(y))
+        )
+        self.aux = self.plain(aux)
         self.result = result
         # In handles of their own, since f or its caller may assign to those that f returned.
         self.outputs: list[Any] = [
@@ -172,10 +177,14 @@ class Trace:
             if isinstance(x, Tensor):
                 x = x._data if self._is_own(x) else x._data.copy()
             return x[()] if isinstance(x, np.ndarray) else x
+        if not isinstance(x, Tensor):
+            return x
+        if is_recording() and (TRACING.get() or _reach_a_leaf([x._node])):
+            return _handle(
+                x._data, x._node
+            )  # what is written into this one does not change that of the function
         # What depends on nothing but this call's own variables is a constant to everybody else.
-        if isinstance(x, Tensor) and not (is_recording() and (TRACING.get() or _reaches_a_leaf(x._node))):
-            return x.detach()
-        return x
+        return x.detach() if self.takes_tensors else x._data.copy()[()]
 
     def _is_own(self, x: Tensor) -> bool:
         """Whether the values were computed here, and nobody else refers to them."""
@@ -299,15 +308,15 @@ def older(results: Iterable[Tensor], start: int) -> list[Node]:
     return list(found)
 
 
-def _reaches_a_leaf(start: Node | None) -> bool:
+def _reach_a_leaf(nodes: Iterable[Node | None]) -> bool:
     """Whether a node was computed from a leaf, or from what has forgotten how it was computed."""
-    seen: set[Node] = set()
-    waiting = [start] if start is not None else []
-    while waiting:
-        node = waiting.pop()
+    waiting = [node for node in nodes if node is not None]
+    seen = set(waiting)
+    for node in waiting:  # which grows on the way
         if node.primitive is None or node.args is None:
             return True
-        if node not in seen:
-            seen.add(node)
-            waiting.extend(parent for _, parent in node.parents)
+        for _, parent in node.parents:
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
     return False
