@@ -115,7 +115,7 @@ UNARY = [
     ("nan_to_num", np.nan_to_num, torch.nan_to_num, np.append(ALL, np.nan)),
     ("frexp", lambda x: np.frexp(x)[0], lambda x: torch.frexp(x)[0], MODERATE),
     ("sigmoid", F.sigmoid, torch.sigmoid, ALL),
-    ("erf", F.erf, torch.erf, ALL),
+    ("erf", F.erf, torch.erf, ALL[np.isfinite(ALL)]),
     ("relu", F.relu, torch.relu, ALL),
     ("leaky_relu", F.leaky_relu, torch.nn.functional.leaky_relu, ALL),
     ("elu", F.elu, torch.nn.functional.elu, ALL[ALL != 0]),

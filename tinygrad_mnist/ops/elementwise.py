@@ -142,9 +142,13 @@ def root_below(x: Array) -> Array:
     return np.sqrt(one_less_square(x))
 
 
-def root_above(x: Array) -> Array:
+@primitive(samples=[Sample((), domain=(1.3, 3.0)), Sample((2, 3), domain=(1.3, 3.0))], jvp="elementwise")
+def root_above(x: Array, /) -> Array:
     """``sqrt(x² - 1)``."""
     return np.sqrt(x - 1) * np.sqrt(x + 1)
+
+
+root_above.vjp(lambda g, y, x: g * (x / y))  # of a product, where g may be infinite and y is 0
 
 
 def by_value(f: Callable[[Array], Array], y: Array, x: Array, root: Callable[[Array], Array]) -> Array:
