@@ -469,6 +469,90 @@ def test_cumsum(axis):
     check(lambda x: np.cumsum(x, axis=axis), M)
 
 
+HUGE = np.full(10, 1_700_000_000_000_000_000)
+BYTES = np.arange(250, 256, dtype=np.uint8)
+SHORT = np.array([[100, 120], [127, -128]], np.int8)
+FLAGS = np.array([True, False, True])
+
+
+@pytest.mark.parametrize(
+    "x", [HUGE, BYTES, SHORT, FLAGS, np.full(4, 2**63, np.uint64)], ids=lambda x: x.dtype.name
+)
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(np.mean, np.var, np.std, np.average, np.median, np.nanmean, np.nanvar, np.nanstd, np.nanmedian),
+        *(np.sum, np.prod, np.max, np.cumsum, np.divide.reduce, np.hypot.reduce, np.logaddexp.reduce),
+        lambda x: np.mean(x, axis=-1, keepdims=True),
+        lambda x: np.mean(x, dtype=np.float32),
+        lambda x: np.mean(x, where=x > 0),
+        lambda x: np.average(x, weights=np.ones(x.shape, int)),
+        lambda x: np.logaddexp.accumulate(x, axis=0),
+    ],
+)
+def test_integers_and_booleans_reduce_as_numpys(f, x):
+    with np.errstate(divide="ignore"):
+        found, expected = f(tensor(x)), f(x)
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found.data, expected, rtol=1e-3 if found.dtype == np.float16 else 1e-6)
+
+
+def test_the_mean_of_large_integers_is_no_sum_of_theirs():
+    assert np.mean(tensor(HUGE)).item() == 1.7e18
+
+
+def test_float16_reduces_as_precisely_as_numpys():
+    x = np.linspace(-20, 30, 200).astype(np.float16)
+    for f in (np.mean, np.var, np.std, np.average, np.median, np.ptp):
+        found = f(tensor(x))
+        assert found.dtype == np.float16
+        np.testing.assert_allclose(found.data, f(x), rtol=1e-3)
+
+
+ALONE = [
+    *(np.sum, np.prod, np.max, np.min, np.cumsum, np.cumprod, np.nansum, np.nanprod, np.nanmax, np.nanmean),
+    *(ufunc.reduce for ufunc in (np.add, np.multiply, np.maximum, np.minimum, np.logaddexp, np.hypot)),
+    *(ufunc.reduce for ufunc in (np.subtract, np.divide, np.fmax, np.arctan2)),
+    lambda x, axis: np.take(x, 0, axis=axis),
+    lambda x, axis: np.take(x, [0, -1, 0], axis=axis),
+    lambda x, axis: np.repeat(x, 2, axis=axis),
+    lambda x, axis: np.multiply.reduce(x, axis=axis, keepdims=True),
+    lambda x, axis: np.subtract.reduce(x, axis=axis, keepdims=True),
+    lambda x, axis: np.subtract.reduce(x, axis=axis, initial=2.0),
+]
+
+
+@pytest.mark.parametrize("f", ALONE)
+@pytest.mark.parametrize("axis", [0, -1, None])
+def test_a_number_has_the_axes_that_numpy_gives_it(f, axis):
+    check(lambda x: f(x, axis=axis), np.array(1.7))
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("f", [np.mean, np.var, np.median])
+def test_a_number_has_no_axis_to_average_over(f, axis):
+    for x in (np.array(1.7), tensor(1.7), leaf(1.7)):
+        with pytest.raises(IndexError):
+            f(x, axis=axis)
+
+
+def test_methods_of_ufuncs_refuse_what_numpy_refuses():
+    for x in (M, tensor(M), leaf(M)):
+        for call in (
+            lambda x: np.subtract.reduce(x, axis=None),
+            lambda x: np.add.accumulate(x, axis=None),
+            lambda x: np.divide.accumulate(x, axis=None),
+            lambda x: np.add.reduceat(x, [0], axis=None),
+        ):
+            with pytest.raises(ValueError, match=r"axes|reorderable"):
+                call(x)
+        with pytest.raises(TypeError, match="accumulate on a scalar"):
+            np.add.accumulate(x[0, 0])
+    for ufunc in (np.add, np.subtract):
+        check(lambda x, u=ufunc: u.accumulate(x, axis=None), M[0])
+
+
 def test_mean_of_float16_does_not_overflow():
     t = leaf(np.full(70_000, 60_000.0), np.float16)
     y = np.mean(t)

@@ -597,7 +597,7 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
     result = _new(Tensor)
     result._data = value
     result._node = None
-    if value.base is not None or value is values[0]:
+    if args and (value.base is not None or value is values[0]):
         result._owners = _owners(args[0])
     # Integers and booleans are locally constant: no gradient passes through them.
     if parents and value.dtype.kind in "fc":

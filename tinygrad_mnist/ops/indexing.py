@@ -198,7 +198,7 @@ def take(a: Array, indices: NDArray, /, axis: int | None = None, mode: Any = "ra
 
 def take_rule(g: Array, y: Array, a: Array, indices: NDArray, axis: int | None, mode: str) -> Array:
     """Every element back to where it was taken."""
-    if axis is None:
+    if axis is None or not a.ndim:
         taken = inside(indices, a.size, mode)
         return np.reshape(scatter(g, taken, index=HOLE, shape=(a.size,)), a.shape)
     taken = inside(indices, a.shape[axis], mode)

@@ -300,7 +300,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Array, ...]:
 )
 def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
     """Each element several times in a row; an array of ``repeats`` says how often for each."""
-    if axis is None:
+    if axis is None or (not a.ndim and axis in (0, -1)):
         a, axis = np.ravel(a), 0
     axis = normalize_axis_index(axis, a.ndim)
     before, n, after = a.shape[:axis], a.shape[axis], a.shape[axis + 1 :]

@@ -114,10 +114,13 @@ def reduce(ufunc: np.ufunc, a: Array, axis: Any = 0, dtype: Any = None, **keywor
         keywords.update({} if dtype is None else {"dtype": dtype})
         return _function(_REDUCTIONS[ufunc])(a, axis=axis, **keywords)
     keepdims, initial = keywords.pop("keepdims", False), keywords.pop("initial", None)
+    axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
     if keywords.pop("where", True) is not True or isinstance(axis, tuple) or keywords:
         raise UnsupportedError(
             f"np.{ufunc.__name__}.reduce: on a Tensor only one axis, dtype=, keepdims= and initial= are supported"
         )
+    # An array of one element knows NumPy's errors, and the dtype of the result.
+    kind = ufunc.reduce(np.ones((1,) * np.ndim(a), a.dtype), axis, dtype).dtype
     parts = _along(a, axis, dtype)
     start = [] if initial is None else [initial]
     if not len(parts) and initial is None:
@@ -125,14 +128,17 @@ def reduce(ufunc: np.ufunc, a: Array, axis: Any = 0, dtype: Any = None, **keywor
             raise UnsupportedError(f"np.{ufunc.__name__}.reduce: nothing to reduce, and no identity")
         start = [ufunc.identity]
     result = fold(ufunc, [*start, *parts])
-    if not keepdims:
+    result = result if result.dtype == kind else result.astype(kind)
+    if not keepdims or not np.ndim(a):
         return result
     return np.expand_dims(result, tuple(range(np.ndim(a))) if axis is None else axis)
 
 
 def accumulate(ufunc: np.ufunc, a: Array, axis: int = 0, dtype: Any = None) -> Any:
     """Combine each element along an axis with all before it."""
+    axis = _one_axis(ufunc, "accumulate", a, axis)
     if ufunc in _ACCUMULATIONS:
+        a = a if dtype is not None or ufunc is not np.logaddexp else _inexact(ufunc, a)
         return _function(_ACCUMULATIONS[ufunc])(a if dtype is None else a.astype(dtype), axis=axis)
     running: list[Array] = []
     for part in _along(a, axis, dtype):
@@ -142,6 +148,7 @@ def accumulate(ufunc: np.ufunc, a: Array, axis: int = 0, dtype: Any = None) -> A
 
 def reduceat(ufunc: np.ufunc, a: Array, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
     """Combine the elements from each index up to the next; a single one where the next is no larger."""
+    axis = _one_axis(ufunc, "reduceat", a, axis, [0])
     starts, length = [int(i) for i in np.asarray(indices)], np.shape(a)[axis]
     for i in starts:
         if not 0 <= i < length:
@@ -198,9 +205,26 @@ def _occurrence(places: Any) -> Any:
 
 
 def _along(a: Array, axis: int | None, dtype: Any) -> list[Array]:
-    """The parts of an array along an axis, or its elements."""
+    """The parts of an array along an axis, or its elements; of a number, the number itself."""
     a = a if dtype is None else a.astype(dtype)
+    if not np.ndim(a) and axis in (0, -1):
+        return [a]
     return list(np.reshape(a, -1) if axis is None else np.moveaxis(a, axis, 0))
+
+
+def _one_axis(ufunc: np.ufunc, method: str, a: Array, axis: int | None, *places: Any) -> int:
+    """The axis to go along; ``None`` is that of a vector. Else NumPy's own error."""
+    axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
+    if axis is None or not np.ndim(a):
+        getattr(ufunc, method)(np.ones((1,) * np.ndim(a), a.dtype), *places, axis=axis)
+        return 0
+    return axis
+
+
+def _inexact(ufunc: np.ufunc, a: Array) -> Array:
+    """``a`` as numbers of the dtype that the ufunc makes of it."""
+    kind = ufunc(np.ones(1, a.dtype), np.ones(1, a.dtype)).dtype
+    return a if a.dtype == kind else a.astype(kind)
 
 
 METHODS: dict[str, Callable[..., Any]] = {
@@ -216,7 +240,7 @@ METHODS: dict[str, Callable[..., Any]] = {
 def _logsumexp(a: Array, axis: Any, keepdims: bool = False, **keywords: Any) -> Array:
     if keywords:
         raise UnsupportedError(f"np.logaddexp.reduce: {', '.join(keywords)}= are not supported on a Tensor")
-    return logsumexp(a, axis=axis, keepdims=keepdims)
+    return logsumexp(_inexact(np.logaddexp, a), axis=axis, keepdims=keepdims)
 
 
 #: What reductions and accumulations are called as functions.
