@@ -26,7 +26,6 @@ its definition in terms of them.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
 from typing import Any
@@ -34,8 +33,8 @@ from typing import Any
 import numpy as np
 
 from .errors import GradientError, UnsupportedError, choice
+from .operands import as_array
 from .samples import Sample
-from .trees import leaves
 from .typing import Array
 
 __all__ = [
@@ -49,7 +48,6 @@ __all__ = [
     "elementwise",
     "identity",
     "implements",
-    "operand",
     "operation",
     "pack",
     "pick",
@@ -66,7 +64,6 @@ _ALL: dict[str, Primitive] = {}
 _COMPOSITES: list[Composite] = []
 _CONSTANTS: dict[str, Constant] = {}
 _NO_SETTINGS: dict[str, Any] = {}
-_PYTHON = (float, int, complex, list, tuple)
 _STRUCTURES = ("", "elementwise", "linear", "multilinear", "reduction")
 
 
@@ -216,7 +213,7 @@ class Primitive:
         for arg in args:
             if hasattr(arg, "__primitive__"):  # a Tensor: it knows how to record
                 return arg.__primitive__(self, args, settings)
-        return self.forward(*map(_as_array, args), **settings)
+        return self.forward(*map(as_array, args), **settings)
 
     def argument(self, position: int) -> str:
         """What an array argument is called in messages: its name, or its number among ``*arrays``."""
@@ -424,38 +421,6 @@ def implements(
         return function
 
     return register
-
-
-def operand(x: Any) -> Any:
-    """Return what an operation can compute with: of a list an array, anything else as it is.
-
-    Raises
-    ------
-    UnsupportedError
-        For the kinds of array whose arithmetic is another than an ndarray's: masked ones, matrices.
-    """
-    if isinstance(x, (list, tuple)):
-        for part in leaves(x):
-            if isinstance(part, np.ndarray):
-                operand(part)
-        return np.asarray(x)
-    masked = sys.modules.get("numpy.ma")  # which NumPy imports only where somebody uses it
-    if masked is not None and isinstance(x, masked.MaskedArray):
-        raise UnsupportedError(
-            f"a masked array of shape {x.shape} was given; its mask would be lost, here or in the gradient. Say what "
-            "the masked elements count as, with array.filled(value), or keep the mask apart and choose with "
-            "np.where(mask, value, ...)"
-        )
-    if isinstance(x, np.matrix):
-        raise UnsupportedError(
-            f"an np.matrix of shape {x.shape} was given, whose * is a product of matrices; pass np.asarray(matrix), "
-            "and multiply matrices with @"
-        )
-    return x
-
-
-def _as_array(x: Any) -> Any:
-    return x if type(x) is np.ndarray else np.asarray(operand(x)) if type(x) in _PYTHON else operand(x)
 
 
 def _is_default(value: Any) -> bool:

@@ -15,9 +15,10 @@ import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, UntraceableError
 from .graph import CHANGES, RECORDING, SCOPE, TRACING, Node, _set, scope_text, sweep
+from .operands import operand
 from .operators import Operators
 from .origins import users_line
-from .primitive import REGISTRY, Primitive, operand, pick
+from .primitive import REGISTRY, Primitive, pick
 from .trees import leaves, tree_map
 from .typing import Array, NDArray
 

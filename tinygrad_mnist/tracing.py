@@ -11,7 +11,7 @@ import numpy as np
 from .errors import DTypeError, GradientError, OptionError, ShapeError
 from .forward import push, variable
 from .graph import RECORDING, SERIALS, TRACING, Node, _set, is_recording, recording_on, sweep
-from .primitive import operand
+from .operands import operand
 from .tensor import Tensor, _handle, _lift
 from .trees import leaves, matching, rebuild, tree_map
 from .typing import Array

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import GradientError, StateDictError
 from ..graph import CALLED, CHANGES, RECORDING, SCOPE
+from ..operands import operand
 from ..origins import caller
-from ..primitive import operand
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError
-from ..primitive import operand
+from ..operands import operand
 from ..tensor import Tensor
 from ..typing import Array, NDArray
 

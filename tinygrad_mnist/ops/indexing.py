@@ -14,7 +14,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..errors import ShapeError, choice
-from ..primitive import REGISTRY, Sample, as_plain, constant, implements, operand, primitive
+from ..operands import operand
+from ..primitive import REGISTRY, Sample, as_plain, constant, implements, primitive
 from ..tensor import GETITEM, SETITEM, Tensor, record
 from ..typing import Array, NDArray
 from .arguments import gather, places, plain, refuse_to_round
