@@ -679,6 +679,13 @@ def test_a_decorated_generator_computes_without_recording_and_its_caller_with_it
     assert tg.is_recording()
 
 
+def test_a_decorated_function_that_returns_a_generator():
+    results = tg.no_grad()(lambda: (leaf() * i for i in range(2)))()
+    for y in results:
+        assert not y.requires_grad
+        assert tg.is_recording()
+
+
 def test_a_decorated_generator_ends_with_its_exception():
     @tg.no_grad()
     def numbers():

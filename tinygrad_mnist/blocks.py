@@ -80,7 +80,9 @@ class Block:
             @wraps(f)
             def function(*args: Any, **kwargs: Any) -> Any:
                 with self._make():
-                    return f(*args, **kwargs)
+                    result = f(*args, **kwargs)
+                # Of a function that returns a generator, such as an expression `(... for ...)`, this is the work.
+                return self._in_pieces(result) if inspect.isgenerator(result) else result
 
         return function
 
