@@ -38,7 +38,7 @@ def writes(function: Callable[..., Any]) -> Callable[[Callable[..., Array]], Cal
             target, *others = map(gather, bound.args)
             if isinstance(target, Tensor):
                 refuse_to_round(name, target.dtype, *others)
-                target._rebind(definition(target, *others))
+                target._write(definition(target, *others))
             elif is_recording() and is_tracked(*others):
                 raise GradientError(
                     f"np.{name}: a tracked Tensor would be written into a plain array, where its gradient is "
