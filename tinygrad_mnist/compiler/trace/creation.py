@@ -75,8 +75,8 @@ def _random(what: str) -> CompileError:
 
 def _global_randomness() -> Any:
     """Where the generators are that Python and NumPy share among all."""
-    kind, keys, *rest = np.random.get_state()
-    return random.getstate(), kind, keys.tobytes(), rest
+    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
+    return random.getstate(), state["state"]["key"].tobytes(), repr(state["gauss"]), state["state"]["pos"]
 
 
 _ORIGINALS: dict[str, Any] = {

@@ -205,7 +205,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return self._op
 
     @property
-    def value(self) -> Any:  # type: ignore[override]
+    def value(self) -> Any:
         """Its numbers now."""
         self._follow()
         return self._value
@@ -227,10 +227,10 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _viewed(self, function: Any, argument: Any, value: Any) -> Tracer:
         """A view of this array, as NumPy would make it."""
-        made = written(self.trace, function, (self, argument), {}, value)
+        made: Any = written(self.trace, function, (self, argument), {}, value)
         if type(made) is Tracer and np.may_share_memory(value, self.value):
             made._source, made._seen, made._take = self, self._version, (function, argument)
-        return made
+        return made  # type: ignore[no-any-return]
 
     def _alias(self, others: Any) -> Tracer:
         """Take note of whose memory this result may share, in a way that nobody knows."""
@@ -478,7 +478,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def flatten(self, order: str = "C") -> Any:
         """Copy into one axis."""
-        return np.ravel(self, order).copy()
+        return self.ravel(order).copy()
 
     def clip(self, min: Any = None, max: Any = None, **settings: Any) -> Any:
         """Move what is outside two bounds, one of which may be missing, to the nearest."""
@@ -704,8 +704,8 @@ def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Trac
     if function is view_as:
         return new.view(source.dtype)  # type: ignore[no-any-return]
     if function is np.transpose:
-        return np.transpose(new, tuple(np.argsort(argument)))  # type: ignore[return-value]
-    return np.reshape(new, source.shape)  # type: ignore[return-value]
+        return new.transpose(tuple(map(int, np.argsort(argument))))  # type: ignore[no-any-return]
+    return new.reshape(source.shape)  # type: ignore[no-any-return]
 
 
 def _is_users(x: Any) -> bool:
