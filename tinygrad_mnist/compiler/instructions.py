@@ -100,7 +100,8 @@ def _elementwise(function: Any, real: str = "", whole: str = "", truth: str = ""
 def _infix(sign: str) -> dict[str, Any]:
     """Write single numbers with a sign; integers would be warned of where they overflow, unlike arrays."""
     text = f"{{0}} {sign} {{1}}"
-    return {"expression": lambda op: text if op.loop[0].kind == "f" else "{function}({arguments})"}
+    is_plain = lambda op: not op.settings and op.loop[0].kind == "f"  # noqa: E731
+    return {"expression": lambda op: text if is_plain(op) else "{function}({arguments})"}
 
 
 _elementwise(np.add, "{0} + {1}", "{0} + {1}", "{0} or {1}", **_infix("+"))
@@ -109,7 +110,7 @@ _elementwise(np.multiply, "{0} * {1}", "{0} * {1}", "{0} and {1}", **_infix("*")
 _elementwise(np.divide, "{0} / {1}", **_infix("/"))
 _elementwise(np.power, "{0} ** {1}", **_infix("**"))
 _elementwise(np.negative, "-{0}", "-{0}", linear_in=(0,),
-             expression=lambda op: "-{0}" if op.dtype.kind == "f" else "{function}({arguments})")  # fmt: skip
+             expression=lambda op: "-{0}" if not op.settings and op.dtype.kind == "f" else "{function}({arguments})")  # fmt: skip
 _elementwise(np.positive, "{0}", "{0}")
 _elementwise(np.square, "{0} * {0}", "{0} * {0}")
 _elementwise(np.reciprocal, "T(1) / {0}")

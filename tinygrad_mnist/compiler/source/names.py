@@ -149,7 +149,7 @@ class Names:
             and like is not None
             and like.kind == "f"
         ):
-            key = "number", float(arg), like, width
+            key = "number", float(arg).hex(), like, width
             if key not in self.names:
                 if width:
                     name = self.unique(f"row_of_{_WORDS[arg]}s") if arg in _WORDS else self.numbered("row")
