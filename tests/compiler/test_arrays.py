@@ -119,7 +119,12 @@ def into_out(x):
     np.log(x, out=y, where=x > 0)
     np.add(x, 1, out=z[1:])
     np.multiply(x, 2, out=e)
-    return y, z, e
+    m = np.outer(x, x)
+    total, mean, running = np.zeros(3), np.zeros(3), np.zeros((3, 3))
+    np.sum(m, axis=0, out=total)
+    m.mean(axis=1, out=mean)
+    np.cumsum(m, axis=1, out=running)
+    return y, z, e, total, mean, running
 
 
 @writes((X, I), (Y, J))
@@ -173,6 +178,22 @@ def one_buffer_for_all_rounds(x):
 def made_of_elements(x):
     row, matrix = np.array([v * 2 for v in x]), np.array([[x[0], 1.0], [2.0, x[1]]])
     return row, matrix, np.full(2, x[0]), np.fromiter((v for v in x), float), np.array_equal(row, x)
+
+
+@writes((X,), (Y,))
+def lists_of_elements(x):
+    y = np.zeros((2, 2))
+    y[0] = [x[0], 1]
+    return y, x[:2] + [x[1], 2.0]
+
+
+@writes((X,), (Y,))
+def other_dtypes(x):
+    return (
+        np.add(x, 1, dtype=np.float32),
+        np.add.reduce(x, dtype=np.float32),
+        np.negative(x, dtype=np.float32),
+    )
 
 
 @writes((B, X), (C, Y))
@@ -246,6 +267,16 @@ def test_a_tracked_tensor_is_not_lost_in_a_plain_array():
 
     with pytest.raises(GradientError, match="lose its gradient"):
         tg.compile(tg.grad(total))(X)
+
+
+def test_the_sign_of_zero():
+    f = lambda x: (-x * 0, -(x * 0), x * 0, x * -0.0, -(0 / x), 1 / (x * -0.0))  # noqa: E731
+    compiled = tg.compile(f)
+    with np.errstate(all="ignore"):
+        for x in (X, -X):
+            for got, expected in zip(compiled(x), f(x), strict=True):
+                np.testing.assert_array_equal(got, expected)
+                np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
 
 
 # -- functions with short cuts -----------------------------------------------------------------------

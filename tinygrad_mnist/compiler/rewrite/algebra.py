@@ -39,6 +39,11 @@ def _real(op: Op, **_: Any) -> bool:
     return is_real(op.dtype)
 
 
+def _has_negative(op: Op, c: Any, **_: Any) -> bool:
+    """Whether a number has a negative: the integer 0 has none, though -0.0 is the negative of 0.0."""
+    return is_real(op.dtype) and (isinstance(c, (Op, float)) or c != 0)
+
+
 def _whole(op: Op, **_: Any) -> bool:
     return op.dtype.kind in "iu"
 
@@ -67,13 +72,13 @@ EQUATIONS = [
     Equation(x + 0, x, _whole),  # -0.0 + 0 is 0.0
     Equation(x - 0, x),
     Equation(x * c * d, x * (c * d), _evenly),
-    Equation(-(x * c), x * -c, _real),
-    Equation(-x * c, x * -c, _real),
-    Equation(-(c / x), -c / x, _real),
+    Equation(-(x * c), x * -c, _has_negative),
+    Equation(-x * c, x * -c, _has_negative),
+    Equation(-(c / x), -c / x, _has_negative),
     Equation(-(-x), x),  # noqa: B002
     Equation(+x, x),
     Equation(1 / x, np.reciprocal(x), _real),
-    Equation(-(x * (c / y)), x * (-c / y), _real),
+    Equation(-(x * (c / y)), x * (-c / y), _has_negative),
     Equation(0 - x * (c / y), x * (-c / y), _one_zero),
     Equation(_sum(-x), -_sum(x), _never_positive),
 ]

@@ -151,7 +151,19 @@ def _in_place(name: str) -> Callable[[Any, Any], Any]:
 
 
 def _of_value(name: str) -> Any:
-    return property(lambda self: getattr(self.value, name))
+    return property(lambda self: getattr(self.value, name), _refusing_to_set(name))
+
+
+def _refusing_to_set(name: str) -> Any:
+    def refuse(self: Any, value: Any) -> None:
+        raise untraceable(self.trace, f"array.{name} was to be set")
+
+    return refuse
+
+
+def _made_array(x: Any) -> Any:
+    """An array of a list, in which stand-ins may be."""
+    return np.array(x) if isinstance(x, (list, tuple)) else x
 
 
 def _asked(what: str, ask: Callable[..., Any]) -> Callable[..., Any]:
@@ -301,6 +313,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         targets = out if out is not None else ()
         if method == "at" and type(inputs[0]) is Tracer:
             return _rewrite(ufunc.at, *inputs)
+        inputs = tuple(map(_made_array, inputs))
         if method == "at" or not all(type(x) is Tracer or x is None for x in targets):
             raise untraceable(trace, f"np.{ufunc.__name__} was to write into a plain array what is traced")
         where = settings.pop("where", True) if method == "__call__" else True
@@ -366,8 +379,9 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             )
         if func in _REDUCTIONS and len(args) <= 2 and not (settings.keys() - {"axis", "keepdims"}):
             axis = args[1] if len(args) == 2 else settings.pop("axis", None)
-            return _reduced(trace, _REDUCTIONS[func].reduce, args[:1], {"axis": axis, **settings}, value)
-        result = written(trace, func, args, settings, value)
+            result = _reduced(trace, _REDUCTIONS[func].reduce, args[:1], {"axis": axis, **settings}, value)
+        else:
+            result = written(trace, func, args, settings, value)
         if out is not None:
             return out._become(_fitted(trace, result, out))
         for part in result if isinstance(result, (tuple, list)) else (result,):
@@ -440,6 +454,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
             raise unshaped(self.trace, "a boolean index picks")
         _refuse_tracked(value)
+        value = _made_array(value)
         changed = self.value.copy()
         changed[swap(index, value_of)] = value_of(value)
         self._become(written(self.trace, setitem, (self, index, value), {}, changed))
@@ -496,6 +511,10 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         """Write one number everywhere."""
         self[...] = value
 
+    def partition(self, kth: Any, axis: int = -1, **settings: Any) -> None:
+        """Bring some elements to their places in the order."""
+        self._become(np.partition(self, kth, axis, **settings))
+
     def sort(self, axis: int = -1, **settings: Any) -> None:
         """Sort in place."""
         self._become(np.sort(self, axis, **settings))
@@ -505,8 +524,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     mT = property(  # noqa: N815
         lambda self: np.swapaxes(self, -1, -2)
     )
-    real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self)
-    imag = property(lambda self: np.imag(self))
+    real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self, _refusing_to_set("real"))
+    imag = property(lambda self: np.imag(self), _refusing_to_set("imag"))
     flat = property(lambda self: self._flat(), lambda self, value: np.copyto(self._flat(), value))
 
     def __hash__(self) -> int:
