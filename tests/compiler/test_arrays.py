@@ -184,7 +184,7 @@ def made_of_elements(x):
 def lists_of_elements(x):
     y = np.zeros((2, 2))
     y[0] = [x[0], 1]
-    return y, x[:2] + [x[1], 2.0]
+    return y, x[:2] + [x[1], 2.0]  # noqa: RUF005
 
 
 @writes((X,), (Y,))

@@ -193,7 +193,7 @@ def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
         arrays, rest = take_apart(index)
         if ufunc not in (np.add, np.subtract):
             raise CompileError(
-                f"compile: np.{ufunc.__name__}.at has no gradient in a program where the index changes from call to call"
+                f"compile: np.{ufunc.__name__}.at has no gradient where the index changes from call to call"
             )
         value = np.broadcast_to(array(operand[0], t.dtype), np.shape(GETITEM(t, index)))
         t._rebind(ufunc(t, scatter(value, *arrays, index=rest, shape=t.shape)))

@@ -307,8 +307,6 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented
         trace = _trace_of(inputs, out, kwargs)
-        if method != "at":  # whose second argument is an index
-            inputs = tuple(_stacked(x) if isinstance(x, (list, tuple)) else x for x in inputs)
         settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
         targets = out if out is not None else ()
         if method == "at" and type(inputs[0]) is Tracer:
@@ -686,12 +684,6 @@ def _laid_out_as(old: Any, new: Any) -> Any:
     made = np.empty_like(old)
     made[...] = new
     return made
-
-
-def _stacked(x: Any) -> Any:
-    """An array made of nested lists, some of whose parts may be stand-ins."""
-    parts = [_stacked(part) if isinstance(part, (list, tuple)) else part for part in x]
-    return np.stack(parts) if any(type(part) is Tracer for part in parts) else _as_array(parts)
 
 
 def _fitted(trace: Trace, y: Any, like: Any) -> Any:
