@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
-from tinygrad_mnist.errors import CompileError, GradientError
+from tinygrad_mnist.errors import CompileError, GradientError, UnsupportedError
 from tinygrad_mnist.nn import functional as F  # noqa: N812
 
 X, Y = np.array([1.0, 2.0, 3.0]), np.array([-1.0, 0.5, 4.0])
@@ -237,6 +237,10 @@ def test_gradients(name):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        try:
+            tg.grad(total)(*(x.copy() for x in calls[0]))
+        except UnsupportedError as error:
+            pytest.skip(f"no Tensor takes such a write: {error}"[:100])
         assert_same(tg.grad(total), *calls)
 
 

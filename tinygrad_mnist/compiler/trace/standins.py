@@ -43,6 +43,8 @@ __all__ = ["Tracer", "known", "untraceable", "written"]
 
 def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str, Any], value: Any) -> Any:
     """Write down a call whose result is known; return the result's stand-in, or a tuple of them."""
+    if trace.is_elsewhere():
+        return value
     op = trace.record(function, tuple(args), settings, value)
     if isinstance(value, (tuple, list)):
         parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
@@ -257,6 +259,10 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _become(self, new: Any) -> Tracer:
         """Stand for the result of writing into this array."""
+        if self.trace.is_elsewhere():
+            raise untraceable(
+                self.trace, "another thread wrote into an array while a function that uses it was traced"
+            )
         if new.shape != self.shape:
             raise ValueError(f"an array of shape {self.shape} was to take a result of shape {new.shape}")
         if new.dtype != self.dtype:
@@ -544,6 +550,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def numbers(self, what: str) -> Any:
         """The numbers, for Python to decide by them: an error unless they are the same in every call."""
+        if self.trace.is_elsewhere():
+            return self.value
         if not self.is_known:
             value = self.trace.pinned(self.op)
             if value is None:

@@ -103,7 +103,7 @@ def _recorded(
         arguments = Arguments(capture, given, argument_names(function, args, kwargs))
         stood_in = rebuild([list(args), dict(kwargs)], arguments.stand_ins)
         before = dict(_containers(stood_in))
-        with making_stand_ins(trace):
+        with making_stand_ins(trace), np.errstate(all="ignore"):  # the program warns when it runs
             result = capture.function(*stood_in[0], **stood_in[1])
         vectors: list[Vector] = []
         prelude: dict[Op, Op] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -81,12 +82,17 @@ class Trace:
         self.ops: list[Op] = []
         self.phase = "forward"
         self.node: Node | None = None
+        self._thread = get_ident()
         self.is_inside = False  # whether an operation of this package is being taken apart
         self.pin: Callable[[Op], Any] | None = None
         # What no program can do, with the user's line, and no operation that was called as a whole did.
         self.refused: list[tuple[Origin, Exception]] = []
         self._constants: dict[int, tuple[Any, Constant]] = {}
         self._places: dict[Any, Place] = {}
+
+    def is_elsewhere(self) -> bool:
+        """Whether another thread asks, which meets a stand-in by chance, and is to see what it stands for."""
+        return get_ident() != self._thread
 
     def input(self, name: str, value: Any, kind: str = "array") -> Input:
         """Write down something that is given to the program."""
