@@ -7,8 +7,8 @@ around it, to the globals and the built-ins that it names, to its defaults, its 
 - of the user's own functions, whatever they name in turn;
 - of a list, a tuple, a dict, a set or a deque every item;
 - of an object, a class or a module of the user's own the attributes whose names occur in the code that was
-  reached, in the instance and along its classes; all attributes where that code asks for attributes by computed
-  names (``__dict__``, ``asdict``), or where methods that are not the user's read them;
+  reached, or are computed in it (``getattr``), in the instance and along its classes; all attributes where that
+  code asks for all (``vars``, ``asdict``), or where methods that are not the user's read them;
 - of a layer everything, and of its classes the functions that are called;
 - of other modules the functions and values that the code names, as they are.
 
