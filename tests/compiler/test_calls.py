@@ -451,6 +451,25 @@ def test_variables_that_nobody_names_are_refused():
             tg.compile(function)(X)
 
 
+def test_computed_names_are_watched_and_nothing_else():
+    class Trainer:
+        def __init__(self):
+            self.model = nn.MLP([3, 4, 3], rng=0, dtype=np.float64)
+            self.optimizer = optim.Adam(self.model.parameters())
+            self.losses, self.name, self.iterator = [], "mse_loss", iter([1])
+            self.step = tg.compile(self.loss, optimizer=self.optimizer)
+
+        def loss(self, x):
+            return getattr(nn.functional, self.name)(self.model(x), x)
+
+    trainer = Trainer()
+    for _ in range(4):
+        trainer.losses.append(trainer.step(np.ones((2, 3))).item())
+        trainer.optimizer.param_groups[0]["lr"] *= 0.9
+    assert len(trainer.step._entries) == 1
+    assert trainer.losses[-1] < trainer.losses[0]
+
+
 def test_generators_in_containers():
     def case():
         rng, others = np.random.default_rng(0), [np.random.default_rng(1)]

@@ -174,7 +174,7 @@ class Capture:
                     f"{found.original.shape} and {found.original.dtype}, and has to stay so"
                 )
             self.stores.append(Store(found.op, op))
-        for name in self.reach.written_constants():
+        for name in self.reach.constants.written():
             raise CompileError(
                 f"compile: the call writes into {name}, an array that is a constant of the program; keep numbers that "
                 "change in an array of floating point, or in a buffer (Module.register_buffer)"

@@ -14,8 +14,6 @@ __all__ = [
     "IMPORTERS",
     "MAKERS",
     "SAID_UNSEEN",
-    "UNSEEN",
-    "WHY_UNSEEN",
     "codes_of",
     "places_of",
     "strings_of",
@@ -47,20 +45,13 @@ def strings_of(constants: Any) -> Iterator[str]:
 
 
 #: Who asks for attributes by names that the code does not say, or for all.
-COMPUTED = frozenset(
-    {
-        "getattr", "hasattr", "setattr", "delattr", "vars", "dir", "__dict__", "asdict", "astuple", "__getattribute__",
-        "attrgetter",
-    }
-)  # fmt: skip
+COMPUTED = frozenset({"dir", "__dict__", "asdict", "astuple", "__getattribute__", "attrgetter"})
 #: Who imports a module that is named in a text.
 IMPORTERS = frozenset({"__import__", "import_module"})
-#: Built-ins that read what nobody sees; and attributes.
-UNSEEN = frozenset({"globals", "eval", "exec", "open", "input"})
+#: Attributes that lead to variables which nobody sees.
 BACK_DOORS = frozenset(
     {"__globals__", "f_globals", "f_locals", "f_back", "__closure__", "cell_contents", "is_recording"}
 )
-WHY_UNSEEN = "reaches what a program cannot watch; name the variables, and pass what is read as an argument"
 #: Attributes of classes that no number comes from.
 SAID_UNSEEN = frozenset(
     {

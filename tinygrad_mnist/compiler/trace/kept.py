@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-__all__ = ["MISSING", "Kept"]
+import numpy as np
+
+__all__ = ["MISSING", "Constants", "Kept"]
 
 #: In the place of what is not there.
 MISSING = object()
@@ -122,3 +124,24 @@ class Kept:
                 remove(owner, key)
             else:
                 write(owner, key, value)
+
+
+class Constants:
+    """Arrays that are no inputs of a program, with the bytes that they held."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[int, tuple[str, np.ndarray, bytes]] = {}
+
+    def add(self, name: str, x: np.ndarray) -> None:
+        """Remember an array."""
+        self.arrays.setdefault(id(x), (name, x, x.tobytes()))
+
+    def written(self) -> Iterator[str]:
+        """Walk over the names of those that somebody wrote into."""
+        return (name for name, x, before in self.arrays.values() if x.tobytes() != before)
+
+    def restore(self) -> None:
+        """Put the numbers back."""
+        for _, x, before in self.arrays.values():
+            if x.tobytes() != before:
+                x[...] = np.frombuffer(before, x.dtype).reshape(x.shape)

@@ -7,8 +7,8 @@ around it, to the globals and the built-ins that it names, to its defaults, its 
 - of the user's own functions, whatever they name in turn;
 - of a list, a tuple, a dict, a set or a deque every item;
 - of an object, a class or a module of the user's own the attributes whose names occur in the code that was
-  reached, in the instance and along its classes; all attributes where that code asks for attributes by computed
-  names (``getattr``, ``vars``), or where methods that are not the user's read them;
+  reached, or are computed in it (``getattr``), in the instance and along its classes; all attributes where that
+  code asks for all (``vars``, ``asdict``), or where methods that are not the user's read them;
 - of a layer everything, and of its classes the functions that are called;
 - of other modules the functions and values that the code names, as they are.
 
@@ -30,7 +30,7 @@ import os
 import sys
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import (
@@ -51,7 +51,8 @@ from ...optim import Optimizer
 from ...origins import line_of
 from ...tensor import Tensor
 from . import codes, kinds
-from .kept import MISSING, Kept
+from .asking import ASKING, WHY_UNSEEN, stand_in_for
+from .kept import MISSING, Constants, Kept
 from .tape import is_stand_in
 from .watch import Test, path_of
 
@@ -105,7 +106,7 @@ class Reach:
         self.modules: list[Found] = []
         self.layers: dict[int, Found] = {}
         self.containers: list[tuple[str, Any]] = []
-        self.constants: list[tuple[str, np.ndarray, bytes]] = []
+        self.constants = Constants()
         self.partials: list[tuple[str, functools.partial[Any]]] = []
         self.fixed_tensors: list[Tensor] = []
         self.others: list[Test] = []
@@ -142,7 +143,7 @@ class Reach:
         if is_fixed and replacement is not x:
             if type(x) is not np.ndarray:
                 raise self._refusal(name, x, "sits in something that cannot be changed")
-            self._constant(name, x)
+            self.constants.add(name, x)
             return x
         return replacement
 
@@ -191,7 +192,7 @@ class Reach:
             self._tensor(name, t)
         elif not is_stand_in(t._data):
             self.fixed_tensors.append(t)
-            self._constant(name or "tensor", t._data)
+            self.constants.add(name or "tensor", t._data)
 
     def _other(self, name: str, x: Any) -> None:
         """Look into a container, or an object."""
@@ -199,9 +200,7 @@ class Reach:
             arguments = x.__reduce__()[1]
             self.names |= {part for text in arguments if type(text) is str for part in text.split(".")}
         elif isinstance(x, functools._lru_cache_wrapper):
-            raise self._refusal(
-                name, x, "keeps what it returned, stand-ins too", "name the function without its cache"
-            )
+            raise self._refusal(name, x, "keeps what it returned", "name the function without its cache")
         elif isinstance(x, weakref.ref):
             self.others.append(Test("{0}() is {1}", (x, x()), name))
             self._visit(name, x(), True)
@@ -252,12 +251,8 @@ class Reach:
                 self._visit(path_of(name, i), part, True)
             self.others.append(Test("{2}(map({3}, {0}.flat, {1}))", (x, [*x.flat], all, operator.is_), name))
         else:
-            self._constant(name, x)
+            self.constants.add(name, x)
         return x
-
-    def _constant(self, name: str, x: np.ndarray) -> None:
-        if not any(known is x for _, known, _ in self.constants):
-            self.constants.append((name, x, x.tobytes()))
 
     def _callable(self, name: str, x: Any) -> None:
         if isinstance(x, MethodType):
@@ -274,8 +269,7 @@ class Reach:
         for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
             self._note_line(variable, f.__code__)
             kept = self._keep(cell, "cell", variable, ["cell_contents"])
-            value = kept.before["cell_contents"]
-            if value is not MISSING:
+            if (value := kept.before["cell_contents"]) is not MISSING:
                 self._replace(kept, "cell_contents", self._visit(variable, value))
         if not kinds.is_users_code(f.__code__):
             return
@@ -294,7 +288,7 @@ class Reach:
         self.is_tried |= bool(code.co_exceptiontable)
         for name in codes.BACK_DOORS.intersection(code.co_names):
             self._note_line(name, code)
-            raise CompileError(f"compile: {self._place(name)}{name} {codes.WHY_UNSEEN}")
+            raise CompileError(f"compile: {self._place(name)}{name} {WHY_UNSEEN}")
         if not codes.IMPORTERS.isdisjoint(code.co_names):
             for name in code.co_consts:
                 if type(name) is str and name in sys.modules:
@@ -315,14 +309,23 @@ class Reach:
         self._note_line(name, code)
         kept = self._keep(variables, "dict", "", [name])
         value = kept.before[name]
-        if value is MISSING and name in codes.UNSEEN:
-            self._replace(kept, name, functools.partial(self._refuse_call, name))
+        if value is MISSING and name in ASKING:
+            self.is_tried = True
+            self._replace(kept, name, stand_in_for(name, self._place(name), self))
         elif value is not MISSING:
             self._replace(kept, name, self._visit(name, value))
 
-    def _refuse_call(self, name: str, /, *_: Any, **__: Any) -> None:
-        """Stand for a built-in function that reads what nobody sees."""
-        raise CompileError(f"compile: {self._place(name)}{name} {codes.WHY_UNSEEN}")
+    def name(self, key: str) -> None:
+        """Take note of a name that was computed."""
+        self.names.add(key)
+        self._settle()
+
+    def name_all(self, x: Any) -> None:
+        """Take note that all attributes of something are asked for."""
+        for found in (*self.objects, *self.layers.values(), *self.modules, *self.classes.values()):
+            found.is_whole |= found.x is x
+        self._settled = -1
+        self._settle()
 
     def _class(self, name: str, cls: type, is_named: bool = False) -> None:
         """Look at the user's classes among those of a class; one that is named may be called."""
@@ -343,6 +346,8 @@ class Reach:
 
     def is_wanted(self, key: Any, found: Found) -> bool:
         """Whether an attribute is watched."""
+        if isinstance(found.x, Optimizer) and key == "state":  # which the step itself takes care of
+            return False
         return found.is_whole or key in self.names or self.is_computed
 
     def _attributes(self, found: Found) -> None:
@@ -365,7 +370,11 @@ class Reach:
     def _visit_attribute(self, found: Found, key: Any, value: Any) -> Any:
         """Look at an attribute; what is not named itself may be anything."""
         path = path_of(found.name, key)
-        if key in self.names or not self.is_computed or isinstance(value, (Tensor, Module, np.ndarray)):
+        if (
+            key in self.names
+            or not (found.is_whole or self.is_computed)
+            or isinstance(value, (Tensor, Module, np.ndarray))
+        ):
             return self._visit(path, value)
         try:
             return self._visit(path, value)
@@ -378,7 +387,7 @@ class Reach:
             if key in found.done or key in codes.SAID_UNSEEN or (key in codes.MAKERS and not found.is_called):
                 continue
             is_unseen = key == "forward" or (key.startswith("__") and key.endswith("__"))
-            if not (is_unseen or key in self.names or self.is_computed):
+            if not (is_unseen or self.is_wanted(key, found)):
                 continue
             found.done.add(key)
             f = kinds.function_of(value)
@@ -396,7 +405,7 @@ class Reach:
         module, variables = found.x, vars(found.x)
         if "__getattr__" in variables and kinds.is_users_module(module):
             self._visit(f"{found.name}.__getattr__", variables["__getattr__"])
-        is_whole = self.is_computed and kinds.is_users_module(module)
+        is_whole = (self.is_computed or found.is_whole) and kinds.is_users_module(module)
         for key in [*variables] if is_whole else sorted(self.names & variables.keys()):
             value = variables[key]
             is_setting = not (callable(value) or isinstance(value, ModuleType) or key.startswith("__"))
@@ -443,7 +452,7 @@ class Reach:
                 if id(value) not in self._seen:
                     self._seen[id(value)] = value, self._stand_in(path_of(path, key), value)
                 self._replace(kept, key, self._seen[id(value)][1])
-            elif is_part or is_ours or key == "forward" or key in self.names or self.is_computed:
+            elif is_part or is_ours or key == "forward" or self.is_wanted(key, found):
                 found.done.add(key)
                 self._replace(kept, key, self._visit_attribute(found, key, value))
 
@@ -466,15 +475,7 @@ class Reach:
         """Put everything back where it was."""
         for kept in self.kept.values():
             kept.restore()
-        for _, x, before in self.constants:
-            if x.tobytes() != before:
-                x[...] = np.frombuffer(before, x.dtype).reshape(x.shape)
-
-    def written_constants(self) -> Iterator[str]:
-        """The names of constants that the function wrote into."""
-        for name, x, before in self.constants:
-            if x.tobytes() != before:
-                yield name
+        self.constants.restore()
 
     def _note_line(self, name: str, code: CodeType) -> None:
         if name not in self._lines:

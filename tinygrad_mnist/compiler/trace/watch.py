@@ -68,7 +68,7 @@ def tests_of(reach: Reach) -> tuple[list[Test], list[Test]]:
             ]
     for name, x in reach.containers:
         tests += same_items(name, x)
-    for name, x, content in reach.constants:
+    for name, x, content in reach.constants.arrays.values():
         tests.append(Test("{0}.shape == {1}", (x, x.shape), name))
         tests.append(Test("{0}.tobytes() == {1}", (x, content), name))
     for tensor in reach.fixed_tensors:
