@@ -76,7 +76,7 @@ def _random(what: str) -> CompileError:
 def _global_randomness() -> Any:
     """Where the generators are that Python and NumPy share among all."""
     kind, keys, *rest = np.random.get_state()
-    return random.getstate(), kind, keys.tobytes(), rest
+    return random.getstate(), kind, np.asarray(keys).tobytes(), rest
 
 
 _ORIGINALS: dict[str, Any] = {
