@@ -195,7 +195,7 @@ def e4(lab):
     setting = grid(seed=lab.seeds, lr=[best["lr"]], epochs=[best["epochs"]], falling=[True])
     runs = lab.report.table("The best setting, trained on all images", mean=True)
     for run in lab.sweep("e4_best", setting, train=lab.everything, unseen=lab.test):
-        runs.add(seed=run["seed"], test_accuracy=run["accuracy"][-1])
+        runs.add(seed=run["seed"], test_accuracy=run["accuracy"][-1], backend=run.get("backend", "eager"))
 
 
 def e5(lab):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
-from tinygrad_mnist.errors import NonFiniteError
+from tinygrad_mnist.errors import GradientError, NonFiniteError
 from tinygrad_mnist.nn import functional as F  # noqa: N812
 
 
@@ -272,3 +272,82 @@ def test_a_new_infinity_beside_one_that_was_passed_in_is_found():
 def test_infinities_that_cancel_are_explained():
     for f in (lambda: leaf(0.0) * np.inf, lambda: leaf(1.0) * np.inf - np.inf):
         assert "infinity minus infinity, 0 times infinity" in message(f)
+
+
+# -- arrays that are overwritten after they were saved ---------------------------------------------
+
+
+def accumulate(w):
+    buffer, total = np.zeros(2), 0
+    for i in range(3):
+        buffer += i
+        total = total + np.sum(w * buffer)  # the line to blame
+    return total
+
+
+def saved_and_overwritten(build, saved, index=..., value=0):
+    def f():
+        result = build(leaf(1.0, 2.0), saved)
+        saved[index] = value
+        np.sum(result).backward()
+
+    return f
+
+
+OVERWRITTEN = [
+    ("a buffer", lambda: tg.grad(accumulate)(np.ones(2)), "input b, an array of shape (2,)"),
+    ("forward", lambda: tg.jvp(accumulate, np.ones(2), np.ones(2)), "multiply"),
+    ("twice", lambda: tg.hessian(lambda w: accumulate(w * w))(np.ones(2)), "multiply"),
+    ("a factor", saved_and_overwritten(lambda w, x: w * x, np.ones(2)), "multiply"),
+    ("one element", saved_and_overwritten(lambda w, x: w * x, np.ones((3, 2)), (1, 0), 2.0), "(3, 2)"),
+    ("a column", saved_and_overwritten(lambda w, x: w * x[:, 1], np.ones((2, 2))), "multiply"),
+    ("the array of a Tensor", saved_and_overwritten(lambda w, x: w * tg.Tensor(x), np.ones(2)), "multiply"),
+    ("indices", saved_and_overwritten(lambda w, i: w[i], np.array([1, 1])), "getitem"),
+    ("a mask", saved_and_overwritten(lambda w, m: np.where(m, w, 1.0), np.array([True, False])), "condition"),
+    ("a batch", saved_and_overwritten(lambda w, x: x @ w, np.ones((3, 2), np.float32)), "matmul"),
+]
+
+
+@pytest.mark.parametrize(("name", "f", "expected"), OVERWRITTEN, ids=[case[0] for case in OVERWRITTEN])
+def test_an_array_that_is_overwritten_after_it_was_saved_is_found(name, f, expected):
+    with pytest.raises(GradientError, match="was overwritten after") as raised, tg.detect_anomaly():
+        f()
+    text = " ".join(str(raised.value).split())
+    assert expected in text
+    assert "test_anomaly.py" in text
+    assert "w * array.copy()" in text
+
+
+def test_the_argument_of_a_transform_is_watched_too():
+    x = np.ones(3)
+
+    def f(y):
+        total = np.sum(y**2)
+        x[0] = 5.0
+        return total
+
+    with pytest.raises(GradientError, match="power: its input a"), tg.detect_anomaly():
+        tg.grad(f)(x)
+
+
+def test_buffers_that_no_gradient_depends_on_may_be_used_again():
+    batch, w = np.ones(2), leaf(1.0, 2.0)
+    with tg.detect_anomaly():
+        for i in range(3):
+            loss = np.sum(w + batch) + np.sum(np.concatenate([w, batch]))
+            batch[:] = i
+            loss.backward()
+        for i in range(3):
+            batch[:] = i
+            np.sum(w * batch).backward()
+    assert w.grad.tolist() == [9.0, 9.0]
+
+
+def test_a_parameter_that_was_updated_has_its_own_error():
+    w = leaf(1.0, 2.0)
+    with tg.detect_anomaly():
+        loss = np.sum(w * w)
+        with tg.no_grad():
+            w -= 1
+        with pytest.raises(GradientError, match="changed in place after multiply"):
+            loss.backward()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -202,6 +203,7 @@ def test_version():
         ("--loss", ["cross-entropy", "mse", "l1", "huber", "bce"]),
         ("--optimizer", ["sgd", "momentum", "adam", "adamw", "rmsprop", "adagrad"]),
         ("--schedule", ["none", "cosine", "one-cycle", "step", "warm-up"]),
+        ("--compile", ["auto", "numpy", "numba", "no"]),
     ],
 )
 def test_unknown_values_list_the_valid_ones(option, valid, tmp_path):
@@ -333,6 +335,53 @@ def test_the_settings(trained):
         "data": "bundled sample of 5,000 digits", "version": tg.__version__, "numpy": np.__version__,
     }  # fmt: skip
     assert {name: config.get(name, "missing") for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting", "backend", "said"),
+    [
+        ([], "auto", "numpy", "calls of NumPy"),  # two epochs of a small network repay no machine code
+        (["--compile"], "auto", "numpy", "calls of NumPy"),
+        (["--compile", "numpy"], "numpy", "numpy", "calls of NumPy"),
+        (["--compile", "numba"], "numba", "numba", "machine code"),
+        (["--no-compile"], False, "eager", "--no-compile"),
+        (["--compile", "numba", "--no-compile"], False, "eager", "--no-compile"),
+        (["--no-compile", "--compile=numpy"], "numpy", "numpy", "calls of NumPy"),
+    ],
+    ids=str,
+)
+def test_a_run_says_what_trained_it(arguments, setting, backend, said):
+    if backend == "numba":
+        pytest.importorskip("numba")
+    quick = ["--dataset", "digits", "--hidden", "8", "--epochs", "2", "--no-plots", "--out", "made"]
+    result = json_line(succeed("train", *quick, *arguments, "--json").out)
+    assert result["backend"] == backend
+    assert json.loads(Path("made/config.json").read_text())["compile"] == setting
+    assert re.search(f"^trained by: .*{said}", succeed("explain", "made").out, re.MULTILINE)
+
+
+def test_machine_code_is_taken_where_it_repays_itself(monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(tg.training.steps, "repays", lambda *counts: True)
+    succeed("train", "--dataset", "digits", "--hidden", "8", "--epochs", "2", "--no-plots", "--out", "made")
+    assert "trained by: machine code" in succeed("explain", "made").out
+
+
+def test_machine_code_needs_numba(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    done = fail("train", "--dataset", "digits", "--compile", "numba", "--out", "made")
+    assert "pip install 'tinygrad-mnist[fast]'" in done.err
+    assert not Path("made").exists()
+
+
+@pytest.mark.parametrize("result", [None, '{"test_accuracy": 0.9}', '{"backend": 3}'])
+def test_a_run_that_does_not_say_what_trained_it(run, result):
+    """One that was ended before it was measured, or is from an earlier version."""
+    if result is None:
+        (run / "result.json").unlink()
+    else:
+        (run / "result.json").write_text(result)
+    assert "trained by: not known" in succeed("explain", run).out
 
 
 def test_every_option_at_once(tmp_path):

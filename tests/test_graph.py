@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import functools
+import inspect
 import threading
 import time
 
@@ -587,6 +588,162 @@ def test_a_generator_that_is_left_inside_no_grad_and_closed():
     assert tg.is_recording()
     assert list(batches()) == [1, 2]
     assert tg.is_recording()
+
+
+def test_one_no_grad_is_entered_again_while_it_is_entered():
+    quiet = tg.no_grad()
+    for _ in range(2):
+        with quiet:
+            with quiet:
+                with tg.enable_grad():
+                    assert tg.is_recording()
+                assert not tg.is_recording()
+            assert not tg.is_recording()
+        assert tg.is_recording()
+
+
+def test_decorators_of_functions_that_call_each_other():
+    quiet, loud, seen = tg.no_grad(), tg.enable_grad(), []
+
+    @quiet
+    def silent(n):
+        seen.append(tg.is_recording())
+        if n:
+            recorded(n - 1)
+        seen.append(tg.is_recording())
+
+    @loud
+    def recorded(n):
+        seen.append(tg.is_recording())
+        if n:
+            silent(n - 1)
+        seen.append(tg.is_recording())
+
+    silent(3)
+    assert seen == [False, True, False, True, True, False, True, False]
+    assert tg.is_recording()
+
+
+def test_one_no_grad_serves_many_threads():
+    quiet, wrong = tg.no_grad(), []
+
+    def work():
+        for _ in range(500):
+            with quiet:
+                wrong.append(tg.is_recording())
+            wrong.append(not tg.is_recording())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not any(wrong)
+
+
+def test_a_decorated_generator_computes_without_recording_and_its_caller_with_it():
+    @tg.no_grad()
+    def numbers():
+        sent = []
+        try:
+            while True:
+                try:
+                    sent.append((yield tg.is_recording()))
+                except KeyError:
+                    sent.append("thrown")
+                if len(sent) == 3:
+                    return [*sent, tg.is_recording()]
+        finally:
+            sent.append(tg.is_recording())
+            left.append(sent)
+
+    def outer():
+        result = yield from numbers()
+        assert result == [None, 5, "thrown", False]
+
+    left = []
+    assert inspect.isgeneratorfunction(numbers)
+    generator = outer()
+    assert next(generator) is False
+    assert tg.is_recording()
+    assert next(generator) is False
+    assert tg.is_recording()
+    assert generator.send(5) is False
+    assert tg.is_recording()
+    with pytest.raises(StopIteration):
+        generator.throw(KeyError)
+    generator = numbers()
+    next(generator)
+    generator.close()
+    assert left[1] == [False]
+    assert tg.is_recording()
+
+
+def test_a_decorated_function_that_returns_a_generator():
+    results = tg.no_grad()(lambda: (leaf() * i for i in range(2)))()
+    for y in results:
+        assert not y.requires_grad
+        assert tg.is_recording()
+
+
+def test_a_decorated_generator_ends_with_its_exception():
+    @tg.no_grad()
+    def numbers():
+        yield 1
+        raise KeyError
+
+    generator = numbers()
+    next(generator)
+    with pytest.raises(KeyError):
+        next(generator)
+    assert tg.is_recording()
+
+
+def test_decorated_coroutines_compute_without_recording():
+    @tg.no_grad()
+    async def quiet(n):
+        await asyncio.sleep(0)
+        before = tg.is_recording()
+        return [before, *(await quiet(n - 1) if n else []), tg.is_recording()]
+
+    @tg.no_grad()
+    async def batches():
+        try:
+            yield tg.is_recording()
+            await asyncio.sleep(0)
+            yield tg.is_recording()
+        except KeyError:
+            yield "caught"
+
+    async def main():
+        task = asyncio.create_task(quiet(1))
+        seen = []
+        while not task.done():
+            seen.append(tg.is_recording())
+            await asyncio.sleep(0)
+        assert all(seen)
+        assert task.result() == [False] * 4
+        assert await quiet(0) == [False] * 2
+        assert tg.is_recording()
+        assert [(inside, tg.is_recording()) async for inside in batches()] == [(False, True)] * 2
+        generator = batches()
+        await anext(generator)
+        assert await generator.athrow(KeyError) == "caught"
+        assert tg.is_recording()
+        await generator.aclose()
+
+    assert inspect.iscoroutinefunction(quiet)
+    assert inspect.isasyncgenfunction(batches)
+    asyncio.run(main())
+
+
+def test_scope_decorates_a_generator():
+    @tg.graph.scope("made here")
+    def results():
+        yield leaf() * 2
+
+    assert next(results()).node.scope == "made here"
+    assert (leaf() * 2).node.scope == ""
 
 
 # -- versions ------------------------------------------------------------------------------------

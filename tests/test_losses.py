@@ -161,7 +161,7 @@ def test_huge_logits_never_overflow(dtype, scale):
     y = F.binary_cross_entropy_with_logits(t, np.array([1.0, 1.0], dtype))
     assert y.item() == pytest.approx(scale / 2, rel=1e-6)
     y.backward()
-    np.testing.assert_allclose(t.grad.data, [0, -0.5])
+    np.testing.assert_allclose(t.grad.data, [0, -0.5], atol=1e-37)
 
 
 def test_logits_at_the_ends_of_float32():
@@ -186,6 +186,18 @@ def test_classes_masked_with_minus_infinity():
 def test_probabilities_of_zero_on_impossible_classes():
     x = np.array([[0.0, -INF]])
     assert float(F.cross_entropy(x, np.array([[1.0, 0.0]]))) == 0.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("logit", [3.0, 20.0, 40.0, 80.0])
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_binary_cross_entropy_of_sure_and_right_answers(dtype, logit, target):
+    """The loss and its slope are as small as they are, and not 0."""
+    x = np.array([logit if target else -logit], dtype)
+    expected = math.log1p(math.exp(-logit))
+    loss, slope = tg.value_and_grad(F.binary_cross_entropy_with_logits)(x, np.array([target], dtype))
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    np.testing.assert_allclose(slope, [(1 - 2 * target) / (1 + math.exp(logit))], rtol=1e-6)
 
 
 def test_binary_cross_entropy_keeps_small_losses():

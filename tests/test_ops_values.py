@@ -245,9 +245,9 @@ def test_erf_and_gelu_against_math():
     x = np.concatenate([np.linspace(-7, 7, 1401), [0.0, 0.46875, 4.0, -4.0, 1e-10, -1e-300, 30.0, -30.0]])
     exact = np.array([math.erf(v) for v in x])
     np.testing.assert_allclose(F.erf(x), exact, rtol=1e-15, atol=1e-300)
-    np.testing.assert_allclose(
-        F.gelu(x), x * (1 + np.array([math.erf(v / math.sqrt(2)) for v in x])) / 2, rtol=1e-13, atol=1e-16
-    )
+    share = np.array([math.erfc(-v / math.sqrt(2)) for v in x]) / 2
+    np.testing.assert_allclose(F.gelu(x), x * share, rtol=1e-12)
+    np.testing.assert_allclose(F.gelu(x.astype(np.float32)), x * share, rtol=5e-5, atol=1e-37)
     np.testing.assert_allclose(F.erf(x.astype(np.float32)), exact, rtol=5e-7, atol=1e-44)
     assert np.isnan(F.erf(np.array([math.nan]))).all()
 
@@ -303,6 +303,92 @@ def test_activations_formulas():
     np.testing.assert_allclose(F.elu(x, alpha=2.0), np.where(x > 0, x, 2 * np.expm1(x)))
     np.testing.assert_allclose(F.elu(np.array([1e4, -1e4])), [1e4, -1.0])
     np.testing.assert_array_equal(F.one_hot(np.array([[0, 2]]), 3, np.float32), [[[1, 0, 0], [0, 0, 1]]])
+
+
+# Functions with their slopes far out, where formulas overflow or cancel: values of high precision, rounded.
+FAR_OUT = [
+    (np.arcsinh, 1e200, 461.2101657793691, 1e-200),
+    (np.arcsinh, -1e200, -461.2101657793691, 1e-200),
+    (np.arcsinh, 1e-200, 1e-200, 1.0),
+    (np.arccosh, 1e200, 461.2101657793691, 1e-200),
+    (np.arccosh, 1 + 2.0**-40, 1.3486991523485068e-06, 741455.2001892967),
+    (np.arctan, 1e200, math.pi / 2, 0.0),
+    (np.arctan, 1e100, math.pi / 2, 1e-200),
+    (np.arctanh, 1 - 2.0**-40, 14.20951720147865, 549755813888.25),
+    (np.arcsin, 1 - 2.0**-40, 1.5707949780957443, 741455.2001896338),
+    (np.arccos, -1 + 2.0**-40, 3.1415913048906406, -741455.2001896338),
+    (np.log10, 1e308, 308.0, 4.342944819032518e-309),
+    (np.log2, 1e-300, -996.5784284662087, 1.4426950408889634e300),
+    (np.expm1, -30.0, -1.0, 9.357622968840175e-14),
+    (np.expm1, -700.0, -1.0, 9.859676543759770e-305),
+    (F.elu, -30.0, -1.0, 9.357622968840175e-14),
+    (F.elu, -700.0, -1.0, 9.859676543759770e-305),
+    (lambda x: F.elu(x, alpha=0.5), -30.0, -0.5, 4.6788114844200874e-14),
+    (F.sigmoid, -700.0, 9.859676543759770e-305, 9.859676543759770e-305),
+    (F.softplus, -700.0, 9.859676543759770e-305, 9.859676543759770e-305),
+    (F.softplus, 1e300, 1e300, 1.0),
+    (F.gelu, -10.0, -7.6198530241605261e-23, -7.618400096464814e-22),
+    (F.gelu, -30.0, -1.4720141781444561e-196, -4.4160316907084944e-195),
+    (F.gelu, 40.0, 40.0, 1.0),
+    (np.i0, 1e-200, 1.0, 5e-201),
+    (np.i0, -1e-5, 1.000000000025, -5.0000000000625e-06),
+]
+
+
+@pytest.mark.parametrize(("f", "x", "value", "slope"), FAR_OUT)
+def test_values_and_slopes_far_out(f, x, value, slope):
+    found = tg.value_and_grad(f)(x)
+    np.testing.assert_allclose(found, (value, slope), rtol=1e-11)
+    np.testing.assert_allclose(tg.jvp(f, x, 1.0)[1], slope, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "value", "slope"),
+    [
+        (np.arcsinh, 1e30, 69.77068, 1e-30),
+        (np.arccosh, 1e30, 69.77068, 1e-30),
+        (F.elu, -20.0, -1.0, 2.0611537e-09),
+        (F.gelu, -5.0, -1.4332579e-06, -7.146946e-06),
+        (np.expm1, -20.0, -1.0, 2.0611537e-09),
+    ],
+)
+def test_float32_far_out(f, x, value, slope):
+    found = tg.value_and_grad(f)(np.float32(x))
+    np.testing.assert_allclose(found, (value, slope), rtol=2e-6)
+    assert found[1].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "value", "slope"),
+    [
+        (F.sigmoid, -12.0, 6.1442e-06, 6.1442e-06),
+        (F.sigmoid, -20.0, 0.0, 0.0),
+        (F.sigmoid, -6e4, 0.0, 0.0),
+        (F.sigmoid, 6e4, 1.0, 0.0),
+        (F.softplus, -12.0, 6.1442e-06, 6.1442e-06),
+        (F.elu, -9.0, -1.0, 1.2341e-04),
+        (F.gelu, -3.0, -0.0040497, -0.011946),
+        (np.arctan, 300.0, 1.5675, 1.1111e-05),
+        (np.arcsinh, 3e4, 11.0, 3.3333e-05),
+        (np.arccosh, 3e4, 11.0, 3.3333e-05),
+    ],
+)
+def test_float16_far_out(f, x, value, slope):
+    found = tg.value_and_grad(f)(np.float16(x))
+    np.testing.assert_allclose(found, (value, slope), rtol=4e-3, atol=6e-8)
+    assert found[0].dtype == np.float16
+
+
+def test_soft_maxima_of_float16():
+    x = np.zeros(70_000, np.float16)  # whose exponentials add up to more than float16 holds
+    np.testing.assert_allclose(F.log_softmax(x)[0], -math.log(70_000), rtol=1e-3)
+    np.testing.assert_allclose(F.logsumexp(x), math.log(70_000), rtol=1e-3)
+    np.testing.assert_allclose(F.softmax(x)[0], 1 / 70_000, rtol=1e-2)
+    ends = np.array([65504.0, -65504.0], np.float16)
+    np.testing.assert_array_equal(F.softmax(ends), [1.0, 0.0])
+    slope = tg.grad(lambda x: F.cross_entropy(x, np.array(0)))(x)
+    assert slope.dtype == np.float16
+    np.testing.assert_allclose(slope[1], 1 / 70_000, rtol=1e-2)
 
 
 # -- reductions ----------------------------------------------------------------------------------
@@ -381,6 +467,90 @@ def test_prod_to_third_order():
 @pytest.mark.parametrize("axis", [None, 0, 1, -1])
 def test_cumsum(axis):
     check(lambda x: np.cumsum(x, axis=axis), M)
+
+
+HUGE = np.full(10, 1_700_000_000_000_000_000)
+BYTES = np.arange(250, 256, dtype=np.uint8)
+SHORT = np.array([[100, 120], [127, -128]], np.int8)
+FLAGS = np.array([True, False, True])
+
+
+@pytest.mark.parametrize(
+    "x", [HUGE, BYTES, SHORT, FLAGS, np.full(4, 2**63, np.uint64)], ids=lambda x: x.dtype.name
+)
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(np.mean, np.var, np.std, np.average, np.median, np.nanmean, np.nanvar, np.nanstd, np.nanmedian),
+        *(np.sum, np.prod, np.max, np.cumsum, np.divide.reduce, np.hypot.reduce, np.logaddexp.reduce),
+        lambda x: np.mean(x, axis=-1, keepdims=True),
+        lambda x: np.mean(x, dtype=np.float32),
+        lambda x: np.mean(x, where=x > 0),
+        lambda x: np.average(x, weights=np.ones(x.shape, int)),
+        lambda x: np.logaddexp.accumulate(x, axis=0),
+    ],
+)
+def test_integers_and_booleans_reduce_as_numpys(f, x):
+    with np.errstate(divide="ignore"):
+        found, expected = f(tensor(x)), f(x)
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found.data, expected, rtol=1e-3 if found.dtype == np.float16 else 1e-6)
+
+
+def test_the_mean_of_large_integers_is_no_sum_of_theirs():
+    assert np.mean(tensor(HUGE)).item() == 1.7e18
+
+
+def test_float16_reduces_as_precisely_as_numpys():
+    x = np.linspace(-20, 30, 200).astype(np.float16)
+    for f in (np.mean, np.var, np.std, np.average, np.median, np.ptp):
+        found = f(tensor(x))
+        assert found.dtype == np.float16
+        np.testing.assert_allclose(found.data, f(x), rtol=1e-3)
+
+
+ALONE = [
+    *(np.sum, np.prod, np.max, np.min, np.cumsum, np.cumprod, np.nansum, np.nanprod, np.nanmax, np.nanmean),
+    *(ufunc.reduce for ufunc in (np.add, np.multiply, np.maximum, np.minimum, np.logaddexp, np.hypot)),
+    *(ufunc.reduce for ufunc in (np.subtract, np.divide, np.fmax, np.arctan2)),
+    lambda x, axis: np.take(x, 0, axis=axis),
+    lambda x, axis: np.take(x, [0, -1, 0], axis=axis),
+    lambda x, axis: np.repeat(x, 2, axis=axis),
+    lambda x, axis: np.multiply.reduce(x, axis=axis, keepdims=True),
+    lambda x, axis: np.subtract.reduce(x, axis=axis, keepdims=True),
+    lambda x, axis: np.subtract.reduce(x, axis=axis, initial=2.0),
+]
+
+
+@pytest.mark.parametrize("f", ALONE)
+@pytest.mark.parametrize("axis", [0, -1, None])
+def test_a_number_has_the_axes_that_numpy_gives_it(f, axis):
+    check(lambda x: f(x, axis=axis), np.array(1.7))
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("f", [np.mean, np.var, np.median])
+def test_a_number_has_no_axis_to_average_over(f, axis):
+    for x in (np.array(1.7), tensor(1.7), leaf(1.7)):
+        with pytest.raises(IndexError):
+            f(x, axis=axis)
+
+
+def test_methods_of_ufuncs_refuse_what_numpy_refuses():
+    for x in (M, tensor(M), leaf(M)):
+        for call in (
+            lambda x: np.subtract.reduce(x, axis=None),
+            lambda x: np.add.accumulate(x, axis=None),
+            lambda x: np.divide.accumulate(x, axis=None),
+            lambda x: np.add.reduceat(x, [0], axis=None),
+        ):
+            with pytest.raises(ValueError, match=r"axes|reorderable"):
+                call(x)
+        with pytest.raises(TypeError, match="accumulate on a scalar"):
+            np.add.accumulate(x[0, 0])
+    for ufunc in (np.add, np.subtract):
+        check(lambda x, u=ufunc: u.accumulate(x, axis=None), M[0])
 
 
 def test_mean_of_float16_does_not_overflow():

@@ -113,6 +113,39 @@ def test_formula(Optimizer, formula, settings, dtype, rtol, shape):
 
 
 @rules
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+@pytest.mark.parametrize("shape", [(), (2, 3)])
+def test_complex_parameters_are_two_real_ones(Optimizer, formula, settings, dtype, shape):
+    rng = np.random.default_rng(1)
+    parts, grads = rng.normal(size=(2, *shape)), rng.normal(size=(STEPS, 2, *shape))
+    z = parameter(parts[0] + 1j * parts[1], dtype)
+    optimizer = Optimizer([z], **settings)
+    run(optimizer, [z], [[g[0] + 1j * g[1]] for g in grads])
+    real = np.finfo(dtype).dtype
+    p, q = (parameter(part, real) for part in parts)
+    run(Optimizer([p, q], **settings), [p, q], grads)
+    np.testing.assert_allclose(z.data, p.data + 1j * q.data, rtol=1e-4 if real == np.float32 else 1e-12)
+    assert z.dtype == dtype
+    assert all(v.dtype == dtype for v in optimizer.state[z].values() if isinstance(v, np.ndarray))
+
+
+def test_complex_parameters_as_pytorch_updates_them():
+    expected = {  # PyTorch 2.13, five steps
+        optim.Adam: 1.49203634073566 + 0.0014810400359j,
+        optim.RMSprop: 2.0 - 2.04038519590369j,
+        optim.Adagrad: 1.30228513794565 + 0.18238327916766j,
+    }
+    for Optimizer, value in expected.items():
+        z = parameter([1 + 0.5j], complex)
+        optimizer = Optimizer([z], lr=0.1)
+        for _ in range(5):
+            optimizer.zero_grad()
+            np.sum(np.abs(z - (2 - 3j)) ** 2).backward()
+            optimizer.step()
+        np.testing.assert_allclose(z.data, [value], rtol=1e-6)
+
+
+@rules
 def test_state_keeps_the_dtype(Optimizer, formula, settings):
     p = parameter(np.ones(3), np.float32)
     optimizer = Optimizer([p], **settings)
@@ -377,6 +410,50 @@ def test_clip_grad_norm(dtype, max_norm):
         np.testing.assert_allclose(p.grad.data, g * scale, rtol=1e-6)
         assert p.grad.dtype == dtype
     assert params[3].grad is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        (np.float16, 1e4),
+        (np.float16, 1e-5),
+        (np.float32, 1e20),
+        (np.float32, 1e38),
+        (np.float32, 1e-30),
+        (np.float64, 1e200),
+        (np.float64, 1e-200),
+        (np.complex64, 1e30),
+    ],
+)
+@pytest.mark.parametrize("max_norm", [1.0, 1e-4])
+def test_clip_grad_norm_where_squares_leave_the_range(dtype, size, max_norm):
+    direction = np.array([0.6, 0.8j] if dtype == np.complex64 else [0.6, -0.8])
+    p, q = parameter([0.0, 0.0], dtype), parameter([0.0], dtype)
+    p.grad, q.grad = (direction * size).astype(dtype), [0.0]
+    limit = max_norm * min(size, 1.0)
+    rtol = 2e-2 if dtype == np.float16 else 1e-6
+    assert optim.clip_grad_norm_([p, q], limit) == pytest.approx(size, rel=rtol)
+    np.testing.assert_allclose(p.grad.data, (direction * limit).astype(dtype), rtol=rtol)
+    assert p.grad.dtype == dtype
+    assert q.grad.tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("grad", "norm", "expected"),
+    [
+        ([math.inf, 1.0], math.inf, [math.nan, 0.0]),
+        ([-math.inf, 1.0], math.inf, [math.nan, 0.0]),
+        ([math.nan, 1.0], math.nan, [math.nan, math.nan]),
+        ([math.nan, math.inf], math.nan, [math.nan, math.nan]),
+        ([0.0, 0.0], 0.0, [0.0, 0.0]),
+    ],
+)
+def test_clip_grad_norm_of_what_is_not_finite(grad, norm, expected):
+    """As PyTorch's."""
+    p = parameter([0.0, 0.0])
+    p.grad = grad
+    np.testing.assert_equal(optim.clip_grad_norm_([p], 1.0), norm)
+    np.testing.assert_array_equal(p.grad.data, expected)
 
 
 def test_clip_grad_value():

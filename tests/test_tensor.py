@@ -271,9 +271,17 @@ def test_astype_of_integers_is_where_the_gradient_ends():
     assert half.dtype == np.float16
     half.sum().backward()
     assert t.grad.dtype == np.float64
-    assert t.astype(np.float64) is t
+    assert t.astype(np.float64, copy=False) is t
     with pytest.raises(DTypeError):
         t.astype(str)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_astype_to_the_same_dtype_is_another_tensor(requires_grad):
+    t = tensor([1.0, 2.0], requires_grad=requires_grad)
+    with tg.no_grad():
+        t.astype(np.float64)[0] = 5.0
+    assert t.tolist() == [1.0, 2.0]
 
 
 # -- meeting NumPy -------------------------------------------------------------------------------
@@ -603,6 +611,67 @@ def test_format():
         f"{leaf():.3f}"
 
 
+# -- arrays of other kinds -----------------------------------------------------------------------
+
+MASKED = np.ma.array([1.0, 100.0], mask=[False, True])
+MASK = np.ma.array([True, False], mask=[False, True])
+PLACES = np.ma.array([0, 1], mask=[False, True])
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize(
+    "f",
+    [
+        *(lambda t, op=op: op(t, MASKED) for op in BINARY),
+        *(lambda t, op=op: op(MASKED, t) for op in BINARY),
+        lambda t: MASKED.copy().__iadd__(t),
+        lambda t: t * np.ma.masked,
+        lambda t: np.add(t, [np.ma.masked, 1.0]),
+        lambda t: np.add(MASKED, t),
+        lambda t: np.maximum(t, MASKED),
+        lambda t: np.add.outer(t, MASKED),
+        lambda t: np.add(t, 1, where=MASK),
+        lambda t: np.where(MASK, t, t),
+        lambda t: np.where([True, False], MASKED, t),
+        lambda t: np.concatenate([MASKED, t]),
+        lambda t: np.stack([t, MASKED]),
+        lambda t: np.block([t, MASKED]),
+        lambda t: np.average(t, weights=MASKED),
+        lambda t: np.sum(t, where=MASK),
+        lambda t: np.isclose(t, MASKED),
+        lambda t: np.array_equal(t, MASKED),
+        lambda t: np.interp(t, MASKED, [1.0, 2.0]),
+        lambda t: np.take(t, PLACES),
+        lambda t: t[MASK],
+        lambda t: t[[PLACES]],
+        lambda t: t.__setitem__(slice(None), MASKED),
+        lambda t: np.copyto(t, MASKED),
+        lambda t: tg.nn.functional.mse_loss(t, MASKED),
+        lambda t: t.dot(MASKED),
+        lambda t: tensor(MASKED),
+        lambda t: tensor([MASKED, MASKED]),
+        lambda t: tg.Tensor(MASKED),
+        lambda t: Parameter(MASKED),
+        lambda t: leaf([1.0, 2.0]).backward(MASKED),
+        lambda t: setattr(leaf([1.0, 2.0]), "grad", MASKED),
+        lambda t: tg.grad(np.sum)(MASKED),
+        lambda t: tg.jvp(np.sin, np.ones(2), MASKED),
+        lambda t: tg.nn.functional.softmax(MASKED),
+    ],
+)
+def test_masked_arrays_are_refused(f, requires_grad):
+    with pytest.raises(UnsupportedError, match=r"filled\(value\)"):
+        f(tensor([1.0, 2.0], requires_grad=requires_grad) * 1)
+
+
+def test_matrices_are_refused():
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    for f in (lambda t: t * matrix, lambda t: matrix * t, lambda t: tensor(matrix)):
+        with pytest.raises(UnsupportedError, match="asarray"):
+            f(leaf(np.ones((2, 2))))
+
+
 # -- in place: by rebinding ----------------------------------------------------------------------
 
 
@@ -809,6 +878,96 @@ def test_a_parameter_refuses_recorded_changes_in_place(change):
     with pytest.raises(GradientError, match=r"'weight'.*no_grad"):
         change(w)
     np.testing.assert_array_equal(w.data, [5, 3])
+
+
+PARTS = {
+    "t[0]": lambda t: t[0],
+    "t[None]": lambda t: t[None],
+    "t[:]": lambda t: t[:],
+    "t.T": lambda t: t.T,
+    "t.T[0]": lambda t: t.T[0],
+    "t[:, 1:][0]": lambda t: t[:, 1:][0],
+    "reshape": lambda t: t.reshape(6),
+    "np.reshape": lambda t: np.reshape(t, 6),
+    "ravel": lambda t: t.ravel(),
+    "flat": lambda t: t.flat,
+    "swapaxes": lambda t: t.swapaxes(0, 1),
+    "moveaxis": lambda t: np.moveaxis(t, 0, 1),
+    "expand_dims": lambda t: np.expand_dims(t, 0),
+    "squeeze": lambda t: t.squeeze(),
+    "flip": lambda t: np.flip(t, 0),
+    "atleast_3d": lambda t: np.atleast_3d(t),
+    "real": lambda t: t.real,
+    "split": lambda t: np.split(t, 2)[1],
+    "iteration": lambda t: [*t][1],
+    "iteration by halves": lambda t: [*t.reshape(6, 1)][4],
+}
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("name", PARTS)
+def test_writing_into_a_part_of_a_tensor_is_refused(name, requires_grad):
+    """NumPy would write into the whole, too; here nothing would happen to it."""
+    t = tensor(A, requires_grad=requires_grad) * 1
+    part = PARTS[name](t)
+    for write in (
+        lambda: part.__setitem__(..., 1.0),
+        lambda: part.fill(1.0),
+        lambda: part.sort(),
+        lambda: part.put([0], [1.0]),
+        lambda: np.copyto(part, 1.0),
+        lambda: np.add(part, 1.0, out=part),
+        lambda: np.add.at(part, 0, 1.0),
+        lambda: np.negative(part, out=part),
+        lambda: np.max(part[None], axis=0, out=part),
+    ):
+        with pytest.raises(UnsupportedError, match="Index once"):
+            write()
+    np.testing.assert_array_equal(t.data, A)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_chained_assignment_is_refused(requires_grad):
+    t = tensor(A, requires_grad=requires_grad)
+    with pytest.raises(UnsupportedError, match=r"t\[0, 1\] = value"):
+        t[0][1] = 5.0
+    with pytest.raises(UnsupportedError):
+        t[0][1] += 5.0
+    with pytest.raises(UnsupportedError), tg.no_grad():
+        t[0][1] = 5.0
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_writing_into_what_is_no_part_of_another_tensor(requires_grad):
+    t = tensor(A, requires_grad=requires_grad) * 1
+    results = [
+        t.copy()[0],
+        t[0].copy(),
+        t[0] * 2,
+        t[[0, 1]],
+        t[t > 0],
+        np.exp(t).T,
+        (t * 2).reshape(6),
+        t.flatten(),
+    ]
+    results += [
+        t.astype(float),
+        t.detach(),
+        tg.nn.functional.softmax(t, axis=0),
+        np.concatenate([t, t])[1],
+        *(t * 2),
+    ]
+    for result in results:
+        result[0] = 7.0
+        assert np.all(result.data[0] == 7.0)
+    np.testing.assert_array_equal(t.data, A)
+    t[0] += 1
+    t[0, 1] *= 2
+    t[1:] = 0.0
+    np.testing.assert_array_equal(t.data, [[2.0, -2.0, 4.0], [0.0, 0.0, 0.0]])
+    t = t[0]
+    t[0] = 9.0  # the whole is gone
+    assert t.tolist() == [9.0, -2.0, 4.0]
 
 
 # -- shapes at the edge --------------------------------------------------------------------------

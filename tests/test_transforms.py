@@ -194,17 +194,69 @@ def test_untracked_tensors_give_untracked_ones():
 
 def test_a_models_gradient_with_respect_to_its_input():
     model = tg.nn.MLP([3, 4, 2], activation="tanh", rng=0, dtype=np.float64)
-    g = grad(lambda x: F.cross_entropy(model(x), np.array([1])))(X[None])
+    slope = grad(lambda x: F.cross_entropy(model(x), np.array([1])))
+    with tg.no_grad():
+        g = slope(X[None])
     assert type(g) is np.ndarray
+    np.testing.assert_array_equal(slope(X[None]).data, g)
     expected = tg.testing.numerical_gradient(
         lambda x: F.cross_entropy(model(x), np.array([1])).item(), X[None]
     )[0]
     np.testing.assert_allclose(g, expected, atol=1e-8)
     assert all(p.grad is None for p in model.parameters())
-    # A gradient penalty: the gradient itself is trained on.
-    penalty = np.sum(grad(lambda x: np.sum(model(x)))(tg.Tensor(X[None])) ** 2)
-    penalty.backward()
-    assert np.abs(model[0].weight.grad.data).max() > 0
+
+
+def derivatives(model, x):
+    """One number, each time made of another derivative of a model by its input."""
+    total = lambda x: np.sum(model(x))  # noqa: E731
+    _, pull = vjp(model, x)
+    return {
+        "grad": lambda: np.sum(grad(total)(x) ** 2),
+        "value": lambda: value_and_grad(total)(x)[0] ** 2,
+        "pull": lambda: np.sum(pull(np.ones((len(x), 2)))[0] ** 2),
+        "jvp": lambda: np.sum(jvp(model, x, np.ones_like(x))[1] ** 2),
+        "jacobian": lambda: np.sum(jacobian(model)(x) ** 2),
+        "hessian": lambda: np.sum(hessian(total)(x) ** 2),
+        "hvp": lambda: np.sum(hvp(total, x, np.ones_like(x)) ** 2),
+        "aux": lambda: np.sum(grad(lambda x: (np.sum(x), model(x)), has_aux=True)(x)[1] ** 2),
+        "checkpoint": lambda: np.sum(grad(tg.checkpoint(total))(x) ** 2),
+    }
+
+
+@pytest.mark.parametrize("how", derivatives(np.sin, X[None, :2]))
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_a_derivative_at_an_array_keeps_the_way_to_a_models_parameters(how, as_tensor):
+    """A penalty on a derivative is trained on, whether the derivative was taken at an array or at a Tensor."""
+    model = tg.nn.MLP([3, 4, 2], activation="tanh", rng=0, dtype=np.float64)
+    weight = model[0].weight
+    derivatives(model, tg.Tensor(X[None]) if as_tensor else X[None])[how]().backward()
+    start = weight.data.copy()
+
+    def penalty(w):
+        with tg.no_grad():
+            weight[...] = w
+            return derivatives(model, X[None])[how]().item()
+
+    expected = tg.testing.numerical_gradient(penalty, start)[0]
+    np.testing.assert_allclose(weight.grad.data, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_arrays_come_out_where_nothing_tracked_went_in():
+    w = tg.tensor(2.0, requires_grad=True)
+    assert type(grad(lambda x: np.sum(x * x))(X)) is np.ndarray
+    assert type(grad(lambda x: np.sum(x * w.detach()))(X)) is np.ndarray
+    # The value depends on w, the derivative does not.
+    value, slope = value_and_grad(lambda x: np.sum(x * x) + w)(X)
+    assert value.requires_grad
+    assert type(slope) is np.ndarray
+    with tg.no_grad():
+        assert type(grad(lambda x: np.sum(x * w))(X)) is np.ndarray
+    assert grad(lambda x: np.sum(x * w))(X).requires_grad
+    slopes = grad(lambda p: np.sum(p["a"] * w) + np.sum(p["b"] ** 2))({"a": X, "b": X})
+    assert slopes["a"].requires_grad
+    assert type(slopes["b"]) is np.ndarray
+    # A leaf of the function's own is tracked, as it is when the function is called alone.
+    assert grad(lambda x: np.sum(x * tg.tensor(3.0, requires_grad=True)))(X).requires_grad
 
 
 # -- composition ---------------------------------------------------------------------------------
@@ -487,9 +539,10 @@ def test_results_that_are_their_arguments_are_copies(f):
 
 def test_aux_does_not_open_a_door_to_a_parameter():
     w = tg.tensor(X, requires_grad=True)
-    _, aux = grad(lambda x: (np.sum(x * w), w), has_aux=True)(2.0)
-    aux[0] = 99
-    np.testing.assert_array_equal(w.data, X)
+    for x in (2.0, tg.Tensor(2.0)):
+        _, aux = grad(lambda x: (np.sum(x * w), w), has_aux=True)(x)
+        aux[0] = 99
+        np.testing.assert_array_equal(w.data, X)
 
 
 def test_a_tracked_gradient_may_be_pulled_through_a_graph_of_arrays():

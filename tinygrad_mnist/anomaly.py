@@ -1,5 +1,7 @@
 """Find where the first NaN or infinity came from, forward or backward, and say what usually causes it.
 
+On the way, find arrays that were overwritten after an operation had saved them: their gradients would be wrong.
+
 >>> import numpy as np
 >>> import tinygrad_mnist as tg
 >>> x = tg.tensor([0.0, 4.0], requires_grad=True)
@@ -14,13 +16,15 @@ tinygrad_mnist.errors.NonFiniteError: backward through sqrt: NaN in 1 of 2 eleme
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from textwrap import fill
 from typing import Any
+from weakref import WeakKeyDictionary
+from zlib import crc32
 
 import numpy as np
 
-from .errors import NonFiniteError
+from .blocks import block
+from .errors import GradientError, NonFiniteError
 from .graph import RECORDING, WATCH, Node, _set
 from .tensor import Tensor
 from .typing import Array, NDArray
@@ -28,17 +32,20 @@ from .typing import Array, NDArray
 __all__ = ["detect_anomaly"]
 
 
-@contextmanager
+@block
 def detect_anomaly() -> Iterator[None]:
     """Stop at the first NaN or infinity that is computed from numbers, with an error that explains it.
 
     Within the block every recorded operation is looked at, and in a backward pass every gradient on
     its way. An infinity that somebody passed in as a constant (a mask of ``-inf``) may travel on; a NaN
-    may not. Values are read once more than otherwise, so that all takes some longer: look for a
-    mistake with it, then train without.
+    may not. An array that the program overwrote after an operation had saved it is found when the backward
+    pass comes to use it. Values are read twice more than otherwise, so that all takes some longer: look for
+    a mistake with it, then train without.
 
     Raises
     ------
+    GradientError
+        Names the operation whose input was overwritten, and the line.
     NonFiniteError
         Names the operation, the line of your program, the module, the first bad element with the
         numbers it was computed from, and a rule of thumb.
@@ -59,19 +66,24 @@ def detect_anomaly() -> Iterator[None]:
 
 
 class _Watch:
-    """Looks at what is computed, and raises for what is not finite."""
+    """Looks at what is computed, and raises for what is not finite, or no longer what it was."""
+
+    def __init__(self) -> None:
+        self._saved: WeakKeyDictionary[Node, list[int]] = WeakKeyDictionary()  # sums of what each node keeps
 
     keeps_graph = False
 
     def computed(self, node: Node) -> None:
-        """Look at the result of an operation."""
+        """Look at the result of an operation, and remember what it was computed from."""
+        self._saved[node] = [_checksum(x) for x in _arrays(node)]
         for value in _parts(node.value):
             kind = _badness(value)
             if kind == "NaN" or (kind and not self._was_passed_in(node, value)):
                 raise NonFiniteError(self._forward(node, value, kind))
 
     def arrived(self, node: Node, g: Array) -> None:
-        """Look at a gradient before it is passed on."""
+        """Look at a gradient before it is passed on, and at what it will be multiplied by."""
+        self._unchanged(node)
         for part in _parts(g):
             if kind := _badness(part):
                 whose = f"the leaf {node.name}" if node.primitive is None else f"the result of {_name(node)}"
@@ -88,9 +100,27 @@ class _Watch:
 
     def pushed(self, node: Node, tangents: Sequence[tuple[int, Array]], change: Array) -> None:
         """Look at how a result changes, where tangents go forward."""
+        self._unchanged(node)
         for part in _parts(change):
             if kind := _badness(part):
                 raise NonFiniteError(self._pushed_forward(node, tangents, part, kind))
+
+    def _unchanged(self, node: Node) -> None:
+        """Raise if an array was overwritten that an operation saved; parameters have an error of their own."""
+        if node not in self._saved or node.primitive is None:
+            return
+        own = {i for i, parent in node.parents if parent.is_leaf}
+        is_linear = node.primitive.jvp == "linear" or node.primitive.name in ("add", "subtract")
+        for i, (x, before) in enumerate(
+            zip(_arrays(node), self._saved[node], strict=False)
+        ):  # none, if freed
+            needs_values = not (is_linear and x.dtype.kind in "fc") if isinstance(x, np.ndarray) else False
+            if needs_values and i not in own and _checksum(x) != before:
+                raise GradientError(
+                    f"backward through {_name(node)}: its input {node.primitive.argument(i)}, an array of shape "
+                    f"{x.shape}, was overwritten after the operation had saved it, so that the gradient would be wrong"
+                    f"{_where(node)}\n{_rule_of_thumb(_OVERWRITTEN)}"
+                )
 
     def _was_passed_in(self, node: Node, value: NDArray) -> bool:
         """Whether an infinity came in with an input, at the very place if that can be said."""
@@ -149,6 +179,11 @@ class _Watch:
         is_masked = kind == "NaN" and arrived in ("0", "-0")
         rule = _MASKED.format(name=name) if is_masked else _BACKWARD.get(name, _STEEP.format(name=name))
         return "\n".join([*lines, _rule_of_thumb(rule)])
+
+
+def _checksum(x: Any) -> int:
+    """A number that tells whether an array has changed."""
+    return crc32(np.ascontiguousarray(x).data) if isinstance(x, np.ndarray) and x.size else 0
 
 
 def _badness(x: Any) -> str:
@@ -237,6 +272,10 @@ _OUTSIDE = "the argument lies outside of [-1, 1], by rounding perhaps: np.clip(x
 _INFINITIES = (
     "infinity minus infinity, 0 times infinity and infinity over infinity have no value: look at where the infinity "
     "comes from, and keep it out with np.where"
+)
+_OVERWRITTEN = (
+    "`array += ...`, `array[i] = ...` and out= change an array that the graph still refers to. Make a new one, as in "
+    "array = array + ..., or hand over a copy: w * array.copy()"
 )
 _ARRIVED = "it was passed to backward(), returned by a hook, or is the sum of gradients that are too large"
 _TOO_LARGE = (

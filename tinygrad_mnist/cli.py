@@ -18,10 +18,10 @@ from .data import Dataset
 from .errors import DataError, GradcheckError, MissingExtraError
 from .experiments import catalogue, run_experiment
 from .explaining import explain
-from .training import Callback, Checkpoint, EarlyStopping, History, Progress, Training
+from .training import Checkpoint, EarlyStopping, Progress
 from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
 from .training.runs import Run, probabilities
-from .training.steps import COMPILE
+from .training.steps import COMPILE, require_backend
 from .typing import Array
 
 __all__ = ["main"]
@@ -165,6 +165,7 @@ def train(**options: Any) -> int:
     # Whatever can be refused is refused before anything is written.
     if options["label_smoothing"] and options["loss"] != "cross-entropy":
         raise click.UsageError("--label-smoothing goes with --loss cross-entropy only")
+    require_backend(options["compile"])
     loss = make_loss(options["loss"], options["label_smoothing"])
     optimizer = OPTIMIZERS[options["optimizer"]](model.parameters(), options["lr"], options["weight_decay"])
     held_out = round(len(train_data) * options["validation"])
@@ -224,11 +225,10 @@ def _fit(
     validation = None
     if held_out:
         train_data, validation = train_data.split(len(train_data) - held_out)
-    last = _Last()
+    saved = Checkpoint(folder)
     callbacks = [
-        last,
         *([EarlyStopping(options["patience"])] if options["keep"] == "best" else []),
-        Checkpoint(folder),
+        saved,
         Progress(),
     ]
     started = time.perf_counter()
@@ -248,20 +248,11 @@ def _fit(
             progress=False,
             compile=options["compile"],
         )
-        stopped = last.history.stopped
+        stopped = saved.history.stopped
     except KeyboardInterrupt:
         stopped = _INTERRUPTED
         click.echo("stopped; keeping what has been learned", err=True)
-    return stopped, last.history.backend, time.perf_counter() - started
-
-
-class _Last(Callback):
-    """Keeps the history of a training, also of one that was interrupted."""
-
-    history = History()
-
-    def on_start(self, training: Training) -> None:
-        self.history = training.history
+    return stopped, saved.history.backend, time.perf_counter() - started
 
 
 @cli.command()

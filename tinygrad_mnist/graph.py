@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from .blocks import block
 from .errors import GradientError, ShapeError, UntraceableError
 from .origins import Line, Origin, is_internal, line_of
 from .typing import Array
@@ -334,11 +335,12 @@ def fit(g: Array, like: Any) -> Array:
     return g
 
 
-@contextmanager
+@block
 def no_grad() -> Iterator[None]:
-    """Compute without recording, within a ``with`` block or a decorated function.
+    """Compute without recording, within a ``with`` block or a decorated function, generator or coroutine.
 
-    The setting belongs to the current thread or asyncio task.
+    The setting belongs to the current thread or asyncio task. A decorated generator computes without
+    recording, and what is done with its values between two of them is recorded as usual.
 
     Examples
     --------
@@ -353,7 +355,7 @@ def no_grad() -> Iterator[None]:
         yield
 
 
-@contextmanager
+@block
 def enable_grad() -> Iterator[None]:
     """Record again, inside a :func:`no_grad` block.
 
@@ -378,7 +380,7 @@ def recording_on() -> Any:
     return RECORDING.get() or WATCH.get() or True
 
 
-@contextmanager
+@block
 def scope(name: str) -> Iterator[None]:
     """Label the operations recorded within the block.
 

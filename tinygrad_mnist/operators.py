@@ -185,7 +185,6 @@ class Operators:
     nonzero = _method(np.nonzero)
     prod = _method(np.prod)
     ravel = _method(np.ravel)
-    flatten = _method(np.ravel)
     repeat = _method(np.repeat)
     round = _method(np.round)
     searchsorted = _method(np.searchsorted)
@@ -222,6 +221,12 @@ class Operators:
         """The elements in one row, to read; assign to ``t[...]`` itself."""
         return _call(np.ravel, self)
 
+    def flatten(self, order: Any = "C") -> Tensor:
+        """The elements in one row, which may be written into."""
+        row = _call(np.ravel, self, order=order)
+        row._owners = ()
+        return row
+
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """As :func:`numpy.reshape`; the shape as one tuple or as several integers."""
         return _call(np.reshape, self, shape[0] if len(shape) == 1 else shape, order=order)
@@ -238,11 +243,11 @@ class Operators:
 
     def sort(self, axis: int = -1, **how: Any) -> None:
         """Sort in place, as :meth:`numpy.ndarray.sort`."""
-        self._rebind(_call(np.sort, self, axis=axis, **how))
+        self._write(_call(np.sort, self, axis=axis, **how))
 
     def partition(self, kth: Any, axis: int = -1, **how: Any) -> None:
         """Partition in place, as :meth:`numpy.ndarray.partition`."""
-        self._rebind(_call(np.partition, self, kth, axis=axis, **how))
+        self._write(_call(np.partition, self, kth, axis=axis, **how))
 
     def fill(self, value: Any) -> None:
         """Set all elements to one value."""
@@ -252,8 +257,8 @@ class Operators:
         """Set elements of the flattened array, as :func:`numpy.put`."""
         _call(np.put, self, indices, values, mode=mode)
 
-    def _rebind(self, new: Any) -> Any:
-        """Make this handle stand for another value; Tensor says how."""
+    def _write(self, new: Any) -> Any:
+        """Make this handle stand for another value, if it is no part of another; Tensor says how."""
         raise TypeError("Operators are those of a Tensor")
 
 

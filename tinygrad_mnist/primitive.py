@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from .errors import GradientError, UnsupportedError, choice
+from .operands import as_array
 from .samples import Sample
 from .typing import Array
 
@@ -63,7 +64,6 @@ _ALL: dict[str, Primitive] = {}
 _COMPOSITES: list[Composite] = []
 _CONSTANTS: dict[str, Constant] = {}
 _NO_SETTINGS: dict[str, Any] = {}
-_PYTHON = (float, int, complex, list, tuple)
 _STRUCTURES = ("", "elementwise", "linear", "multilinear", "reduction")
 
 
@@ -213,7 +213,7 @@ class Primitive:
         for arg in args:
             if hasattr(arg, "__primitive__"):  # a Tensor: it knows how to record
                 return arg.__primitive__(self, args, settings)
-        return self.forward(*(np.asarray(arg) if type(arg) in _PYTHON else arg for arg in args), **settings)
+        return self.forward(*map(as_array, args), **settings)
 
     def argument(self, position: int) -> str:
         """What an array argument is called in messages: its name, or its number among ``*arrays``."""
@@ -429,8 +429,11 @@ def _is_default(value: Any) -> bool:
 
 
 def _unsupported(function: str, name: str, value: Any, supported: Iterable[str]) -> UnsupportedError:
+    what = (
+        f"{name}={value!r}" if not hasattr(value, "shape") else f"{name}= (an array of shape {value.shape})"
+    )
     return UnsupportedError(
-        f"{function}: the argument {name}={value!r} is not supported on a Tensor; supported: {', '.join(supported)}"
+        f"{function}: the argument {what} is not supported on a Tensor; supported: {', '.join(supported)}"
     )
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, UntraceableError
 from .graph import RECORDING, SCOPE, TRACING, WRITES, Node, _set, changed, scope_text, sweep
+from .operands import operand
 from .operators import Operators
 from .origins import users_line
 from .primitive import REGISTRY, Primitive, pick
@@ -52,10 +54,11 @@ class Tensor(Operators):
     tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_node")
+    __slots__ = ("__weakref__", "_data", "_node", "_owners")
 
     _data: NDArray
     _node: Node | None
+    _owners: tuple[ref[Tensor], ...]  # set where it may be a part of other Tensors: those
 
     def __init__(self, data: Any, *, requires_grad: bool = False) -> None:
         self._data = _numbers(data)
@@ -267,7 +270,7 @@ class Tensor(Operators):
         seed = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: gradient of shape {seed.shape} for a Tensor of {self.shape}")
-        return seed.astype(self.dtype)
+        return seed.astype(self.dtype, copy=False)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this computed Tensor too, in its ``grad``."""
@@ -304,7 +307,7 @@ class Tensor(Operators):
             result = result if isinstance(result, Tensor) else Tensor(result)
             if result.shape != g.shape:
                 raise ShapeError(f"hook: returned shape {result.shape} for a gradient of shape {g.shape}")
-            result = result.astype(g.dtype)
+            result = result.astype(g.dtype, copy=False)
             return result if lifted else result._data
 
         hooks = node.hooks = node.hooks or []
@@ -332,7 +335,17 @@ class Tensor(Operators):
                 "use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
                 "and np.stack([...]) rather than np.array([...]) to join them"
             )
+        if type(self._data) is not np.ndarray:  # a stand-in, which may refuse
+            return self._data.__array__(dtype, copy=copy)
         return np.array(self.data, dtype=dtype, copy=copy)
+
+    @property
+    def _mask(self) -> Any:
+        """Nothing: a masked array (``np.ma``) asks for it where it takes ``_data`` past these protocols."""
+        raise UnsupportedError(
+            "a masked array met a Tensor, and would take its values without their gradient; give the masked elements a "
+            "value with array.filled(value), or keep the mask apart and choose with np.where(mask, value, ...)"
+        )
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
@@ -346,6 +359,9 @@ class Tensor(Operators):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         handler = REGISTRY.get(func)
+        for kind in types:
+            if kind is not np.ndarray and issubclass(kind, np.ndarray):
+                tree_map(operand, [args, kwargs])
         if kwargs.get("out") is not None:
             return self._into(func, args, kwargs)
         if handler is None:
@@ -358,7 +374,7 @@ class Tensor(Operators):
         out = kwargs.pop("out")
         if not isinstance(out, Tensor):
             raise UnsupportedError(f"{_qualified(func)}: out= cannot hold what is computed from a Tensor")
-        return out._rebind(out.__array_function__(func, (), args, kwargs))
+        return out._write(out.__array_function__(func, (), args, kwargs))
 
     # -- in place: the handle is bound to a new node, the old value stays what it was ------------
 
@@ -392,7 +408,19 @@ class Tensor(Operators):
                 f"t[index] = value: the value is tracked, and its gradient would be lost in a Tensor of {self.dtype}; "
                 "convert the Tensor with .astype(float) first"
             )
-        self._rebind(SETITEM(self, value, index))
+        self._write(SETITEM(self, value, index))
+
+    def _write(self, new: Any) -> Tensor:
+        """Make this handle stand for ``new``, unless NumPy would have written into another one too."""
+        for owner in getattr(self, "_owners", ()):
+            other = owner()
+            if other is not None and np.may_share_memory(other._data, self._data):
+                raise UnsupportedError(
+                    f"a write into a part, of shape {self.shape}, of a Tensor of shape {other.shape}: it would not "
+                    "reach the Tensor itself, as NumPy's would. Index once, as in t[0, 1] = value for t[0][1] = value "
+                    "and t[i] = value for a loop over rows; or write into a copy, as in row = t[0].copy()"
+                )
+        return self._rebind(new)
 
     def _rebind(self, new: Any) -> Tensor:
         """Make this handle stand for ``new``, which has to fit as NumPy's in-place operators ask.
@@ -497,7 +525,9 @@ class Tensor(Operators):
         dtype = np.dtype(dtype)
         if casting != "unsafe":
             np.empty(0, self.dtype).astype(dtype, casting=casting)  # NumPy's own error for what it forbids
-        return self if self.dtype == dtype else REGISTRY[np.astype](self, dtype)
+        if self.dtype == dtype:
+            return self.copy() if copy else self
+        return REGISTRY[np.astype](self, dtype)  # type: ignore[no-any-return]
 
     def copy(self, order: Any = "C") -> Tensor:
         """Copy the values, keeping the gradient's way through."""
@@ -524,7 +554,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     if isinstance(data, Tensor) and data._node is None:
         array = data._data.copy() if dtype is None else data._data.astype(dtype)
     else:
-        array = np.array(data, dtype=dtype)
+        array = np.array(operand(data), dtype=dtype)
     result = Tensor(array)
     if requires_grad:
         result.requires_grad = True
@@ -559,7 +589,7 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
                     raise primitive.missing_rule(position)
                 parents.append((position, node))
         else:
-            values.append(np.asarray(arg) if arg.__class__ in _SEQUENCES else arg)
+            values.append(arg if arg.__class__ in _PLAIN else operand(arg))
     try:
         value = primitive.forward(*values, **settings)
     except UntraceableError as error:
@@ -578,6 +608,8 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
     result = _new(Tensor)
     result._data = value
     result._node = None
+    if args and (value.base is not None or value is values[0]):
+        result._owners = _owners(args[0])
     # Integers and booleans are locally constant: no gradient passes through them.
     if parents and value.dtype.kind in "fc":
         within = SCOPE.get()
@@ -594,6 +626,11 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
 
 
 Tensor.__primitive__ = staticmethod(record)  # type: ignore[method-assign]
+
+
+def _owners(viewed: Any) -> tuple[ref[Tensor], ...]:
+    """The Tensors whose memory a result may share: the one it was made of, and those that this is a part of."""
+    return (ref(viewed), *getattr(viewed, "_owners", ())) if isinstance(viewed, Tensor) else ()
 
 
 def buffer(t: Tensor) -> NDArray:
@@ -646,7 +683,7 @@ def is_known(x: Any) -> bool:
 
 
 _NOTHING: dict[str, Any] = {}
-_SEQUENCES = (list, tuple)
+_PLAIN = (np.ndarray, float, int)  # what an operation takes as it is, and nothing needs to be asked of
 _new = object.__new__
 
 
@@ -671,7 +708,7 @@ def _lift(node: Node) -> Any:
 def _numbers(data: Any) -> NDArray:
     if isinstance(data, Tensor) and data._node is None:
         data = data._data
-    array = data if data.__class__ is np.ndarray else np.asarray(data)
+    array = data if data.__class__ is np.ndarray else np.asarray(operand(data))
     if array.dtype.kind not in "biufc":
         raise DTypeError(f"a Tensor holds numbers, not dtype {array.dtype} (from {type(data).__name__})")
     return array
@@ -681,7 +718,7 @@ def unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dic
     """Call a NumPy function that has no rule: fine on constants, an error on tracked Tensors."""
     if RECORDING.get() and any(isinstance(x, Tensor) and x._node is not None for x in leaves([args, kwargs])):
         raise _no_rule(name)
-    args, kwargs = tree_map(lambda x: x._data if isinstance(x, Tensor) else x, [args, kwargs])
+    args, kwargs = tree_map(lambda x: x._data if isinstance(x, Tensor) else operand(x), [args, kwargs])
     result = function(*args, **kwargs)
     return _handle(result, None) if isinstance(result, (np.ndarray, np.generic)) else result
 
@@ -699,7 +736,8 @@ def _no_rule(name: str) -> UnsupportedError:
 
 
 def _qualified(func: Callable[..., Any]) -> str:
-    return f"{func.__module__}.{func.__name__}".replace("numpy.", "np.", 1)
+    module = func.__module__.replace("numpy.lib.scimath", "numpy.emath")
+    return f"{module}.{func.__name__}".replace("numpy.", "np.", 1)
 
 
 def _misfit(primitive: Primitive, values: list[Any], error: ValueError) -> Exception:

@@ -11,6 +11,7 @@ import numpy as np
 from .errors import DTypeError, GradientError, OptionError, ShapeError
 from .forward import push, variable
 from .graph import RECORDING, SERIALS, TRACING, Node, _set, is_recording, recording_on, sweep
+from .operands import as_array
 from .tensor import Tensor, _handle, _lift
 from .trees import leaves, matching, rebuild, tree_map
 from .typing import Array
@@ -50,7 +51,7 @@ class Trace:
         self.numbers, self.is_single = _positions(argnums, len(args), f)
         self.chosen = [args[i] for i in self.numbers]
         # Inside another transform, that one differentiates what this one returns.
-        self.is_recorded = TRACING.get() or any(isinstance(x, Tensor) for x in leaves([args, kwargs, also]))
+        self.takes_tensors = TRACING.get() or any(isinstance(x, Tensor) for x in leaves([args, kwargs, also]))
         self.start = next(SERIALS)
         self.variables = [_checked(x) for x in leaves(self.chosen)]
         swapped = list(args)
@@ -61,13 +62,18 @@ class Trace:
         self.values = [x._data for x in self.variables]
         with _set(RECORDING, recording_on()), _set(TRACING, True):
             result = f(*swapped, **kwargs)
-        self.aux = None
+        aux = None
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise GradientError(
                     f"has_aux: {named(f)} returned {described(result)}, not a pair (result, aux)"
                 )
-            result, self.aux = result[0], self.plain(result[1])
+            result, aux = result
+        # A function that uses tracked Tensors has derivatives that depend on them, as its value does.
+        self.is_recorded = self.takes_tensors or (
+            is_recording() and _reach_a_leaf(y._node for y in leaves([result, aux]) if is_tracked(y))
+        )
+        self.aux = self.plain(aux)
         self.result = result
         # In handles of their own, since f or its caller may assign to those that f returned.
         self.outputs: list[Any] = [
@@ -171,10 +177,14 @@ class Trace:
             if isinstance(x, Tensor):
                 x = x._data if self._is_own(x) else x._data.copy()
             return x[()] if isinstance(x, np.ndarray) else x
+        if not isinstance(x, Tensor):
+            return x
+        if is_recording() and (TRACING.get() or _reach_a_leaf([x._node])):
+            return _handle(
+                x._data, x._node
+            )  # what is written into this one does not change that of the function
         # What depends on nothing but this call's own variables is a constant to everybody else.
-        if isinstance(x, Tensor) and not (is_recording() and (TRACING.get() or _reaches_a_leaf(x._node))):
-            return x.detach()
-        return x
+        return x.detach() if self.takes_tensors else x._data.copy()[()]
 
     def _is_own(self, x: Tensor) -> bool:
         """Whether the values were computed here, and nobody else refers to them."""
@@ -196,7 +206,7 @@ class Trace:
 
 def value_of(y: Any) -> Any:
     """The array in a Tensor, or made of a number."""
-    return y._data if isinstance(y, Tensor) else y if isinstance(y, np.ndarray) else np.asarray(y)
+    return y._data if isinstance(y, Tensor) else as_array(y)
 
 
 def _units(value: Array) -> Iterator[Array]:
@@ -227,7 +237,7 @@ def fitted(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[Any
     for x, value in zip(given, values, strict=True):
         if np.shape(x) != value.shape:
             raise ShapeError(f"{what} has shape {np.shape(x)} where an array of shape {value.shape} is meant")
-        x = _handle(x._data, x._node) if isinstance(x, Tensor) else np.asarray(x)
+        x = _handle(x._data, x._node) if isinstance(x, Tensor) else as_array(x)
         if x.dtype.kind == "c" and value.dtype.kind != "c":
             raise DTypeError(f"{what} is complex ({x.dtype}) where an array of {value.dtype} is meant")
         results.append(x if x.dtype == value.dtype else x.astype(value.dtype))
@@ -280,7 +290,7 @@ def parts_of(x: Any) -> tuple[Array, Node | None]:
         return x._data, x._node if is_recording() else None
     if isinstance(x, int) and not isinstance(x, bool):
         x = float(x)
-    return (x if isinstance(x, np.ndarray) else np.asarray(x)), None
+    return as_array(x), None
 
 
 def older(results: Iterable[Tensor], start: int) -> list[Node]:
@@ -299,15 +309,15 @@ def older(results: Iterable[Tensor], start: int) -> list[Node]:
     return list(found)
 
 
-def _reaches_a_leaf(start: Node | None) -> bool:
+def _reach_a_leaf(nodes: Iterable[Node | None]) -> bool:
     """Whether a node was computed from a leaf, or from what has forgotten how it was computed."""
-    seen: set[Node] = set()
-    waiting = [start] if start is not None else []
-    while waiting:
-        node = waiting.pop()
+    waiting = [node for node in nodes if node is not None]
+    seen = set(waiting)
+    for node in waiting:  # which grows on the way
         if node.primitive is None or node.args is None:
             return True
-        if node not in seen:
-            seen.add(node)
-            waiting.extend(parent for _, parent in node.parents)
+        for _, parent in node.parents:
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
     return False

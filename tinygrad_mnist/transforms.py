@@ -8,7 +8,9 @@ array([0.    , 0.9093])
 
 Arguments that are differentiated may be arrays, numbers, or lists, tuples and dicts of them. Given
 arrays, the transforms return arrays. Given Tensors they return Tensors that are recorded, and so they
-do inside each other: any transform can be applied to any other.
+do inside each other: any transform can be applied to any other. What depends on tracked Tensors that the
+function uses without taking them as arguments, such as a model's parameters, is recorded too, unless
+within :func:`~tinygrad_mnist.no_grad`.
 """
 
 from __future__ import annotations

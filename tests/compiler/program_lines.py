@@ -1,28 +1,152 @@
 """The lines that random programs are made of; operands stand between « and »."""
 
+# ruff: noqa: E501 -- lines of programs, and tables of them
+
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 
-SMOOTH = (
-    "sin cos tan tanh exp expm1 log log1p sqrt square arctan arcsinh sinh cosh exp2 log2 log10 cbrt reciprocal arcsin arccos "
-    "arctanh arccosh deg2rad rad2deg sinc"
+SMOOTH = [
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "square",
+    "arctan",
+    "arcsinh",
+    "sinh",
+    "cosh",
+    "exp2",
+    "log2",
+    "log10",
+    "cbrt",
+    "reciprocal",
+    "arcsin",
+    "arccos",
+    "arctanh",
+    "arccosh",
+    "deg2rad",
+    "rad2deg",
+    "sinc",
+]
+EXACT = [
+    "absolute",
+    "negative",
+    "positive",
+    "sign",
+    "floor",
+    "ceil",
+    "trunc",
+    "rint",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "signbit",
+    "logical_not",
+    "conjugate",
+    "real",
+    "imag",
+    "fabs",
+    "invert",
+    "nan_to_num",
+    "isreal",
+    "fix",
+    "spacing",
+]
+TWO = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "maximum",
+    "minimum",
+    "power",
+    "arctan2",
+    "hypot",
+    "logaddexp",
+    "fmod",
+    "mod",
+    "floor_divide",
+    "copysign",
+    "equal",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "left_shift",
+    "right_shift",
+    "fmax",
+    "fmin",
+    "heaviside",
+    "nextafter",
+    "logaddexp2",
+    "float_power",
+    "remainder",
+    "gcd",
+    "lcm",
+]
+OPERATORS = [
+    "+",
+    "-",
+    "*",
+    "/",
+    "+",
+    "-",
+    "*",
+    "/",
+    "+",
+    "-",
+    "*",
+    "//",
+    "%",
+    "**",
+    "<",
+    "<=",
+    "==",
+    "!=",
+    ">",
+    ">=",
+    "&",
+    "|",
+    "^",
+    "<<",
+    ">>",
+]
+NETWORK = [
+    "relu",
+    "sigmoid",
+    "softplus",
+    "elu",
+    "gelu",
+    "leaky_relu",
+    "softmax",
+    "log_softmax",
+    "logsumexp",
+    "erf",
+]
+REDUCTIONS = (
+    "sum sum sum mean mean max min prod var std any all argmax argmin ptp " * 2
+    + "median nansum nanmax nanmean"
 ).split()
-EXACT = (
-    "absolute negative positive sign floor ceil trunc rint isnan isinf isfinite signbit logical_not conjugate real imag fabs "
-    "invert nan_to_num isreal fix spacing"
-).split()
-TWO = (
-    "add subtract multiply divide add subtract multiply divide maximum minimum power arctan2 hypot logaddexp fmod mod "
-    "floor_divide copysign equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and "
-    "bitwise_or bitwise_xor left_shift right_shift fmax fmin heaviside nextafter logaddexp2 float_power remainder gcd lcm"
-).split()
-OPERATORS = "+ - * / + - * / + - * // % ** < <= == != > >= & | ^ << >>".split()
-NETWORK = "relu sigmoid softplus elu gelu leaky_relu softmax log_softmax logsumexp erf".split()
-REDUCTIONS = ("sum sum sum mean mean max min prod var std any all argmax argmin ptp " * 2 + "median nansum nanmax nanmean").split()
-METHODS = "sum sum mean max min prod var std any all argmax argmin".split()
+METHODS = ["sum", "sum", "mean", "max", "min", "prod", "var", "std", "any", "all", "argmax", "argmin"]
 
 Drawn = Any
 
@@ -57,23 +181,56 @@ def operand(d: Any, like: Any = None) -> str:
 
         def fits(value: Any) -> bool:
             try:
-                np.broadcast_shapes(shape, np.shape(value))
+                return bool(np.prod(np.broadcast_shapes(shape, np.shape(value))) <= d.most)
             except ValueError:
                 return False
-            return True
 
         return f"«{d.pick(fits)}»"
     return f"«{d.pick()}»"
 
 
 def constant(d: Any) -> str:
-    if d.program.kind != "values":
-        return d.random.choice(["2", "0.5", "-1.5", "3.0", "1", "np.float64(0.25)", "np.float32(2.0)", "-1", "1e-3", "np.pi"])
+    if not d.free:
+        return d.random.choice(
+            ["2", "0.5", "-1.5", "3.0", "1", "np.float64(0.25)", "np.float32(2.0)", "-1", "1e-3", "np.pi"]
+        )
     return d.random.choice(
-        ["2", "0.5", "-1.5", "3", "0", "1", "-1", "-0.0", "0.0", "1.0", "True", "1e-3", "np.pi", "1e10", "7", "255", "-128"]
-        + ["np.float32(1.5)", "np.float64(0.1)", "np.int8(3)", "np.uint8(200)", "np.int64(2)", "np.float16(0.5)", "2j"]
-        + ["np.bool_(True)", "np.nan", "np.inf", "1e-300", "3.5", "False", "array(2)", "array(0.5)", "array([2.0])"]
-        + [d.array(d.dtype(), (d.random.choice(d.dims),))]
+        [
+            "2",
+            "0.5",
+            "-1.5",
+            "3",
+            "0",
+            "1",
+            "-1",
+            "-0.0",
+            "0.0",
+            "1.0",
+            "True",
+            "1e-3",
+            "np.pi",
+            "1e10",
+            "7",
+            "255",
+            "-128",
+            "np.float32(1.5)",
+            "np.float64(0.1)",
+            "np.int8(3)",
+            "np.uint8(200)",
+            "np.int64(2)",
+            "np.float16(0.5)",
+            "2j",
+            "np.bool_(True)",
+            "np.nan",
+            "np.inf",
+            "1e-300",
+            "3.5",
+            "False",
+            "array(2)",
+            "array(0.5)",
+            "array([2.0])",
+            d.array(d.dtype(), (d.random.choice(d.dims),)),
+        ]
     )
 
 
@@ -85,7 +242,9 @@ def unary(d: Any) -> Drawn:
 
 def unary_operator(d: Any) -> Drawn:
     a = d.pick()
-    return f"{d.new()} = {d.random.choice(['-', 'abs(', '~', '+'])}«{a}»".replace("abs(«" + a + "»", f"abs(«{a}»)"), False
+    return f"{d.new()} = {d.random.choice(['-', 'abs(', '~', '+'])}«{a}»".replace(
+        "abs(«" + a + "»", f"abs(«{a}»)"
+    ), False
 
 
 def binary(d: Any) -> Drawn:
@@ -133,18 +292,28 @@ def reduction(d: Any) -> Drawn:
     settings = []
     if d.chance(0.65) and value.ndim:
         axis = d.random.randrange(-value.ndim, value.ndim)
-        settings.append(f"axis={axis}" if d.chance(0.85) or name.startswith("arg") else f"axis={tuple(range(value.ndim))[:2]}")
+        settings.append(
+            f"axis={axis}"
+            if d.chance(0.85) or name.startswith("arg")
+            else f"axis={tuple(range(value.ndim))[:2]}"
+        )
     if d.chance(0.25) and name != "ptp":
         settings.append("keepdims=True")
     if d.chance(0.15) and name in ("sum", "mean", "max", "min", "prod", "any", "all", "std", "var"):
-        mask = d.pick(lambda v: is_array(v) and v.dtype == bool and v.shape == value.shape) if d.chance(0.5) else None
+        mask = (
+            d.pick(lambda v: is_array(v) and v.dtype == bool and v.shape == value.shape)
+            if d.chance(0.5)
+            else None
+        )
         settings.append(f"where=«{mask}»" if mask else f"where=«{a}» > 0")
         if name in ("max", "min"):
             settings.append(f"initial={d.random.choice(['0', '-1', '5', 'np.inf'])}")
     elif d.chance(0.08) and name in ("sum", "max", "min", "prod"):
         settings.append(f"initial={d.random.choice(['0', '-1', '2.5', '5', 'np.float32(2)'])}")
     if d.chance(0.1) and name in ("sum", "mean", "prod", "std", "var"):
-        settings.append(f"dtype={d.random.choice(['np.float64', 'np.float32', 'float', 'int', 'np.int64', 'complex'])}")
+        settings.append(
+            f"dtype={d.random.choice(['np.float64', 'np.float32', 'float', 'int', 'np.int64', 'complex'])}"
+        )
     if d.chance(0.2) and name in ("std", "var"):
         settings.append("ddof=1")
     rounds = name not in ("max", "min", "any", "all", "argmax", "argmin", "nanmax")
@@ -155,12 +324,26 @@ def reduction(d: Any) -> Drawn:
 
 def ufunc_method(d: Any) -> Drawn:
     a = d.pick(deep)
-    name = d.random.choice("add multiply maximum minimum logical_or logical_and subtract bitwise_xor hypot".split())
+    name = d.random.choice(
+        [
+            "add",
+            "multiply",
+            "maximum",
+            "minimum",
+            "logical_or",
+            "logical_and",
+            "subtract",
+            "bitwise_xor",
+            "hypot",
+        ]
+    )
     method = d.random.choice(["reduce", "reduce", "accumulate", "outer"])
     if method == "outer":
         b = d.pick(lambda v: np.size(v) < 8)
         return f"{d.new()} = np.{name}.outer(«{a}», «{b}»)"
-    settings = d.random.choice(["", ", axis=0", ", axis=-1"] + ([", axis=None", ", keepdims=True"] if method == "reduce" else []))
+    settings = d.random.choice(
+        ["", ", axis=0", ", axis=-1"] + ([", axis=None", ", keepdims=True"] if method == "reduce" else [])
+    )
     return f"{d.new()} = np.{name}.{method}(«{a}»{settings})"
 
 
@@ -258,7 +441,11 @@ def product(d: Any) -> Drawn:
 def network(d: Any) -> Drawn:
     a = d.pick(floating)
     name = d.random.choice(NETWORK)
-    axis = d.random.choice(["", ", axis=-1", ", axis=0"]) if name in ("softmax", "log_softmax", "logsumexp") else ""
+    axis = (
+        d.random.choice(["", ", axis=-1", ", axis=0"])
+        if name in ("softmax", "log_softmax", "logsumexp")
+        else ""
+    )
     return f"{d.new()} = F.{name}(«{a}»{axis})"
 
 
@@ -281,7 +468,9 @@ def index(d: Any, a: str, writing: bool = False) -> str:
         what = d.random.random()
         try:
             if what < 0.35:
-                mask = d.pick(lambda v: is_array(v) and v.dtype == bool and v.ndim and v.shape == value.shape[: v.ndim])
+                mask = d.pick(
+                    lambda v: is_array(v) and v.dtype == bool and v.ndim and v.shape == value.shape[: v.ndim]
+                )
                 text = f"«{mask}»"
             elif what < 0.8:
                 with_ints = d.pick(lambda v: index_like(v, n))
@@ -324,7 +513,20 @@ def looked_up(d: Any) -> Drawn:
 def cast(d: Any) -> Drawn:
     a = d.pick(is_array)
     dtype = d.random.choice(
-        ["np.float64", "np.float32", "np.float16", "np.int64", "np.int32", "np.uint8", "np.int8", "bool", "float", "int", "complex", "'f4'"]
+        [
+            "np.float64",
+            "np.float32",
+            "np.float16",
+            "np.int64",
+            "np.int32",
+            "np.uint8",
+            "np.int8",
+            "bool",
+            "float",
+            "int",
+            "complex",
+            "'f4'",
+        ]
     )
     return f"{d.new()} = " + d.random.choice(
         [f"«{a}».astype({dtype})", f"«{a}».astype({dtype})", f"np.asarray(«{a}», {dtype})", f"«{a}».astype({dtype}, copy=False)"]
@@ -340,7 +542,7 @@ def made(d: Any) -> Drawn:
     d.owned.add(name)
     return f"{name} = " + d.random.choice(
         [f"np.zeros({shape}{dtype})", f"np.ones({shape}{dtype})", f"np.full({shape}, 2.5)", f"«{a}».copy()", f"np.zeros_like(«{a}»)",
-         f"np.arange(6.0)", f"np.linspace(0, 1, 4)", "np.eye(3)", f"np.array([1.0, 2.0, 3.0])", f"«{a}» * 1"]
+         "np.arange(6.0)", "np.linspace(0, 1, 4)", "np.eye(3)", "np.array([1.0, 2.0, 3.0])", f"«{a}» * 1"]
     ), False  # fmt: skip
 
 
@@ -360,7 +562,11 @@ def item_set(d: Any) -> Drawn:
 
 def increased(d: Any) -> Drawn:
     a = target(d)
-    return f"{a} {d.random.choice(['+=', '-=', '*=', '/=', '**=', '%=', '//=', '&=', '|='])} {operand(d, d.value(a))}", True, (a,)
+    return (
+        f"{a} {d.random.choice(['+=', '-=', '*=', '/=', '**=', '%=', '//=', '&=', '|='])} {operand(d, d.value(a))}",
+        True,
+        (a,),
+    )
 
 
 def through_view(d: Any) -> Drawn:
@@ -369,7 +575,11 @@ def through_view(d: Any) -> Drawn:
     b = constant(d) if d.chance(0.6) else operand(d)
     how = d.random.choice(["[...] = {}", " += {}", "[0] = {}", "[...] *= {}", "[-1:] += {}", "[::2] = {}"])
     name = d.new()
-    return f"w{name[1:]} = {view_of(d, a).replace('«', '').replace('»', '')}; w{name[1:]}{how.format(b)}", True, (a,)
+    return (
+        f"w{name[1:]} = {view_of(d, a).replace('«', '').replace('»', '')}; w{name[1:]}{how.format(b)}",
+        True,
+        (a,),
+    )
 
 
 def out(d: Any) -> Drawn:
@@ -395,7 +605,12 @@ def out(d: Any) -> Drawn:
 def named_out(d: Any) -> Drawn:
     a = target(d)
     b = operand(d, d.value(a))
-    return f"{d.new()} = " + d.random.choice([f"np.add({b}, 1, out={a})", f"np.sin({b}, out={a})", f"np.where({b}, {a}, 0)"]), True, (a,)
+    return (
+        f"{d.new()} = "
+        + d.random.choice([f"np.add({b}, 1, out={a})", f"np.sin({b}, out={a})", f"np.where({b}, {a}, 0)"]),
+        True,
+        (a,),
+    )
 
 
 def with_where(d: Any) -> Drawn:
@@ -443,11 +658,212 @@ def attribute(d: Any) -> Drawn:
     )  # fmt: skip
 
 
+def drawn(d: Any) -> Drawn:
+    """Random numbers."""
+    r = d.pick(among=d.generators)
+    n = d.random.choice([2, 3, "(2, 3)", "None", "()"])
+    return f"{d.new()} = " + d.random.choice(
+        [
+            f"{r}.normal(size={n})", f"{r}.random({n})", f"{r}.integers(0, 6, {n})", f"{r}.uniform(-1, 1, {n})", f"{r}.standard_normal({n})", f"{r}.permutation(5)",
+            f"{r}.choice(5, {n})", f"{r}.exponential(size={n})", f"{r}.random({n}, dtype=np.float32)", f"{r}.binomial(3, 0.5, {n})", f"{r}.permutation(«{d.pick(deep)}»)",
+            f"F.dropout(«{d.pick(floating)}», 0.5, rng={r})", f"{r}.normal(«{d.pick(floating)}»)", f"{r}.normal(0.0, 2.0, «{d.pick(is_array)}».shape)",
+        ]
+    ), False  # fmt: skip
+
+
+def called(d: Any) -> Drawn:
+    """A layer of a network, or a loss."""
+    a = d.pick(floating)
+    value = d.value(a)
+    if d.modules and d.chance(0.6):
+        return f"{d.new()} = {d.modules[0]}(«{a}»)"
+    b = d.pick(lambda v: floating(v) and v.shape == value.shape)
+    i = (
+        d.pick(
+            lambda v: (
+                deep(v) and v.shape == value.shape[:1] and index_like(v, value.shape[-1]) and np.all(v >= 0)
+            )
+        )
+        if d.chance(0.3)
+        else None
+    )
+    how = d.random.choice(["", ", reduction='sum'", ", reduction='none'"])
+    losses = [
+        f"F.{n}(«{a}», «{b}»{how})"
+        for n in ("mse_loss", "l1_loss", "huber_loss", "binary_cross_entropy_with_logits")
+    ]
+    return f"{d.new()} = " + (f"F.cross_entropy(«{a}», «{i}»{how})" if i else d.random.choice(losses))
+
+
+def transformed(d: Any) -> Drawn:
+    """A derivative within the function."""
+    a = d.pick(lambda v: floating(v) and v.size < 10)
+    b = d.pick(lambda v: floating(v) and v.shape == d.value(a).shape)
+    inner = d.random.choice(
+        [
+            f"np.sum(np.sin(q) * «{b}»)",
+            "np.sum(q * q * q)",
+            f"np.mean(np.exp(-q) * q) + np.sum(«{b}»)",
+            "np.sum(np.tanh(q) ** 2)",
+        ]
+    )
+    map_ = d.random.choice([f"np.sin(q) * «{b}»", "q * q", "np.tanh(q)"])
+    return f"{d.new()} = " + d.random.choice(
+        [
+            f"tg.grad(lambda q: {inner})(«{a}»)", f"tg.value_and_grad(lambda q: {inner})(«{a}»)[1]", f"tg.value_and_grad(lambda q: {inner})(«{a}»)[0]",
+            f"tg.jvp(lambda q: {map_}, («{a}»,), («{b}»,))[1]", f"tg.vjp(lambda q: {map_}, «{a}»)[0]", f"tg.checkpoint(lambda q: {map_})(«{a}»)",
+            f"tg.hvp(lambda q: {inner}, («{a}»,), («{b}»,))", f"tg.jacobian(lambda q: {map_})(«{a}»)", f"tg.hessian(lambda q: {inner})(«{a}»)",
+            f"tg.grad(lambda q: np.sum(tg.grad(lambda r: np.sum(r ** 3))(q)))(«{a}»)", f"tg.compile(lambda q: {map_})(«{a}»)",
+        ]
+    )  # fmt: skip
+
+
+def effect(d: Any) -> Drawn:
+    """What is seen from outside."""
+    v = d.pick()
+    names = [n for n in d.names if n[0] in "LDOG" and n[1].isdigit()]
+    n = d.pick(among=names)
+    base = n.split("[")[0].split(".")[0]
+    return d.random.choice(
+        {
+            "L": [f"{base}.append(1)", f"{base}[0] = «{v}»", f"{base}[1] += 1", f"{base}.append(«{v}»)", f"{base}.reverse()"],
+            "D": [f"{base}['n'] = {base}.get('n', 0) + 1", f"{base}['k'] = «{v}»", f"{base}['new'] = «{v}»", f"{base}.setdefault('z', 2)", f"{base}.pop('min', 0)"],
+            "O": [f"{base}.x = «{v}»", f"{base}.count = getattr({base}, 'count', 0) + 1", f"{base}.last = «{v}»", f"{base}.y += 1"],
+            "G": [f"{base} = «{v}»", f"{base} = {base} + 1"],
+        }[base[0]]
+    ), True  # fmt: skip
+
+
+def control(d: Any) -> Drawn:
+    """Python around the arrays."""
+    a = d.pick(is_array)
+    value = d.value(a)
+    b = operand(d, value)
+    name = d.new()
+    return d.random.choice(
+        [
+            f"{name} = «{a}» if «{a}».ndim > 1 else «{a}» * 2", f"{name} = (_w := «{a}» + 1) * _w", f"{name} = [q * 2 for q in («{a}», {b})][0]", f"{name} = {{'a': «{a}», 'b': {b}}}['b'] * 2",
+            f"def _g(q, depth): return q if depth == 0 else _g(q * 0.5, depth - 1)\n{name} = _g(«{a}», 3)", f"try: {name} = «{a}» * 3\nfinally: pass", f"assert «{a}».ndim < 9\n{name} = «{a}» + 0",
+            f"_d = dict(q=«{a}»)\n_d['q'] = _d['q'] + {b}\n{name} = _d.pop('q')", f"_l = [«{a}», {b}]\n_l[0], _l[1] = _l[1], _l[0]\n{name} = _l[0] * 1", f"{name} = functools.reduce(lambda p, q: p + q, [«{a}», {b}, «{a}»])",
+            f"match «{a}».ndim:\n    case 1: {name} = «{a}» * 2\n    case _: {name} = «{a}» * 3", f"{name} = «{a}»\nfor _n in «{a}».shape: {name} = {name} * _n", f"{name} = max(«{a}».shape, default=0) * «{a}»",
+            f"{name} = sum(map(np.sum, [«{a}», {b}]))", f"_s = types.SimpleNamespace(q=«{a}»)\n_s.q = _s.q + 1\n{name} = _s.q", f"{name} = float(len(str(«{a}».shape))) * «{a}»", f"{name} = next(q for q in [«{a}», {b}]) * 1",
+            f"{name} = «{a}» * 1\ndel _k" if False else f"{name} = «{a}» * 1", f"{name} = np.array([np.sum(«{a}»), 2.0]).sum()", f"{name} = np.vectorize(lambda q: q * 2)(«{a}»)", f"{name} = np.apply_along_axis(np.sum, 0, «{a}»)",
+            f"if np.sum(«{a}») > 0: {name} = «{a}» * 1\nelse: {name} = «{a}» * -1", f"{name} = float(np.sum(«{a}»)) * 2", f"{name} = «{a}».tolist()[0] if «{a}».ndim == 1 else 1", f"{name} = np.sum(«{a}»).item() + 1",
+            f"with np.errstate(all='raise'): {name} = np.sqrt(np.abs(«{a}»)) / (np.abs(«{a}») + 1)", f"with np.errstate(divide='raise', invalid='raise'): {name} = «{a}» / {b}", f"{name} = np.zeros(3)\n{name}[:] = [np.sum(«{a}»), 1, 2]",
+            f"{name} = np.asarray([1.0, 2.0]) * np.sum(«{a}»)", f"if «{a}».shape[:1] == (3,): raise KeyError('three')\n{name} = «{a}» * 1", f"{name} = (lambda *p, **k: p[0] * k['k'])(«{a}», k=2)", f"{name} = np.sum([«{a}», «{a}»])",
+            f"{name} = np.einsum('...->', «{a}») * 2", f"{name} = np.nditer(«{a}»).value * 1", f"{name} = sorted([«{a}».ndim, 1])[0] * «{a}»", f"{name} = [*«{a}»][0]", f"{name} = np.mean([np.sum(q) for q in «{a}»])", f"{name} = int(«{a}».sum()) + 1",
+        ]
+    ), True  # fmt: skip
+
+
+IN_LOOPS = [
+    "negative",
+    "positive",
+    "square",
+    "reciprocal",
+    "absolute",
+    "fabs",
+    "sign",
+    "exp",
+    "sqrt",
+    "log",
+    "log1p",
+    "expm1",
+    "tanh",
+    "sinh",
+    "cosh",
+    "sin",
+    "cos",
+    "tan",
+    "floor",
+    "ceil",
+    "isnan",
+    "isfinite",
+]
+IN_LOOPS_OF_TWO = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "power",
+    "logaddexp",
+    "maximum",
+    "minimum",
+    "greater",
+    "less",
+    "greater_equal",
+    "less_equal",
+    "equal",
+    "not_equal",
+]
+IN_LOOPS_WRITTEN = ["+", "-", "*", "/", "+", "-", "*", "**", ">", "<", ">=", "<=", "==", "!="]
+
+
+def in_loops(d: Any) -> Drawn:
+    """What machine code has formulas for."""
+    a = d.pick(is_array)
+    value = d.value(a)
+    b = operand(d, value)
+    last = value.ndim - 1
+    one = d.random.choice(IN_LOOPS)
+    elementwise = [
+        f"np.{one}(«{a}»)", f"np.{d.random.choice(IN_LOOPS_OF_TWO)}(«{a}», {b})", f"np.{d.random.choice(IN_LOOPS_OF_TWO)}({b}, «{a}»)",
+        f"«{a}» {d.random.choice(IN_LOOPS_WRITTEN)} {b}", f"{b} {d.random.choice(IN_LOOPS_WRITTEN)} «{a}»", f"-«{a}»", f"abs(«{a}»)", f"np.where(«{a}» > 0, «{a}», {b})",
+        f"np.where({b}, «{a}», 0)", f"np.clip(«{a}», -1, 1)", f"np.clip(«{a}», 2, {b})", f"«{a}».astype(np.{d.random.choice(['float64', 'float32', 'int64', 'int32', 'uint8', 'int8', 'bool_'])})",
+        f"np.logical_and(«{a}» > 0, {b} > 0)", f"np.logical_not(«{a}» > 0)", f"«{a}» * («{a}» > 0)", f"(«{a}» > {b}) * 2.5", f"(«{a}» == {b}) + 1", f"«{a}».copy()",
+        f"np.exp(«{a}») / np.sum(np.exp(«{a}»))", f"«{a}» ** {d.random.choice([2, 3, -1, 0.5, 0, 1, -2])}", f"np.maximum(«{a}», 0)", f"F.{d.random.choice(NETWORK[:6])}(«{a}»)",
+    ]  # fmt: skip
+    moved = [
+        f"«{a}».T", f"«{a}».reshape(-1)", f"«{a}»[1:]", f"«{a}»[::-1]", f"«{a}»[..., :1]", f"«{a}»[None]", f"«{a}»[..., None]", f"np.flip(«{a}», {max(last, 0)})", f"«{a}»[::2]",
+        f"np.swapaxes(«{a}», 0, -1)", f"np.broadcast_to(«{a}», {(2, *value.shape)})", f"np.expand_dims(«{a}», 0)", f"np.concatenate([«{a}», «{a}»])", f"«{a}»[0]", f"«{a}»[-1]", f"«{a}»[..., 0]",
+    ]  # fmt: skip
+    axis = d.random.choice(
+        ["", ", axis=0", f", axis={last}", ", axis=0, keepdims=True", ", keepdims=True", ", axis=-1"]
+    )
+    reduced = [f"np.{n}(«{a}»{axis})" for n in ("sum", "mean", "max", "min", "prod", "sum")] + [
+        f"np.sum(«{a}» * {b}{axis})",
+        f"np.mean((«{a}» - {b}) ** 2)",
+    ]
+    text = d.random.choice(d.random.choices([elementwise, moved, reduced], [6, 2, 2])[0])
+    return f"{d.new()} = {text}", True
+
+
 LINES = [
     (unary, 14), (unary_operator, 5), (binary, 16), (operator, 18), (chain, 16), (reduction, 16), (ufunc_method, 3), (quantile, 2), (view, 14),
     (rearranged, 12), (cumulative, 4), (product, 9), (network, 4), (taken, 14), (looked_up, 6), (cast, 6), (made, 5), (item_set, 9), (increased, 8),
-    (through_view, 4), (out, 5), (named_out, 1), (with_where, 3), (loop, 5), (attribute, 3),
+    (through_view, 4), (out, 5), (named_out, 1), (with_where, 3), (loop, 5), (attribute, 3), (drawn, 8), (called, 3), (transformed, 2), (effect, 1), (control, 4),
+    (in_loops, 1),
 ]  # fmt: skip
 
 #: Lines that write into arrays: rarer where what is traced is differentiated.
 WRITING = (item_set, increased, through_view, out, named_out, with_where, made)
+
+#: Lines whose results may be far larger than their operands: not where these are large.
+GROWING = (
+    product,
+    loop,
+    rearranged,
+    ufunc_method,
+    looked_up,
+    transformed,
+    control,
+    with_where,
+    out,
+    quantile,
+    cumulative,
+)
+
+#: Lines of programs that become machine code.
+FOR_LOOPS = {
+    in_loops: 60,
+    increased: 4,
+    item_set: 3,
+    chain: 6,
+    product: 2,
+    network: 2,
+    taken: 3,
+    through_view: 2,
+    called: 1,
+    loop: 1,
+    looked_up: 1,
+}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from program_lines import LINES, WRITING
+from program_lines import FOR_LOOPS, GROWING, LINES, WRITING
 
 CALLS = 3
 
@@ -85,6 +85,7 @@ class Program:
     state: list[str] = field(default_factory=list)
     differentiate: str = ""
     optimizer: str = ""
+    by_name: bool = False  # whether the second call gives its arguments by name
 
     def source(self, jiggled: bool = False) -> str:
         """The module."""
@@ -95,7 +96,11 @@ class Program:
         for word, letter in (("global", "G"), ("nonlocal", "K")):
             written = sorted(set(re.findall(rf"^({letter}\d+) [^ ]*= ", text, re.MULTILINE)))
             inside = [f"{word} {name}" for name in written] + inside
-        function = [f"def f({', '.join(self.signature)}):", *(f"    {t}" for t in inside), f"    return {self.result()}"]
+        function = [
+            f"def f({', '.join(self.signature)}):",
+            *(f"    {t}" for t in inside),
+            f"    return {self.result(jiggled)}",
+        ]
         if self.closure:
             names = [line.split(" ")[0] for line in self.closure]
             setter = [
@@ -115,11 +120,21 @@ class Program:
         for call, changes in enumerate(self.changes):
             if changes:
                 lines += [f"    if call == {call}:", *(f"        {t}" for t in changes)]
-        lines += ["    return None", f"calls = {len(self.arguments)}", f"state = lambda: [{', '.join([*self.state, 'cells()'])}]"]
+        lines += [
+            "    return None",
+            f"calls = {len(self.arguments)}",
+            f"names = {self.signature!r}",
+            f"by_name = {self.by_name}",
+            f"state = lambda: [{', '.join([*self.state, 'cells()'])}]",
+        ]
         return "\n".join(lines) + "\n"
 
-    def result(self) -> str:
+    def result(self, jiggled: bool = False) -> str:
         """What is returned, as text."""
+        line = Line(self.returning())
+        return line.jiggled()[0] if jiggled else line.plain()
+
+    def returning(self) -> str:
         form = self.form
         if form == "dict":
             return "{" + ", ".join(f"'r{i}': {name}" for i, name in enumerate(self.returned)) + "}"
@@ -127,7 +142,9 @@ class Program:
             return f"[{{'first': {self.returned[0]}}}, ({', '.join(self.returned)},)]"
         if form == "sum":
             return " + ".join(self.returned)
-        return {"one": "{}", "tuple": "({},)" if self.returned else "None{}", "list": "[{}]"}[form].format(", ".join(self.returned))
+        return {"one": "{}", "tuple": "({},)" if self.returned else "None{}", "list": "[{}]"}[form].format(
+            ", ".join(self.returned)
+        )
 
     def without(self, *which: int) -> Program:
         """The program with fewer lines."""
@@ -139,7 +156,11 @@ class Program:
 
         def used(line: str) -> bool:
             names = re.findall(r"\b(?:[GKLDOTEUW]\d+|settings_\d+)\b", line)
-            return not names or any(re.search(rf"\b{n}\b", text) for n in names) or any(f"e{n[1:]}" in text for n in names if n[0] == "E")
+            return (
+                not names
+                or any(re.search(rf"\b{n}\b", text) for n in names)
+                or any(f"e{n[1:]}" in text for n in names if n[0] == "E")
+            )
 
         kept = [i for i, name in enumerate(self.signature) if re.search(rf"\b{name.split('=')[0]}\b", text)]
         return replace(
@@ -147,7 +168,14 @@ class Program:
             head=[line for line in self.head if used(line)],
             closure=[line for line in self.closure if used(line)],
             state=[line for line in self.state if used(line)],
-            changes=[[line for line in lines if used(line) and not (line.startswith("put('") and not used(line[5:8].strip("'")))] for lines in self.changes],
+            changes=[
+                [
+                    line
+                    for line in lines
+                    if used(line) and not (line.startswith("put('") and not used(line[5:8].strip("'")))
+                ]
+                for lines in self.changes
+            ],
             signature=[self.signature[i] for i in kept],
             arguments=[[texts[i] for i in kept if i < len(texts)] for texts in self.arguments],
         )
@@ -159,14 +187,35 @@ class Draft:
     def __init__(self, seed: int, kind: str = "values") -> None:
         self.random = random.Random(f"{kind} {seed}")
         self.program = Program(seed, kind)
-        self.flavour = self.one_of({"plain": 60, "special": 22, "integers": 18}) if kind == "values" else "plain"
-        self.dims = [self.random.choice([1, 2, 2, 3, 3, 4, 5, 0 if kind == "values" else 2]) for _ in range(3)]
+        self.flavour = (
+            self.one_of({"plain": 60, "special": 22, "integers": 18})
+            if kind in ("values", "machine")
+            else "plain"
+        )
+        self.dims = [
+            self.random.choice([1, 2, 2, 3, 3, 4, 5, 0 if kind == "values" else 2]) for _ in range(3)
+        ]
+        #: Whether results are compared as they are; else they become one number, which is differentiated.
+        self.free = kind in ("values", "machine")
+        self.weights = [w / 4 if not self.free and line in WRITING else w for line, w in LINES]
+        if kind == "machine":
+            self.weights = [FOR_LOOPS.get(line, 0) for line, _ in LINES]
+        self.most = 400  # elements of an array
+        if self.chance(0.01):
+            self.dims = [self.random.choice([3000, 20_000, 45_000, 70_000]), self.random.choice([1, 3, 8]), 2]
+            self.most = 1_500_000
+            self.weights = [0 if line in GROWING else w for line, w in LINES]
         self.env: dict[str, Any] = {}
         self.names: list[str] = []  # of what lines may use
         self.owned: set[str] = set()  # made by the program itself
         self.made = 0
-        self.weights = [w / 4 if kind != "values" and line in WRITING else w for line, w in LINES]
-        self.main = self.random.choice(["float64", "float64", "float32", "float16"]) if kind == "values" else "float64"
+        self.generators: list[str] = []
+        self.modules: list[str] = []
+        self.main = (
+            self.random.choice(["float64", "float64", "float32", "float16"])
+            if kind in ("values", "machine")
+            else "float64"
+        )
 
     # -- draws ---------------------------------------------------------------------------------------
 
@@ -177,6 +226,19 @@ class Draft:
         return self.random.random() < share
 
     def dtype(self) -> str:
+        if self.program.kind == "machine":
+            return self.one_of(
+                {
+                    "float64": 45,
+                    "float32": 25,
+                    "bool": 8,
+                    "int64": 8,
+                    "int32": 5,
+                    "uint8": 5,
+                    "int8": 2,
+                    "uint64": 2,
+                }
+            )
         if self.program.kind != "values":
             return "float64" if self.chance(0.85) else "float32"
         if self.flavour == "integers" and self.chance(0.7):
@@ -186,7 +248,7 @@ class Draft:
     def shape(self) -> tuple[int, ...]:
         n, m, k = self.dims
         choices = [(n,), (n, m), (n, m), (m,), (), (1, m), (n, 1), (k, n, m), (m, k), (m, n), (n, n)]
-        return self.random.choice(choices)
+        return self.random.choice([s for s in choices if np.prod(s) < 600_000])
 
     def number(self, dtype: str) -> str:
         """One element, as text."""
@@ -210,6 +272,8 @@ class Draft:
     def array(self, dtype: str, shape: tuple[int, ...]) -> str:
         """An array, as text."""
         size = int(np.prod(shape))
+        if size > 500:
+            return self.large(dtype, shape)
         if size == 0:
             return f"zeros({shape}, {dtype!r})"
         flat = [self.number(dtype) for _ in range(size)]
@@ -217,6 +281,15 @@ class Draft:
             return f"array({flat[0]}, {dtype!r})"
         text = f"array([{', '.join(flat)}], {dtype!r})"
         return text if len(shape) == 1 else f"{text}.reshape{shape}"
+
+    def large(self, dtype: str, shape: tuple[int, ...]) -> str:
+        """An array too long to be written out."""
+        seed = self.random.randrange(100)
+        if dtype == "bool":
+            return f"(np.random.default_rng({seed}).random({shape}) > 0.5)"
+        if dtype.startswith(("int", "uint")):
+            return f"np.random.default_rng({seed}).integers(0, 7, {shape}).astype({dtype!r})"
+        return f"np.random.default_rng({seed}).normal(size={shape}).round(3).astype({dtype!r})"
 
     # -- what there is to use -------------------------------------------------------------------------
 
@@ -230,7 +303,7 @@ class Draft:
 
     def pick(self, test: Callable[[Any], Any] = lambda value: True, among: Any = None) -> str:
         """The name of something; what is new is likelier. LookupError where there is nothing."""
-        names = [n for n in (among or self.names) if test(self.value(n))]
+        names = [n for n in (self.names if among is None else among) if test(self.value(n))]
         if not names:
             raise LookupError
         k = max(self.random.randrange(len(names)), self.random.randrange(len(names)))
@@ -247,6 +320,9 @@ class Draft:
                 continue
             made = Line(line) if isinstance(line, str) else Line(*line)
             if not self.accept(made):
+                if self.failed and self.chance(0.004):  # a function that raises
+                    self.program.body.append(made)
+                    return False
                 continue
             self.program.body.append(made)
             return True
@@ -265,6 +341,7 @@ class Draft:
         """Whether a line is good for the program; runs it."""
         before = dict(self.env)
         error = self.run(line.plain())
+        self.failed = error is not None
         target = line.text.split(" ")[0]
         if error is not None:
             if line.writes or target in before:
@@ -291,7 +368,12 @@ class Draft:
             return True
         if not isinstance(value, (np.ndarray, np.generic)):
             return False
-        if value.dtype.kind not in "biufc" or value.size > 400 or value.ndim > 5 or value.dtype.itemsize > 16:
+        if (
+            value.dtype.kind not in "biufc"
+            or value.size > self.most
+            or value.ndim > 5
+            or value.dtype.itemsize > 16
+        ):
             return False
         if value.dtype.char in "gG":
             return False
@@ -327,16 +409,21 @@ def draw(seed: int, kind: str = "values") -> Program:
     draft = Draft(seed, kind)
     prepare(draft)
     draft.start()
-    for _ in range(draft.random.randint(4, 28)):
+    for _ in range(draft.random.randint(4, 28 if kind == "values" else 14)):
         if not draft.draw_line():
             break
     finish(draft)
     program = draft.program
+    program.by_name = kind == "values" and draft.chance(0.2)
     if kind == "gradient":
-        numbers = [i for i, name in enumerate(program.signature) if name[0] == "x" and is_real(draft.value(name))]
+        numbers = [
+            i for i, name in enumerate(program.signature) if name[0] == "x" and is_real(draft.value(name))
+        ]
         chosen = draft.random.sample(numbers, draft.random.randint(1, len(numbers)))
         which = str(tuple(chosen)) if len(chosen) > 1 else str(chosen[0])
-        program.differentiate = draft.random.choice(["tg.grad(f, {})", "tg.value_and_grad(f, {})"]).format(which)
+        program.differentiate = draft.random.choice(["tg.grad(f, {})", "tg.value_and_grad(f, {})"]).format(
+            which
+        )
     if kind == "training":
         weights = [name for name in program.state if name[0] == "W"]
         program.optimizer = draft.random.choice(OPTIMIZERS).format(f"[{', '.join(weights)}]")

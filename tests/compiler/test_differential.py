@@ -13,9 +13,14 @@ import pytest
 from comparing import check, check_all, references, shrink
 from programs import Program, draw
 
-#: By what is compiled: how many programs are drawn, how many with --thorough, and the largest share that may be refused.
+#: By what is compiled: how many programs, how many with --thorough, and the largest share that may be refused.
 AMOUNTS = {"values": (300, 20_000, 0.6), "gradient": (100, 6_000, 0.6), "training": (60, 3_000, 0.6)}
-AS_MACHINE_CODE = {"values": (14, 2_000), "gradient": (6, 600), "training": (5, 300)}
+AS_MACHINE_CODE = {
+    "machine": (12, 20_000),
+    "values": (4, 2_000),
+    "gradient": (4, 3_000),
+    "training": (4, 1_000),
+}
 PART = 20
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
@@ -42,7 +47,9 @@ def compare(backend: str, kind: str, seeds: range) -> None:
     for seed in seeds:
         verdict, program = check_all(draw(seed, kind), backend)
         if verdict.difference is not None:
-            faults.append(told(program, backend, verdict.difference.kind, most=300 if backend == "numpy" else 25))
+            faults.append(
+                told(program, backend, verdict.difference.kind, most=300 if backend == "numpy" else 25)
+            )
     if faults:
         pytest.fail(f"{len(faults)} of {len(seeds)} programs\n\n" + "\n\n".join(faults), pytrace=False)
 
@@ -52,7 +59,8 @@ def told(program: Program, backend: str, kind: str, most: int) -> str:
     small = shrink(program, backend, kind, most)
     difference = check(small, backend, references(small)).difference
     head = f"# seed {program.seed} ({program.kind}), {difference}"
-    how = f"# compiled: tg.compile({small.differentiate or 'f'}{', optimizer=...' if small.optimizer else ''}, backend={backend!r})"
+    optimizer = ", optimizer=..." if small.optimizer else ""
+    how = f"# tg.compile({small.differentiate or 'f'}{optimizer}, backend={backend!r})"
     return f"{head}\n{how}\n{small.source()}"
 
 

@@ -4,9 +4,12 @@ A route is a way for a name to reach a program: of an argument, a key, an attrib
 A name that would be executed leaves a mark.
 """
 
+# ruff: noqa: E501 -- lines of programs, and tables of them
+
 from __future__ import annotations
 
 import builtins
+import contextlib
 import copy
 import enum
 import importlib.util
@@ -68,7 +71,10 @@ def keyword_argument(name):
 
 @route(NAMES)
 def several_keyword_arguments(name):
-    return case(lambda **given: given[name] * given[name + "2"] + given["x"], **{"x": X, name: X + 1, name + "2": X + 2})
+    return case(
+        lambda **given: given[name] * given[name + "2"] + given["x"],
+        **{"x": X, name: X + 1, name + "2": X + 2},
+    )
 
 
 @route(NAMES)
@@ -126,7 +132,11 @@ def attribute_of_a_namespace(name):
 def attribute_of_a_module(name):
     model = nn.Module()
     model.__dict__[name] = nn.Parameter(np.array([1.0, 2.0, 3.0]))
-    return case(lambda x: np.sum((x * model.__dict__[name]) ** 2), X, optimizer=lambda: optim.SGD([model.__dict__[name]], lr=0.1))
+    return case(
+        lambda x: np.sum((x * model.__dict__[name]) ** 2),
+        X,
+        optimizer=lambda: optim.SGD([model.__dict__[name]], lr=0.1),
+    )
 
 
 @route(NAMES)
@@ -137,7 +147,11 @@ def name_of_a_submodule(name):
 
     model = Outer()
     model.__dict__[name] = nn.Linear(3, 2, rng=0, dtype=np.float64)
-    return case(lambda x: np.mean(model(x) ** 2), X[None], optimizer=lambda: optim.SGD(list(model.__dict__[name].parameters()), lr=0.1))
+    return case(
+        lambda x: np.mean(model(x) ** 2),
+        X[None],
+        optimizer=lambda: optim.SGD(list(model.__dict__[name].parameters()), lr=0.1),
+    )
 
 
 @route(NAMES)
@@ -157,10 +171,8 @@ def class_of_a_module(name):
         return np.tanh(x) * 2
 
     model = type("Given", (nn.Module,), {"forward": forward})()
-    try:
+    with contextlib.suppress(ValueError, UnicodeError):
         type(model).__name__, type(model).__qualname__ = name, name
-    except (ValueError, UnicodeError):
-        pass
     return case(lambda x: model(x) + 1, X)
 
 
@@ -185,10 +197,8 @@ def doc_of_a_function(name):
 @route(NAMES)
 def class_of_a_callable(name):
     kind = type("Given", (), {"__call__": lambda self, x: np.exp(x) * 2})
-    try:
+    with contextlib.suppress(ValueError, UnicodeError):
         kind.__name__, kind.__qualname__, kind.__module__ = name, name, name
-    except (ValueError, UnicodeError):
-        pass
     return case(kind(), X)
 
 
@@ -233,10 +243,8 @@ def name_of_code(name):
     def f(x):
         return np.exp(x) * 2
 
-    try:
+    with contextlib.suppress(ValueError, UnicodeError):
         f.__code__ = f.__code__.replace(co_name=name, co_qualname=name)
-    except (ValueError, UnicodeError):
-        pass
     return case(f, X)
 
 
@@ -263,7 +271,9 @@ def member_of_an_enum(name):
     except (ValueError, TypeError):
         kind = enum.Enum("Kind", {"SAME": name})
         member = kind.SAME
-    return case(lambda x, k: x * (k.value if isinstance(k.value, float) else 3) if k is member else x, X, member)
+    return case(
+        lambda x, k: x * (k.value if isinstance(k.value, float) else 3) if k is member else x, X, member
+    )
 
 
 @route(IDENTIFIERS)
@@ -283,7 +293,10 @@ def parameter_by_keyword(name):
 @route([n for n in IDENTIFIERS if n != "__builtins__"])
 def global_variable(name):
     space: dict[str, Any] = {}
-    exec(f"import numpy as np_\n{name} = np_.array([1.0, 2.0, 3.0])\ndef f(x1):\n    return np_.exp(x1) * {name}\n", space)
+    exec(
+        f"import numpy as np_\n{name} = np_.array([1.0, 2.0, 3.0])\ndef f(x1):\n    return np_.exp(x1) * {name}\n",
+        space,
+    )
     return case(space["f"], X)
 
 
@@ -297,7 +310,10 @@ def closure_variable(name):
 @route([n for n in IDENTIFIERS if n not in ("x1", "w_1")])
 def training_parameter(name):
     space: dict[str, Any] = {"tg_": tg}
-    exec(f"import numpy as np_\n{name} = tg_.tensor([1.0, 2.0, 3.0], requires_grad=True)\ndef f_1(x1):\n    return np_.mean(({name} * x1) ** 2)\n", space)
+    exec(
+        f"import numpy as np_\n{name} = tg_.tensor([1.0, 2.0, 3.0], requires_grad=True)\ndef f_1(x1):\n    return np_.mean(({name} * x1) ** 2)\n",
+        space,
+    )
     w = next(v for v in space.values() if isinstance(v, tg.Tensor))
     return case(space["f_1"], X, optimizer=lambda: optim.SGD([w], lr=0.1))
 
@@ -310,7 +326,11 @@ def attribute_by_statement(name):
         return case(np.exp, X)
     exec(source, space)
     model = space["Net"]()
-    return case(lambda x: np.mean(model(x) ** 2), X[None].astype(np.float32), optimizer=lambda: optim.SGD(model.parameters(), lr=0.1))
+    return case(
+        lambda x: np.mean(model(x) ** 2),
+        X[None].astype(np.float32),
+        optimizer=lambda: optim.SGD(model.parameters(), lr=0.1),
+    )
 
 
 # -- values with a text of their own ------------------------------------------------------------------------------
@@ -318,7 +338,11 @@ def attribute_by_statement(name):
 
 def spoken(base: type, text: str, *args: Any) -> Any:
     """A value whose repr, str and format are a text."""
-    kind = type("Spoken", (base,), {"__repr__": lambda s: text, "__str__": lambda s: text, "__format__": lambda s, spec: text})
+    kind = type(
+        "Spoken",
+        (base,),
+        {"__repr__": lambda s: text, "__str__": lambda s: text, "__format__": lambda s, spec: text},
+    )
     return kind(*args)
 
 
@@ -412,10 +436,41 @@ def generator_with_its_own_repr(text):
 @route(HOSTILE)
 def learning_rate_with_its_own_repr(text):
     w = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    return case(lambda x: np.sum((x * w) ** 2), X, optimizer=lambda: optim.SGD([w], lr=spoken(float, text, 0.1), momentum=spoken(float, text, 0.9)))
+    return case(
+        lambda x: np.sum((x * w) ** 2),
+        X,
+        optimizer=lambda: optim.SGD([w], lr=spoken(float, text, 0.1), momentum=spoken(float, text, 0.9)),
+    )
 
 
-@route([1, 1.0, True, None, 1j, b"b", (), (1, 2), ("a", ("b", 'c"')), frozenset([1, 2]), float("nan"), float("inf"), -0.0, int, len, np.float64(2), np.int64(3), Ellipsis, range(3), 2**70, "a", types.SimpleNamespace, np.exp, np.dtype("f4")])
+@route(
+    [
+        1,
+        1.0,
+        True,
+        None,
+        1j,
+        b"b",
+        (),
+        (1, 2),
+        ("a", ("b", 'c"')),
+        frozenset([1, 2]),
+        float("nan"),
+        float("inf"),
+        -0.0,
+        int,
+        len,
+        np.float64(2),
+        np.int64(3),
+        Ellipsis,
+        range(3),
+        2**70,
+        "a",
+        types.SimpleNamespace,
+        np.exp,
+        np.dtype("f4"),
+    ]
+)
 def keys_that_are_no_texts(key):
     d = {key: X + 1}
     return case(lambda x, e: {key: x * d[key] + e[key]}, X, {key: X})
@@ -442,10 +497,38 @@ class Flags(enum.Flag):
 @route([Level.HIGH, Share.HALF, Flags.A | Flags.B, Colour.RED])
 def enum_constants(member):
     number = member if isinstance(member, (int, float)) else 2
-    return case(lambda x, m: (x * number + (m is member), np.sum(np.ones((2, 3, 2)), axis=Level.LOW) * Share.HALF, {m: x}), X, member)
+    return case(
+        lambda x, m: (
+            x * number + (m is member),
+            np.sum(np.ones((2, 3, 2)), axis=Level.LOW) * Share.HALF,
+            {m: x},
+        ),
+        X,
+        member,
+    )
 
 
-@route([np.float64(2.5), np.float32(2.5), np.int8(3), np.bool_(True), np.datetime64("2020-01-01"), np.str_("a'b"), np.void(b"ab"), 2**100, 1e400, -1e400, complex("nan+infj"), np.longdouble(2), slice(1, 2), Ellipsis, range(2), b"\x00'", "a'b"])
+@route(
+    [
+        np.float64(2.5),
+        np.float32(2.5),
+        np.int8(3),
+        np.bool_(True),
+        np.datetime64("2020-01-01"),
+        np.str_("a'b"),
+        np.void(b"ab"),
+        2**100,
+        1e400,
+        -1e400,
+        complex("nan+infj"),
+        np.longdouble(2),
+        slice(1, 2),
+        Ellipsis,
+        range(2),
+        b"\x00'",
+        "a'b",
+    ]
+)
 def plain_arguments(value):
     return case(lambda x, v: x * 2 if v is not None else x, X, value)
 
@@ -455,7 +538,13 @@ BACKENDS = ["numpy", *(["numba"] if importlib.util.find_spec("numba") else [])]
 
 def value_of(tree: Any) -> Any:
     if isinstance(tree, dict):
-        return [(repr(k) if type(k).__repr__ in (str.__repr__, int.__repr__, float.__repr__) else id(k), value_of(v)) for k, v in tree.items()]
+        return [
+            (
+                repr(k) if type(k).__repr__ in (str.__repr__, int.__repr__, float.__repr__) else id(k),
+                value_of(v),
+            )
+            for k, v in tree.items()
+        ]
     if isinstance(tree, (list, tuple)):
         return [value_of(v) for v in tree]
     return np.asarray(tree.data if isinstance(tree, tg.Tensor) else tree).tolist()
@@ -497,7 +586,13 @@ def fault(make: Callable[[Any], Case], name: Any, backend: str) -> str:
         exec(builtins.compile(source, "<source>", "exec"), space)
         again = space["prepare"](**copy.deepcopy(step.arrays))
         flat = [a.data if isinstance(a, tg.Tensor) else a for a in args]
-        if all(isinstance(a, np.ndarray) for a in flat) and not kwargs and optimizer is None and not isinstance(got[0], list | str) and "enerator" not in make.__name__:
+        if (
+            all(isinstance(a, np.ndarray) for a in flat)
+            and not kwargs
+            and optimizer is None
+            and not isinstance(got[0], list | str)
+            and "enerator" not in make.__name__
+        ):
             np.testing.assert_allclose(again(*flat), got[0], rtol=1e-12, err_msg="the source on its own")
     except CompileError as error:
         return "" if not builtins.EXECUTED else f"executed; {error}"
@@ -530,15 +625,25 @@ def test_names_are_never_code(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         faults = {str(n)[:60]: found for n in names if (found := fault(make, n, "numpy"))}
-    assert not faults, f"{len(faults)} of {len(names)}:\n" + "\n".join(f"{n!r}: {f}" for n, f in faults.items())[:4000]
+    assert not faults, (
+        f"{len(faults)} of {len(names)}:\n" + "\n".join(f"{n!r}: {f}" for n, f in faults.items())[:4000]
+    )
 
 
-@pytest.mark.skipif("numba" not in BACKENDS, reason="machine code needs numba: pip install 'tinygrad-mnist[fast]'")
+@pytest.mark.skipif(
+    "numba" not in BACKENDS, reason="machine code needs numba: pip install 'tinygrad-mnist[fast]'"
+)
 @pytest.mark.parametrize("name", ROUTES)
 def test_names_are_never_machine_code(name, request):
     make, names = ROUTES[name]
-    few = names if request.config.getoption("--thorough") else [names[(7 * list(ROUTES).index(name)) % len(names)]]
+    few = (
+        names
+        if request.config.getoption("--thorough")
+        else [names[(7 * list(ROUTES).index(name)) % len(names)]]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         faults = {str(n)[:60]: found for n in few if (found := fault(make, n, "numba"))}
-    assert not faults, f"{len(faults)} of {len(few)}:\n" + "\n".join(f"{n!r}: {f}" for n, f in faults.items())[:4000]
+    assert not faults, (
+        f"{len(faults)} of {len(few)}:\n" + "\n".join(f"{n!r}: {f}" for n, f in faults.items())[:4000]
+    )

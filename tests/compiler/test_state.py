@@ -4,10 +4,11 @@ A holder is a way to keep a value: how it is made, how the function reads it, an
 values, in module globals, in closures, in default arguments and as an argument.
 """
 
+# ruff: noqa: E501 -- lines of programs, and tables of them
+
 from __future__ import annotations
 
 import sys
-import types
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -318,7 +319,11 @@ def text_of(holder: str, values: tuple[str, str], change: str, scope: str, use: 
         body = f"{setup}\n{function.format('')}\ndef change():\n    global {names}\n" + _indented(after)
     elif scope == "closure":
         names = [n for n in _assigned(after) if n in _assigned(setup)]
-        inner = f"{setup}\n{function.format('')}\ndef change():\n" + (f"    nonlocal {', '.join(names)}\n" if names else "") + _indented(after)
+        inner = (
+            f"{setup}\n{function.format('')}\ndef change():\n"
+            + (f"    nonlocal {', '.join(names)}\n" if names else "")
+            + _indented(after)
+        )
         body = f"def build():\n{_indented(inner)}\n    return f, change\nf, change = build()"
     else:
         body = f"{setup}\n{function.format(', h=h' if scope == 'default' else ', h')}\ndef change():\n{_indented(after)}"
@@ -330,8 +335,19 @@ def _assigned(text: str) -> list[str]:
 
     found = []
     for node in ast.parse(text).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
-        found += [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AugAssign)
+            else []
+        )
+        found += [
+            n.id
+            for t in targets
+            for n in ast.walk(t)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        ]
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found.append(node.name)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -386,7 +402,12 @@ def faults_of(text: str, backend: str) -> str:
             if a is not b and not (isinstance(a, type) and isinstance(b, type) and issubclass(b, a)):
                 return f"call {step}: {b!r} in the place of {a!r}"
         elif a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes():
-            if a.dtype == b.dtype and a.shape == b.shape and np.allclose(a, b, rtol=1e-12, atol=0) and np.array_equal(np.signbit(a.real), np.signbit(b.real)):
+            if (
+                a.dtype == b.dtype
+                and a.shape == b.shape
+                and np.allclose(a, b, rtol=1e-12, atol=0)
+                and np.array_equal(np.signbit(a.real), np.signbit(b.real))
+            ):
                 continue
             return f"call {step}: {b!r} in the place of {a!r}"
     return ""
@@ -411,4 +432,9 @@ def test_state_is_watched_or_refused(holder, scope):
     if not table:
         pytest.skip("no such case")
     faults = {case: found for case, text in table.items() if (found := faults_of(text, "numpy"))}
-    assert not faults, f"{len(faults)} of {len(table)}: " + "\n".join(f"{k}: {v}" for k, v in faults.items()) + "\n" + table[next(iter(faults))]
+    assert not faults, (
+        f"{len(faults)} of {len(table)}: "
+        + "\n".join(f"{k}: {v}" for k, v in faults.items())
+        + "\n"
+        + table[next(iter(faults))]
+    )

@@ -55,7 +55,9 @@ def assert_same(got: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("warm", [True, False], ids=["made before", "first call"])
-@pytest.mark.parametrize("shapes", [[(40, 30)], [(40, 30), (7,), (3, 5), (64, 64)]], ids=["one shape", "a shape each"])
+@pytest.mark.parametrize(
+    "shapes", [[(40, 30)], [(40, 30), (7,), (3, 5), (64, 64)]], ids=["one shape", "a shape each"]
+)
 def test_a_function(backend, warm, shapes):
     compiled = tg.compile(chain, backend=backend)
     if warm:
@@ -182,7 +184,7 @@ def test_a_function_each(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("warm", [True, False], ids=["made before", "first call"])
 def test_training_steps_of_one_program(backend, warm):
-    """Steps do not mix: the loss does not depend on the order, so that after them the parameter is what it has to be."""
+    """Steps do not mix: the loss does not depend on the order, so the parameter is what it has to be."""
     w = tg.tensor(np.zeros(200), requires_grad=True)
     opt = optim.SGD([w], lr=1.0)
     step = tg.compile(lambda x: np.sum(w * x), optimizer=opt, backend=backend)

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
-from tinygrad_mnist.nn import functional as F
+from tinygrad_mnist.nn import functional as F  # noqa: N812
 
 #: Programs by name: each makes parameters, a loss and the batches that it is trained on.
 TRAINED: dict[str, Callable[[], tuple[list, Callable, list]]] = {}
@@ -215,7 +215,7 @@ def gpt():
 
 @trained
 def attention_by_einsum():
-    wq, wk, wv = ws = weights((4, 2, 3), (4, 2, 3), (4, 2, 3))
+    ws = weights((4, 2, 3), (4, 2, 3), (4, 2, 3))
 
     def loss(x, mask):
         q, k, v = (np.einsum("btd,dhe->bhte", x, w) for w in ws)

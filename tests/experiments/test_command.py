@@ -57,6 +57,45 @@ def test_it_is_given_what_was_asked_for(tmp_path):
     assert config["data"] == tg.data.SAMPLE
 
 
+def test_those_that_train_can_be_told_how():
+    seen = []
+
+    @experiment()
+    def main(report, full, seeds, compile):
+        """Train something."""
+        seen.append(compile)
+        if seen == [compile]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(click.Abort):
+        call(main, "--compile", "numba")
+    call(main, "--resume", "runs/test_command-1")
+    for arguments in ([], ["--compile"], ["--compile", "numpy"], ["--no-compile"]):
+        call(main, *arguments)
+    assert seen == ["numba", "numba", "auto", "auto", "numpy", False]
+    assert "--compile [auto|numpy|numba|no]" in CliRunner().invoke(main, ["--help"]).output
+    assert "--compile" not in CliRunner().invoke(make(lambda report, **given: None), ["--help"]).output
+    with pytest.raises(click.UsageError, match="'nunba' is not one of 'auto', 'numpy', 'numba', 'no'"):
+        call(main, "--compile", "nunba")
+
+
+def test_a_run_from_before_it_could_be_said_goes_on_uncompiled(tmp_path):
+    seen = []
+
+    @experiment()
+    def main(report, full, seeds, compile):
+        """Train something."""
+        seen.append(compile)
+
+    call(main, "--out", "made")
+    file = tmp_path / "made" / "config.json"
+    config = json.loads(file.read_text())
+    assert config["options"].pop("compile") == "auto"
+    file.write_text(json.dumps(config))
+    call(main, "--resume", "made")
+    assert seen == ["auto", False]
+
+
 def test_data_of_ones_own_are_used_in_full(tmp_path):
     train, test = tg.data.load_mnist("sample")
     np.savez(

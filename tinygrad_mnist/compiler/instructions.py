@@ -25,6 +25,8 @@ __all__ = [
 ]  # fmt: skip
 
 _BY_FUNCTION: dict[Any, Instruction] = {}
+_ufunc: Any
+_function: Any
 
 
 def instruction_of(function: Any) -> Instruction:
@@ -160,10 +162,10 @@ _elementwise(np.fmax, "{0} if {0} >= {1} or {1} != {1} else {1}", "{0} if {0} >=
 _elementwise(np.fmin, "{0} if {0} <= {1} or {1} != {1} else {1}", "{0} if {0} <= {1} else {1}", "{0} and {1}")
 _elementwise(np.isfinite, "abs({0}) < T(math.inf)")
 _elementwise(np.isinf, "abs({0}) == T(math.inf)")
-_elementwise(np.logical_and, *["({0} != 0) and ({1} != 0)"] * 2, "{0} and {1}")
-_elementwise(np.logical_or, *["({0} != 0) or ({1} != 0)"] * 2, "{0} or {1}")
-_elementwise(np.logical_xor, *["({0} != 0) != ({1} != 0)"] * 2, "{0} != {1}")
-_elementwise(np.logical_not, *["{0} == 0"] * 2, "not {0}")
+_elementwise(np.logical_and, "({0} != 0) and ({1} != 0)", "({0} != 0) and ({1} != 0)", "{0} and {1}")
+_elementwise(np.logical_or, "({0} != 0) or ({1} != 0)", "({0} != 0) or ({1} != 0)", "{0} or {1}")
+_elementwise(np.logical_xor, "({0} != 0) != ({1} != 0)", "({0} != 0) != ({1} != 0)", "{0} != {1}")
+_elementwise(np.logical_not, "{0} == 0", "{0} == 0", "not {0}")
 _elementwise(np.bitwise_and, "", "{0} & {1}", "{0} and {1}")
 _elementwise(np.bitwise_or, "", "{0} | {1}", "{0} or {1}")
 _elementwise(np.bitwise_xor, "", "{0} ^ {1}", "{0} != {1}")

@@ -31,6 +31,7 @@ __all__ = [
     "inputs_of",
     "is_basic",
     "is_scalar",
+    "name_of",
     "swap",
 ]
 
@@ -381,6 +382,11 @@ def swap(arg: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(arg, list):
         return [swap(part, change) for part in arg]
     return change(arg)
+
+
+def name_of(op: Op) -> str:
+    """What an input is called."""
+    return op.name if isinstance(op, Input) else ""
 
 
 def is_scalar(arg: Any) -> bool:

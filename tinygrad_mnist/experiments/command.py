@@ -18,7 +18,7 @@ from ..commands import CompileOption, run_command
 from ..data import BundledSampleWarning, Dataset, load_digits, load_fashion_mnist, load_mnist
 from ..errors import DataError, RunError, choice
 from ..training.runs import Run
-from ..training.steps import COMPILE
+from ..training.steps import COMPILE, require_backend
 from .report import Report
 
 __all__ = ["Experiment", "experiment"]
@@ -113,6 +113,7 @@ def _run(
         _refuse_settings_beside_resume()
         earlier = {"compile": False} if "compile" in options else {}  # what it was before it could be said
         options = {**earlier, **_settings_of(resume, name)}
+    require_backend(options.get("compile", False))
     given: dict[str, Any] = {
         key: value for key, value in options.items() if key not in ("seed", "seeds", "data")
     }

@@ -173,7 +173,8 @@ def binary_cross_entropy_with_logits(input: Array, target: Array, *, reduction: 
     reduction : {'mean', 'sum', 'none'}
     """
     input, target = _alike("binary_cross_entropy_with_logits", input, target)
-    return _reduce(softplus(input) - input * target, reduction)
+    # Of two terms that are never negative, so that nothing cancels where the loss is small.
+    return _reduce(target * softplus(-input) + (1 - target) * softplus(input), reduction)
 
 
 def _nll(name: str, logp: Array, target: Array, smoothing: float, reduction: str) -> Array:

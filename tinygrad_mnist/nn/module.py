@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import GradientError, StateDictError
 from ..graph import CALLED, RECORDING, SCOPE, changed
+from ..operands import operand
 from ..origins import caller
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
@@ -43,7 +44,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, *, dtype: Any = np.float32) -> None:
-        super().__init__(np.asarray(data, dtype=dtype), requires_grad=True)
+        super().__init__(np.asarray(operand(data), dtype=dtype), requires_grad=True)
 
     def _rebind(self, new: Any) -> Tensor:
         if RECORDING.get():
@@ -230,7 +231,7 @@ class Module(metaclass=_Kind):
         parameters = dict(self.named_parameters())
         own: dict[str, Array] = {**parameters, **dict(self.named_buffers())}
         new = {
-            name: np.asarray(value.data if isinstance(value, Tensor) else value)
+            name: np.asarray(value.data if isinstance(value, Tensor) else operand(value))
             for name, value in state.items()
         }
         missing = [name for name in own if name not in new]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError
+from ..operands import operand
 from ..tensor import Tensor
 from ..typing import Array, NDArray
 
@@ -23,7 +24,7 @@ def gather(x: Any) -> Any:
         parts = [gather(part) for part in x]
         if any(isinstance(part, Tensor) for part in parts):
             return np.stack(parts)
-    return x
+    return x if isinstance(x, (Tensor, list, tuple)) else operand(x)
 
 
 def bare(x: Any) -> Any:
@@ -33,7 +34,8 @@ def bare(x: Any) -> Any:
 
 def plain(x: Any) -> NDArray:
     """The values of an array or a Tensor, for questions that have no gradient."""
-    values: NDArray = x.data if isinstance(x, Tensor) else x if isinstance(x, np.ndarray) else np.asarray(x)
+    x = x.data if isinstance(x, Tensor) else operand(x)
+    values: NDArray = x if isinstance(x, np.ndarray) else np.asarray(x)
     return values
 
 

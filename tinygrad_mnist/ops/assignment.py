@@ -17,9 +17,9 @@ import numpy as np
 from ..errors import GradientError, ShapeError
 from ..graph import is_recording
 from ..primitive import Sample, implements
-from ..tensor import SETITEM, Tensor
+from ..tensor import SETITEM, Tensor, is_known
 from ..typing import Array, NDArray
-from .arguments import bare, gather, is_tracked, places, refuse_to_round
+from .arguments import array, bare, gather, is_tracked, lift, places, refuse_to_round
 from .indexing import checked_along, inside, places_along
 
 
@@ -38,7 +38,7 @@ def writes(function: Callable[..., Any]) -> Callable[[Callable[..., Array]], Cal
             target, *others = map(gather, bound.args)
             if isinstance(target, Tensor):
                 refuse_to_round(name, target.dtype, *others)
-                target._rebind(definition(target, *others))
+                target._write(definition(target, *others))
             elif is_recording() and is_tracked(*others):
                 raise GradientError(
                     f"np.{name}: a tracked Tensor would be written into a plain array, where its gradient is "
@@ -80,17 +80,29 @@ def written_flat(a: Array, where: NDArray, values: Any) -> Array:
 def putmask(a: Array, mask: Any, values: Any) -> Array:
     """Values where a mask holds, each at its own place; too few values begin again."""
     mask = _mask("putmask", a, mask)
-    return SETITEM(a, np.resize(values, a.shape)[mask], mask) if np.size(values) else a
+    if not np.size(values):
+        return a
+    if not is_known(mask):
+        return _written_where(mask, np.resize(values, a.shape), a)
+    return SETITEM(a, np.resize(values, a.shape)[mask], mask)
 
 
 @writes(np.place)
 def place(arr: Array, mask: Any, vals: Any) -> Array:
     """Values where a mask holds, one after the other; too few values begin again."""
     mask = _mask("place", arr, mask)
+    if not is_known(mask) and np.size(vals):
+        turns = np.reshape(np.cumsum(mask) - 1, arr.shape) % np.size(vals)
+        return _written_where(mask, np.take(np.ravel(lift(vals)), turns), arr)
     n = np.count_nonzero(mask)
     if n and not np.size(vals):
         raise ShapeError(f"place: no values for {n} places")
     return SETITEM(arr, np.resize(vals, n), mask) if n else arr
+
+
+def _written_where(mask: NDArray, values: Array, a: Array) -> Array:
+    """A copy of ``a`` with the values where a mask holds that is another in every call."""
+    return np.where(mask, array(values, a.dtype), a)
 
 
 def _mask(name: str, a: Array, mask: Any) -> NDArray:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..errors import ShapeError, choice
+from ..operands import operand
 from ..primitive import REGISTRY, Sample, as_plain, constant, implements, primitive
-from ..tensor import GETITEM, SETITEM, Tensor
+from ..tensor import GETITEM, SETITEM, Tensor, record
 from ..typing import Array, NDArray
 from .arguments import gather, places, plain, refuse_to_round
 
@@ -42,7 +43,7 @@ def take_apart(index: Any) -> tuple[list[Any], Any]:
             arrays.append(part)
             rest.append(HOLE)
         elif isinstance(part, (list, tuple, range)):
-            array = np.asarray(part)
+            array = np.asarray(operand(part))
             arrays.append(array if array.size else array.astype(int))  # an empty list picks nothing
             rest.append(HOLE)
         else:
@@ -165,7 +166,9 @@ setitem.vjp(
 
 def _getitem(t: Tensor, index: Any) -> Array:
     arrays, rest = take_apart(index)
-    return getitem(t, *arrays, index=rest)
+    return record(
+        getitem, (t, *arrays), {"index": rest}
+    )  # without the detour of a call, since rows are read often
 
 
 def _setitem(t: Tensor, value: Any, index: Any) -> Array:
@@ -194,7 +197,7 @@ def take(a: Array, indices: NDArray, /, axis: int | None = None, mode: Any = "ra
 
 def take_rule(g: Array, y: Array, a: Array, indices: NDArray, axis: int | None, mode: str) -> Array:
     """Every element back to where it was taken."""
-    if axis is None:
+    if axis is None or not a.ndim:
         taken = inside(indices, a.size, mode)
         return np.reshape(scatter(g, taken, index=HOLE, shape=(a.size,)), a.shape)
     taken = inside(indices, a.shape[axis], mode)

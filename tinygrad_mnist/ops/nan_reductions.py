@@ -62,6 +62,11 @@ def valid(a: Array, where: Any) -> Any:
     return True if certainly(numbers.all()) else numbers
 
 
+def _axis(a: Array, axis: Axis) -> Axis:
+    """The axis; of a single float these functions, unlike those without ``nan``, take 0 and -1 too."""
+    return None if a.ndim == 0 and axis in (0, -1) and a.dtype.kind in "fc" else axis
+
+
 def _implement_sum(function: Any, plainly: Any) -> None:
     @implements(function, samples=_SUMS)
     def nansum(
@@ -94,7 +99,7 @@ def nanmean(
     """Mean of the elements that are not NaN."""
     if dtype is not None and a.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
         raise DTypeError(f"nanmean: dtype={np.dtype(dtype)} cannot hold the mean of {a.dtype} numbers")
-    return np.mean(a, axis, dtype, keepdims=keepdims, where=valid(a, where))
+    return np.mean(a, _axis(a, axis), dtype, keepdims=keepdims, where=valid(a, where))
 
 
 def _implement_spread(function: Any, finish: Any) -> None:
@@ -114,6 +119,7 @@ def _implement_spread(function: Any, finish: Any) -> None:
         """Variance, or standard deviation, of the elements that are not NaN."""
         if mean is not None and a.dtype.kind in "fc":
             mean = array(mean, a.dtype)  # so NumPy's nanvar, though not its var
+        axis = _axis(a, axis)
         total, n = squares(a, axis, dtype, ddof, keepdims, valid(a, where), mean, correction)
         y = finish(ratio(total, n, "Degrees of freedom <= 0 for slice."))
         return array(_nan_where(n <= 0, y), dtype)

@@ -7,7 +7,8 @@ neither overflows nor cancels.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,18 @@ from ..tensor import certainly
 from ..typing import Array, NDArray
 
 _CURVE = [((),), ((2, 3),)]
+
+
+def widened(f: Callable[..., Array]) -> Callable[..., Array]:
+    """Compute with float32 what float16, which ends at 65504 and has three digits, would spoil on the way."""
+
+    @wraps(f)
+    def function(x: Array, /, *args: Any, **settings: Any) -> Array:
+        if x.dtype == np.float16:
+            return f(x.astype(np.float32), *args, **settings).astype(np.float16)
+        return f(x, *args, **settings)
+
+    return function
 
 
 @primitive(samples=_CURVE, jvp="elementwise")
@@ -50,10 +63,11 @@ def elu(x: Array, /, alpha: float = 1.0) -> Array:
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
-elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (y + alpha)))
+elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.minimum(x, 0)))))
 
 
 @primitive(samples=_CURVE, jvp="elementwise")
+@widened
 def sigmoid(x: Array, /) -> Array:
     """``1 / (1 + exp(-x))``, accurate in both tails."""
     e = np.exp(np.minimum(-x, _largest_exponent(x.dtype)))
@@ -89,6 +103,7 @@ softplus.vjp(lambda g, y, x: g * sigmoid(x))
 
 
 @primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
+@widened
 def erf(x: Array, /) -> Array:
     """The error function, to the last digit or two of a double.
 
@@ -97,20 +112,35 @@ def erf(x: Array, /) -> Array:
     .. [1] W. J. Cody, "Rational Chebyshev approximation for the error function",
        Mathematics of Computation 23 (1969).
     """
-    if x.dtype == np.float16:  # whose range the coefficients exceed
-        return erf(x.astype(np.float32)).astype(np.float16)
     a = np.abs(x)
+    return np.where(a <= 0.46875, _erf_near_0(x, a), np.sign(x) * (1 - _erfc_beyond(a)))
+
+
+@primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
+@widened
+def erfc(x: Array, /) -> Array:
+    """``1 - erf(x)``, with all its digits where that is small."""
+    a = np.abs(x)
+    tail = _erfc_beyond(a)
+    return np.where(a <= 0.46875, 1 - _erf_near_0(x, a), np.where(x > 0, tail, 2 - tail))
+
+
+def _erf_near_0(x: Array, a: Array) -> Array:
     small = np.minimum(a, 0.46875)
     square = small * small
-    near = x * (_horner(_ERF_P, square) / _horner(_ERF_Q, square))
+    return x * (_horner(_ERF_P, square) / _horner(_ERF_Q, square))
+
+
+def _erfc_beyond(a: Array) -> Array:
+    """``erfc`` of numbers above 0.46875."""
     middle = np.clip(a, 0.46875, 4.0)
     tail = np.exp(-middle * middle) * (_horner(_ERFC_P, middle) / _horner(_ERFC_Q, middle))
     # Beyond 4 the tail is below 2e-8, where the series for large arguments takes over.
-    large = np.clip(a, 4.0, 10.0)
+    large = np.clip(a, 4.0, 30.0)
     inverse = 1 / (large * large)
     far = np.exp(-large * large) / large
     far = far * (1 / math.sqrt(math.pi) - inverse * (_horner(_ERFC_R, inverse) / _horner(_ERFC_S, inverse)))
-    return np.where(a <= 0.46875, near, np.sign(x) * (1 - np.where(a <= 4.0, tail, far)))
+    return np.where(a <= 4.0, tail, far)
 
 
 def _horner(coefficients: list[float], x: Array) -> Array:
@@ -155,12 +185,20 @@ _ERFC_S = [
     2.33520497626869185e-3,
 ]
 
-erf.vjp(lambda g, y, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)))
+
+def _bell(x: Array) -> Array:
+    """``exp(-x²)``, which is 0 long before the square overflows."""
+    near = np.clip(x, -40, 40)
+    return np.exp(-near * near)
+
+
+erf.vjp(lambda g, y, x: g * _bell(x) * (2 / math.sqrt(math.pi)))
+erfc.vjp(lambda g, y, x: g * _bell(x) * (-2 / math.sqrt(math.pi)))
 
 
 def gelu(x: Array) -> Array:
     """``x`` times the share of a standard normal distribution that lies below ``x``."""
-    return x * (1 + erf(x * math.sqrt(0.5))) / 2
+    return x * erfc(x * -math.sqrt(0.5)) / 2
 
 
 # -- soft maxima ---------------------------------------------------------------------------------
@@ -169,6 +207,7 @@ def gelu(x: Array) -> Array:
 
 
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
+@widened
 def softmax(x: Array, /, axis: int = -1) -> Array:
     """``exp(x) / sum(exp(x))`` along an axis: positive, and adding up to 1."""
     t = np.swapaxes(x, axis, 0).copy()
@@ -183,6 +222,7 @@ softmax.tangents(*softmax.rules.values())  # its Jacobian is symmetric
 
 
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
+@widened
 def log_softmax(x: Array, /, axis: int = -1) -> Array:
     """``log(softmax(x))``, finite however far apart the inputs lie."""
     t = np.swapaxes(x, axis, 0).copy()
@@ -198,6 +238,7 @@ log_softmax.tangents(lambda v, y, x, axis: v - np.add.reduce(np.exp(y) * v, axis
 @primitive(
     samples=[((4,),), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, 2), keepdims=True)], jvp="reduction"
 )
+@widened
 def logsumexp(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
     """``log(sum(exp(x)))`` over axes, without overflow: a smooth maximum."""
     top = np.max(x, axis=axis, keepdims=True)

@@ -131,7 +131,7 @@ def nan_to_num(
     settings: Any = {"nan": nan, "posinf": posinf, "neginf": neginf}
     parts = [np.where(np.isfinite(part), part, np.nan_to_num(part.data, **settings)) for part in parts]
     y = parts[0] + 1j * parts[1] if len(parts) == 2 else parts[0]
-    return y if copy else x._rebind(y)
+    return y if copy else x._write(y)
 
 
 @implements(np.real_if_close, samples=[Sample((2, 3), complex=True), Sample((2, 3))])

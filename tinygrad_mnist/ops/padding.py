@@ -144,7 +144,8 @@ def pad_with(array: Array, widths: Widths, function: Callable[..., Any], kwargs:
     padded = pad_constant(array, 0, widths=widths)
     for axis, pair in enumerate(widths):
         moved = np.moveaxis(padded, axis, -1)
-        rows = unstack(np.reshape(moved, (math.prod(moved.shape[:-1]), moved.shape[-1])))
+        whole = unstack(np.reshape(moved, (math.prod(moved.shape[:-1]), moved.shape[-1])))
+        rows = [row.copy() for row in whole]
         for row in rows:
             function(row, pair, axis, kwargs)
         if rows:

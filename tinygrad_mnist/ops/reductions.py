@@ -144,8 +144,9 @@ def _sum(
 )
 def mean(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """Arithmetic mean over axes."""
-    if a.dtype == np.float16:
-        return np.mean(a, axis=axis, keepdims=keepdims)  # sums in float32, as float16 overflows soon
+    if a.dtype.kind not in "fc" or a.dtype == np.float16:
+        # Sums integers in float64 and float16 in float32: their own sums overflow soon.
+        return np.mean(a, axis=axis, keepdims=keepdims)
     return _add(a, axis=axis, keepdims=keepdims) / count(a.shape, axis)
 
 
@@ -169,7 +170,8 @@ def _mean(
     where: Any = True,
 ) -> Array:
     is_small = dtype is None and a.dtype == np.float16
-    result, a = a.dtype if is_small else dtype, array(a, np.float32 if is_small else dtype)
+    wide = dtype if dtype is not None or a.dtype.kind in "fc" else np.float64
+    result, a = a.dtype if is_small else dtype, array(a, np.float32 if is_small else wide)
     if where is True:
         y = mean(a, axis, keepdims=keepdims)
     else:
@@ -325,6 +327,8 @@ def products_of_others(x: Array) -> Array:
 
 def prod_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
     """Join the reduced axes at the end, take the products of the others, and put them back."""
+    if not a.ndim:
+        return g  # there are no others, whatever the axis is called
     kept, reduced = kept_and_reduced(axis, a.ndim)
     order = [*kept, *reduced]
     others = np.reshape(products_of_others(joined(a, axis)), [a.shape[i] for i in order])

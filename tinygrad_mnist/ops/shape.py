@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..primitive import Sample, implements, primitive
+from ..tensor import Tensor, record
 from ..typing import Array
 from .arguments import lift, places
 
@@ -46,7 +47,8 @@ def _reshape(
     a: Array, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: bool | None = None
 ) -> Array:
     shape = newshape if shape is None else shape  # NumPy 2.0 calls it newshape
-    return reshape(a, shape=shape, order=_order(a, order), copy=copy)
+    settings = {"shape": shape, "order": _order(a, order), "copy": copy}
+    return record(reshape, (a,), settings) if isinstance(a, Tensor) else reshape(a, **settings)
 
 
 def _order(a: Array, order: str) -> str:
@@ -298,7 +300,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Array, ...]:
 )
 def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
     """Each element several times in a row; an array of ``repeats`` says how often for each."""
-    if axis is None:
+    if axis is None or (not a.ndim and axis in (0, -1)):
         a, axis = np.ravel(a), 0
     axis = normalize_axis_index(axis, a.ndim)
     before, n, after = a.shape[:axis], a.shape[axis], a.shape[axis + 1 :]

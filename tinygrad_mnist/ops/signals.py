@@ -182,6 +182,7 @@ def _spacing(h: Any, n: int) -> Any:
     if h.shape != (n,):
         raise ShapeError(f"gradient: coordinates of shape {h.shape} for an axis of {n} elements")
     steps = np.diff(h.astype(np.float64) if h.dtype.kind in "iu" else h)
+    steps = steps.astype(np.float64) if steps.dtype == bool else steps
     is_even = not h.requires_grad and certainly(np.all(steps == steps[0]))
     return steps[0] if is_even else steps
 

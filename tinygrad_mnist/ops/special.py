@@ -8,6 +8,7 @@ import numpy as np
 
 from ..primitive import Sample, primitive
 from ..typing import Array
+from .network import widened
 
 
 @primitive(
@@ -15,6 +16,7 @@ from ..typing import Array
     samples=[Sample((7,), order=1), Sample((7,), order=2), Sample((), order=3)],
     jvp="elementwise",
 )
+@widened
 def sinc_derivative(x: Array, /, order: int) -> Array:
     """The derivative of that order of ``sin(πx) / (πx)``, at 0 too.
 
@@ -51,6 +53,7 @@ sinc.vjp(lambda g, y, x: g * sinc_derivative(x, order=1))
 
 
 @primitive(samples=[Sample((5,), order=0), Sample((), order=1)], jvp="elementwise")
+@widened
 def i0_derivative(x: Array, /, order: int) -> Array:
     """The derivative of that order of ``I0(x)``, the mean of ``exp(x cos(t))`` over a turn.
 
@@ -58,7 +61,8 @@ def i0_derivative(x: Array, /, order: int) -> Array:
     """
     t = np.arange(128) * (math.pi / 128) + math.pi / 256
     cosine = np.cos(t).astype(x.dtype)
-    return np.mean(cosine**order * np.exp(np.expand_dims(x, -1) * cosine), axis=-1)
+    part = np.sinh if order % 2 else np.cosh  # the other half of the exponential adds up to 0
+    return np.mean(cosine**order * part(np.expand_dims(x, -1) * cosine), axis=-1)
 
 
 i0_derivative.vjp(lambda g, y, x, order: g * i0_derivative(x, order=order + 1))

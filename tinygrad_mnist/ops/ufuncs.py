@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, GradientError, UnsupportedError
+from ..errors import CompileError, DTypeError, GradientError, UnsupportedError
 from ..graph import RECORDING
 from ..primitive import REGISTRY, Constant
-from ..tensor import SETITEM, UFUNC, Tensor, unregistered
+from ..tensor import GETITEM, SETITEM, UFUNC, Tensor, is_known, unregistered
 from ..typing import Array
 from .accumulations import cummax, cummin, logcumsumexp
-from .arguments import bare
+from .arguments import array, bare, plain
+from .indexing import scatter, take_apart
 from .network import logsumexp
 
 
@@ -61,7 +62,7 @@ def write_into(
         kwargs["base"] = out[0]
     results = on_tensors(ufunc, method, inputs, None, kwargs)
     pairs = zip(out, results if isinstance(results, tuple) else (results,), strict=True)
-    written = tuple(y if t is None else t._rebind(y) for t, y in pairs)
+    written = tuple(y if t is None else t._write(y) for t, y in pairs)
     return written if isinstance(results, tuple) else written[0]
 
 
@@ -91,11 +92,22 @@ def call(
                 f"np.{ufunc.__name__}: it makes {y.dtype} of {inputs[0].dtype}, not {np.dtype(dtype)}"
             )
         return y
-    mask = where.data if isinstance(where, Tensor) else np.asarray(where)
+    mask = plain(where)
     shape = np.broadcast_shapes(mask.shape, *(np.shape(x) for x in inputs))
     mask = np.broadcast_to(mask, shape)
+    if not is_known(mask):  # the ufunc sees a harmless number in the other places
+        number = 2 if ufunc is np.arccosh else 0.5
+        safe = (np.where(mask, x, _like(x, number)) for x in inputs)
+        y = _function(ufunc)(*safe, **rest)
+        return np.where(mask, y, np.zeros((), y.dtype) if base is None else base)
     y = _function(ufunc)(*(np.broadcast_to(x, shape)[mask] for x in inputs), **rest)
     return SETITEM(Tensor(np.zeros(shape, y.dtype)) if base is None else base, y, mask)
+
+
+def _like(x: Any, number: float) -> Any:
+    """A number, or 1 among integers, of the dtype of an array."""
+    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+    return np.asarray(number if dtype.kind in "fc" else 1, dtype)
 
 
 def _cast(ufunc: np.ufunc, x: Any, dtype: Any, casting: Any) -> Any:
@@ -114,10 +126,13 @@ def reduce(ufunc: np.ufunc, a: Array, axis: Any = 0, dtype: Any = None, **keywor
         keywords.update({} if dtype is None else {"dtype": dtype})
         return _function(_REDUCTIONS[ufunc])(a, axis=axis, **keywords)
     keepdims, initial = keywords.pop("keepdims", False), keywords.pop("initial", None)
+    axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
     if keywords.pop("where", True) is not True or isinstance(axis, tuple) or keywords:
         raise UnsupportedError(
             f"np.{ufunc.__name__}.reduce: on a Tensor only one axis, dtype=, keepdims= and initial= are supported"
         )
+    # An array of one element knows NumPy's errors, and the dtype of the result.
+    kind = ufunc.reduce(np.ones((1,) * np.ndim(a), a.dtype), axis, dtype).dtype
     parts = _along(a, axis, dtype)
     start = [] if initial is None else [initial]
     if not len(parts) and initial is None:
@@ -125,14 +140,17 @@ def reduce(ufunc: np.ufunc, a: Array, axis: Any = 0, dtype: Any = None, **keywor
             raise UnsupportedError(f"np.{ufunc.__name__}.reduce: nothing to reduce, and no identity")
         start = [ufunc.identity]
     result = fold(ufunc, [*start, *parts])
-    if not keepdims:
+    result = result if result.dtype == kind else result.astype(kind)
+    if not keepdims or not np.ndim(a):
         return result
     return np.expand_dims(result, tuple(range(np.ndim(a))) if axis is None else axis)
 
 
 def accumulate(ufunc: np.ufunc, a: Array, axis: int = 0, dtype: Any = None) -> Any:
     """Combine each element along an axis with all before it."""
+    axis = _one_axis(ufunc, "accumulate", a, axis)
     if ufunc in _ACCUMULATIONS:
+        a = a if dtype is not None or ufunc is not np.logaddexp else _inexact(ufunc, a)
         return _function(_ACCUMULATIONS[ufunc])(a if dtype is None else a.astype(dtype), axis=axis)
     running: list[Array] = []
     for part in _along(a, axis, dtype):
@@ -142,6 +160,7 @@ def accumulate(ufunc: np.ufunc, a: Array, axis: int = 0, dtype: Any = None) -> A
 
 def reduceat(ufunc: np.ufunc, a: Array, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
     """Combine the elements from each index up to the next; a single one where the next is no larger."""
+    axis = _one_axis(ufunc, "reduceat", a, axis, [0])
     starts, length = [int(i) for i in np.asarray(indices)], np.shape(a)[axis]
     for i in starts:
         if not 0 <= i < length:
@@ -170,6 +189,15 @@ def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
             f"np.{ufunc.__name__}.at: a Tensor would be written into a plain array, where its gradient is lost; "
             "make the array a Tensor first"
         )
+    if not is_known(index):
+        arrays, rest = take_apart(index)
+        if ufunc not in (np.add, np.subtract):
+            raise CompileError(
+                f"compile: np.{ufunc.__name__}.at has no gradient where the index changes from call to call"
+            )
+        value = np.broadcast_to(array(operand[0], t.dtype), np.shape(GETITEM(t, index)))
+        t._rebind(ufunc(t, scatter(value, *arrays, index=rest, shape=t.shape)))
+        return
     places = np.arange(t.size).reshape(t.shape)[index.data if isinstance(index, Tensor) else index]
     operands = [np.broadcast_to(x, places.shape) for x in operand]
     operands = [np.reshape(x, -1) for x in operands]
@@ -179,7 +207,7 @@ def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
     for now in (rounds == n for n in range(max(rounds, default=-1) + 1)):
         y = call(ufunc, flat[places[now]], *(x[now] for x in operands))
         flat = SETITEM(flat, y, places[now])
-    t._rebind(np.reshape(flat, t.shape))
+    t._write(np.reshape(flat, t.shape))
 
 
 def _function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -198,9 +226,26 @@ def _occurrence(places: Any) -> Any:
 
 
 def _along(a: Array, axis: int | None, dtype: Any) -> list[Array]:
-    """The parts of an array along an axis, or its elements."""
+    """The parts of an array along an axis, or its elements; of a number, the number itself."""
     a = a if dtype is None else a.astype(dtype)
+    if not np.ndim(a) and axis in (0, -1):
+        return [a]
     return list(np.reshape(a, -1) if axis is None else np.moveaxis(a, axis, 0))
+
+
+def _one_axis(ufunc: np.ufunc, method: str, a: Array, axis: int | None, *places: Any) -> int:
+    """The axis to go along; ``None`` is that of a vector. Else NumPy's own error."""
+    axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
+    if axis is None or not np.ndim(a):
+        getattr(ufunc, method)(np.ones((1,) * np.ndim(a), a.dtype), *places, axis=axis)
+        return 0
+    return axis
+
+
+def _inexact(ufunc: np.ufunc, a: Array) -> Array:
+    """``a`` as numbers of the dtype that the ufunc makes of it."""
+    kind = ufunc(np.ones(1, a.dtype), np.ones(1, a.dtype)).dtype
+    return a if a.dtype == kind else a.astype(kind)
 
 
 METHODS: dict[str, Callable[..., Any]] = {
@@ -216,7 +261,7 @@ METHODS: dict[str, Callable[..., Any]] = {
 def _logsumexp(a: Array, axis: Any, keepdims: bool = False, **keywords: Any) -> Array:
     if keywords:
         raise UnsupportedError(f"np.logaddexp.reduce: {', '.join(keywords)}= are not supported on a Tensor")
-    return logsumexp(a, axis=axis, keepdims=keepdims)
+    return logsumexp(_inexact(np.logaddexp, a), axis=axis, keepdims=keepdims)
 
 
 #: What reductions and accumulations are called as functions.

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..tensor import Tensor
+from ..typing import NDArray
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
@@ -25,7 +26,7 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     Returns
     -------
     float
-        The norm before.
+        The norm before. If it is infinite or NaN, gradients become 0 or NaN, as PyTorch's do: look at it.
 
     Examples
     --------
@@ -41,11 +42,35 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     if not max_norm > 0:
         raise OptionError(f"clip_grad_norm_: max_norm = {max_norm!r} is not positive")
     found = [(p, p.grad.data) for p in params if p.grad is not None]
-    norm = math.sqrt(sum(float(np.vdot(g, g).real) for _, g in found))
-    if norm > max_norm:
-        for p, g in found:
-            p.grad = Tensor(g * (max_norm / norm))
+    norm = _norm([g for _, g in found])
+    if not norm <= max_norm:
+        with np.errstate(invalid="ignore"):  # an infinite gradient becomes NaN
+            for p, g in found:
+                p.grad = Tensor(_scaled(g, max_norm, norm))
     return norm
+
+
+def _norm(arrays: list[NDArray]) -> float:
+    """The joint Euclidean norm, also where squares would overflow or vanish."""
+    parts = [part for g in arrays for part in ((g.real, g.imag) if g.dtype.kind == "c" else (g,)) if g.size]
+    parts = [part.astype(np.float32) if part.dtype == np.float16 else part for part in parts]
+    with np.errstate(over="ignore"):
+        total = sum(float(np.vdot(part, part)) for part in parts)
+    if 1e-25 < total < math.inf:
+        return math.sqrt(total)
+    largest = float(np.max([np.abs(part).max() for part in parts], initial=0))
+    if not 0 < largest < math.inf:
+        return largest
+    wide = [part.astype(np.float64) / largest for part in parts]
+    return largest * math.sqrt(sum(float(np.vdot(part, part)) for part in wide))
+
+
+def _scaled(g: NDArray, size: float, norm: float) -> NDArray:
+    """``g * size / norm``, where the factor may be too small for the dtype of ``g``."""
+    factor = size / norm
+    if factor < np.finfo(g.dtype).smallest_normal and norm < math.inf:
+        return (g.astype(np.result_type(g.dtype, np.float64)) / norm * size).astype(g.dtype)
+    return g * factor
 
 
 def clip_grad_value_(params: Tensor | Iterable[Tensor], clip_value: float) -> None:

@@ -39,7 +39,8 @@ class Optimizer:
     the next ``p`` and ``state``; ``memory(settings)`` names the arrays it finds in ``state``, beside
     ``state["step"]``, which counts from 1. The formula has to be elementwise, as it is applied block
     by block; and it may overwrite ``p`` and the arrays of ``state`` (with ``+=`` and the like), but
-    not ``g``.
+    not ``g``. It never sees complex numbers: of a complex parameter it is given the real part and the
+    imaginary part, each by itself, as PyTorch's optimizers are.
     """
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
@@ -93,6 +94,25 @@ class Optimizer:
         """``update(p, g, state, **settings)`` computes the next ``p`` and ``state``, elementwise."""
         raise TypeError("an Optimizer has to define update(p, g, state, ...)")
 
+    def advance(self, p: Array, g: Array, state: State, settings: Mapping[str, Any]) -> tuple[Array, State]:
+        """Apply the formula; to the real and the imaginary part of complex numbers as if they were two parameters."""
+        if p.dtype.kind != "c":
+            return self.update(p, g, state, **settings)
+        (real, real_state), (imag, imag_state) = (
+            self.update(
+                part(p).copy(),
+                part(g),
+                {name: value if name == "step" else part(value).copy() for name, value in state.items()},
+                **settings,
+            )
+            for part in (np.real, np.imag)
+        )
+        joined = {
+            name: value if name == "step" else value + 1j * imag_state[name]
+            for name, value in real_state.items()
+        }
+        return real + 1j * imag, joined
+
     def step(self) -> None:
         """Update every parameter that has a gradient, in place.
 
@@ -128,7 +148,7 @@ class Optimizer:
             for block in _blocks(p, g, state, order):
                 self._apply(*block, settings)
             return
-        new_p, new = self.update(p, g, state, **settings)
+        new_p, new = self.advance(p, g, state, settings)
         if new_p is not p:
             p[...] = new_p
         if new is not state:

@@ -123,12 +123,19 @@ class Checkpoint(Callback):
     ----------
     folder : path
         Receives ``model.safetensors`` and ``history.jsonl``.
+
+    Attributes
+    ----------
+    history : History
+        Of the training that was saved last, also where it was interrupted.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
+        self.history = History()
 
     def on_start(self, training: Training) -> None:
+        self.history = training.history
         self._save(training)
 
     def on_epoch(self, training: Training) -> None:

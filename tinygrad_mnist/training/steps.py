@@ -13,7 +13,7 @@ from ..compiler import Compiled, compile
 from ..errors import MissingExtraError, ShapeError, choice
 from ..optim import Optimizer, clip_grad_norm_
 
-__all__ = ["COMPILE", "TrainingStep", "repays"]
+__all__ = ["COMPILE", "TrainingStep", "repays", "require_backend"]
 
 #: The back ends of a training that can be asked for by name; False is none of them, True is "numpy".
 COMPILE = ("auto", "numpy", "numba")
@@ -51,6 +51,22 @@ def repays(steps: int, operations: int, memory: int) -> bool:
     return saved > WORTHWHILE * (TO_BEGIN + TO_MAKE_AN_OPERATION * operations)
 
 
+def require_backend(asked: bool | str) -> None:
+    """See that a training can be compiled as it was asked.
+
+    Raises
+    ------
+    OptionError
+        If there is no such back end.
+    MissingExtraError
+        If machine code is asked for, and numba is not installed.
+    """
+    if not (isinstance(asked, bool) or (isinstance(asked, str) and asked in COMPILE)):
+        raise choice("compile", asked, ["False", "True", *COMPILE])
+    if asked == "numba":
+        compile(require_backend, backend=asked)
+
+
 class TrainingStep:
     """A function of a batch that, called, updates the parameters and returns the loss as a number.
 
@@ -78,8 +94,8 @@ class TrainingStep:
 
     Raises
     ------
-    MissingExtraError
-        If machine code is asked for, and numba is not installed.
+    OptionError, MissingExtraError
+        As :func:`require_backend`.
 
     Notes
     -----
@@ -106,8 +122,7 @@ class TrainingStep:
         has_aux: bool = False,
         clip_norm: float | None = None,
     ) -> None:
-        if not (isinstance(compile, bool) or (isinstance(compile, str) and compile in COMPILE)):
-            raise choice("compile", compile, ["False", "True", *COMPILE])
+        require_backend(compile)
         self.function, self.optimizer = function, optimizer
         self.has_aux, self.clip_norm, self.steps = has_aux, clip_norm, steps
         self._asked = "numpy" if compile is True else compile

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ...primitive import operation
 from ..instructions import add_along, astype, call, check, copy, getitem, setitem, take_along, view_as
 from ..program import Constant, Op, is_scalar
 from .builder import Builder, Rule
@@ -40,6 +39,11 @@ def _real(op: Op, **_: Any) -> bool:
     return is_real(op.dtype)
 
 
+def _has_negative(op: Op, c: Any, **_: Any) -> bool:
+    """Whether a number has a negative: the integer 0 has none, though -0.0 is the negative of 0.0."""
+    return is_real(op.dtype) and (isinstance(c, (Op, float)) or c != 0)
+
+
 def _whole(op: Op, **_: Any) -> bool:
     return op.dtype.kind in "iu"
 
@@ -59,6 +63,8 @@ def _one_zero(op: Op, x: Any, y: Any, c: Any, **_: Any) -> bool:
     return is_known and range_of(x)[0] >= 0 and range_of(y)[0] > 0
 
 
+_sum: Any = np.add.reduce
+
 EQUATIONS = [
     Equation(c * x, x * c),
     Equation(c + x, x + c),
@@ -66,15 +72,15 @@ EQUATIONS = [
     Equation(x + 0, x, _whole),  # -0.0 + 0 is 0.0
     Equation(x - 0, x),
     Equation(x * c * d, x * (c * d), _evenly),
-    Equation(-(x * c), x * -c, _real),
-    Equation(-x * c, x * -c, _real),
-    Equation(-(c / x), -c / x, _real),
+    Equation(-(x * c), x * -c, _has_negative),
+    Equation(-x * c, x * -c, _has_negative),
+    Equation(-(c / x), -c / x, _has_negative),
     Equation(-(-x), x),  # noqa: B002
     Equation(+x, x),
     Equation(1 / x, np.reciprocal(x), _real),
-    Equation(-(x * (c / y)), x * (-c / y), _real),
+    Equation(-(x * (c / y)), x * (-c / y), _has_negative),
     Equation(0 - x * (c / y), x * (-c / y), _one_zero),
-    Equation(np.add.reduce(-x), -np.add.reduce(x), _never_positive),
+    Equation(_sum(-x), -_sum(x), _never_positive),
 ]
 
 
@@ -179,7 +185,7 @@ def number_of_number(b: Builder, op: Op) -> Op | None:
     """``s[()]`` makes a number of an array without axes; what computes a number returns one."""
     x, index = op.args
     is_new = index == () and not (x.is_given or x.is_view or x.may_be_view)
-    return x if is_new else None  # type: ignore[no-any-return]
+    return x if is_new else None
 
 
 def broadcast(b: Builder, op: Op) -> Op | None:
@@ -339,7 +345,9 @@ def logistic(b: Builder, op: Op) -> Op | None:
 
 def _columns(op: Any) -> tuple[Op, Op] | None:
     """The values and classes of a matrix that is zero but for one value in each row."""
-    if not (_is(op, call) and op.ndim == 2 and op.args[0].function is operation("put_along").forward):
+    if not (
+        _is(op, call) and op.ndim == 2 and op.args[0].operation == "put_along" and op.args[0].rule is None
+    ):
         return None
     _, values, classes = op.args
     is_column = op.settings["axis"] == 1 and isinstance(classes, Op) and classes.shape == (op.shape[0], 1)
@@ -398,7 +406,7 @@ def is_tested(b: Builder, labels: Op, n: int) -> bool:
         if not (_is(condition, np.greater_equal) and condition.args[1] == n):
             continue
         largest = condition.args[0]
-        seen = largest.args[0] if _is(largest, np.maximum.reduce) else None
+        seen: Any = largest.args[0] if _is(largest, np.maximum.reduce) else None
         # A negative number, read without its sign, is a huge one.
         while _is(seen, np.reshape, view_as, astype):
             if seen.dtype.kind == "u" or seen.calls(np.reshape):

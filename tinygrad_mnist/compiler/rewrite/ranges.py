@@ -78,11 +78,11 @@ def shifted_by_largest(op: Op) -> bool:
     picked = _unshaped(z).calls(take_along)  # one element of each column
     whole = _unshaped(z).args[0] if picked else z
     if _is_of_all(reduction):
-        return _unshaped(reduction.args[0]) is _unshaped(whole)
+        return bool(_unshaped(reduction.args[0]) is _unshaped(whole))
     if reduction.args[0] is not whole:
         return False
     if picked:
-        return reduction.settings["axis"] == (0,) and z.shape == largest.shape
+        return bool(reduction.settings["axis"] == (0,) and z.shape == largest.shape)
     # Each largest number has to meet the numbers that it is the largest of.
     lengths = (None,) * (z.ndim - largest.ndim) + largest.shape
     return all(

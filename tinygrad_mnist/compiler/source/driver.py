@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..program import Op, Program
+from ..program import Op, Program, name_of
 from ..rewrite.blocks import Blocks
 from .names import identifier, unused
 from .text import Source, module_text, step_name, wrapped
@@ -65,7 +65,7 @@ class _Driver:
         self.taken |= {name.removeprefix("prepare_") for name in parts}
         numbers = [op for part in parts.values() for op in part.arguments if op.dtype is None]
         self.arguments = list(dict.fromkeys([*arguments, *numbers]))
-        self.names = {op: self.unique(identifier(op.name)) for op in self.arguments}
+        self.names = {op: self.unique(identifier(name_of(op))) for op in self.arguments}
         self.given: dict[str, Op] = {}
         for part in parts.values():
             for name, op in part.given.items():

@@ -19,7 +19,7 @@ import numpy as np
 from ...primitive import operation
 from ..instructions import call, draw, parameters_of, view_as
 from ..memory import Buffer, Plan, base_of
-from ..program import Constant, Input, Op, Program, inputs_of, is_scalar
+from ..program import Constant, Input, Op, Program, inputs_of, is_scalar, name_of
 
 __all__ = ["Names", "identifier", "printable", "quoted", "unused"]
 
@@ -34,7 +34,7 @@ class Names:
         used = {arg for op in program.ops for arg in inputs_of(op)} | set(program.results)
         used |= {store.target for store in program.stores}
         numbers = [op for op in program.inputs if op.is_number]
-        numbers.sort(key=lambda op: op.kind != "number")  # learning rates first, then steps
+        numbers.sort(key=lambda op: getattr(op, "kind", "") != "number")  # learning rates first, then steps
         self.arguments = [*arguments, *(op for op in numbers if op in used and op not in arguments)]
         self.given = [op for op in program.inputs if op not in self.arguments and op in used]
         self.setup: list[str] = []
@@ -56,7 +56,7 @@ class Names:
         self.made: set[Buffer] = set()
         self.scratch_bytes = 0
         for op in [*self.given, *self.arguments]:
-            self.names[op] = self.unique(identifier(op.name))
+            self.names[op] = self.unique(identifier(name_of(op)))
 
     def unique(self, name: str) -> str:
         """A name that is not taken: this one, or one with a number."""

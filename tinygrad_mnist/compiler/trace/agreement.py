@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CompileError
-from ..program import Constant, Op, Program
+from ..program import Constant, Op, Program, inputs_of
 from .tape import Callee
 
 __all__ = ["require_agreement"]
@@ -28,7 +28,7 @@ def require_agreement(name: str, first: Program, second: Program) -> None:
             same = a.instruction is b.instruction and _same(a.args, b.args, partners)
             same = same and _same(a.settings, b.settings, partners)
         if not same or (a.shape, a.dtype) != (b.shape, b.dtype):
-            raise _differ(name, a if a.place.line else b)
+            raise _differ(name, next((op for op in first.ops if op is a or a in inputs_of(op)), a))
         partners[a] = b
     if len(first.ops) != len(second.ops) or len(first.inputs) != len(second.inputs):
         raise _differ(name, first.ops[-1] if first.ops else None)

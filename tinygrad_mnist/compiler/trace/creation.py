@@ -7,6 +7,7 @@ numbers Python may ask for. Other threads, NumPy itself, this package and instal
 
 from __future__ import annotations
 
+import random
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import CompileError
 from ...graph import _set
-from ...origins import caller, is_internal
+from ...origins import caller, is_internal, line_of, users_line
 from ...tensor import Tensor
 from .standins import Tracer, known
 from .tape import Trace, is_stand_in
@@ -27,9 +29,10 @@ __all__ = ["making_stand_ins"]
 _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 _MAKERS = (
-    "arange", "empty", "eye", "fromfunction", "full", "geomspace", "identity", "indices", "linspace", "logspace",
-    "ones", "tri", "zeros",
+    "arange", "empty", "eye", "fromfunction", "geomspace", "identity", "indices", "linspace", "logspace", "ones",
+    "tri", "zeros",
 )  # fmt: skip
+_LOOKERS = ("repeat", "roll", "take")
 _CONVERTERS = ("array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray")
 
 
@@ -37,25 +40,102 @@ _CONVERTERS = ("array", "asanyarray", "asarray", "ascontiguousarray", "asfortran
 def making_stand_ins(trace: Trace) -> Iterator[None]:
     """Give the user's code stand-ins for the arrays that it makes within the block."""
     with _set(_TRACE, trace):
+        before = _global_randomness()
         try:
             for name, stand_in in _STAND_INS.items():
                 setattr(np, name, stand_in)
+            np.random.default_rng = _seeded
             yield
+            if trace.refused:  # an error that the user's code has caught: it would do so in no other call
+                raise trace.refused[0][1]
+            if _global_randomness() != before:
+                raise _random("np.random or random themselves")
         finally:
             for name in _STAND_INS:
                 setattr(np, name, _ORIGINALS[name])
+            np.random.default_rng = _default_rng
 
 
-_ORIGINALS: dict[str, Any] = {name: getattr(np, name) for name in (*_MAKERS, *_CONVERTERS)}
+_default_rng = np.random.default_rng
 
 
-def _making(original: Any) -> Callable[..., Any]:
+@wraps(_default_rng)
+def _seeded(seed: Any = None) -> Any:
+    if seed is None and _TRACE.get() is not None:
+        raise _random(f"a new Generator without a seed ({line_of(users_line())})")
+    return _default_rng(seed)
+
+
+def _random(what: str) -> CompileError:
+    return CompileError(
+        f"compile: random numbers were drawn from {what}, and would be the same in every call. Draw them from a "
+        "numpy.random.Generator that is an argument, an attribute of a Module or a variable that the function names"
+    )
+
+
+def _global_randomness() -> Any:
+    """Where the generators are that Python and NumPy share among all."""
+    state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
+    return random.getstate(), state["state"]["key"].tobytes(), repr(state["gauss"]), state["state"]["pos"]
+
+
+_ORIGINALS: dict[str, Any] = {
+    name: getattr(np, name) for name in (*_MAKERS, *_CONVERTERS, *_LOOKERS, "full", "fromiter", "ndenumerate")
+}
+
+
+def _making(original: Any, name: str) -> Callable[..., Any]:
     @wraps(original)
     def make(*args: Any, **settings: Any) -> Any:
         made = original(*args, **settings)
-        return _for_the_user(made, caller(), original.__name__)
+        return _for_the_user(made, caller(), name)
 
     return make
+
+
+def _filling(original: Any) -> Callable[..., Any]:
+    @wraps(original)
+    def fill(shape: Any, fill_value: Any, dtype: Any = None, **settings: Any) -> Any:
+        if _TRACE.get() is None or not _holds_stand_ins(fill_value):
+            return _for_the_user(original(shape, fill_value, dtype, **settings), caller(), original.__name__)
+        value = _stacked(fill_value)
+        return np.broadcast_to(value if dtype is None else value.astype(dtype), shape).copy()
+
+    return fill
+
+
+def _looking(original: Any) -> Callable[..., Any]:
+    """Functions for which NumPy asks the first argument only whether it is a stand-in."""
+
+    @wraps(original)
+    def look(a: Any, *args: Any, **settings: Any) -> Any:
+        trace = _TRACE.get()
+        if trace is not None and type(a) is np.ndarray and _holds_stand_ins([*args, *settings.values()]):
+            a = known(trace, a)
+        return original(a, *args, **settings)
+
+    return look
+
+
+def _collecting(original: Any) -> Callable[..., Any]:
+    @wraps(original)
+    def collect(iterable: Any, dtype: Any, count: int = -1, **settings: Any) -> Any:
+        if _TRACE.get() is None:
+            return original(iterable, dtype, count, **settings)
+        parts = list(iterable)
+        if _holds_stand_ins(parts):
+            return _stacked(parts if count < 0 else parts[:count]).astype(dtype)
+        return _for_the_user(original(parts, dtype, count, **settings), caller(), original.__name__)
+
+    return collect
+
+
+def _counting(original: Any) -> Callable[..., Any]:
+    @wraps(original)
+    def count(arr: Any) -> Any:
+        return ((place, arr[place]) for place in np.ndindex(arr.shape)) if is_stand_in(arr) else original(arr)
+
+    return count
 
 
 def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
@@ -68,7 +148,8 @@ def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
         made = _stacked(x)
         if dtype is not None:
             made = made.astype(dtype, copy=False)
-        return made.copy() if is_copy and settings.get("copy", True) and made is x else made
+        is_shared = made is x and ((is_copy and settings.get("copy", True)) or made.is_number)
+        return made.copy() if is_shared else made
 
     return convert
 
@@ -101,6 +182,13 @@ def _stacked(x: Any) -> Any:
 
 
 _STAND_INS: dict[str, Any] = {
-    **{name: _making(_ORIGINALS[name]) for name in _MAKERS},
+    **{name: _making(_ORIGINALS[name], name) for name in _MAKERS},
+    **{name: _looking(_ORIGINALS[name]) for name in _LOOKERS},
+    "empty": _making(
+        _ORIGINALS["zeros"], "empty"
+    ),  # what is in memory by chance is 0, the same in every trace
+    "full": _filling(_ORIGINALS["full"]),
+    "fromiter": _collecting(_ORIGINALS["fromiter"]),
+    "ndenumerate": _counting(_ORIGINALS["ndenumerate"]),
     **{name: _converting(_ORIGINALS[name], name == "array") for name in _CONVERTERS},
 }

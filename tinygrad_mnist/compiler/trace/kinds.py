@@ -37,6 +37,7 @@ __all__ = [
     "is_silent",
     "is_users_class",
     "is_users_code",
+    "is_users_function",
     "is_users_module",
     "is_value",
     "slots_of",
@@ -179,6 +180,11 @@ def function_of(x: Any) -> FunctionType | None:
     if isinstance(x, (property, staticmethod, classmethod)):
         x = x.fget if isinstance(x, property) else x.__func__
     return x if isinstance(x, FunctionType) else None
+
+
+def is_users_function(x: Any) -> bool:
+    """Whether something is a function of the user's."""
+    return isinstance(x, FunctionType) and is_users_code(x.__code__)
 
 
 def is_descriptor(x: Any) -> bool:

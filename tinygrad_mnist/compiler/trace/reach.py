@@ -50,37 +50,15 @@ from ...nn import Module
 from ...optim import Optimizer
 from ...origins import line_of
 from ...tensor import Tensor
-from .codes import (
-    BACK_DOORS,
-    COMPUTED,
-    IMPORTERS,
-    MAKERS,
-    SAID_UNSEEN,
-    UNSEEN,
-    WHY_UNSEEN,
-    codes_of,
-    places_of,
-    strings_of,
-)
+from . import codes, kinds
 from .kept import MISSING, Kept
-from .kinds import (
-    attributes_of,
-    function_of,
-    hides_memory,
-    is_core,
-    is_descriptor,
-    is_read_by_others,
-    is_silent,
-    is_users_class,
-    is_users_code,
-    is_users_module,
-    is_value,
-    slots_of,
-)
 from .tape import is_stand_in
 from .watch import Test, path_of
 
 __all__ = ["Found", "Reach"]
+
+
+_REMEDY = "pass what is needed of it as an argument: a number, an array or a numpy.random.Generator"
 
 
 @dataclass
@@ -155,7 +133,7 @@ class Reach:
 
     def _visit(self, name: str, x: Any, is_fixed: bool = False) -> Any:
         """Look at one value; what is fixed cannot be replaced where it is."""
-        if is_value(x) or is_stand_in(x):
+        if kinds.is_value(x) or is_stand_in(x):
             return x
         if id(x) not in self._seen:
             self._seen[id(x)] = x, x
@@ -196,15 +174,13 @@ class Reach:
         elif isinstance(x, type):
             self._class(name, x, is_named=True)
             self.named_classes.append(x)
-            if is_users_class(type(x)):
+            if kinds.is_users_class(type(x)):
                 self._object(name, x)
         elif isinstance(x, ModuleType):
             self.modules.append(Found(name, x))
-        elif "__compiled__" in (
-            attributes := attributes_of(x) or {}
-        ):  # within another program: its function runs
-            self._visit(name, attributes["__compiled__"], True)
-        elif not is_silent(x):
+        elif "__compiled__" in (inner := kinds.attributes_of(x) or {}):  # a program: its function will run
+            self._visit(name, inner["__compiled__"], True)
+        elif not kinds.is_silent(x):
             self._other(name, x)
         return x
 
@@ -219,11 +195,9 @@ class Reach:
 
     def _other(self, name: str, x: Any) -> None:
         """Look into a container, or an object."""
-        if type(x) in (operator.attrgetter, operator.methodcaller):
+        if type(x) in (operator.attrgetter, operator.methodcaller, operator.itemgetter):
             arguments = x.__reduce__()[1]
             self.names |= {part for text in arguments if type(text) is str for part in text.split(".")}
-        elif type(x) is operator.itemgetter:
-            pass
         elif isinstance(x, functools._lru_cache_wrapper):
             raise self._refusal(
                 name, x, "keeps what it returned, stand-ins too", "name the function without its cache"
@@ -246,9 +220,9 @@ class Reach:
             raise self._refusal(name, x, "holds all modules", "name the module")
         elif isinstance(x, (list, deque, dict, set, frozenset)):
             self._container(name, x)
-            if is_users_class(type(x)):
+            if kinds.is_users_class(type(x)):
                 self._object(name, x)
-        elif hides_memory(type(x)):
+        elif kinds.hides_memory(type(x)):
             raise self._refusal(name, x, "cannot be looked into")
         else:
             self._object(name, x)
@@ -303,7 +277,7 @@ class Reach:
             value = kept.before["cell_contents"]
             if value is not MISSING:
                 self._replace(kept, "cell_contents", self._visit(variable, value))
-        if not is_users_code(f.__code__):
+        if not kinds.is_users_code(f.__code__):
             return
         kept = self._keep(f, "object", f.__name__, ["__defaults__"])
         self._replace(kept, "__defaults__", self._visit(f"{f.__name__}.default", f.__defaults__))
@@ -311,23 +285,23 @@ class Reach:
             self._visit(f"{f.__name__}.default", f.__kwdefaults__)
         if f.__dict__:
             self._object(f.__name__, f)
-        for code in codes_of(f.__code__):
+        for code in codes.codes_of(f.__code__):
             self._code(f, code)
 
     def _code(self, f: FunctionType, code: CodeType) -> None:
-        self.names |= {*code.co_names, *strings_of(code.co_consts)}
-        self.is_computed |= not COMPUTED.isdisjoint(code.co_names)
+        self.names |= {*code.co_names, *codes.strings_of(code.co_consts)}
+        self.is_computed |= not codes.COMPUTED.isdisjoint(code.co_names)
         self.is_tried |= bool(code.co_exceptiontable)
-        for name in BACK_DOORS.intersection(code.co_names):
+        for name in codes.BACK_DOORS.intersection(code.co_names):
             self._note_line(name, code)
-            raise CompileError(f"compile: {self._place(name)}{name} {WHY_UNSEEN}")
-        if not IMPORTERS.isdisjoint(code.co_names):
+            raise CompileError(f"compile: {self._place(name)}{name} {codes.WHY_UNSEEN}")
+        if not codes.IMPORTERS.isdisjoint(code.co_names):
             for name in code.co_consts:
                 if type(name) is str and name in sys.modules:
                     self._visit(name, sys.modules[name])
-        for name in places_of(code, "GLOBAL") | places_of(code, "LOAD_NAME"):
+        for name in codes.places_of(code, "GLOBAL") | codes.places_of(code, "LOAD_NAME"):
             self._global(f, code, name)
-        for name in places_of(code, "IMPORT_NAME"):
+        for name in codes.places_of(code, "IMPORT_NAME"):
             for path in (name, f"{f.__globals__.get('__package__')}.{name}"):
                 if path in sys.modules:
                     self._visit(path, sys.modules[path])
@@ -341,27 +315,27 @@ class Reach:
         self._note_line(name, code)
         kept = self._keep(variables, "dict", "", [name])
         value = kept.before[name]
-        if value is MISSING and name in UNSEEN:
+        if value is MISSING and name in codes.UNSEEN:
             self._replace(kept, name, functools.partial(self._refuse_call, name))
         elif value is not MISSING:
             self._replace(kept, name, self._visit(name, value))
 
     def _refuse_call(self, name: str, /, *_: Any, **__: Any) -> None:
         """Stand for a built-in function that reads what nobody sees."""
-        raise CompileError(f"compile: {self._place(name)}{name} {WHY_UNSEEN}")
+        raise CompileError(f"compile: {self._place(name)}{name} {codes.WHY_UNSEEN}")
 
     def _class(self, name: str, cls: type, is_named: bool = False) -> None:
         """Look at the user's classes among those of a class; one that is named may be called."""
         for part in cls.__mro__:
-            if is_users_class(part) and id(part) not in self.classes:
+            if kinds.is_users_class(part) and id(part) not in self.classes:
                 self.classes[id(part)] = Found(name or part.__name__, part)
             if is_named and id(part) in self.classes:
                 self.classes[id(part)].is_called = True
 
     def _object(self, name: str, x: Any) -> None:
-        is_whole = is_read_by_others(type(x)) and not isinstance(x, (FunctionType, Optimizer))
+        is_whole = kinds.is_read_by_others(type(x)) and not isinstance(x, (FunctionType, Optimizer))
         self.objects.append(Found(name, x, is_whole))
-        attributes = attributes_of(x)
+        attributes = kinds.attributes_of(x)
         if attributes is not None:
             self._keep(attributes, "dict", name or type(x).__name__)
         if not isinstance(x, FunctionType):
@@ -372,13 +346,13 @@ class Reach:
         return found.is_whole or key in self.names or self.is_computed
 
     def _attributes(self, found: Found) -> None:
-        attributes, name = attributes_of(found.x), found.name
+        attributes, name = kinds.attributes_of(found.x), found.name
         for key, value in list(attributes.items()) if attributes is not None else ():
             if key not in found.done and self.is_wanted(key, found):
                 found.done.add(key)
                 new = self._visit_attribute(found, key, value)
                 self._replace(self._keep(attributes, "dict", name), key, new)
-        for key in slots_of(type(found.x)):
+        for key in kinds.slots_of(type(found.x)):
             if key not in found.done and self.is_wanted(key, found):
                 found.done.add(key)
                 kept = self._keep(found.x, "object", name or type(found.x).__name__, [key])
@@ -401,43 +375,37 @@ class Reach:
     def _class_attributes(self, found: Found) -> None:
         cls = found.x
         for key, value in list(vars(cls).items()):
-            if key in found.done or key in SAID_UNSEEN or (key in MAKERS and not found.is_called):
+            if key in found.done or key in codes.SAID_UNSEEN or (key in codes.MAKERS and not found.is_called):
                 continue
             is_unseen = key == "forward" or (key.startswith("__") and key.endswith("__"))
             if not (is_unseen or key in self.names or self.is_computed):
                 continue
             found.done.add(key)
-            f = function_of(value)
+            f = kinds.function_of(value)
             if f is not None:
                 self._visit(f"{found.name}.{key}", f)
             elif isinstance(cls, enum.EnumMeta):
                 self._visit(f"{found.name}.{key}", getattr(cls, key, None), True)
-            elif not is_descriptor(value):
+            elif not kinds.is_descriptor(value):
                 kept = self._keep(cls, "class", found.name, [key])
                 self._replace(kept, key, self._visit_attribute(found, key, value))
-            elif is_users_class(type(value)):
+            elif kinds.is_users_class(type(value)):
                 self._visit(f"{found.name}.{key}", value, True)
 
     def _module_attributes(self, found: Found) -> None:
         module, variables = found.x, vars(found.x)
-        if "__getattr__" in variables and is_users_module(module):
+        if "__getattr__" in variables and kinds.is_users_module(module):
             self._visit(f"{found.name}.__getattr__", variables["__getattr__"])
-        is_whole = self.is_computed and is_users_module(module)
+        is_whole = self.is_computed and kinds.is_users_module(module)
         for key in [*variables] if is_whole else sorted(self.names & variables.keys()):
             value = variables[key]
-            if key in found.done:
-                continue
-            if key not in self.names and (
-                callable(value) or isinstance(value, ModuleType) or key[:2] == "__"
-            ):
+            is_setting = not (callable(value) or isinstance(value, ModuleType) or key.startswith("__"))
+            if key in found.done or not (key in self.names or is_setting):
                 continue
             found.done.add(key)
             if value is os.getenv:
                 self._visit("os.environ", os.environ)
-            is_state = isinstance(
-                value, (list, dict, set, deque, MutableMapping, ModuleType)
-            ) or _is_users_function(value)
-            if is_core(module) and not is_state:
+            if kinds.is_core(module) and not (isinstance(value, _STATE) or kinds.is_users_function(value)):
                 continue
             kept = self._keep(variables, "dict", found.name, [key])
             self._replace(kept, key, self._visit(path_of(found.name, key), value))
@@ -465,9 +433,9 @@ class Reach:
     def _layer_attributes(self, found: Found) -> None:
         path, layer = found.name, found.x
         kept = self._keep(layer.__dict__, "dict", "")
-        is_ours = not is_users_class(type(layer))
+        is_ours = not kinds.is_users_class(type(layer))
         for key, value in kept.before.items():
-            if key in found.done or key in _OF_A_LAYER or is_value(value):
+            if key in found.done or key in _OF_A_LAYER or kinds.is_value(value):
                 continue
             is_part = isinstance(value, (Tensor, Module, np.ndarray, np.random.Generator))
             if key in layer._buffers:
@@ -510,7 +478,7 @@ class Reach:
 
     def _note_line(self, name: str, code: CodeType) -> None:
         if name not in self._lines:
-            place = places_of(code, "").get(name)
+            place = codes.places_of(code, "").get(name)
             if place is not None:
                 self._lines[name] = line_of((code, place))
 
@@ -518,20 +486,14 @@ class Reach:
         line = self._lines.get(name.partition(".")[0])
         return f"{line}: " if line is not None else ""
 
-    def _refusal(self, name: str, x: Any, why: str, remedy: str = "") -> CompileError:
-        remedy = (
-            remedy
-            or "pass what is needed of it as an argument: a number, an array or a numpy.random.Generator"
-        )
+    def _refusal(self, name: str, x: Any, why: str, remedy: str = _REMEDY) -> CompileError:
         return CompileError(
             f"compile: {self._place(name)}{name or 'the function'} is a {type(x).__name__}, which {why}, so that a "
             f"program could not notice when it changes; {remedy}"
         )
 
 
-def _is_users_function(x: Any) -> bool:
-    return isinstance(x, FunctionType) and is_users_code(x.__code__)
-
-
+#: What may change in modules that are not the user's.
+_STATE = (list, dict, set, deque, MutableMapping, ModuleType)
 #: Attributes of a layer that say where it is and how it was made.
 _OF_A_LAYER = ("_name", "_buffers", "_arguments", "training")

@@ -17,18 +17,21 @@ operation is written down as a whole.
 
 from __future__ import annotations
 
+import dis
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ...errors import CompileError, UntraceableError
 from ...graph import Node, is_recording
-from ...origins import is_internal, line_of, users_line
+from ...origins import caller, is_internal, line_of, users_line
 from ...primitive import REGISTRY, Primitive, operation
-from ...tensor import Tensor, _handle
+from ...tensor import Tensor, _handle, _qualified
+from ...trees import tree_map
 from .. import instructions
 from ..instructions import as_array, astype, call, check, getitem, pick, setitem, view_as
 from ..program import Constant, Op, inputs_of, is_basic, swap
@@ -47,7 +50,7 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
     if not op.instruction.has_effect and all(isinstance(arg, Constant) for arg in inputs_of(op)):
         trace.ops.pop()
         return value if isinstance(value, np.generic) else known(trace, value)
-    return Tracer(trace, op, _as_array(value), is_single=isinstance(value, np.generic))
+    return Tracer(trace, op, _as_array(value), is_number=isinstance(value, np.generic))
 
 
 def known(trace: Trace, value: Any) -> Tracer:
@@ -55,8 +58,13 @@ def known(trace: Trace, value: Any) -> Tracer:
     return Tracer(trace, trace.constant(value), value)
 
 
+_Error = TypeVar("_Error", bound=CompileError)
+
+
 def as_a_whole(trace: Trace, primitive: Primitive, args: Any, settings: Any, rule: int | None = None) -> Any:
     """Write down an operation or a rule that cannot be taken apart, and run it on the values."""
+    here = users_line()
+    trace.refused = [(line, error) for line, error in trace.refused if line != here]
     function: Any = primitive.forward if rule is None else primitive.rules[rule]
     is_found = operation(primitive.name) is primitive
     callee = Callee(function, primitive.name, rule) if is_found else Callee(function)
@@ -82,19 +90,48 @@ def _final(primitive: Primitive) -> Primitive:
     return final.vjp(each=refuse)
 
 
-_as_array = np.asarray  # which is another function for the code that is traced
+_as_array, _repeat = np.asarray, np.repeat  # which are others for the code that is traced
 
 
 def untraceable(trace: Trace, what: str) -> UntraceableError:
     """Build the error for what a program cannot hold; it names the user's line."""
-    return UntraceableError(f"compile: {what}{_where()}", partial(as_a_whole, trace))
+    return _refused(trace, UntraceableError(f"compile: {what}{_where()}", partial(as_a_whole, trace)))
 
 
-def unshaped(what: str) -> CompileError:
+def unshaped(trace: Trace, what: str) -> CompileError:
     """Build the error for a result as long as values say, which no operation called as a whole could return either."""
-    return CompileError(
+    message = (
         f"compile: how many elements {what} depends on values. A program has fixed shapes: use np.where with three "
         f"arguments, or multiply by a mask{_where()}"
+    )
+    return _refused(trace, CompileError(message))
+
+
+def _refused(trace: Trace, error: _Error) -> _Error:
+    """Remember an error, in case that the user's code catches it."""
+    trace.refused.append((users_line(), error))
+    return error
+
+
+def _culprit() -> str:
+    """The NumPy function that the user called, if it is not his own code that asks for a number."""
+    frame: Any = sys._getframe(3)
+    function = None
+    while frame is not None and is_internal((frame.f_code, 0)):
+        if frame.f_code.co_name == "__array_function__":
+            function = frame.f_locals.get("func")
+        frame = frame.f_back
+    return "" if function is None else _qualified(function)
+
+
+def _decision() -> str:
+    """What in the user's line asked whether something is true."""
+    code, place = users_line()
+    name = dis.opname[code.co_code[place]]
+    if "JUMP" in name:
+        return "a Python `if`, `while`, `assert`, `and` or `or`"
+    return {"UNARY_NOT": "`not`", "CONTAINS_OP": "`in`"}.get(
+        name, "a function of Python's, such as `bool` or `max`,"
     )
 
 
@@ -110,11 +147,23 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
 def _in_place(name: str) -> Callable[[Any, Any], Any]:
     """An operator in place; a single number is replaced instead."""
     operator_in_place = getattr(np.lib.mixins.NDArrayOperatorsMixin, name)
-    return lambda self, other: NotImplemented if self.is_single else operator_in_place(self, other)
+    return lambda self, other: NotImplemented if self.is_number else operator_in_place(self, other)
 
 
 def _of_value(name: str) -> Any:
-    return property(lambda self: getattr(self.value, name))
+    return property(lambda self: getattr(self.value, name), _refusing_to_set(name))
+
+
+def _refusing_to_set(name: str) -> Any:
+    def refuse(self: Any, value: Any) -> None:
+        raise untraceable(self.trace, f"array.{name} was to be set")
+
+    return refuse
+
+
+def _made_array(x: Any) -> Any:
+    """An array of a list, in which stand-ins may be."""
+    return np.array(x) if isinstance(x, (list, tuple)) else x
 
 
 def _asked(what: str, ask: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,14 +184,14 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     Attributes
     ----------
     op, value : what it is in the program, and its numbers now
-    is_single : whether it stands for a single number, as a sum returns it, which nobody can write into
+    is_number : whether it stands for a single number, as a sum returns it, which nobody can write into
     """
 
-    __slots__ = ("__weakref__", "_op", "_seen", "_source", "_take", "_value", "_version", "is_single")
+    __slots__ = ("__weakref__", "_op", "_seen", "_source", "_take", "_value", "_version", "is_number")
 
-    def __init__(self, trace: Trace, op: Op, value: Any, is_single: bool = False) -> None:
+    def __init__(self, trace: Trace, op: Op, value: Any, is_number: bool = False) -> None:
         self.trace, self._op, self._value = trace, op, value
-        self.is_single = is_single
+        self.is_number = is_number
         self._version = 0  # goes up when this array is written into
         self._source: Tracer | None = None  # what it is a view of
         self._seen = 0  # the version of that
@@ -152,12 +201,12 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
         """Put a stand-in in the place of an array that is given to the program."""
         op = trace.input(name, value)
-        return cls(trace, op, _as_array(value), is_single=isinstance(value, np.generic))
+        return cls(trace, op, _as_array(value), is_number=isinstance(value, np.generic))
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        """What it passes for."""
-        return np.ndarray
+        """What it passes for: an array; the user's own code asks whether ``x[0]`` is a number."""
+        return type(self.value[()]) if self.is_number and not is_internal(caller()) else np.ndarray
 
     # -- views ---------------------------------------------------------------------------------------
 
@@ -168,7 +217,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return self._op
 
     @property
-    def value(self) -> Any:  # type: ignore[override]
+    def value(self) -> Any:
         """Its numbers now."""
         self._follow()
         return self._value
@@ -190,10 +239,10 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _viewed(self, function: Any, argument: Any, value: Any) -> Tracer:
         """A view of this array, as NumPy would make it."""
-        made = written(self.trace, function, (self, argument), {}, value)
+        made: Any = written(self.trace, function, (self, argument), {}, value)
         if type(made) is Tracer and np.may_share_memory(value, self.value):
             made._source, made._seen, made._take = self, self._version, (function, argument)
-        return made
+        return made  # type: ignore[no-any-return]
 
     def _alias(self, others: Any) -> Tracer:
         """Take note of whose memory this result may share, in a way that nobody knows."""
@@ -241,6 +290,9 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self.value)))
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return round(self.numbers("`round()`").item()) if ndigits is None else np.round(self, ndigits)
+
     def __repr__(self) -> str:
         return f"<traced array of shape {self.shape} and dtype {self.dtype}>"
 
@@ -255,9 +307,11 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented
         trace = _trace_of(inputs, out, kwargs)
-        inputs = tuple(_stacked(x) if isinstance(x, (list, tuple)) else x for x in inputs)
         settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
         targets = out if out is not None else ()
+        if method == "at" and type(inputs[0]) is Tracer:
+            return _rewrite(ufunc.at, *inputs)
+        inputs = tuple(map(_made_array, inputs))
         if method == "at" or not all(type(x) is Tracer or x is None for x in targets):
             raise untraceable(trace, f"np.{ufunc.__name__} was to write into a plain array what is traced")
         where = settings.pop("where", True) if method == "__call__" else True
@@ -289,21 +343,28 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if func in VIEWS and (args and type(args[0]) is Tracer):
             return _take_view(func, *args, **kwargs)
         trace = _trace_of(args, kwargs)
+        if func in _TEXTS:
+            return str(args[0])
         if func in _SHAPE_ONLY:
             return func(*swap(args, value_of), **_values(kwargs))
         if func in _LIKE:
-            return known(trace, func(*swap(args, value_of), **_values(kwargs)))
+            return known(trace, _LIKE[func](*swap(args, value_of), **_values(kwargs)))
         if any(issubclass(kind, Tensor) for kind in types):
             return REGISTRY[func](*args, **kwargs) if func in REGISTRY else NotImplemented
+        if func not in _UNKNOWN_SHAPE and any(map(_is_users, (*args, *kwargs.values()))):
+            return _taken_apart(trace, func, args, kwargs)
         if func in _DEFINED and not trace.is_inside and _is_float(args) and _is_plain(args, kwargs):
             return REGISTRY[func](*args, **kwargs)
         out = kwargs.pop("out", None)
         name = getattr(func, "__name__", "a function")
         settings = {key: arg for key, arg in kwargs.items() if arg is not np._NoValue}
+        if func in _MUTATORS and type(args[0]) is Tracer:
+            return _rewrite(func, *args, **settings)
         if func in _MUTATORS or (out is not None and type(out) is not Tracer):
             raise untraceable(trace, f"np.{name} was to write into an array what is traced")
         if _has_unknown_shape(func, args, settings):
-            raise unshaped(f"np.{name} returns")
+            raise unshaped(trace, f"np.{name} returns")
+        _refuse_tracked((args, tuple(settings.values())))
         if out is not None:  # NumPy says whether the result fits
             func(*swap(args, value_of), out=_laid_out_as(out.value, out.value), **_values(settings))
         value = func(*swap(args, value_of), **_values(settings))
@@ -316,8 +377,9 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             )
         if func in _REDUCTIONS and len(args) <= 2 and not (settings.keys() - {"axis", "keepdims"}):
             axis = args[1] if len(args) == 2 else settings.pop("axis", None)
-            return _reduced(trace, _REDUCTIONS[func].reduce, args[:1], {"axis": axis, **settings}, value)
-        result = written(trace, func, args, settings, value)
+            result = _reduced(trace, _REDUCTIONS[func].reduce, args[:1], {"axis": axis, **settings}, value)
+        else:
+            result = written(trace, func, args, settings, value)
         if out is not None:
             return out._become(_fitted(trace, result, out))
         for part in result if isinstance(result, (tuple, list)) else (result,):
@@ -327,7 +389,10 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.array(
-            self.numbers("an array was to become a plain one, or be written into one"), dtype=dtype
+            self.numbers(
+                "a plain array (one that is indexed, written into, or made of a list: np.stack), or another library,"
+            ),
+            dtype=dtype,
         )
 
     def __primitive__(self, primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
@@ -357,12 +422,13 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     # -- operators and methods -----------------------------------------------------------------------
 
     def __pow__(self, exponent: Any) -> Any:
-        if type(exponent) in (int, float) and self.dtype.kind in "fc" and exponent in _POWERS:
+        is_quick = type(exponent) in (int, float) and exponent in _POWERS
+        if is_quick and (self.dtype.kind in "fc" or (self.dtype == bool and exponent == 2)):
             return _POWERS[exponent](self)
         return np.power(self, exponent)
 
     def __ipow__(self, other: Any) -> Any:
-        return NotImplemented if self.is_single else self._become(self**other)
+        return NotImplemented if self.is_number else self._become(self**other)
 
     __iadd__, __isub__, __imul__ = _in_place("__iadd__"), _in_place("__isub__"), _in_place("__imul__")
     __itruediv__, __ifloordiv__ = _in_place("__itruediv__"), _in_place("__ifloordiv__")
@@ -374,19 +440,19 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         index = swap(_index(index), _pinned_mask)
         numbers = swap(index, _number_of)
         if _picks_unknown(index):
-            raise unshaped("a boolean index picks")
+            raise unshaped(self.trace, "a boolean index picks")
         if is_basic(numbers):
             return self._viewed(getitem, index, self.value[numbers])
         return written(self.trace, getitem, (self, index), {}, self.value[numbers])
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if self.is_single:
-            raise TypeError(f"'numpy.{self.dtype}' object does not support item assignment")
+        if self.is_number:
+            raise TypeError(f"{type(self.value[()]).__name__!r} object does not support item assignment")
         index = _index(index)
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
-            raise unshaped("a boolean index picks")
-        if isinstance(value, Tensor) and value._node is not None:
-            raise untraceable(self.trace, "a tracked Tensor was to be written into a plain array")
+            raise unshaped(self.trace, "a boolean index picks")
+        _refuse_tracked(value)
+        value = _made_array(value)
         changed = self.value.copy()
         changed[swap(index, value_of)] = value_of(value)
         self._become(written(self.trace, setitem, (self, index, value), {}, changed))
@@ -398,9 +464,16 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             return written(self.trace, instructions.copy, (self,), {}, value) if copy else self
         return written(self.trace, astype, (self, value.dtype), {}, value)
 
-    def copy(self, order: str = "C") -> Any:
+    def copy(self, order: Any = "C") -> Any:
         """Copy."""
         return written(self.trace, instructions.copy, (self,), {}, self.value.copy(order))
+
+    def _flat(self) -> Any:
+        """All elements in a row, to be read, and to be written if they lie so."""
+        row = self.reshape(-1)
+        if row._source is None:
+            row._source, row._seen = self, self._version
+        return row
 
     def view(self, dtype: Any = None) -> Any:
         """Look at the same memory, as another dtype if one is given."""
@@ -418,15 +491,27 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def flatten(self, order: str = "C") -> Any:
         """Copy into one axis."""
-        return np.ravel(self, order).copy()
+        return self.ravel(order).copy()
 
     def clip(self, min: Any = None, max: Any = None, **settings: Any) -> Any:
-        """Limit to a range."""
+        """Move what is outside two bounds, one of which may be missing, to the nearest."""
         return np.clip(self, min, max, **settings)
+
+    def compress(self, condition: Any, axis: Any = None) -> Any:
+        """The slices for which a condition holds."""
+        return np.compress(condition, self, axis)
+
+    def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
+        """Write at places counted through all elements."""
+        _rewrite(np.put, self, indices, values, mode)
 
     def fill(self, value: Any) -> None:
         """Write one number everywhere."""
         self[...] = value
+
+    def partition(self, kth: Any, axis: int = -1, **settings: Any) -> None:
+        """Bring some elements to their places in the order."""
+        self._become(np.partition(self, kth, axis, **settings))
 
     def sort(self, axis: int = -1, **settings: Any) -> None:
         """Sort in place."""
@@ -437,10 +522,14 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     mT = property(  # noqa: N815
         lambda self: np.swapaxes(self, -1, -2)
     )
-    real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self)
-    imag = property(lambda self: np.imag(self))
-    flat = property(lambda self: self.reshape(-1))
-    __hash__ = object.__hash__
+    real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self, _refusing_to_set("real"))
+    imag = property(lambda self: np.imag(self), _refusing_to_set("imag"))
+    flat = property(lambda self: self._flat(), lambda self, value: np.copyto(self._flat(), value))
+
+    def __hash__(self) -> int:
+        if self.ndim:
+            raise TypeError("unhashable type: 'numpy.ndarray'")
+        return hash(self.numbers("a key of a dict, or a set,").item())
 
     def __getattr__(self, name: str) -> Any:
         """A method of arrays that NumPy has a function for."""
@@ -458,16 +547,22 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if not self.is_known:
             value = self.trace.pinned(self.op)
             if value is None:
+                who = _culprit() or what or _decision()
                 raise untraceable(
-                    self.trace, f"{what} asked for a value that changes from call to call. A compiled program is a "
+                    self.trace, f"{who} asked for a value that changes from call to call. A compiled program is a "
                     "straight line: choose with np.where, use NumPy's functions, and look at results after the call",
                 )  # fmt: skip
             return value
         return self.value
 
-    __bool__ = _asked("a Python `if`, `while`, `and`, `or` or `not`", bool)
-    __float__, __int__ = _asked("`float()`", float), _asked("`int()`", int)
-    __index__ = _asked("a Python index or count", operator.index)
+    __bool__ = _asked("", bool)
+    __float__, __int__ = _asked("`float()`, or a function of `math`,", float), _asked("`int()`", int)
+    __index__ = _asked("an index of a list, a count or a shape", operator.index)
+    __format__ = _asked(
+        "a text (`print`, `str`, an f-string)",
+        lambda array, spec: format(array.item(), spec) if spec else str(array),
+    )
+    __str__ = _asked("a text (`print`, `str`, an f-string)", str)
     __complex__ = _asked("`complex()`", complex)
     __contains__ = _asked("`in`", lambda array, x: x in array)
     item = _asked("`.item()`", lambda array, *args: array.item(*args))
@@ -479,7 +574,7 @@ _BOOLEAN_INDEX = (
     "arguments, or multiply by the mask"
 )
 _METHODS = (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "compress", "conj", "conjugate",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "conj", "conjugate",
     "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",
     "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
 )  # fmt: skip
@@ -497,7 +592,9 @@ _SHAPE_ONLY = {
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type,
     np.may_share_memory, np.shares_memory,
 }  # fmt: skip
-_LIKE = {np.zeros_like, np.ones_like, np.empty_like}
+#: Functions that make arrays of a shape. What is in memory by chance is 0, the same in every trace.
+_LIKE = {np.zeros_like: np.zeros_like, np.ones_like: np.ones_like, np.empty_like: np.zeros_like}
+_TEXTS = {np.array2string, np.array_repr, np.array_str}
 _MUTATORS = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
 _REDUCTIONS: dict[Any, np.ufunc] = {
     np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.amax: np.maximum, np.min: np.minimum,
@@ -518,10 +615,12 @@ def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
     """Whether the shape of a result depends on numbers that may change."""
     if func is np.where:
         return len(args) == 1 and _is_unknown(args[0])
-    if func is np.repeat:
+    if func is _repeat:
         return len(args) > 1 and _is_unknown(args[1]) and np.ndim(args[1]) > 0
     if func in (np.delete, np.split, np.array_split, np.insert):
         return len(args) > 1 and any(map(_is_unknown, _tracers_in(args[1:2])))
+    if func in (np.tile, np.resize):
+        return any(map(_is_unknown, _tracers_in((*args[1:2], *settings.values()))))
     if func is np.bincount:
         return _is_unknown(args[0]) and not _has_bound(*args, **settings)
     if func in (np.histogram, np.histogram_bin_edges):
@@ -587,12 +686,6 @@ def _laid_out_as(old: Any, new: Any) -> Any:
     return made
 
 
-def _stacked(x: Any) -> Any:
-    """An array made of nested lists, some of whose parts may be stand-ins."""
-    parts = [_stacked(part) if isinstance(part, (list, tuple)) else part for part in x]
-    return np.stack(parts) if any(type(part) is Tracer for part in parts) else _as_array(parts)
-
-
 def _fitted(trace: Trace, y: Any, like: Any) -> Any:
     """A result in the shape and dtype of the array that it goes into."""
     y = y if type(y) is Tracer else known(trace, _as_array(y))
@@ -602,7 +695,7 @@ def _fitted(trace: Trace, y: Any, like: Any) -> Any:
 
 def _number_of(part: Any) -> Any:
     """The value of a part of an index; a single integer picks a view, as a Python integer does."""
-    is_integer = type(part) is Tracer and part.is_single and part.dtype.kind in "iu"
+    is_integer = type(part) is Tracer and part.is_number and part.dtype.kind in "iu"
     return int(part.value) if is_integer else value_of(part)
 
 
@@ -622,8 +715,44 @@ def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Trac
     if function is view_as:
         return new.view(source.dtype)  # type: ignore[no-any-return]
     if function is np.transpose:
-        return np.transpose(new, tuple(np.argsort(argument)))  # type: ignore[return-value]
-    return np.reshape(new, source.shape)  # type: ignore[return-value]
+        return new.transpose(tuple(map(int, np.argsort(argument))))  # type: ignore[no-any-return]
+    return new.reshape(source.shape)  # type: ignore[no-any-return]
+
+
+def _is_users(x: Any) -> bool:
+    """Whether this is a function that somebody wrote in Python."""
+    return (
+        callable(x) and not isinstance(x, (type, np.ufunc, StandIn, Tensor)) and not isinstance(x, np.dtype)
+    )
+
+
+def _taken_apart(trace: Trace, func: Any, args: Any, kwargs: Any) -> Any:
+    """Call what calls a function of the user's: by its definition here, so that this is written down too."""
+    if func not in REGISTRY:
+        raise untraceable(trace, f"np.{func.__name__} calls a function, which")
+    args = tuple(_handle(x, None) if type(x) is Tracer else x for x in args)
+    return tree_map(
+        lambda y: y._data if isinstance(y, Tensor) and y._node is None else y, REGISTRY[func](*args, **kwargs)
+    )
+
+
+def _refuse_tracked(tree: Any) -> None:
+    """Refuse to use a tracked Tensor where only its numbers would be seen."""
+    if is_recording():
+        swap(tree, lambda x: x.__array__() if isinstance(x, Tensor) and x._node is not None else x)
+
+
+def _rewrite(function: Any, target: Tracer, *args: Any, **settings: Any) -> None:
+    """Call a function that writes into its first argument."""
+
+    def change(x: Any, *others: Any, **keywords: Any) -> Any:
+        changed = x.copy()
+        function(changed, *others, **keywords)
+        return changed
+
+    _refuse_tracked((args, tuple(settings.values())))
+    value = change(target.value, *swap(args, value_of), **_values(settings))
+    target._become(written(target.trace, call, (Callee(change), target, *args), settings, value))
 
 
 def _trace_of(*trees: Any) -> Trace:

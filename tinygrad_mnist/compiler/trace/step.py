@@ -22,7 +22,7 @@ from ...tensor import Tensor
 from ...tracing import described, named
 from ...trees import leaves, rebuild, tree_map
 from ..instructions import as_array, copy, getitem
-from ..program import Input, Op, Program
+from ..program import Input, Op, Program, name_of
 from ..rewrite.builder import replaced
 from .capture import Capture
 from .creation import making_stand_ins
@@ -177,7 +177,7 @@ class Arguments:
             if id(x) not in known:
                 known[id(x)] = self._stand_in(i, x, name)
             self.stand_ins.append(known[id(x)])
-        self.names = [op.name for op in self.ops]
+        self.names = [name_of(op) for op in self.ops]
 
     def _stand_in(self, i: int, x: Any, name: str) -> Any:
         trace = self._capture.trace
@@ -291,31 +291,30 @@ def _backward(trace: Trace, loss: Tensor) -> dict[Node, Tracer]:
 
 
 def _clip(vectors: list[Vector], max_norm: float) -> None:
-    """Scale all gradients together, as ``clip_grad_norm_`` does."""
-    gradients = [vector.gradient for vector in vectors]
+    """Scale all gradients together, as ``clip_grad_norm_`` does, whose squares may not overflow or vanish either."""
+    flat = [np.reshape(vector.gradient, -1) for vector in vectors]
+    parts = [part for g in flat for part in ((np.real(g), np.imag(g)) if g.dtype.kind == "c" else (g,))]
+    largest: Any = 1
+    if any(part.dtype == np.float64 for part in parts):
+        largest = np.max(np.stack([np.max(np.abs(part)) for part in parts])).astype(np.float64)
+        largest = np.where((largest > 0) & (largest < np.inf), largest, 1)
+    wide = [part.astype(np.float64) / largest for part in parts]  # in which no square of float32 overflows
     square: Any = 0
-    for g in gradients:
-        flat = np.reshape(g, -1)
-        square = np.dot(flat, flat) + square
-    norm = np.sqrt(square)
-    scale = np.where(norm > max_norm, max_norm / norm, 1).astype(norm.dtype)
+    for part in wide:
+        square = np.dot(part, part) + square
+    norm = largest * np.sqrt(square)
+    scale = np.where(norm > max_norm, max_norm / norm, 1)
     for vector in vectors:
-        vector.gradient = vector.gradient * scale
+        vector.gradient = vector.gradient * scale.astype(np.real(vector.gradient).dtype)
 
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
+    if type(x) is Tracer:
+        if x.op.calls(as_array):  # what NumPy returns as one of Python's numbers stays one
+            return x.op.args[0]
+        return trace.record(getitem, (x, ()), {}, x.value) if x.is_number else x.op
     if isinstance(x, (Tensor, np.ndarray)):
-        op = trace.operand(x)
-        if type(x) is not Tracer:
-            return op
-        # What NumPy returns as a number stays one, and so does what it returns as one of Python's.
-        return (
-            op.args[0]
-            if op.calls(as_array)
-            else trace.record(getitem, (x, ()), {}, x.value)
-            if x.is_single
-            else op
-        )
+        return trace.operand(x)
     if isinstance(x, Dice):
         raise CompileError(f"compile: {named(function)} returned a Generator")
     if isinstance(x, (np.generic, int, float, complex, bool, str)):

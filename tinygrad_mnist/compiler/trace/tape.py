@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...graph import SCOPE, Node, scope_text
-from ...origins import is_internal, line_of, users_line
+from ...origins import Origin, is_internal, line_of, users_line
 from ...tensor import Tensor
 from ..instructions import instruction_of
 from ..program import Constant, Input, Op, Place, swap
@@ -83,6 +83,8 @@ class Trace:
         self.node: Node | None = None
         self.is_inside = False  # whether an operation of this package is being taken apart
         self.pin: Callable[[Op], Any] | None = None
+        # What no program can do, with the user's line, and no operation that was called as a whole did.
+        self.refused: list[tuple[Origin, Exception]] = []
         self._constants: dict[int, tuple[Any, Constant]] = {}
         self._places: dict[Any, Place] = {}
 

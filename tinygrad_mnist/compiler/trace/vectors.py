@@ -23,7 +23,7 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ..instructions import copy, getitem, instruction_of, join
 from ..memory import ours
-from ..program import Op, Place, Store
+from ..program import Op, Place, Store, name_of
 from .capture import Capture
 from .numbers import Number
 from .standins import Tracer, written
@@ -57,7 +57,7 @@ class Vector:
 
     def update(self, trace: Trace, optimizer: Optimizer, capture: Capture) -> None:
         """Run the optimizer's formula on stand-ins."""
-        names = {id(t): tracer.op.name for t, tracer, *_ in capture.tensors.values()}
+        names = {id(t): name_of(tracer.op) for t, tracer, *_ in capture.tensors.values()}
         own = names[id(self.params[0])] if len(self.params) == 1 else "parameters"
         suffix = "" if len(self.params) == 1 or not self.number else f"_{self.number + 1}"
         memory = optimizer.memory(_settings(self.group))
@@ -80,7 +80,7 @@ class Vector:
         state = {"step": step, **remembered}
         before = {name: tracer.op for name, tracer in remembered.items()}
         target = p.op
-        new_p, new = optimizer.update(p, self.gradient, state, **{**settings, "lr": lr})
+        new_p, new = optimizer.advance(p, self.gradient, state, {**settings, "lr": lr})
         self.stores.append(Store(target, _op_of(new_p)))
         self.stores += [
             Store(op, _op_of(new[name])) for name, op in before.items() if _op_of(new[name]) is not op
@@ -149,7 +149,7 @@ class Vector:
         for p, turned in zip(self.params, self.turned, strict=True):
             old = capture.tensors[id(p)][2]
             shape = old.shape[::-1] if turned else old.shape
-            view, place = whole, Place("parameter", old.name, "", "")
+            view, place = whole, Place("parameter", name_of(old), "", "")
             if len(self.params) > 1:
                 size = math.prod(shape)
                 view = Op(getitem, (view, slice(start, start + size)), {}, (size,), old.dtype, place)
