@@ -83,8 +83,10 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
             kinds.append(_any_array(op.dtype, op.ndim))
     kinds += [_any_array(a.dtype, a.ndim) for a in machine.given.values()]
     kinds += [numba.types.Array(numba.from_dtype(a.dtype), 1, "C") for a in (*memory.values(), shared.table)]
-    made = numba.njit((*kinds, numba.int64), **FAST)(namespace["machine"])
-    return _wrapped(source, made, list(arrays.values()), machine.draws, shared)
+    if machine.bounds:
+        kinds.append(numba.int64)
+    made = numba.njit(tuple(kinds), **FAST)(namespace["machine"])
+    return _wrapped(source, made, arrays, machine, shared)
 
 
 def memory_of(sizes: dict[str, int]) -> dict[str, np.ndarray]:
@@ -109,7 +111,7 @@ def _text(source: Source, machine: Machine, shared: _Shared, arrays: list[str]) 
     names = [f"a{i}" for i in range(len(source.arguments))]
     return "\n".join(
         [
-            f"def machine({', '.join([*names, *arrays, 'writes'])}):",
+            f"def machine({', '.join([*names, *arrays, *(['writes'] if machine.bounds else [])])}):",
             *(f"    {line}" for line in lines),
             f"    return {', '.join(machine.returned) or 'None'}",
             "",
@@ -189,15 +191,14 @@ def _any_array(dtype: Any, ndim: int) -> Any:
 
 
 def _wrapped(
-    source: Source, machine: Any, rest: list[np.ndarray], draws: list[Draw], shared: _Shared
+    source: Source, compiled: Any, arrays: dict[str, np.ndarray], machine: Machine, shared: _Shared
 ) -> Callable[..., Any]:
     """Make the step: arguments that do not lie in memory as expected are copied, scalars get their dtype."""
-    (made,) = machine.overloads.values()
+    (made,) = compiled.overloads.values()
     arguments = list(enumerate(source.arguments))
     given = [f"asarray(a{i})" if op.dtype is not None and not op.ndim else f"a{i}" for i, op in arguments]
     copied = [f"a{i}" if op.dtype is None else f"array(a{i}, order='C')" for i, op in arguments]
-    known = dict(zip((f"g{i}" for i in range(len(rest))), rest, strict=True))
-    more = [*known, "WRITES[0]"]
+    more = [*arrays, *(["WRITES[0]"] if machine.bounds else [])]
     results = source.program.results
     out = "result"
     if len(results) == 1 and not results[0].ndim:
@@ -207,7 +208,7 @@ def _wrapped(
             f"result[{i}]" if op.ndim else f"as_{type_of(op.dtype)}(result[{i}])"
             for i, op in enumerate(results)
         )
-    drawing = [f"    draw_{draw.name}({draw.name})\n" for draw in draws]
+    drawing = [f"    draw_{draw.name}({draw.name})\n" for draw in machine.draws]
     text = f"""
 def step({", ".join(f"a{i}" for i, _ in arguments)}):
 {"".join(drawing)}    try:
@@ -218,9 +219,9 @@ def step({", ".join(f"a{i}" for i, _ in arguments)}):
 """
     # The dispatcher would look at the types of the arguments once more: its only function does not.
     namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "array": np.array}
-    namespace |= {"keep": (machine, shared), "WRITES": WRITES, **known}
+    namespace |= {"keep": (compiled, shared), "WRITES": WRITES, **arrays}
     namespace |= {f"as_{type_of(op.dtype)}": np.dtype(op.dtype).type for op in results if not op.ndim}
-    namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in draws}
+    namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in machine.draws}
     exec(text, namespace)
     step: Callable[..., Any] = namespace["step"]
     return step

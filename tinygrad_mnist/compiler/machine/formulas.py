@@ -127,7 +127,7 @@ def _clipped(op: Op, texts: list[str]) -> str:
 # -- reductions ------------------------------------------------------------------------------------------------
 
 #: So many numbers of single precision are added as they are; the rounding of longer sums would be worse than NumPy's.
-LONG = 128
+LONG = 512
 
 
 def total_dtype(op: Op) -> Any:
@@ -163,5 +163,5 @@ def combined(op: Op, total: str, value: str, dtype: Any) -> str:
     template = instruction_of(ufunc).machine.get(dtype.kind)
     if template is None:
         raise NoMachineCodeError(f"{op.instruction.name} of {dtype}")
-    text = template.format(total, value)
+    text = template.format(value, total)
     return f"{type_of(dtype)}({text})" if dtype.kind in "iu" else text

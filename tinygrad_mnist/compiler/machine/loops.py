@@ -11,7 +11,7 @@ import numpy as np
 
 from ..program import Constant, Op
 from .addresses import Address, Addresses
-from .formulas import combined, converted, dtype_of, dtypes_of, first_value, formula, total_dtype
+from .formulas import combined, converted, dtype_of, dtypes_of, first_value, formula, number, total_dtype
 from .groups import (
     Group,
     Groups,
@@ -31,8 +31,8 @@ __all__ = ["Loop", "outer_update"]
 class Loop:
     """One group's loops."""
 
-    def __init__(self, writer: Pieces, group: Group, number: int) -> None:
-        self.writer, self.group, self.number = writer, group, number
+    def __init__(self, writer: Pieces, group: Group, turn: int) -> None:
+        self.writer, self.group, self.turn = writer, group, turn
         self.inside = {op for op in group.ops if not is_reordered(op)}
         self.places: list[Address] = []
         self.raw: list[list[int]] = []  # steps along the axes of the group, before they are sorted
@@ -69,7 +69,7 @@ class Loop:
                 continue
             op = next(op for op, at in (*self.reads.items(), *self.writes.items()) if at == i)
             dtype = base_of(op).dtype
-            self.places[i] = repeated = self.writer.places.scratch(self.number, dtype, rows * m)
+            self.places[i] = repeated = self.writer.places.scratch(self.turn, dtype, rows * m)
             value, nest = self.writer.peek(repeated, [m, 1]), Nest([rows, m])
             if i in self.writes.values():
                 total = self.writer.name("t")
@@ -190,20 +190,19 @@ class Loop:
         dtype = dtype_of(base_of(row))
         i, total, within = self.reads[row], self.writer.name("t"), self.writer.name("t")
         text, _ = self.value(column, dtype)
-        first += self.sum_of_sizes(total, self.places[i], self.steps[i][1], self.nest.lengths[1])
+        first += self.sum_of_sizes(total, dtype, self.places[i], self.steps[i][1], self.nest.lengths[1])
         self.nest.guard = f"{text} != 0 or not {total} < math.inf"
         if target in self.writer.bounds:
             i, bound = self.reads[column], self.writer.bounds[target]
-            last += self.sum_of_sizes(within, self.places[i], self.steps[i][0], self.nest.lengths[0])
-            last.append(self.writer.poke(bound, (), f"{self.writer.peek(bound)} + {within} * {total}"))
+            last += self.sum_of_sizes(within, dtype, self.places[i], self.steps[i][0], self.nest.lengths[0])
+            change = f"float64({within}) * float64({total})"
+            last.append(self.writer.poke(bound, (), f"{self.writer.peek(bound)} + {change}"))
 
-    def sum_of_sizes(self, name: str, place: Address, step: int, n: int) -> list[str]:
+    def sum_of_sizes(self, name: str, dtype: Any, place: Address, step: int, n: int) -> list[str]:
         """Add up absolute values: what is not finite shows in the sum."""
         nest = Nest([n])
-        nest.before[-1].append(
-            f"{name} = add_freely({name}, float64(abs({self.writer.peek(place, [step])})))"
-        )
-        return [f"{name} = 0.0", *nest.lines()]
+        nest.before[-1].append(f"{name} = add_freely({name}, abs({self.writer.peek(place, [step])}))")
+        return [f"{name} = {number(0, dtype)}", *nest.lines()]
 
 
 def outer_update(found: Groups, places: Addresses, group: Group) -> tuple[Address, Op, Op] | None:
