@@ -12,6 +12,7 @@ from ..errors import CompileError, OptionError, choice
 from ..graph import TRACING, WATCH
 from ..optim import Optimizer
 from ..tracing import named
+from .checking import Checker
 from .guards import MISSED, Entry
 from .pipeline import write_down
 from .source.driver import Loader
@@ -53,6 +54,7 @@ def compile(
     has_aux: bool = False,
     clip_norm: float | None = None,
     backend: str = "numpy",
+    check: bool = False,
 ) -> Compiled:
     """Turn a function, or a whole training step, into one straight line of NumPy calls.
 
@@ -75,6 +77,9 @@ def compile(
     backend : {"numpy", "numba"}
         Who runs the program. ``"numba"`` makes machine code of it (``pip install 'tinygrad-mnist[fast]'``),
         in some seconds.
+    check : bool, default False
+        Whether to run the uncompiled function beside the program at every call, compare, and raise a
+        ``CompileError`` that names the first operation that differs. For those who doubt: it takes the time of both.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def compile(
     load = BACKENDS[backend]
     load()  # a missing package is better missed here than at the first call
     options = {"has_aux": has_aux, "clip_norm": clip_norm, "turn_for_one_row": backend == "numba"}
-    return Compiled(function, optimizer, options, load)
+    return (Checked if check else Compiled)(function, optimizer, options, load)
 
 
 class Compiled:
@@ -250,6 +255,32 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {named(self.function)}, {len(self._entries)} programs>"
+
+
+class Checked(Compiled):
+    """A compiled function whose uncompiled one runs beside it."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        optimizer: Optimizer | None,
+        options: dict[str, Any],
+        load: Callable[[], Loader],
+    ) -> None:
+        super().__init__(function, optimizer, options, load)
+        self._checker = Checker(function, optimizer, options, load)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Run the program and the function, and compare."""
+        if WATCH.get() is not None:
+            return super().__call__(*args, **kwargs)
+        with self._lock:
+            return self._checker.call(super().__call__, args, kwargs)
+
+    def _made(self, args: Any, kwargs: Any) -> Entry:
+        entry = super()._made(args, kwargs)
+        self._checker.attach(entry, entry.recorded)
+        return entry
 
 
 def _told_apart(entries: list[Entry], args: Any, kwargs: Any) -> str:

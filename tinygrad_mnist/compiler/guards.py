@@ -53,7 +53,7 @@ class Entry:
         args: Any,
         kwargs: Any,
     ) -> None:
-        self.source = source
+        self.source, self.recorded = source, recorded
         self.arrays = {**{name: recorded.given[op] for name, op in source.given.items()}, **source.objects}
         self.program = loaded(load, source, self.arrays)
         self.traced = len(recorded.program.ops)
@@ -76,6 +76,10 @@ class Entry:
         self.seen = CHANGES[0]
         exec(self.text(recorded.vectors, args, kwargs), self._names)
         self.call: Callable[[Any, Any], Any] = self._names["call"]
+
+    def replace(self, program: Callable[..., Any]) -> None:
+        """Have another function run in the place of the program."""
+        self.program = self._names["program"] = program
 
     # -- a call, written out -------------------------------------------------------------------------
 
