@@ -355,6 +355,37 @@ def derivatives_of_all_kinds():
 
 
 @trained
+def derivatives_at_plain_arrays():
+    net = _network()
+
+    def loss(x):
+        slope = tg.grad(lambda q: np.sum(net(q)))(x)
+        _, change = tg.jvp(net, x, np.ones_like(x))
+        return np.mean((slope - np.cos(x)) ** 2) + np.mean(change**2) + np.mean(net(x) ** 2)
+
+    return net.parameters(), loss, [(normal(4, 1, seed=i),) for i in range(3)]
+
+
+@trained
+def running_means_written_in_place():
+    class Norm(nn.Module):
+        def __init__(self):
+            self.gain = parameter(np.ones(3))
+            self.register_buffer("mean", np.zeros(3))
+            self.register_buffer("rounds", np.array(0.0))
+
+        def forward(self, x):
+            self.rounds += 1
+            self.mean *= 0.9
+            self.mean[:] += x.mean(axis=0) / self.rounds
+            self.mean[1:] = self.mean[:-1]
+            return self.gain * (x - self.mean)
+
+    norm = Norm()
+    return norm.parameters(), lambda x: np.mean(norm(x) ** 2), [(normal(4, 3, seed=i),) for i in range(4)]
+
+
+@trained
 def pendulum_by_euler():
     length, friction = ws = [parameter(np.array(1.2)), parameter(np.array(0.1))]
 
