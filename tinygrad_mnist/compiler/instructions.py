@@ -278,6 +278,13 @@ def view_as(x: Any, dtype: Any) -> Any:
     return x.view(dtype)
 
 
+def _may_be_view(op: Op) -> bool:
+    """Whether NumPy looks at the array's memory where an integer of the index is computed, and is to make a copy."""
+    parts = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+    computed = [part for part in parts if isinstance(part, Op)]
+    return op.ndim > 0 and bool(computed) and not any(part.ndim for part in computed)
+
+
 def _picks_a_view(op: Op) -> bool:
     """Whether an index looks at the array's memory; a single element is a number, unless there is an ellipsis."""
     index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
@@ -287,7 +294,8 @@ def _picks_a_view(op: Op) -> bool:
 @instruction(
     is_view=lambda op: _picks_a_view(op), is_new=lambda op: not _picks_a_view(op), rearranges=True, batch="indexed",
     may_raise=lambda op: not is_basic(op.args[1]), linear_in=lambda op: (0,) if is_basic(op.args[1]) else (),
-    expression="{x}[{index.brackets}]", machine="view",
+    expression=lambda op: "{x}[{index.brackets}].copy()" if _may_be_view(op) else "{x}[{index.brackets}]",
+    machine="view",
 )  # fmt: skip
 def getitem(x: Any, index: Any) -> Any:
     """Take elements out: a view for slices and numbers, else a copy."""

@@ -184,8 +184,8 @@ def _is_whole(index: Any) -> bool:
 def number_of_number(b: Builder, op: Op) -> Op | None:
     """``s[()]`` makes a number of an array without axes; what computes a number returns one."""
     x, index = op.args
-    is_new = index == () and not (x.is_given or x.is_view or x.may_be_view)
-    return x if is_new else None
+    is_number = x.is_ufunc or x.is_plain_reduction or x.instruction.is_product or x.calls(getitem)
+    return x if index == () and not x.ndim and is_number else None
 
 
 def broadcast(b: Builder, op: Op) -> Op | None:

@@ -108,7 +108,14 @@ class _Writer(Names):
         self.keep_what_is_overwritten()
         for store in program.stores:
             self.store(store.target, store.value)
-        self.say("return " + (", ".join(map(self.result, program.results)) or "None"))
+        texts = list(map(self.result, program.results))
+        again = (
+            text if text not in texts[:i] or text.endswith(")") else f"{text}.copy()" for i, text in enumerate(texts)
+        )
+            text if text not in texts[:i] or text.endswith(")") else f"{text}.copy()"
+            for i, text in enumerate(texts)
+        )
+        self.say("return " + (", ".join(again) or "None"))
         name = step if step not in self.taken else f"{step}_"
         may_overflow = any(op.calls(np.exp) for op in program.ops)
         reason = program.notes.get("overflow") if may_overflow else None

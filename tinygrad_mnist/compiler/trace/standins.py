@@ -387,6 +387,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         else:
             result = written(trace, func, args, settings, value)
         if out is not None:
+            if np.shape(result) != out.shape:
+                raise untraceable(trace, f"np.{name} was to write a result of another shape into out=")
             return out._become(_fitted(trace, result, out))
         for part in result if isinstance(result, (tuple, list)) else (result,):
             if type(part) is Tracer:
@@ -479,7 +481,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         row = self.reshape(-1)
         if row._source is None:
             row._source, row._seen = self, self._version
-        return row
+        return _Flat(row)
 
     def view(self, dtype: Any = None) -> Any:
         """Look at the same memory, as another dtype if one is given."""
@@ -530,7 +532,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     )
     real = property(lambda self: np.real(self) if self.dtype.kind == "c" else self, _refusing_to_set("real"))
     imag = property(lambda self: np.imag(self), _refusing_to_set("imag"))
-    flat = property(lambda self: self._flat(), lambda self, value: np.copyto(self._flat(), value))
+    flat = property(lambda self: self._flat(), lambda self, value: np.copyto(self._flat().row, value))
 
     def __hash__(self) -> int:
         if self.ndim:
@@ -581,6 +583,31 @@ _BOOLEAN_INDEX = (
     "how many elements a boolean index picks depends on values. A program has fixed shapes: use np.where with three "
     "arguments, or multiply by the mask"
 )
+
+
+class _Flat:
+    """``x.flat``: what is taken out is a copy, what is written goes into ``x``."""
+
+    def __init__(self, row: Tracer) -> None:
+        self.row = row
+
+    def __getitem__(self, index: Any) -> Any:
+        part = self.row[index]
+        return part if getattr(part, "is_number", True) else part.copy()
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.row[index] = value
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.row)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.row.copy(), name)
+
+
 _METHODS = (
     "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "conj", "conjugate",
     "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",

@@ -21,13 +21,13 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ...tracing import described, named
 from ...trees import leaves, rebuild, tree_map
-from ..instructions import as_array, copy, getitem
+from ..instructions import as_array, getitem
 from ..program import Input, Op, Program, name_of
 from ..rewrite.builder import replaced
 from .capture import Capture
 from .creation import making_stand_ins
 from .numbers import Dice
-from .standins import Tracer, written
+from .standins import Tracer, known
 from .tape import Trace, is_stand_in
 from .vectors import Vector, arrange, same_steps
 from .watch import Test
@@ -286,7 +286,7 @@ def _backward(trace: Trace, loss: Tensor) -> dict[Node, Tracer]:
     gradients: dict[Node, Any] = {}
     for node, g in found.items():
         x: Any = g._data if isinstance(g, Tensor) else g
-        gradients[node] = x if is_stand_in(x) else written(trace, copy, (x,), {}, x)
+        gradients[node] = x if is_stand_in(x) else known(trace, np.asarray(x))
     return gradients
 
 
