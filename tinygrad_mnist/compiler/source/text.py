@@ -110,8 +110,6 @@ class _Writer(Names):
             self.store(store.target, store.value)
         texts = list(map(self.result, program.results))
         again = (
-            text if text not in texts[:i] or text.endswith(")") else f"{text}.copy()" for i, text in enumerate(texts)
-        )
             text if text not in texts[:i] or text.endswith(")") else f"{text}.copy()"
             for i, text in enumerate(texts)
         )
