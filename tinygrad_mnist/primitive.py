@@ -429,9 +429,7 @@ def _is_default(value: Any) -> bool:
 
 
 def _unsupported(function: str, name: str, value: Any, supported: Iterable[str]) -> UnsupportedError:
-    what = (
-        f"{name}={value!r}" if not hasattr(value, "shape") else f"{name}= (an array of shape {value.shape})"
-    )
+    what = f"{name}={value!r}" if np.ndim(value) == 0 else f"{name}= (an array)"
     return UnsupportedError(
         f"{function}: the argument {what} is not supported on a Tensor; supported: {', '.join(supported)}"
     )
