@@ -430,9 +430,10 @@ def _is_default(value: Any) -> bool:
 
 def _unsupported(function: str, name: str, value: Any, supported: Iterable[str]) -> UnsupportedError:
     what = f"{name}={value!r}" if np.ndim(value) == 0 else f"{name}= (an array)"
-    return UnsupportedError(
+    message = (
         f"{function}: the argument {what} is not supported on a Tensor; supported: {', '.join(supported)}"
     )
+    return UnsupportedError(message)
 
 
 def as_plain(*functions: Callable[..., Any]) -> None:

@@ -247,6 +247,16 @@ def test_results_take_the_places_of_arguments():
     assert all(b.root.until >= b.since for b in places.buffers)
 
 
+def test_running_sums_have_a_buffer():
+    def f(x):
+        return np.exp(np.cumsum(x, axis=1)) + np.cumprod(np.cumsum(x, 0), 0)
+
+    compiled = tg.compile(f)
+    np.testing.assert_allclose(compiled(X), f(X))
+    assert "cumsum(x, axis=1, out=h1)" in compiled.source
+    assert compiled(X).base is None
+
+
 def test_gradients_lie_in_one_vector():
     program, _ = network(nn.MSELoss())
     program = ordered(rebuilt(rebuilt(rebuilt(program, SIMPLIFICATIONS), SIMPLIFICATIONS), LOWERINGS))

@@ -242,6 +242,10 @@ for _function in (np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.chole
     declare(_function, may_raise=True)
 
 
+for _function in (np.cumsum, np.cumprod):
+    declare(_function, into="{function}({arguments}, out={out})")
+
+
 # -- views, and what else puts elements in another order -----------------------------------------------------
 
 
