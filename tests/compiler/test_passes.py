@@ -11,7 +11,6 @@ import pytest
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
-from tinygrad_mnist.compiler import arena
 from tinygrad_mnist.compiler.instructions import astype, copy, getitem, instruction_of
 from tinygrad_mnist.compiler.memory import plan
 from tinygrad_mnist.compiler.program import Constant, Op, Program, evaluate
@@ -20,6 +19,7 @@ from tinygrad_mnist.compiler.rewrite.algebra import SIMPLIFICATIONS
 from tinygrad_mnist.compiler.rewrite.builder import rebuilt, without_dead_code
 from tinygrad_mnist.compiler.rewrite.factors import cost, scaled_early
 from tinygrad_mnist.compiler.rewrite.lowering import LOWERINGS, ordered
+from tinygrad_mnist.compiler.source import arena
 from tinygrad_mnist.compiler.source.loop import local_buffers, run_at
 from tinygrad_mnist.compiler.trace.agreement import require_agreement
 from tinygrad_mnist.compiler.trace.step import record

@@ -50,7 +50,7 @@ def _whole(op: Op, **_: Any) -> bool:
 
 def _not_complex(op: Op, **_: Any) -> bool:
     """A complex number times 1 may have other zeros: its parts meet those of 1."""
-    return op.dtype.kind != "c"
+    return op.dtype.kind not in "c"
 
 
 def _evenly(op: Op, c: Any, d: Any, **_: Any) -> bool:
