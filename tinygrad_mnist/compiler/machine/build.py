@@ -215,6 +215,8 @@ def step({", ".join(f"a{i}" for i, _ in arguments)}):
         result = machine({", ".join([*given, *more])})
     except TypeError:
         result = machine({", ".join([*copied, *more])})
+    except SystemError as error:  # Ctrl-C
+        raise error.__cause__ or error
     return {out}
 """
     # The dispatcher would look at the types of the arguments once more: its only function does not.
