@@ -268,14 +268,18 @@ def test_an_interrupt_within_machine_code_is_an_interrupt():
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    step, x = numba_function(np.sin), np.zeros(100_000)
+    step, x = numba_function(lambda x: (np.sin(x), np.cos(x))), np.zeros(100_000)
+
+    def run():
+        while True:
+            step(x)
+
     step(x)
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for _ in range(5):
             signal.setitimer(signal.ITIMER_REAL, 0.01)
             with pytest.raises(KeyboardInterrupt):
-                while True:
-                    step(x)
+                run()
     finally:
         signal.signal(signal.SIGALRM, before)
