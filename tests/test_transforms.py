@@ -586,10 +586,14 @@ def test_nothing_waits_for_the_garbage_collector(transform):
     transform(f, X)
     gc.collect()
     gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         transform(f, X)
-        assert gc.collect() == 0
+        gc.collect()
+        assert gc.garbage == []
     finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
         gc.enable()
 
 
