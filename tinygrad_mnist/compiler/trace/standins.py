@@ -189,7 +189,9 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     is_number : whether it stands for a single number, as a sum returns it, which nobody can write into
     """
 
-    __slots__ = ("__weakref__", "_op", "_seen", "_source", "_take", "_value", "_version", "is_number")
+    __slots__ = (
+        "__weakref__", "_is_reshaped", "_op", "_seen", "_source", "_take", "_value", "_version", "is_number",
+    )  # fmt: skip
 
     def __init__(self, trace: Trace, op: Op, value: Any, is_number: bool = False) -> None:
         self.trace, self._op, self._value = trace, op, value
@@ -198,6 +200,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         self._source: Tracer | None = None  # what it is a view of
         self._seen = 0  # the version of that
         self._take: tuple[Any, Any] | None = None  # how the view is taken; None if nobody knows
+        self._is_reshaped = False  # whether it was given another shape, or made so: a view or a copy
 
     @classmethod
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
@@ -208,7 +211,12 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """What it passes for: an array; the user's own code asks whether ``x[0]`` is a number."""
-        return type(self.value[()]) if self.is_number and not is_internal(caller()) else np.ndarray
+        return np.ndarray if is_internal(caller()) else self.kind
+
+    @property
+    def kind(self) -> type:
+        """What its type would be without a trace."""
+        return type(self.value[()]) if self.is_number else np.ndarray
 
     # -- views ---------------------------------------------------------------------------------------
 
@@ -270,6 +278,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             new = written(self.trace, astype, (new, self.dtype), {}, value_of(new).astype(self.dtype))
         if not isinstance(new, Tracer):
             new = known(self.trace, np.array(new))
+        self.trace.is_by_layout |= self._is_reshaped
         source = self._source
         if source is not None:
             if self._take is None:
@@ -313,6 +322,9 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented
         trace = _trace_of(inputs, out, kwargs)
+        if trace.is_elsewhere():
+            kwargs |= {} if out is None else {"out": swap(out, value_of)}
+            return getattr(ufunc, method)(*swap(inputs, value_of), **_values(kwargs))
         settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
         targets = out if out is not None else ()
         if method == "at" and type(inputs[0]) is Tracer:
@@ -346,9 +358,11 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return kept if isinstance(result, tuple) else kept[0]
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        trace = _trace_of(args, kwargs)
+        if trace.is_elsewhere() and not any(issubclass(kind, Tensor) for kind in types):
+            return func(*swap(args, value_of), **_values(kwargs))
         if func in VIEWS and (args and type(args[0]) is Tracer):
             return _take_view(func, *args, **kwargs)
-        trace = _trace_of(args, kwargs)
         if func in _TEXTS:
             return str(args[0])
         if func in _SHAPE_ONLY:
@@ -408,6 +422,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if any(isinstance(arg, Tensor) for arg in args):
             tensor: Any = next(arg for arg in args if isinstance(arg, Tensor))
             return tensor.__primitive__(primitive, args, settings)
+        if self.trace.is_elsewhere():
+            return primitive.forward(*swap(tuple(args), value_of), **_values(settings))
         try:
             with self.trace.inside():
                 return primitive.forward(*args, **settings)
@@ -821,7 +837,13 @@ def _take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> A
     if kwargs.get("order", "C") not in ("C", None):
         raise untraceable(a.trace, f"np.{func.__name__} in order={kwargs['order']!r}")
     function, argument, value = VIEWS[func](func, a.value, *args, **kwargs)
-    return a._viewed(function, argument, value)
+    view = a._viewed(function, argument, value)
+    if function is np.reshape and a.ndim > 1 and type(view) is Tracer:
+        array: Tracer | None = a  # how it lies in memory says whether the result is a view of it
+        view._is_reshaped = True
+        while array is not None:
+            array._is_reshaped, array = True, array._source
+    return view
 
 
 def _says_something(arg: Any) -> bool:
