@@ -20,7 +20,8 @@ SIZES = (0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 def slope(model, images, labels):
     """Return how the loss changes with each pixel; the sum leaves each image its own gradient."""
-    return tg.grad(lambda pixels: F.cross_entropy(model(pixels), labels, reduction="sum"))(images)
+    with tg.no_grad():  # nobody differentiates the attack itself
+        return tg.grad(lambda pixels: F.cross_entropy(model(pixels), labels, reduction="sum"))(images)
 
 
 def attack(model, images, labels, size, steps=1):

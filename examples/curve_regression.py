@@ -106,7 +106,8 @@ def main(report, full, seeds, points, noise, members, steps):
         draws = rng.integers(points, size=(members, points))  # with repeats: a different emphasis for each
         networks = Networks(members, seed=seed)
         learn(networks, x[draws], y[draws], steps)
-        fits, slopes = tg.jvp(networks, GRID, everywhere)  # both at once, for all networks and places
+        with tg.no_grad():
+            fits, slopes = tg.jvp(networks, GRID, everywhere)  # both at once, for all networks and places
         mean, spread = fits.mean(axis=0), fits.std(axis=0)
         measured.append(
             [mean - true, spread, slopes.mean(axis=0) - true_slope, np.abs(mean - true) < 2 * spread]

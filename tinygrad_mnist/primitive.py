@@ -429,12 +429,11 @@ def _is_default(value: Any) -> bool:
 
 
 def _unsupported(function: str, name: str, value: Any, supported: Iterable[str]) -> UnsupportedError:
-    what = (
-        f"{name}={value!r}" if not hasattr(value, "shape") else f"{name}= (an array of shape {value.shape})"
-    )
-    return UnsupportedError(
+    what = f"{name}={value!r}" if np.ndim(value) == 0 else f"{name}= (an array)"
+    message = (
         f"{function}: the argument {what} is not supported on a Tensor; supported: {', '.join(supported)}"
     )
+    return UnsupportedError(message)
 
 
 def as_plain(*functions: Callable[..., Any]) -> None:

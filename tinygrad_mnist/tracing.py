@@ -11,7 +11,7 @@ import numpy as np
 from .errors import DTypeError, GradientError, OptionError, ShapeError
 from .forward import push, variable
 from .graph import RECORDING, SERIALS, TRACING, Node, _set, is_recording, recording_on, sweep
-from .operands import as_array
+from .operands import operand
 from .tensor import Tensor, _handle, _lift
 from .trees import leaves, matching, rebuild, tree_map
 from .typing import Array
@@ -206,7 +206,7 @@ class Trace:
 
 def value_of(y: Any) -> Any:
     """The array in a Tensor, or made of a number."""
-    return y._data if isinstance(y, Tensor) else as_array(y)
+    return y._data if isinstance(y, Tensor) else _as_array(y)
 
 
 def _units(value: Array) -> Iterator[Array]:
@@ -237,7 +237,7 @@ def fitted(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[Any
     for x, value in zip(given, values, strict=True):
         if np.shape(x) != value.shape:
             raise ShapeError(f"{what} has shape {np.shape(x)} where an array of shape {value.shape} is meant")
-        x = _handle(x._data, x._node) if isinstance(x, Tensor) else as_array(x)
+        x = _handle(x._data, x._node) if isinstance(x, Tensor) else _as_array(x)
         if x.dtype.kind == "c" and value.dtype.kind != "c":
             raise DTypeError(f"{what} is complex ({x.dtype}) where an array of {value.dtype} is meant")
         results.append(x if x.dtype == value.dtype else x.astype(value.dtype))
@@ -291,7 +291,7 @@ def parts_of(x: Any) -> tuple[Array, Node | None]:
         return x._data, x._node if is_recording() else None
     if isinstance(x, int) and not isinstance(x, bool):
         x = float(x)
-    return as_array(x), None
+    return _as_array(x), None
 
 
 def older(results: Iterable[Tensor], start: int) -> list[Node]:
@@ -322,3 +322,9 @@ def _reach_a_leaf(nodes: Iterable[Node | None]) -> bool:
                 seen.add(parent)
                 waiting.append(parent)
     return False
+
+
+def _as_array(x: Any) -> Any:
+    """An array, or what stands for one."""
+    x = operand(x)
+    return x if isinstance(x, np.ndarray) else np.asarray(x)

@@ -11,7 +11,6 @@ import pytest
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
-from tinygrad_mnist.compiler import arena
 from tinygrad_mnist.compiler.instructions import astype, copy, getitem, instruction_of
 from tinygrad_mnist.compiler.memory import plan
 from tinygrad_mnist.compiler.program import Constant, Op, Program, evaluate
@@ -20,6 +19,7 @@ from tinygrad_mnist.compiler.rewrite.algebra import SIMPLIFICATIONS
 from tinygrad_mnist.compiler.rewrite.builder import rebuilt, without_dead_code
 from tinygrad_mnist.compiler.rewrite.factors import cost, scaled_early
 from tinygrad_mnist.compiler.rewrite.lowering import LOWERINGS, ordered
+from tinygrad_mnist.compiler.source import arena
 from tinygrad_mnist.compiler.source.loop import local_buffers, run_at
 from tinygrad_mnist.compiler.trace.agreement import require_agreement
 from tinygrad_mnist.compiler.trace.step import record
@@ -245,6 +245,16 @@ def test_results_take_the_places_of_arguments():
     assert len(places.buffers) == 2
     _, places = planned(lambda x: np.exp(x.T @ np.sin(x)) @ np.cos(x).T, X)
     assert all(b.root.until >= b.since for b in places.buffers)
+
+
+def test_running_sums_have_a_buffer():
+    def f(x):
+        return np.exp(np.cumsum(x, axis=1)) + np.cumprod(np.cumsum(x, 0), 0)
+
+    compiled = tg.compile(f)
+    np.testing.assert_allclose(compiled(X), f(X))
+    assert "cumsum(x, axis=1, out=h1)" in compiled.source
+    assert compiled(X).base is None
 
 
 def test_gradients_lie_in_one_vector():

@@ -242,6 +242,10 @@ for _function in (np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.chole
     declare(_function, may_raise=True)
 
 
+for _function in (np.cumsum, np.cumprod):
+    declare(_function, into="{function}({arguments}, out={out})")
+
+
 # -- views, and what else puts elements in another order -----------------------------------------------------
 
 
@@ -282,7 +286,8 @@ def _may_be_view(op: Op) -> bool:
     """Whether NumPy looks at the array's memory where an integer of the index is computed, and is to make a copy."""
     parts = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
     computed = [part for part in parts if isinstance(part, Op)]
-    return op.ndim > 0 and bool(computed) and not any(part.ndim for part in computed)
+    is_array = op.ndim > 0 or any(part is Ellipsis for part in parts)
+    return is_array and bool(computed) and not any(part.ndim for part in computed)
 
 
 def _picks_a_view(op: Op) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from .arena import share
 from .memory import plan
 from .program import Op, Program
 from .rewrite.algebra import SIMPLIFICATIONS
@@ -13,6 +12,7 @@ from .rewrite.blocks import in_blocks
 from .rewrite.builder import rebuilt
 from .rewrite.factors import scaled_early
 from .rewrite.lowering import LOWERINGS, ordered
+from .source.arena import share
 from .source.driver import blockwise
 from .source.text import Source, write
 

@@ -48,6 +48,11 @@ def _whole(op: Op, **_: Any) -> bool:
     return op.dtype.kind in "iu"
 
 
+def _not_complex(op: Op, **_: Any) -> bool:
+    """A complex number times 1 may have other zeros: its parts meet those of 1."""
+    return op.dtype.kind not in "c"
+
+
 def _evenly(op: Op, c: Any, d: Any, **_: Any) -> bool:
     return is_real(op.dtype) and is_even_scaling(c, d, op.dtype)
 
@@ -68,9 +73,9 @@ _sum: Any = np.add.reduce
 EQUATIONS = [
     Equation(c * x, x * c),
     Equation(c + x, x + c),
-    Equation(x * 1, x),
+    Equation(x * 1, x, _not_complex),
     Equation(x + 0, x, _whole),  # -0.0 + 0 is 0.0
-    Equation(x - 0, x),
+    Equation(x - 0, x, _not_complex),
     Equation(x * c * d, x * (c * d), _evenly),
     Equation(-(x * c), x * -c, _has_negative),
     Equation(-x * c, x * -c, _has_negative),

@@ -372,7 +372,8 @@ class Names:
                 is_formula = isinstance(arg, Op) and arg.is_number and not out
                 text = self.expression(arg, 5) if is_formula else self.value(arg, like[i], width)
                 return f"({text})" if text.startswith("-") and not out else text
-            return self.value(arg, op.dtype) if out and is_scalar(arg) else self.literal(arg)
+            is_element = out and op.overwrites == (0,) and is_scalar(arg)
+            return self.value(arg, op.dtype) if is_element else self.literal(arg)
 
         def arguments() -> str:
             given = [argument(i) for i in range(first, len(op.args))]

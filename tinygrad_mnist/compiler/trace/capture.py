@@ -65,7 +65,7 @@ class Capture:
     keeps_graph = True
 
     def __init__(self, function: Callable[..., Any], integers: bool = True) -> None:
-        self.trace = Trace()
+        self.trace = Trace(Tracer)
         self.start = next(SERIALS)
         self.user_function = self.function = function
         self.tensors: dict[int, Held] = {}

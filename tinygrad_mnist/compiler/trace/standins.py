@@ -17,129 +17,33 @@ operation is written down as a whole.
 
 from __future__ import annotations
 
-import dis
 import operator
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from ...errors import CompileError, UntraceableError
-from ...graph import Node, is_recording
-from ...origins import caller, is_internal, line_of, users_line
-from ...primitive import REGISTRY, Primitive, operation
-from ...tensor import Tensor, _handle, _qualified
-from ...trees import tree_map
+from ...errors import UntraceableError
+from ...origins import caller, is_internal
+from ...primitive import Primitive
+from ...tensor import Tensor
 from .. import instructions
-from ..instructions import as_array, astype, call, check, getitem, pick, setitem, view_as
-from ..program import Constant, Op, inputs_of, is_basic, swap
-from .tape import Callee, StandIn, Trace, is_stand_in, value_of
-from .views import VIEWS
+from ..instructions import astype, check, getitem, setitem, view_as
+from ..program import Constant, Op, is_basic, swap
+from .functions import (
+    call_function,
+    call_ufunc,
+    is_unknown,
+    laid_out_as,
+    made_array,
+    refuse_tracked,
+    rewrite,
+    take_view,
+)
+from .pen import as_array, known, unshaped, untraceable, what_decides, who_asks, values_of, written
+from .tape import ArrayStandIn, Trace, is_traced, value_of
 
 __all__ = ["Tracer", "known", "untraceable", "written"]
-
-
-def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str, Any], value: Any) -> Any:
-    """Write down a call whose result is known; return the result's stand-in, or a tuple of them."""
-    if trace.is_elsewhere():
-        return value
-    op = trace.record(function, tuple(args), settings, value)
-    if isinstance(value, (tuple, list)):
-        parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if not op.instruction.has_effect and all(isinstance(arg, Constant) for arg in inputs_of(op)):
-        trace.ops.pop()
-        return value if isinstance(value, np.generic) else known(trace, value)
-    return Tracer(trace, op, _as_array(value), is_number=isinstance(value, np.generic))
-
-
-def known(trace: Trace, value: Any) -> Tracer:
-    """Put a stand-in in the place of an array that is the same in every call."""
-    return Tracer(trace, trace.constant(value), value)
-
-
-_Error = TypeVar("_Error", bound=CompileError)
-
-
-def as_a_whole(trace: Trace, primitive: Primitive, args: Any, settings: Any, rule: int | None = None) -> Any:
-    """Write down an operation or a rule that cannot be taken apart, and run it on the values."""
-    here = users_line()
-    trace.refused = [(line, error) for line, error in trace.refused if line != here]
-    function: Any = primitive.forward if rule is None else primitive.rules[rule]
-    is_found = operation(primitive.name) is primitive
-    callee = Callee(function, primitive.name, rule) if is_found else Callee(function)
-    value = function(*swap(tuple(args), value_of), **_values(settings))
-    result = written(trace, call, (callee, *args), dict(settings), value)
-    parents = [(i, x._node) for i, x in enumerate(args) if isinstance(x, Tensor) and x._node is not None]
-    if not parents or not is_recording() or type(result) is not Tracer:
-        return result
-    # A rule that is itself recorded: whoever differentiates the result learns that it cannot be done.
-    return _handle(result, Node(_final(primitive), result, tuple(args), {}, parents))
-
-
-def _final(primitive: Primitive) -> Primitive:
-    """An operation without a derivative, in the place of a gradient that was written down as a whole."""
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise CompileError(
-            f"compile: the gradient of {primitive.name} decides something by values, and is to be differentiated "
-            "again: no program can do both"
-        )
-
-    final = Primitive(refuse, name=f"gradient of {primitive.name}", samples=(), arrays=(), variadic=True)
-    return final.vjp(each=refuse)
-
-
-_as_array, _repeat = np.asarray, np.repeat  # which are others for the code that is traced
-
-
-def untraceable(trace: Trace, what: str) -> UntraceableError:
-    """Build the error for what a program cannot hold; it names the user's line."""
-    return _refused(trace, UntraceableError(f"compile: {what}{_where()}", partial(as_a_whole, trace)))
-
-
-def unshaped(trace: Trace, what: str) -> CompileError:
-    """Build the error for a result as long as values say, which no operation called as a whole could return either."""
-    message = (
-        f"compile: how many elements {what} depends on values. A program has fixed shapes: use np.where with three "
-        f"arguments, or multiply by a mask{_where()}"
-    )
-    return _refused(trace, CompileError(message))
-
-
-def _refused(trace: Trace, error: _Error) -> _Error:
-    """Remember an error, in case that the user's code catches it."""
-    trace.refused.append((users_line(), error))
-    return error
-
-
-def _culprit() -> str:
-    """The NumPy function that the user called, if it is not his own code that asks for a number."""
-    frame: Any = sys._getframe(3)
-    function = None
-    while frame is not None and is_internal((frame.f_code, 0)):
-        if frame.f_code.co_name == "__array_function__":
-            function = frame.f_locals.get("func")
-        frame = frame.f_back
-    return "" if function is None else _qualified(function)
-
-
-def _decision() -> str:
-    """What in the user's line asked whether something is true."""
-    code, place = users_line()
-    name = dis.opname[code.co_code[place]]
-    if "JUMP" in name:
-        return "a Python `if`, `while`, `assert`, `and` or `or`"
-    return {"UNARY_NOT": "`not`", "CONTAINS_OP": "`in`"}.get(
-        name, "a function of Python's, such as `bool` or `max`,"
-    )
-
-
-def _where() -> str:
-    origin = users_line()
-    return "" if is_internal(origin) else f" ({line_of(origin)})"
 
 
 def _function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -163,11 +67,6 @@ def _refusing_to_set(name: str) -> Any:
     return refuse
 
 
-def _made_array(x: Any) -> Any:
-    """An array of a list, in which stand-ins may be."""
-    return np.array(x) if isinstance(x, (list, tuple)) else x
-
-
 def _asked(what: str, ask: Callable[..., Any]) -> Callable[..., Any]:
     """Let Python ask a known array for its numbers."""
 
@@ -177,7 +76,7 @@ def _asked(what: str, ask: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
-class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
+class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     """Stands for an array: computes with its value, and writes down what was called.
 
     It passes for an ``ndarray`` where code asks (``isinstance``, ``.__class__``), but NumPy's own C code
@@ -206,7 +105,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
         """Put a stand-in in the place of an array that is given to the program."""
         op = trace.input(name, value)
-        return cls(trace, op, _as_array(value), is_number=isinstance(value, np.generic))
+        return cls(trace, op, as_array(value), is_number=isinstance(value, np.generic))
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -250,18 +149,14 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def _viewed(self, function: Any, argument: Any, value: Any) -> Tracer:
         """A view of this array, as NumPy would make it."""
         made: Any = written(self.trace, function, (self, argument), {}, value)
-        if type(made) is Tracer and np.may_share_memory(value, self.value):
+        if is_traced(made) and np.may_share_memory(value, self.value):
             made._source, made._seen, made._take = self, self._version, (function, argument)
         return made  # type: ignore[no-any-return]
 
     def _alias(self, others: Any) -> Tracer:
         """Take note of whose memory this result may share, in a way that nobody knows."""
         for other in others:
-            if (
-                type(other) is Tracer
-                and self._source is None
-                and np.may_share_memory(self._value, other.value)
-            ):
+            if is_traced(other) and self._source is None and np.may_share_memory(self._value, other.value):
                 self._source, self._seen = other, other._version
         return self
 
@@ -287,7 +182,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
                 raise ValueError("assignment destination is read-only")
             source._become(_put_back(source, *self._take, new))
             self._seen = source._version
-        self._op, self._value = new.op, _laid_out_as(self._value, new.value)
+        self._op, self._value = new.op, laid_out_as(self._value, new.value)
         self._version += 1
         return self
 
@@ -316,98 +211,11 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     # -- NumPy's protocols ---------------------------------------------------------------------------
 
-    def __array_ufunc__(
-        self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
-    ) -> Any:
-        if any(isinstance(x, Tensor) for x in inputs):
-            return NotImplemented
-        trace = _trace_of(inputs, out, kwargs)
-        if trace.is_elsewhere():
-            kwargs |= {} if out is None else {"out": swap(out, value_of)}
-            return getattr(ufunc, method)(*swap(inputs, value_of), **_values(kwargs))
-        settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
-        targets = out if out is not None else ()
-        if method == "at" and type(inputs[0]) is Tracer:
-            return _rewrite(ufunc.at, *inputs)
-        inputs = tuple(map(_made_array, inputs))
-        if method == "at" or not all(type(x) is Tracer or x is None for x in targets):
-            raise untraceable(trace, f"np.{ufunc.__name__} was to write into a plain array what is traced")
-        where = settings.pop("where", True) if method == "__call__" else True
-        if where is not True:
-            if not targets or any(t is None for t in targets):
-                raise untraceable(
-                    trace, f"np.{ufunc.__name__} with where= leaves numbers undefined without out="
-                )
-            inputs = tuple(np.where(where, x, np.ones((), _dtype_of(x))) for x in inputs)
-        if targets:  # NumPy says whether the result fits
-            copies = tuple(None if t is None else _laid_out_as(t.value, t.value) for t in targets)
-            getattr(ufunc, method)(*swap(inputs, value_of), out=copies, **_values(settings))
-        value = getattr(ufunc, method)(*swap(inputs, value_of), **_values(settings))
-        if method == "reduce":
-            result = _reduced(trace, ufunc.reduce, inputs, settings, value)
-        else:
-            function = ufunc if method == "__call__" else getattr(ufunc, method)
-            result = written(trace, function, inputs, settings, value)
-        if out is None:
-            return result
-        results = result if isinstance(result, tuple) else (result,)
-        results = tuple(y if t is None else _fitted(trace, y, t) for t, y in zip(out, results, strict=True))
-        if where is not True:
-            results = tuple(np.where(where, y, t) for t, y in zip(out, results, strict=True))
-        kept = tuple(y if t is None else t._become(y) for t, y in zip(out, results, strict=True))
-        return kept if isinstance(result, tuple) else kept[0]
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return call_ufunc(ufunc, method, inputs, **kwargs)
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        trace = _trace_of(args, kwargs)
-        if trace.is_elsewhere() and not any(issubclass(kind, Tensor) for kind in types):
-            return func(*swap(args, value_of), **_values(kwargs))
-        if func in VIEWS and (args and type(args[0]) is Tracer):
-            return _take_view(func, *args, **kwargs)
-        if func in _TEXTS:
-            return str(args[0])
-        if func in _SHAPE_ONLY:
-            return func(*swap(args, value_of), **_values(kwargs))
-        if func in _LIKE:
-            return known(trace, _LIKE[func](*swap(args, value_of), **_values(kwargs)))
-        if any(issubclass(kind, Tensor) for kind in types):
-            return REGISTRY[func](*args, **kwargs) if func in REGISTRY else NotImplemented
-        if func not in _UNKNOWN_SHAPE and any(map(_is_users, (*args, *kwargs.values()))):
-            return _taken_apart(trace, func, args, kwargs)
-        if func in _DEFINED and not trace.is_inside and _is_float(args) and _is_plain(args, kwargs):
-            return REGISTRY[func](*args, **kwargs)
-        out = kwargs.pop("out", None)
-        name = getattr(func, "__name__", "a function")
-        settings = {key: arg for key, arg in kwargs.items() if arg is not np._NoValue}
-        if func in _MUTATORS and type(args[0]) is Tracer:
-            return _rewrite(func, *args, **settings)
-        if func in _MUTATORS or (out is not None and type(out) is not Tracer):
-            raise untraceable(trace, f"np.{name} was to write into an array what is traced")
-        if _has_unknown_shape(func, args, settings):
-            raise unshaped(trace, f"np.{name} returns")
-        _refuse_tracked((args, tuple(settings.values())))
-        if out is not None:  # NumPy says whether the result fits
-            func(*swap(args, value_of), out=_laid_out_as(out.value, out.value), **_values(settings))
-        value = func(*swap(args, value_of), **_values(settings))
-        if type(value) in (bool, int, float, complex):  # as np.array_equal returns, for example
-            number = trace.record(func, tuple(args), settings, value)
-            return written(trace, as_array, (number,), {}, _as_array(value))
-        if not _holds_arrays(value):
-            raise untraceable(
-                trace, f"np.{name} was asked for a {type(value).__name__} that depends on values"
-            )
-        if func in _REDUCTIONS and len(args) <= 2 and not (settings.keys() - {"axis", "keepdims"}):
-            axis = args[1] if len(args) == 2 else settings.pop("axis", None)
-            result = _reduced(trace, _REDUCTIONS[func].reduce, args[:1], {"axis": axis, **settings}, value)
-        else:
-            result = written(trace, func, args, settings, value)
-        if out is not None:
-            if np.shape(result) != out.shape:
-                raise untraceable(trace, f"np.{name} was to write a result of another shape into out=")
-            return out._become(_fitted(trace, result, out))
-        for part in result if isinstance(result, (tuple, list)) else (result,):
-            if type(part) is Tracer:
-                part._alias(_tracers_in(args))
-        return result
+        return call_function(func, types, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.array(
@@ -423,7 +231,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             tensor: Any = next(arg for arg in args if isinstance(arg, Tensor))
             return tensor.__primitive__(primitive, args, settings)
         if self.trace.is_elsewhere():
-            return primitive.forward(*swap(tuple(args), value_of), **_values(settings))
+            return primitive.forward(*swap(tuple(args), value_of), **values_of(settings))
         try:
             with self.trace.inside():
                 return primitive.forward(*args, **settings)
@@ -475,8 +283,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         index = _index(index)
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
             raise unshaped(self.trace, "a boolean index picks")
-        _refuse_tracked(value)
-        value = _made_array(value)
+        refuse_tracked(value)
+        value = made_array(value)
         changed = self.value.copy()
         changed[swap(index, value_of)] = value_of(value)
         self._become(written(self.trace, setitem, (self, index, value), {}, changed))
@@ -507,11 +315,11 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """Give another shape: as one tuple or as several integers."""
-        return _take_view(np.reshape, self, shape[0] if len(shape) == 1 else shape, **kwargs)
+        return take_view(np.reshape, self, shape[0] if len(shape) == 1 else shape, **kwargs)
 
     def transpose(self, *axes: Any) -> Any:
         """Permute the axes: as one tuple or as several integers."""
-        return _take_view(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
+        return take_view(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
 
     def flatten(self, order: str = "C") -> Any:
         """Copy into one axis."""
@@ -527,7 +335,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
         """Write at places counted through all elements."""
-        _rewrite(np.put, self, indices, values, mode)
+        rewrite(np.put, self, indices, values, mode)
 
     def fill(self, value: Any) -> None:
         """Write one number everywhere."""
@@ -573,7 +381,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if not self.is_known:
             value = self.trace.pinned(self.op)
             if value is None:
-                who = _culprit() or what or _decision()
+                who = who_asks() or what or what_decides()
                 raise untraceable(
                     self.trace, f"{who} asked for a value that changes from call to call. A compiled program is a "
                     "straight line: choose with np.where, use NumPy's functions, and look at results after the call",
@@ -593,12 +401,6 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     __contains__ = _asked("`in`", lambda array, x: x in array)
     item = _asked("`.item()`", lambda array, *args: array.item(*args))
     tolist = _asked("`.tolist()`", lambda array: array.tolist())
-
-
-_BOOLEAN_INDEX = (
-    "how many elements a boolean index picks depends on values. A program has fixed shapes: use np.where with three "
-    "arguments, or multiply by the mask"
-)
 
 
 class _Flat:
@@ -630,6 +432,7 @@ _METHODS = (
     "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
 )  # fmt: skip
 
+
 #: What the operator ``**`` knows of exponents, unlike ``np.power``.
 _POWERS: dict[Any, Callable[[Any], Any]] = {
     1: np.positive,
@@ -638,115 +441,22 @@ _POWERS: dict[Any, Callable[[Any], Any]] = {
     0.5: np.sqrt,
 }
 
-#: Functions that look at shapes and dtypes only: their results are constants.
-_SHAPE_ONLY = {
-    np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type,
-    np.may_share_memory, np.shares_memory,
-}  # fmt: skip
-#: Functions that make arrays of a shape. What is in memory by chance is 0, the same in every trace.
-_LIKE = {np.zeros_like: np.zeros_like, np.ones_like: np.ones_like, np.empty_like: np.zeros_like}
-_TEXTS = {np.array2string, np.array_repr, np.array_str}
-_MUTATORS = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
-_REDUCTIONS: dict[Any, np.ufunc] = {
-    np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.amax: np.maximum, np.min: np.minimum,
-    np.amin: np.minimum, np.all: np.logical_and, np.any: np.logical_or,
-}  # fmt: skip
-#: Functions of floating point numbers that are taken apart, as they are defined in ``ops``.
-_DEFINED = {np.mean, np.var, np.std}
-#: Functions whose result is as long as values say.
-_UNKNOWN_SHAPE = {
-    np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_all, np.unique_counts, np.unique_inverse,
-    np.unique_values, np.compress, np.extract, np.trim_zeros, np.union1d, np.intersect1d, np.setdiff1d,
-    np.setxor1d, np.delete, np.split, np.array_split, np.insert,
-    np.piecewise,
-}  # fmt: skip
-
-
-def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
-    """Whether the shape of a result depends on numbers that may change."""
-    if func is np.where:
-        return len(args) == 1 and _is_unknown(args[0])
-    if func is _repeat:
-        return len(args) > 1 and _is_unknown(args[1]) and np.ndim(args[1]) > 0
-    if func in (np.delete, np.split, np.array_split, np.insert):
-        return len(args) > 1 and any(map(_is_unknown, _tracers_in(args[1:2])))
-    if func in (np.tile, np.resize):
-        return any(map(_is_unknown, _tracers_in((*args[1:2], *settings.values()))))
-    if func is np.bincount:
-        return _is_unknown(args[0]) and not _has_bound(*args, **settings)
-    if func in (np.histogram, np.histogram_bin_edges):
-        return any(isinstance(bins, str) for bins in (*args[1:2], settings.get("bins")))
-    return func in _UNKNOWN_SHAPE and any(map(_is_unknown, _tracers_in(args)))
-
-
-def _has_bound(x: Any, weights: Any = None, minlength: Any = 0) -> bool:
-    """Whether counts are as many as they were asked to be at least, which is then tested at every call."""
-    if x.value.max(initial=-1) >= minlength:
-        return False
-    brief = f"np.bincount: a number is not below minlength={minlength}, and the result would be longer than compiled"
-    is_beyond: Any = np.any(x >= minlength)
-    is_beyond.__refuse__(brief)
-    return True
-
-
-def _is_unknown(x: Any) -> bool:
-    return type(x) is Tracer and not x.is_known
-
 
 def _picks_unknown(index: Any) -> bool:
     """Whether an index is a mask that may change."""
     parts = index if isinstance(index, tuple) else (index,)
-    return any(_is_unknown(part) and part.dtype == bool for part in parts)
+    return any(is_unknown(part) and part.dtype == bool for part in parts)
 
 
 def _pinned_mask(part: Any) -> Any:
     """A mask that may be taken for a constant as one."""
-    value = part.trace.pinned(part.op) if _is_unknown(part) and part.dtype == bool else None
+    value = part.trace.pinned(part.op) if is_unknown(part) and part.dtype == bool else None
     return part if value is None else known(part.trace, value)
-
-
-def _is_float(args: Any) -> bool:
-    return bool(args) and type(args[0]) is Tracer and args[0].dtype in (np.float32, np.float64)
-
-
-def _is_plain(args: Any, kwargs: Any) -> bool:
-    """Whether a reduction was called with nothing rarer than axes."""
-    return len(args) <= 2 and not {name for name, arg in kwargs.items() if arg is not np._NoValue} - {
-        "axis",
-        "keepdims",
-        "ddof",
-    }
-
-
-def _tracers_in(tree: Any) -> Iterator[Tracer]:
-    for part in tree:
-        if type(part) is Tracer:
-            yield part
-        elif isinstance(part, (list, tuple)):
-            yield from _tracers_in(part)
-
-
-def _dtype_of(x: Any) -> Any:
-    return x.dtype if hasattr(x, "dtype") else _as_array(x).dtype
-
-
-def _laid_out_as(old: Any, new: Any) -> Any:
-    """The same numbers, lying in memory as others do, for what is a view later depends on it."""
-    made = np.empty_like(old)
-    made[...] = new
-    return made
-
-
-def _fitted(trace: Trace, y: Any, like: Any) -> Any:
-    """A result in the shape and dtype of the array that it goes into."""
-    y = y if type(y) is Tracer else known(trace, _as_array(y))
-    y = y if y.shape == like.shape else np.broadcast_to(y, like.shape)
-    return y.astype(like.dtype, copy=False)
 
 
 def _number_of(part: Any) -> Any:
     """The value of a part of an index; a single integer picks a view, as a Python integer does."""
-    is_integer = type(part) is Tracer and part.is_number and part.dtype.kind in "iu"
+    is_integer = is_traced(part) and part.is_number and part.dtype.kind in "iu"
     return int(part.value) if is_integer else value_of(part)
 
 
@@ -770,92 +480,6 @@ def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Trac
     return new.reshape(source.shape)  # type: ignore[no-any-return]
 
 
-def _is_users(x: Any) -> bool:
-    """Whether this is a function that somebody wrote in Python."""
-    return (
-        callable(x) and not isinstance(x, (type, np.ufunc, StandIn, Tensor)) and not isinstance(x, np.dtype)
-    )
-
-
-def _taken_apart(trace: Trace, func: Any, args: Any, kwargs: Any) -> Any:
-    """Call what calls a function of the user's: by its definition here, so that this is written down too."""
-    if func not in REGISTRY:
-        raise untraceable(trace, f"np.{func.__name__} calls a function, which")
-    args = tuple(_handle(x, None) if type(x) is Tracer else x for x in args)
-    return tree_map(
-        lambda y: y._data if isinstance(y, Tensor) and y._node is None else y, REGISTRY[func](*args, **kwargs)
-    )
-
-
-def _refuse_tracked(tree: Any) -> None:
-    """Refuse to use a tracked Tensor where only its numbers would be seen."""
-    if is_recording():
-        swap(tree, lambda x: x.__array__() if isinstance(x, Tensor) and x._node is not None else x)
-
-
-def _rewrite(function: Any, target: Tracer, *args: Any, **settings: Any) -> None:
-    """Call a function that writes into its first argument."""
-
-    def change(x: Any, *others: Any, **keywords: Any) -> Any:
-        changed = x.copy()
-        function(changed, *others, **keywords)
-        return changed
-
-    _refuse_tracked((args, tuple(settings.values())))
-    value = change(target.value, *swap(args, value_of), **_values(settings))
-    target._become(written(target.trace, call, (Callee(change), target, *args), settings, value))
-
-
-def _trace_of(*trees: Any) -> Trace:
-    for tree in trees:
-        for part in tree.values() if isinstance(tree, dict) else tree or ():
-            if is_stand_in(part):
-                return part.trace  # type: ignore[no-any-return]
-            if isinstance(part, (list, tuple)) and (found := _trace_of(part)):
-                return found
-    return None  # type: ignore[return-value]
-
-
-def _values(settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: swap(arg, value_of) for key, arg in settings.items()}
-
-
-def _reduced(trace: Trace, function: Any, inputs: Any, settings: dict[str, Any], value: Any) -> Any:
-    """Write all reductions in one way: axes as a tuple of numbers from 0 up."""
-    ndim = inputs[0].ndim
-    axis = settings.pop("axis", 0) if len(inputs) == 1 else inputs[1]
-    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    keepdims = bool(settings.pop("keepdims", False))
-    kept = {"axis": tuple(sorted(int(i) % max(ndim, 1) for i in axes)), "keepdims": keepdims, **settings}
-    if not ndim:
-        kept["axis"] = ()
-    return written(trace, function, inputs[:1], kept, value)
-
-
-def _take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
-    """Write all views in a few ways too."""
-    if kwargs.get("order", "C") not in ("C", None):
-        raise untraceable(a.trace, f"np.{func.__name__} in order={kwargs['order']!r}")
-    function, argument, value = VIEWS[func](func, a.value, *args, **kwargs)
-    view = a._viewed(function, argument, value)
-    if function is np.reshape and a.ndim > 1 and type(view) is Tracer:
-        array: Tracer | None = a  # how it lies in memory says whether the result is a view of it
-        view._is_reshaped = True
-        while array is not None:
-            array._is_reshaped, array = True, array._source
-    return view
-
-
-def _says_something(arg: Any) -> bool:
-    return arg is not None and arg is not np._NoValue
-
-
-def _holds_arrays(value: Any) -> bool:
-    if isinstance(value, (tuple, list)):
-        return all(map(_holds_arrays, value))
-    return isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc"
-
-
 def _index(index: Any) -> Any:
     """An index whose lists are arrays, and whose NumPy integers are Python's."""
     parts = index if isinstance(index, tuple) else (index,)
@@ -866,9 +490,9 @@ def _index(index: Any) -> Any:
 def _part_of_index(part: Any) -> Any:
     part = part._data if isinstance(part, Tensor) else part
     if isinstance(part, (list, range)):
-        part = _as_array(part)
+        part = as_array(part)
         part = part if part.size else part.astype(int)  # an empty list picks nothing
-    if isinstance(part, np.integer) or (type(part) is Tracer and not part.ndim and not _is_unknown(part)):
+    if isinstance(part, np.integer) or (is_traced(part) and not part.ndim and not is_unknown(part)):
         return part if part.dtype == bool else int(part)
     if isinstance(part, slice):
         ends = part.start, part.stop, part.step

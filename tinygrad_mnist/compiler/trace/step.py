@@ -308,7 +308,8 @@ def _clip(vectors: list[Vector], max_norm: float) -> None:
     norm = largest * np.sqrt(square)
     scale = np.where(norm > max_norm, max_norm / norm, 1)
     for vector in vectors:
-        vector.gradient = vector.gradient * scale.astype(np.real(vector.gradient).dtype)
+        g = vector.gradient
+        vector.gradient = g * scale.astype(np.real(g).dtype if g.dtype.kind == "c" else g.dtype)
 
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:

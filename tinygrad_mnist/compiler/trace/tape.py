@@ -15,7 +15,7 @@ from ...tensor import Tensor
 from ..instructions import instruction_of
 from ..program import Constant, Input, Op, Place, swap
 
-__all__ = ["Callee", "StandIn", "Trace", "is_stand_in", "value_of"]
+__all__ = ["ArrayStandIn", "Callee", "StandIn", "Trace", "is_stand_in", "is_traced", "value_of"]
 
 
 class StandIn:
@@ -29,6 +29,17 @@ class StandIn:
     trace: Trace
     op: Op
     value: Any
+
+
+class ArrayStandIn(StandIn):
+    """Stands for an array."""
+
+    __slots__ = ()
+
+
+def is_traced(x: Any) -> bool:
+    """Whether something is a stand-in for an array, whatever it passes for."""
+    return issubclass(type(x), ArrayStandIn)
 
 
 def is_stand_in(x: Any) -> bool:
@@ -88,12 +99,15 @@ class Trace:
 
     Attributes
     ----------
+    stand_in : callable
+        Makes what stands for an array: the :class:`Tracer`.
     phase : "forward" or "update"
     node : Node or None
         Whose rules are running, in the backward pass.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stand_in: Callable[..., Any]) -> None:
+        self.stand_in = stand_in
         self.inputs: list[Input] = []
         self.ops: list[Op] = []
         self.phase = "forward"

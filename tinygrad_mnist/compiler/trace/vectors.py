@@ -73,7 +73,9 @@ class Vector:
             ]
             whole = self._joined(arrays)
             for state, view in zip(self.states, self._split(whole), strict=True):
-                state[name] = view
+                # Programs that share an optimizer watch what it remembers: the same memory stays the same object.
+                if name not in state or not _is_same_memory(state[name], view):
+                    state[name] = view
             remembered[name] = self._input(trace, f"{name}_of_{own}{suffix}", whole)
         settings = _settings(self.group)
         lr, step = self.lr, self.step

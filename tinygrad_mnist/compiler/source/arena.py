@@ -7,9 +7,9 @@ one piece of memory, the longest first, each as far to the front as what is ther
 
 from __future__ import annotations
 
-from .memory import Buffer, Plan, first_fit
-from .program import Program
-from .source.loop import run_at
+from ..memory import Buffer, Plan, first_fit
+from ..program import Program
+from .loop import run_at
 
 __all__ = ["share"]
 

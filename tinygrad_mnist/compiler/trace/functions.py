@@ -1,0 +1,317 @@
+"""What NumPy's functions do to stand-ins: they compute with the values, and are written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ...graph import is_recording
+from ...primitive import REGISTRY
+from ...tensor import Tensor, _handle
+from ...trees import tree_map
+from .. import instructions
+from ..instructions import call
+from ..program import swap
+from .pen import as_array, known, unshaped, untraceable, values_of, written
+from .tape import Callee, StandIn, Trace, is_stand_in, is_traced, value_of
+from .views import VIEWS
+
+__all__ = [
+    "call_function",
+    "call_ufunc",
+    "is_unknown",
+    "laid_out_as",
+    "refuse_tracked",
+    "rewrite",
+    "take_view",
+]
+
+
+_repeat = np.repeat  # which is another function for the code that is traced
+
+
+def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any = None, **kwargs: Any) -> Any:
+    """Do what ``__array_ufunc__`` was asked to do."""
+    if any(isinstance(x, Tensor) for x in inputs):
+        return NotImplemented
+    trace = _trace_of(inputs, out, kwargs)
+    if trace.is_elsewhere():
+        kwargs |= {} if out is None else {"out": swap(out, value_of)}
+        return getattr(ufunc, method)(*swap(inputs, value_of), **values_of(kwargs))
+    settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
+    targets = out if out is not None else ()
+    if method == "at" and is_traced(inputs[0]):
+        return rewrite(ufunc.at, *inputs)
+    inputs = tuple(map(made_array, inputs))
+    if method == "at" or not all(is_traced(x) or x is None for x in targets):
+        raise untraceable(trace, f"np.{ufunc.__name__} was to write into a plain array what is traced")
+    where = settings.pop("where", True) if method == "__call__" else True
+    if where is not True:
+        if not targets or any(t is None for t in targets):
+            raise untraceable(trace, f"np.{ufunc.__name__} with where= leaves numbers undefined without out=")
+        inputs = tuple(np.where(where, x, np.ones((), _dtype_of(x))) for x in inputs)
+    if targets:  # NumPy says whether the result fits
+        copies = tuple(None if t is None else laid_out_as(t.value, t.value) for t in targets)
+        getattr(ufunc, method)(*swap(inputs, value_of), out=copies, **values_of(settings))
+    value = getattr(ufunc, method)(*swap(inputs, value_of), **values_of(settings))
+    if method == "reduce":
+        result = _reduced(trace, ufunc.reduce, inputs, settings, value)
+    else:
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        result = written(trace, function, inputs, settings, value)
+    if out is None:
+        return result
+    results = result if isinstance(result, tuple) else (result,)
+    results = tuple(y if t is None else _fitted(trace, y, t) for t, y in zip(out, results, strict=True))
+    if where is not True:
+        results = tuple(np.where(where, y, t) for t, y in zip(out, results, strict=True))
+    kept = tuple(y if t is None else t._become(y) for t, y in zip(out, results, strict=True))
+    return kept if isinstance(result, tuple) else kept[0]
+
+
+def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+    """Do what ``__array_function__`` was asked to do."""
+    trace = _trace_of(args, kwargs)
+    if trace.is_elsewhere() and not any(issubclass(kind, Tensor) for kind in types):
+        return func(*swap(args, value_of), **values_of(kwargs))
+    if func in VIEWS and (args and is_traced(args[0])):
+        return take_view(func, *args, **kwargs)
+    if func in _TEXTS:
+        return str(args[0])
+    if func in _SHAPE_ONLY:
+        return func(*swap(args, value_of), **values_of(kwargs))
+    if func in _LIKE:
+        return known(trace, _LIKE[func](*swap(args, value_of), **values_of(kwargs)))
+    if any(issubclass(kind, Tensor) for kind in types):
+        return REGISTRY[func](*args, **kwargs) if func in REGISTRY else NotImplemented
+    if func not in _UNKNOWN_SHAPE and any(map(_is_users, (*args, *kwargs.values()))):
+        return _taken_apart(trace, func, args, kwargs)
+    if func in _DEFINED and not trace.is_inside and _is_float(args) and _is_plain(args, kwargs):
+        return REGISTRY[func](*args, **kwargs)
+    out = kwargs.pop("out", None)
+    name = getattr(func, "__name__", "a function")
+    settings = {key: arg for key, arg in kwargs.items() if arg is not np._NoValue}
+    if func in _MUTATORS and is_traced(args[0]):
+        return rewrite(func, *args, **settings)
+    if func in _MUTATORS or (out is not None and not is_traced(out)):
+        raise untraceable(trace, f"np.{name} was to write into an array what is traced")
+    if _has_unknown_shape(func, args, settings):
+        raise unshaped(trace, f"np.{name} returns")
+    refuse_tracked((args, tuple(settings.values())))
+    if out is not None:  # NumPy says whether the result fits
+        func(*swap(args, value_of), out=laid_out_as(out.value, out.value), **values_of(settings))
+    value = func(*swap(args, value_of), **values_of(settings))
+    if type(value) in (bool, int, float, complex):  # as np.array_equal returns, for example
+        number = trace.record(func, tuple(args), settings, value)
+        return written(trace, instructions.as_array, (number,), {}, as_array(value))
+    if not _holds_arrays(value):
+        raise untraceable(trace, f"np.{name} was asked for a {type(value).__name__} that depends on values")
+    if func in _REDUCTIONS and len(args) <= 2 and not (settings.keys() - {"axis", "keepdims"}):
+        axis = args[1] if len(args) == 2 else settings.pop("axis", None)
+        result = _reduced(trace, _REDUCTIONS[func].reduce, args[:1], {"axis": axis, **settings}, value)
+    else:
+        result = written(trace, func, args, settings, value)
+    if out is not None:
+        if np.shape(result) != out.shape:
+            raise untraceable(trace, f"np.{name} was to write a result of another shape into out=")
+        return out._become(_fitted(trace, result, out))
+    for part in result if isinstance(result, (tuple, list)) else (result,):
+        if is_traced(part):
+            part._alias(_tracers_in(args))
+    return result
+
+
+#: Functions that look at shapes and dtypes only: their results are constants.
+_SHAPE_ONLY = {
+    np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type,
+    np.may_share_memory, np.shares_memory,
+}  # fmt: skip
+
+
+#: Functions that make arrays of a shape. What is in memory by chance is 0, the same in every trace.
+_LIKE = {np.zeros_like: np.zeros_like, np.ones_like: np.ones_like, np.empty_like: np.zeros_like}
+
+
+_TEXTS = {np.array2string, np.array_repr, np.array_str}
+
+
+_MUTATORS = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
+
+
+_REDUCTIONS: dict[Any, np.ufunc] = {
+    np.sum: np.add, np.prod: np.multiply, np.max: np.maximum, np.amax: np.maximum, np.min: np.minimum,
+    np.amin: np.minimum, np.all: np.logical_and, np.any: np.logical_or,
+}  # fmt: skip
+
+
+#: Functions of floating point numbers that are taken apart, as they are defined in ``ops``.
+_DEFINED = {np.mean, np.var, np.std}
+
+
+#: Functions whose result is as long as values say.
+_UNKNOWN_SHAPE = {
+    np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_all, np.unique_counts, np.unique_inverse,
+    np.unique_values, np.compress, np.extract, np.trim_zeros, np.union1d, np.intersect1d, np.setdiff1d,
+    np.setxor1d, np.delete, np.split, np.array_split, np.insert,
+    np.piecewise,
+}  # fmt: skip
+
+
+def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
+    """Whether the shape of a result depends on numbers that may change."""
+    if func is np.where:
+        return len(args) == 1 and is_unknown(args[0])
+    if func is _repeat:
+        return len(args) > 1 and is_unknown(args[1]) and np.ndim(args[1]) > 0
+    if func in (np.delete, np.split, np.array_split, np.insert):
+        return len(args) > 1 and any(map(is_unknown, _tracers_in(args[1:2])))
+    if func in (np.tile, np.resize):
+        return any(map(is_unknown, _tracers_in((*args[1:2], *settings.values()))))
+    if func is np.bincount:
+        return is_unknown(args[0]) and not _has_bound(*args, **settings)
+    if func in (np.histogram, np.histogram_bin_edges):
+        return any(isinstance(bins, str) for bins in (*args[1:2], settings.get("bins")))
+    return func in _UNKNOWN_SHAPE and any(map(is_unknown, _tracers_in(args)))
+
+
+def _has_bound(x: Any, weights: Any = None, minlength: Any = 0) -> bool:
+    """Whether counts are as many as they were asked to be at least, which is then tested at every call."""
+    if x.value.max(initial=-1) >= minlength:
+        return False
+    brief = f"np.bincount: a number is not below minlength={minlength}, and the result would be longer than compiled"
+    is_beyond: Any = np.any(x >= minlength)
+    is_beyond.__refuse__(brief)
+    return True
+
+
+def is_unknown(x: Any) -> bool:
+    """Whether something stands for an array whose numbers may be others at the next call."""
+    return is_traced(x) and not x.is_known
+
+
+def _is_float(args: Any) -> bool:
+    return bool(args) and is_traced(args[0]) and args[0].dtype in (np.float32, np.float64)
+
+
+def _is_plain(args: Any, kwargs: Any) -> bool:
+    """Whether a reduction was called with nothing rarer than axes."""
+    return len(args) <= 2 and not {name for name, arg in kwargs.items() if arg is not np._NoValue} - {
+        "axis",
+        "keepdims",
+        "ddof",
+    }
+
+
+def _tracers_in(tree: Any) -> Iterator[Any]:
+    for part in tree:
+        if is_traced(part):
+            yield part
+        elif isinstance(part, (list, tuple)):
+            yield from _tracers_in(part)
+
+
+def _dtype_of(x: Any) -> Any:
+    return x.dtype if hasattr(x, "dtype") else as_array(x).dtype
+
+
+def laid_out_as(old: Any, new: Any) -> Any:
+    """The same numbers, lying in memory as others do, for what is a view later depends on it."""
+    made = np.empty_like(old)
+    made[...] = new
+    return made
+
+
+def _fitted(trace: Trace, y: Any, like: Any) -> Any:
+    """A result in the shape and dtype of the array that it goes into."""
+    y = y if is_traced(y) else known(trace, as_array(y))
+    y = y if y.shape == like.shape else np.broadcast_to(y, like.shape)
+    return y.astype(like.dtype, copy=False)
+
+
+def _is_users(x: Any) -> bool:
+    """Whether this is a function that somebody wrote in Python."""
+    return (
+        callable(x) and not isinstance(x, (type, np.ufunc, StandIn, Tensor)) and not isinstance(x, np.dtype)
+    )
+
+
+def _taken_apart(trace: Trace, func: Any, args: Any, kwargs: Any) -> Any:
+    """Call what calls a function of the user's: by its definition here, so that this is written down too."""
+    if func not in REGISTRY:
+        raise untraceable(trace, f"np.{func.__name__} calls a function, which")
+    args = tuple(_handle(x, None) if is_traced(x) else x for x in args)
+    return tree_map(
+        lambda y: y._data if isinstance(y, Tensor) and y._node is None else y, REGISTRY[func](*args, **kwargs)
+    )
+
+
+def refuse_tracked(tree: Any) -> None:
+    """Refuse to use a tracked Tensor where only its numbers would be seen."""
+    if is_recording():
+        swap(tree, lambda x: x.__array__() if isinstance(x, Tensor) and x._node is not None else x)
+
+
+def rewrite(function: Any, target: Any, *args: Any, **settings: Any) -> None:
+    """Call a function that writes into its first argument."""
+
+    def change(x: Any, *others: Any, **keywords: Any) -> Any:
+        changed = x.copy()
+        function(changed, *others, **keywords)
+        return changed
+
+    refuse_tracked((args, tuple(settings.values())))
+    value = change(target.value, *swap(args, value_of), **values_of(settings))
+    target._become(written(target.trace, call, (Callee(change), target, *args), settings, value))
+
+
+def _trace_of(*trees: Any) -> Trace:
+    for tree in trees:
+        for part in tree.values() if isinstance(tree, dict) else tree or ():
+            if is_stand_in(part):
+                return part.trace  # type: ignore[no-any-return]
+            if isinstance(part, (list, tuple)) and (found := _trace_of(part)):
+                return found
+    return None  # type: ignore[return-value]
+
+
+def _reduced(trace: Trace, function: Any, inputs: Any, settings: dict[str, Any], value: Any) -> Any:
+    """Write all reductions in one way: axes as a tuple of numbers from 0 up."""
+    ndim = inputs[0].ndim
+    axis = settings.pop("axis", 0) if len(inputs) == 1 else inputs[1]
+    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    keepdims = bool(settings.pop("keepdims", False))
+    kept = {"axis": tuple(sorted(int(i) % max(ndim, 1) for i in axes)), "keepdims": keepdims, **settings}
+    if not ndim:
+        kept["axis"] = ()
+    return written(trace, function, inputs[:1], kept, value)
+
+
+def take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
+    """Write all views in a few ways too."""
+    if kwargs.get("order", "C") not in ("C", None):
+        raise untraceable(a.trace, f"np.{func.__name__} in order={kwargs['order']!r}")
+    function, argument, value = VIEWS[func](func, a.value, *args, **kwargs)
+    view = a._viewed(function, argument, value)
+    if function is np.reshape and a.ndim > 1 and is_traced(view):
+        view._is_reshaped = True
+        array = a
+        while array is not None:  # how it lies in memory says whether the result is a view of it
+            array._is_reshaped, array = True, array._source
+    return view
+
+
+def _says_something(arg: Any) -> bool:
+    return arg is not None and arg is not np._NoValue
+
+
+def _holds_arrays(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_holds_arrays, value))
+    return isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc"
+
+
+def made_array(x: Any) -> Any:
+    """An array of a list, in which stand-ins may be."""
+    return np.array(x) if isinstance(x, (list, tuple)) else x

@@ -1,0 +1,127 @@
+"""The pen: how calls are written down, and the errors for what a program cannot hold."""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ...errors import CompileError, UntraceableError
+from ...graph import Node, is_recording
+from ...origins import is_internal, line_of, users_line
+from ...primitive import Primitive, operation
+from ...tensor import Tensor, _handle, _qualified
+from ..instructions import call, pick
+from ..program import Constant, inputs_of, swap
+from .tape import Callee, Trace, is_traced, value_of
+
+__all__ = ["as_array", "known", "unshaped", "untraceable", "values_of", "what_decides", "who_asks", "written"]
+
+as_array = np.asarray  # which is another function for the code that is traced
+
+
+def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str, Any], value: Any) -> Any:
+    """Write down a call whose result is known; return the result's stand-in, or a tuple of them."""
+    if trace.is_elsewhere():
+        return value
+    op = trace.record(function, tuple(args), settings, value)
+    if isinstance(value, (tuple, list)):
+        parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if not op.instruction.has_effect and all(isinstance(arg, Constant) for arg in inputs_of(op)):
+        trace.ops.pop()
+        return value if isinstance(value, np.generic) else known(trace, value)
+    return trace.stand_in(trace, op, as_array(value), is_number=isinstance(value, np.generic))
+
+
+def known(trace: Trace, value: Any) -> Any:
+    """Put a stand-in in the place of an array that is the same in every call."""
+    return trace.stand_in(trace, trace.constant(value), value)
+
+
+_Error = TypeVar("_Error", bound=CompileError)
+
+
+def as_a_whole(trace: Trace, primitive: Primitive, args: Any, settings: Any, rule: int | None = None) -> Any:
+    """Write down an operation or a rule that cannot be taken apart, and run it on the values."""
+    here = users_line()
+    trace.refused = [(line, error) for line, error in trace.refused if line != here]
+    function: Any = primitive.forward if rule is None else primitive.rules[rule]
+    is_found = operation(primitive.name) is primitive
+    callee = Callee(function, primitive.name, rule) if is_found else Callee(function)
+    value = function(*swap(tuple(args), value_of), **values_of(settings))
+    result = written(trace, call, (callee, *args), dict(settings), value)
+    parents = [(i, x._node) for i, x in enumerate(args) if isinstance(x, Tensor) and x._node is not None]
+    if not parents or not is_recording() or not is_traced(result):
+        return result
+    # A rule that is itself recorded: whoever differentiates the result learns that it cannot be done.
+    return _handle(result, Node(_final(primitive), result, tuple(args), {}, parents))
+
+
+def _final(primitive: Primitive) -> Primitive:
+    """An operation without a derivative, in the place of a gradient that was written down as a whole."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise CompileError(
+            f"compile: the gradient of {primitive.name} decides something by values, and is to be differentiated "
+            "again: no program can do both"
+        )
+
+    final = Primitive(refuse, name=f"gradient of {primitive.name}", samples=(), arrays=(), variadic=True)
+    return final.vjp(each=refuse)
+
+
+def untraceable(trace: Trace, what: str) -> UntraceableError:
+    """Build the error for what a program cannot hold; it names the user's line."""
+    return _refused(trace, UntraceableError(f"compile: {what}{_where()}", partial(as_a_whole, trace)))
+
+
+def unshaped(trace: Trace, what: str) -> CompileError:
+    """Build the error for a result as long as values say, which no operation called as a whole could return either."""
+    message = (
+        f"compile: how many elements {what} depends on values. A program has fixed shapes: use np.where with three "
+        f"arguments, or multiply by a mask{_where()}"
+    )
+    return _refused(trace, CompileError(message))
+
+
+def _refused(trace: Trace, error: _Error) -> _Error:
+    """Remember an error, in case that the user's code catches it."""
+    trace.refused.append((users_line(), error))
+    return error
+
+
+def who_asks() -> str:
+    """The NumPy function that the user called, if it is not his own code that asks for a number."""
+    frame: Any = sys._getframe(3)
+    function = None
+    while frame is not None and is_internal((frame.f_code, 0)):
+        if frame.f_code.co_name == "__array_function__":
+            function = frame.f_locals.get("func")
+        frame = frame.f_back
+    return "" if function is None else _qualified(function)
+
+
+def what_decides() -> str:
+    """What in the user's line asked whether something is true."""
+    code, place = users_line()
+    name = dis.opname[code.co_code[place]]
+    if "JUMP" in name:
+        return "a Python `if`, `while`, `assert`, `and` or `or`"
+    return {"UNARY_NOT": "`not`", "CONTAINS_OP": "`in`"}.get(
+        name, "a function of Python's, such as `bool` or `max`,"
+    )
+
+
+def _where() -> str:
+    origin = users_line()
+    return "" if is_internal(origin) else f" ({line_of(origin)})"
+
+
+def values_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the values behind stand-ins."""
+    return {key: swap(arg, value_of) for key, arg in settings.items()}
