@@ -40,7 +40,7 @@ from .functions import (
     rewrite,
     take_view,
 )
-from .pen import as_array, known, unshaped, untraceable, what_decides, who_asks, values_of, written
+from .pen import as_array, known, unshaped, untraceable, values_of, what_decides, who_asks, written
 from .tape import ArrayStandIn, Trace, is_traced, value_of
 
 __all__ = ["Tracer", "known", "untraceable", "written"]
