@@ -108,7 +108,7 @@ def replace(path: Path, content: bytes) -> None:
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
     except BaseException:
-        Path(temporary).unlink()
+        Path(temporary).unlink(missing_ok=True)  # it has its name where Ctrl-C comes just after
         raise
 
 

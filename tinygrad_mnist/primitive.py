@@ -429,11 +429,11 @@ def _is_default(value: Any) -> bool:
 
 
 def _unsupported(function: str, name: str, value: Any, supported: Iterable[str]) -> UnsupportedError:
-    what = f"{name}={value!r}" if np.ndim(value) == 0 else f"{name}= (an array)"
-    message = (
-        f"{function}: the argument {what} is not supported on a Tensor; supported: {', '.join(supported)}"
+    what = f"{name}= (an array)" if hasattr(value, "shape") else f"{name}={value!r}"
+    known = ", ".join(supported)
+    return UnsupportedError(
+        f"{function}: the argument {what} is not supported on a Tensor; supported: {known}"
     )
-    return UnsupportedError(message)
 
 
 def as_plain(*functions: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 
 import numpy as np
@@ -260,3 +261,25 @@ def test_exp_of_no_number_is_none_whatever_its_bits(dtype):
         else np.array([0x7FC0_0123], np.int32)
     )
     assert np.isnan(numba_function(np.exp)(bits.view(dtype))).all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="sends a POSIX signal")
+def test_an_interrupt_within_machine_code_is_an_interrupt():
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    step, x = numba_function(lambda x: (np.sin(x), np.cos(x))), np.zeros(100_000)
+
+    def run():
+        while True:
+            step(x)
+
+    step(x)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(5):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            with pytest.raises(KeyboardInterrupt):
+                run()
+    finally:
+        signal.signal(signal.SIGALRM, before)

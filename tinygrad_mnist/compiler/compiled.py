@@ -65,8 +65,8 @@ def compile(
     Parameters
     ----------
     function : callable
-        Of arrays and Tensors, and of lists, tuples and dicts of them; a Module too. Other arguments are
-        taken as they are: if they differ, another program is made.
+        It takes arrays and Tensors, and lists, tuples and dicts of them; it may be a Module. Other arguments are
+        part of the program: for another value another program is made.
     optimizer : Optimizer, optional
         Makes a training step: ``function`` returns the loss, and every call updates the parameters as
         ``zero_grad``, ``backward`` and ``step`` would. The parameters keep no ``grad``.
@@ -89,15 +89,19 @@ def compile(
     Raises
     ------
     CompileError
-        At a call: if the function branches on a value, is not the same when it is called again, or does
-        something else that no straight line of calls can do. The message names the line.
+        At a call: if the function decides something by a value that changes, is not the same when it is called
+        again, changes or uses something that cannot be watched, or does something else that no straight line of
+        calls can do. The message names the line, the object and what to do.
 
     Notes
     -----
+    A compiled function returns what the uncompiled one returns, raises what it raises and changes what it
+    changes, or it raises a ``CompileError``: ``docs/compile.md`` has the details, with examples.
+
     A program is made for the shapes and dtypes of the arguments, and for the state of everything that the
-    function can reach by name: another shape, ``model.eval()``, another setting or a parameter that is frozen
-    makes another one. Learning rates and the numbers in arrays may change at any time. While it is traced, the
-    function is called twice, and no code but compiled functions may use its modules. Threads take turns.
+    function can reach by name: another one is made for another shape, another setting, after ``model.eval()``, or
+    when a parameter is frozen. Learning rates and the numbers in arrays may change at any time. While the
+    function is traced, it is called twice, and no other thread may change what it uses. Threads take turns.
 
     The first training step moves the parameters into one long array, of which their ``data`` become views.
 

@@ -215,16 +215,25 @@ def step({", ".join(f"a{i}" for i, _ in arguments)}):
         result = machine({", ".join([*given, *more])})
     except TypeError:
         result = machine({", ".join([*copied, *more])})
+    except SystemError as error:
+        raise cause_of(error)
     return {out}
 """
     # The dispatcher would look at the types of the arguments once more: its only function does not.
     namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "array": np.array}
-    namespace |= {"keep": (compiled, shared), "WRITES": WRITES, **arrays}
+    namespace |= {"cause_of": _cause_of, "keep": (compiled, shared), "WRITES": WRITES, **arrays}
     namespace |= {f"as_{type_of(op.dtype)}": np.dtype(op.dtype).type for op in results if not op.ndim}
     namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in machine.draws}
     exec(text, namespace)
     step: Callable[..., Any] = namespace["step"]
     return step
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Find what numba wraps: a Ctrl-C during machine code is seen while its results become Python objects."""
+    while isinstance(error, SystemError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _drawing(draw: Draw) -> Callable[[np.ndarray], None]:

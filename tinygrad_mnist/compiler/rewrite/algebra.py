@@ -2,7 +2,7 @@
 
 Each is a function of a :class:`~tinygrad_mnist.compiler.rewrite.builder.Builder` and the operation that is about to
 be added; it returns what stands in its place, or ``None``. Those that are equations are written as such. They know
-nothing of layers and losses: that the gradient of a cross-entropy is ``softmax - target`` comes out of four of
+nothing of layers and losses: that the gradient of a cross-entropy is ``softmax - target`` comes out of five of
 them together.
 
 A rule applies only where its result has the same special values, and cannot leave the range of the numbers where

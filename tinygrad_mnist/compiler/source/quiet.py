@@ -1,4 +1,4 @@
-"""``np.errstate(over="ignore")`` for programs that run in microseconds, of which it takes nearly one.
+"""A quicker ``np.errstate(over="ignore")``: NumPy's own takes nearly a microsecond, and small programs run in a few.
 
 NumPy keeps its error settings in a context variable. What ``np.errstate`` would put there is made once here, and again
 when the settings have changed. The variable is looked up by its name, which NumPy does not promise: where

@@ -1,4 +1,4 @@
-"""Two traces of one function, compared: what is not the same the second time is no function of its arguments."""
+"""Two traces of one function, compared: what differs the second time is not determined by the arguments."""
 
 from __future__ import annotations
 
