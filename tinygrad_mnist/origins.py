@@ -74,4 +74,8 @@ def line_of(origin: Origin) -> Line:
     code, place = origin
     number = next((n for start, end, n in code.co_lines() if start <= place < end and n), code.co_firstlineno)
     file = code.co_filename
-    return Line(file, number, code.co_name, linecache.getline(file, number).strip())
+    try:
+        text = linecache.getline(file, number).strip()
+    except ValueError:  # a name that no file can have
+        text = ""
+    return Line(file, number, code.co_name, text)

@@ -261,7 +261,8 @@ def _positions(argnums: Argnums, count: int, f: Function) -> tuple[list[int], bo
 
 def named(f: Function) -> str:
     """What to call a function in a message."""
-    return getattr(f, "__name__", type(f).__name__)
+    name = getattr(f, "__name__", None)
+    return name if isinstance(name, str) else type(f).__name__
 
 
 def described(result: Any) -> str:

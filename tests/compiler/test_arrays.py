@@ -412,3 +412,52 @@ def test_refusals_say_what_was_asked_and_where(f, says):
     assert "test_arrays.py" in message or "random" in message
     if says != "a Python `if`":
         assert "`if`" not in message.partition("(/")[0]
+
+
+@pytest.mark.parametrize("order", ["CF", "FC"])
+@pytest.mark.parametrize(
+    "make", [lambda x: x, np.exp, np.transpose], ids=["argument", "made of one", "view of one"]
+)
+def test_whether_a_row_is_a_view_depends_on_how_an_array_lies_in_memory(order, make):
+    def f(x):
+        y = make(x)
+        row = y.reshape(-1)
+        row += 1
+        return y * 2
+
+    compiled = tg.compile(f)
+    for letter in (*order, order[0]):
+        x = np.array(np.arange(6.0).reshape(2, 3), order=letter)
+        also = x.copy("K")
+        np.testing.assert_allclose(compiled(x), f(also), rtol=1e-12)
+        np.testing.assert_array_equal(x, also)
+
+
+def test_other_programs_fit_arrays_however_they_lie():
+    compiled = tg.compile(lambda x: x.reshape(-1) * 2)
+    for order in "CFC":
+        compiled(np.zeros((2, 3), order=order))
+    assert repr(compiled) == "<compiled <lambda>, 1 programs>"
+
+
+def test_the_type_of_an_array_is_that_of_an_array():
+    def f(x, y):
+        kinds = type(x), type(np.sum(x)), type(y), type(type(x)), type(f)
+        return x * 2, [kind.__name__ for kind in kinds], type(x) is np.ndarray, isinstance(type(x), type)
+
+    x, y = np.ones(3), np.float32(2)
+    assert tg.compile(f)(x, y)[1:] == f(x, y)[1:]
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("number", ["nan", "inf", "0"])
+def test_numbers_keep_their_sign(sign, number):
+    a, b = float(sign + number), complex(float(sign + number), -0.0)
+
+    def f(x):
+        y = np.stack([np.copysign(x, a), np.copysign(x, float("nan")), np.copysign(x, 0.0)])
+        return y, np.where(x > 5, 1j, b)
+
+    for got, expected in zip(tg.compile(f)(np.ones(3)), f(np.ones(3)), strict=True):
+        for part in (np.real, np.imag):
+            np.testing.assert_array_equal(np.signbit(part(got)), np.signbit(part(expected)))

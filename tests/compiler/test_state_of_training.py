@@ -385,12 +385,9 @@ def compare_trajectories(change: Any, make: str, class_as_it_was: Any, backend: 
 def test_changes_between_steps_of_machine_code(change, class_as_it_was, request):
     few = (
         set_data,
-        write_data,
         replace_parameter,
-        append_module,
         buffer_in_place,
         momentum,
-        moments,
         hook_on_a_parameter,
         factor,
     )

@@ -221,7 +221,7 @@ def test_training_of_a_model_each(backend):
                 opt.step()
         return [p.data for p in model.parameters()]
 
-    for number, got in enumerate(together(lambda n: trained(n, True))):
+    for number, got in enumerate(together(lambda n: trained(n, True), THREADS if backend == "numpy" else 2)):
         for a, b in zip(got, trained(number, False), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
 

@@ -85,7 +85,7 @@ class Entry:
 
     def text(self, vectors: list[Vector], args: Any, kwargs: Any) -> str:
         """Write out a call."""
-        fits = _Arguments(self._name, self._same)
+        fits = _Arguments(self._name, self._same, self.recorded.is_by_layout)
         fits.call(args, kwargs)
         given = [fits.array(i) for i in self._sources]
         rates = {vector.lr.op: vector.group for vector in vectors}
@@ -235,7 +235,7 @@ class Entry:
                 holds = False
             if not holds:
                 return repr(test.what)
-        return "which of its arguments are the same array"
+        return "which of its arguments are the same array, or how they lie in memory"
 
     def value(self, position: int) -> str | None:
         """What an argument was, in short; None where that cannot be said."""
@@ -251,8 +251,8 @@ class Entry:
 class _Arguments:
     """The tests of arguments of any form, each leaf of which has a local name in the text."""
 
-    def __init__(self, name: Callable[[Any], str], same: dict[int, Tensor]) -> None:
-        self._name, self._same = name, same
+    def __init__(self, name: Callable[[Any], str], same: dict[int, Tensor], is_by_layout: bool) -> None:
+        self._name, self._same, self._is_by_layout = name, same, is_by_layout
         self.tests: list[str] = []
         self.leaves: list[Any] = []
 
@@ -301,6 +301,10 @@ class _Arguments:
             self.tests += [f"{here}.shape == {name(x.shape)}", f"{here}.dtype == {name(x.dtype)}"]
             if isinstance(x, Tensor):
                 self.tests.append(f"({here}._node is None) is {x._node is None}")
+            if self._is_by_layout:
+                self.tests.append(
+                    f"{self.array(i)}.strides == {name((x._data if isinstance(x, Tensor) else x).strides)}"
+                )
         elif isinstance(x, np.random.Generator):
             self._local(text, f"a{i}", type(x))
         elif type(x) in (int, str, bool) or (type(x) is float and x == x != 0):

@@ -52,7 +52,7 @@ def number(x: Any, dtype: Any) -> str:
         raise NoMachineCodeError(f"{value!r} as {dtype}")
     value = float(value)
     if not math.isfinite(value):
-        return f"{name}({'math.nan' if math.isnan(value) else 'math.inf' if value > 0 else '-math.inf'})"
+        return f"{name}(math.copysign(math.{abs(value)}, {math.copysign(1, value)}))"
     return f"{name}({value!r})"
 
 

@@ -7,6 +7,7 @@ twice, and asks the rules for the function at hand whether there is something be
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -184,9 +185,9 @@ def _key_of(arg: Any) -> Any:
     if isinstance(arg, slice):
         return slice, _key_of((arg.start, arg.stop, arg.step))
     if isinstance(arg, float):
-        return float, arg.hex()
+        return float, struct.pack("d", arg)
     if isinstance(arg, complex):
-        return complex, arg.real.hex(), arg.imag.hex()
+        return complex, struct.pack("dd", arg.real, arg.imag)
     try:
         hash(arg)
     except TypeError:

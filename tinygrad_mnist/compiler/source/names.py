@@ -6,10 +6,11 @@ Whatever is made once, a buffer, a view or a constant, is made in ``prepare`` wh
 from __future__ import annotations
 
 import builtins
-import cmath
 import keyword
+import math
 import operator
 import re
+import struct
 from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Any
@@ -149,7 +150,7 @@ class Names:
             and like is not None
             and like.kind == "f"
         ):
-            key = "number", float(arg).hex(), like, width  # which tells -0.0 from 0.0
+            key = "number", struct.pack("d", arg), like, width  # which tells -0.0 from 0.0
             if key not in self.names:
                 word = _WORDS.get(arg) if arg or not np.signbit(arg) else None
                 if width:
@@ -477,8 +478,11 @@ def is_name(key: Any) -> bool:
 
 def number_text(x: Any) -> str:
     """A Python number as an expression, infinite ones too."""
-    is_finite = isinstance(x, int) or cmath.isfinite(x)
-    return repr(x) if is_finite else f"{type(x).__name__}({str(x)!r})"
+    if isinstance(x, complex):  # "-0+1j" would be 0 + 1j
+        return f"complex({number_text(x.real)}, {number_text(x.imag)})"
+    if isinstance(x, int) or math.isfinite(x):
+        return repr(x)
+    return f"float('{'-' if math.copysign(1, x) < 0 else ''}{abs(x)}')"
 
 
 def unused(name: str, taken: Container[str]) -> str:

@@ -1,6 +1,7 @@
 """Built-in functions that ask for attributes and variables by computed names: what stands for them during a trace.
 
-Such a name is known when it is asked for, and is watched from then on like those that the code says.
+Such a name is known when it is asked for, and is watched from then on like those that the code says. ``type`` is
+replaced too, which would tell a stand-in from what it stands for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CompileError
+from .tape import is_stand_in
 
 if TYPE_CHECKING:
     from .reach import Reach
@@ -19,7 +21,7 @@ __all__ = ["ASKING", "WHY_UNSEEN", "stand_in_for"]
 _BY_NAME = frozenset({"getattr", "hasattr", "setattr", "delattr"})
 _UNSEEN = frozenset({"globals", "eval", "exec", "open", "input"})
 #: Built-in functions that are replaced during a trace.
-ASKING = _BY_NAME | _UNSEEN | {"vars"}
+ASKING = _BY_NAME | _UNSEEN | {"vars", "type"}
 WHY_UNSEEN = "reaches what a program cannot watch; name the variables, and pass what is read as an argument"
 
 
@@ -40,4 +42,31 @@ def stand_in_for(name: str, place: str, reach: Reach) -> Callable[..., Any]:
         reach.name_all(args[0])
         return original(*args)
 
+    if name == "type":
+        return _TYPE
     return by_name if name in _BY_NAME else refuse if name in _UNSEEN else all_of
+
+
+class _Type:
+    """What stands for ``type``: of a stand-in it returns the type of what that stands for."""
+
+    def __call__(self, *args: Any, **settings: Any) -> Any:
+        if len(args) != 1 or settings:
+            return type(*args, **settings)
+        found = args[0].kind if is_stand_in(args[0]) else type(args[0])
+        return self if found is type else found
+
+    def __instancecheck__(self, x: Any) -> bool:
+        return isinstance(x, type)
+
+    def __subclasscheck__(self, x: Any) -> bool:
+        return issubclass(x, type)
+
+    def __mro_entries__(self, bases: Any) -> tuple[type]:
+        return (type,)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(type, name)
+
+
+_TYPE = _Type()

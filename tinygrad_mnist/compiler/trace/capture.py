@@ -200,6 +200,8 @@ class Capture:
         for _, _, x, name in self._inputs:
             if isinstance(x, np.ndarray):
                 tests.append(Test("{0}.shape == {1}", (x, x.shape), name))
+                if self.trace.is_by_layout:
+                    tests.append(Test("{0}.strides == {1}", (x, x.strides), f"how {name} lies in memory"))
         for tensor, *_ in self.tensors.values():
             name, node = tensor.name, tensor._node
             counted.append(Test("{0}._data is {1}", (tensor, tensor._data), name))

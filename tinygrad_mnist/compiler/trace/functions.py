@@ -37,6 +37,9 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
     if any(isinstance(x, Tensor) for x in inputs):
         return NotImplemented
     trace = _trace_of(inputs, out, kwargs)
+    if trace.is_elsewhere():
+        kwargs |= {} if out is None else {"out": swap(out, value_of)}
+        return getattr(ufunc, method)(*swap(inputs, value_of), **values_of(kwargs))
     settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
     targets = out if out is not None else ()
     if method == "at" and is_traced(inputs[0]):
@@ -70,9 +73,11 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
 
 def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
     """Do what ``__array_function__`` was asked to do."""
+    trace = _trace_of(args, kwargs)
+    if trace.is_elsewhere() and not any(issubclass(kind, Tensor) for kind in types):
+        return func(*swap(args, value_of), **values_of(kwargs))
     if func in VIEWS and (args and is_traced(args[0])):
         return take_view(func, *args, **kwargs)
-    trace = _trace_of(args, kwargs)
     if func in _TEXTS:
         return str(args[0])
     if func in _SHAPE_ONLY:
@@ -288,7 +293,13 @@ def take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> An
     if kwargs.get("order", "C") not in ("C", None):
         raise untraceable(a.trace, f"np.{func.__name__} in order={kwargs['order']!r}")
     function, argument, value = VIEWS[func](func, a.value, *args, **kwargs)
-    return a._viewed(function, argument, value)
+    view = a._viewed(function, argument, value)
+    if function is np.reshape and a.ndim > 1 and is_traced(view):
+        view._is_reshaped = True
+        array = a
+        while array is not None:  # how it lies in memory says whether the result is a view of it
+            array._is_reshaped, array = True, array._source
+    return view
 
 
 def _says_something(arg: Any) -> bool:

@@ -40,6 +40,11 @@ class _Single(StandIn):
     def __init__(self, trace: Trace, op: Op, value: Any) -> None:
         self.trace, self.op, self.value = trace, op, value
 
+    @property
+    def kind(self) -> type:
+        """What its type would be without a trace."""
+        return type(self.value)
+
 
 class Number(_Single):
     """Stands for a Python number that may be another at the next call."""

@@ -310,7 +310,7 @@ class Reach:
         kept = self._keep(variables, "dict", "", [name])
         value = kept.before[name]
         if value is MISSING and name in ASKING:
-            self.is_tried = True
+            self.is_tried |= name != "type"
             self._replace(kept, name, stand_in_for(name, self._place(name), self))
         elif value is not MISSING:
             self._replace(kept, name, self._visit(name, value))

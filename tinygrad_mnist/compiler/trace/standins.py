@@ -40,7 +40,7 @@ from .functions import (
     rewrite,
     take_view,
 )
-from .pen import as_array, known, unshaped, untraceable, what_decides, who_asks, written
+from .pen import as_array, known, unshaped, untraceable, values_of, what_decides, who_asks, written
 from .tape import ArrayStandIn, Trace, is_traced, value_of
 
 __all__ = ["Tracer", "known", "untraceable", "written"]
@@ -88,7 +88,9 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     is_number : whether it stands for a single number, as a sum returns it, which nobody can write into
     """
 
-    __slots__ = ("__weakref__", "_op", "_seen", "_source", "_take", "_value", "_version", "is_number")
+    __slots__ = (
+        "__weakref__", "_is_reshaped", "_op", "_seen", "_source", "_take", "_value", "_version", "is_number",
+    )  # fmt: skip
 
     def __init__(self, trace: Trace, op: Op, value: Any, is_number: bool = False) -> None:
         self.trace, self._op, self._value = trace, op, value
@@ -97,6 +99,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         self._source: Tracer | None = None  # what it is a view of
         self._seen = 0  # the version of that
         self._take: tuple[Any, Any] | None = None  # how the view is taken; None if nobody knows
+        self._is_reshaped = False  # whether it was given another shape, or made so: a view or a copy
 
     @classmethod
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
@@ -107,7 +110,12 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """What it passes for: an array; the user's own code asks whether ``x[0]`` is a number."""
-        return type(self.value[()]) if self.is_number and not is_internal(caller()) else np.ndarray
+        return np.ndarray if is_internal(caller()) else self.kind
+
+    @property
+    def kind(self) -> type:
+        """What its type would be without a trace."""
+        return type(self.value[()]) if self.is_number else np.ndarray
 
     # -- views ---------------------------------------------------------------------------------------
 
@@ -165,6 +173,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
             new = written(self.trace, astype, (new, self.dtype), {}, value_of(new).astype(self.dtype))
         if not isinstance(new, Tracer):
             new = known(self.trace, np.array(new))
+        self.trace.is_by_layout |= self._is_reshaped
         source = self._source
         if source is not None:
             if self._take is None:
@@ -221,6 +230,8 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if any(isinstance(arg, Tensor) for arg in args):
             tensor: Any = next(arg for arg in args if isinstance(arg, Tensor))
             return tensor.__primitive__(primitive, args, settings)
+        if self.trace.is_elsewhere():
+            return primitive.forward(*swap(tuple(args), value_of), **values_of(settings))
         try:
             with self.trace.inside():
                 return primitive.forward(*args, **settings)

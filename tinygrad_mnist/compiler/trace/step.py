@@ -48,6 +48,7 @@ class Recorded:
     given : the arrays and Generators that are given to the program once
     form : the tree of the results, with an Op in place of each array
     tests : says what has to be the same at another call
+    is_by_layout : whether that is how the arrays lie in memory too
     vectors : what the optimizer updates
     same : arguments that are Tensors which the function, or the optimizer, knows by other ways too
     are_tensors : for each leaf of the results, whether it is a Tensor
@@ -60,6 +61,7 @@ class Recorded:
     given: dict[Op, Any]
     form: Any
     tests: Callable[[], tuple[list[Test], list[Test]]]
+    is_by_layout: bool
     vectors: list[Vector]
     same: dict[int, Tensor]
     are_tensors: list[bool]
@@ -146,6 +148,7 @@ def _recorded(
         known,
         form[0],
         partial(_tests, capture, optimizer, vectors),
+        trace.is_by_layout,
         vectors,
         same,
         are_tensors=[isinstance(x, Tensor) for x in leaves(result)],

@@ -53,6 +53,22 @@ def value_of(arg: Any) -> Any:
     return arg.value if is_stand_in(arg) else arg
 
 
+def plain(x: Any) -> Any:
+    """A number or a text as Python's own: one of an ``IntEnum``, for example, would write itself as it likes."""
+    for kind, value in _PLAIN.items():
+        if issubclass(type(x), kind) and type(x) not in (bool, kind) and not isinstance(x, np.generic):
+            return value(x)
+    return x
+
+
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    int: int.__int__,
+    float: float.__float__,
+    complex: complex.__complex__,
+    str: str.__str__,
+}
+
+
 class Callee:
     """A function that is called as a whole.
 
@@ -98,6 +114,7 @@ class Trace:
         self.node: Node | None = None
         self._thread = get_ident()
         self.is_inside = False  # whether an operation of this package is being taken apart
+        self.is_by_layout = False  # whether what is written where depends on how arrays lie in memory
         self.pin: Callable[[Op], Any] | None = None
         # What no program can do, with the user's line, and no operation that was called as a whole did.
         self.refused: list[tuple[Origin, Exception]] = []
@@ -152,7 +169,7 @@ class Trace:
             return self.constant(arg)
         if isinstance(arg, np.generic) and not isinstance(arg, (np.bool_, np.integer)):
             return self.constant(np.asarray(arg))
-        return arg
+        return plain(arg)
 
     def constant(self, value: Any) -> Constant:
         """An array that no stand-in took part in, with the numbers it has now: it may be written into later."""
