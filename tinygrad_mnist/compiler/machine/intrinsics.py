@@ -95,6 +95,21 @@ def _address(typing: Any, array: Any) -> Any:
     return types.intp(array), code
 
 
+def _lies_at(typing: Any, place: Any, dtype: Any) -> Any:
+    """An array whose first element lies at an address that is known now.
+
+    The optimizer is not told: it would make a number of the address of each part, and could not see any more that
+    parts of one array lie apart.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(args[0].type, [args[0].type])
+        hidden = builder.asm(kind, "", "=r,0", [args[0]], False)
+        return builder.inttoptr(hidden, context.get_value_type(signature.return_type))
+
+    return types.CPointer(dtype.instance_type)(types.intp, dtype), code
+
+
 def run_of(width: int) -> Any:
     """Make what goes through some rows of a table: each has the address of a function, and its arguments'."""
 
@@ -255,6 +270,7 @@ peek: Any = intrinsic(_peek)
 poke: Any = intrinsic(_poke)
 part: Any = intrinsic(_part)
 address: Any = intrinsic(_address)
+lies_at: Any = intrinsic(_lies_at)
 add_freely: Any = intrinsic(_add_freely)
 multiply_add: Any = intrinsic(_multiply_add)
 exp: Any = intrinsic(_exp)
@@ -350,6 +366,7 @@ NAMES: dict[str, Any] = {
     "divided": _compiled(_divided),
     "exp": exp,
     "gemm": gemm,
+    "lies_at": lies_at,
     "N": 78,  # the BLAS calls matrices as they are "N", and transposed ones "T"
     "T": 84,
     "logaddexp": _compiled(_logaddexp),
