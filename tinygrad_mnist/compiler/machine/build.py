@@ -176,7 +176,7 @@ class _Shared:
 
 def _kind(dtype: np.dtype) -> str:
     """What the text calls one of numba's types."""
-    return "boolean" if dtype == bool else dtype.name
+    return "boolean" if dtype.kind == "b" else dtype.name
 
 
 def _types() -> dict[str, Any]:

@@ -24,6 +24,7 @@ from .blas import product_of
 __all__ = ["FAST", "NAMES", "Apart", "run_of"]
 
 alloca_once: Any = cgutils.alloca_once
+PointerTo: Any = types.CPointer
 #: How numba compiles: exactly what is written. Were ``a * b - c`` rounded once only, it would not be zero where
 #: ``a * b`` is ``c``.
 FAST: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
@@ -107,7 +108,7 @@ def _lies_at(typing: Any, place: Any, dtype: Any) -> Any:
         hidden = builder.asm(kind, "", "=r,0", [args[0]], False)
         return builder.inttoptr(hidden, context.get_value_type(signature.return_type))
 
-    return types.CPointer(dtype.instance_type)(types.intp, dtype), code
+    return PointerTo(dtype.instance_type)(types.intp, dtype), code
 
 
 def run_of(width: int) -> Any:
