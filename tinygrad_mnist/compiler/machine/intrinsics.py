@@ -278,36 +278,26 @@ exp: Any = intrinsic(_exp)
 gemm: Any = intrinsic(_gemm)
 
 
-def _row_times(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any) -> None:
-    """Multiply a row by a matrix that is stored by rows, four of them at a time."""
-    for j in range(columns):
-        poke(out, j, zero)
-    i = 0
-    while i + 4 <= rows:
-        a0, a1 = peek(x, i * step), peek(x, (i + 1) * step)
-        a2, a3 = peek(x, (i + 2) * step), peek(x, (i + 3) * step)
-        w0, w1 = part(w, i * ld, columns), part(w, (i + 1) * ld, columns)
-        w2, w3 = part(w, (i + 2) * ld, columns), part(w, (i + 3) * ld, columns)
-        for j in range(columns):
-            first = multiply_add(a1, peek(w1, j), a0 * peek(w0, j))
-            second = multiply_add(a3, peek(w3, j), a2 * peek(w2, j))
-            poke(out, j, peek(out, j) + (first + second))
-        i += 4
-    while i < rows:
-        a0 = peek(x, i * step)
-        for j in range(columns):
-            poke(out, j, multiply_add(a0, peek(w, i * ld + j), peek(out, j)))
-        i += 1
-
-
-def _row_times_found(
-    x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any, found: Any
+def _row_times(
+    x: Any,
+    step: int,
+    w: Any,
+    rows: int,
+    columns: int,
+    ld: int,
+    zero: Any,
+    out: Any,
+    found: Any,
+    is_finite: bool,
 ) -> None:
-    """The same, but rows that meet a zero are not even read."""
+    """Multiply a row by a matrix that is stored by rows, four of them at a time.
+
+    Rows of a matrix that is known to be finite are not even read where they meet a zero.
+    """
     n = 0
     for i in range(rows):
         poke(found, n, i)
-        n += peek(x, i * step) != 0
+        n += not is_finite or peek(x, i * step) != 0
     for j in range(columns):
         poke(out, j, zero)
     q = 0
@@ -379,5 +369,4 @@ NAMES: dict[str, Any] = {
     "powered": _compiled(_powered),
     "row_dot": _compiled(_row_dot),
     "row_times": _compiled(_row_times),
-    "row_times_found": _compiled(_row_times_found),
 }
