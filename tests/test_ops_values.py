@@ -302,7 +302,28 @@ def test_activations_formulas():
     np.testing.assert_allclose(F.leaky_relu(x, slope=0.3), np.where(x > 0, x, 0.3 * x))
     np.testing.assert_allclose(F.elu(x, alpha=2.0), np.where(x > 0, x, 2 * np.expm1(x)))
     np.testing.assert_allclose(F.elu(np.array([1e4, -1e4])), [1e4, -1.0])
+
+
+def test_one_hot():
     np.testing.assert_array_equal(F.one_hot(np.array([[0, 2]]), 3, np.float32), [[[1, 0, 0], [0, 0, 1]]])
+    np.testing.assert_array_equal(F.one_hot([1], 2, float), [[0, 1]])
+    assert isinstance(F.one_hot(tg.tensor([1]), 2, float), tg.Tensor)
+    assert F.one_hot(np.zeros((0, 2), int), 3, float).shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize("labels", [[3, 0], [-1, 0], [0, 3]])
+def test_one_hot_refuses_labels_that_are_no_class(labels):
+    with pytest.raises(tg.errors.OptionError, match="there are 3 classes, 0 to 2"):
+        F.one_hot(np.array(labels), 3, float)
+    hot = tg.compile(lambda y: F.one_hot(y, 3, float) * 2)
+    np.testing.assert_array_equal(hot(np.array([2, 0])), [[0, 0, 2], [2, 0, 0]])
+    with pytest.raises(ValueError, match="there are 3 classes, 0 to 2"):
+        hot(np.array(labels))
+
+
+def test_one_hot_refuses_labels_that_are_no_integers():
+    with pytest.raises(tg.errors.DTypeError, match="must be integers, not float64"):
+        F.one_hot(np.array([1.0]), 3, float)
 
 
 # Functions with their slopes far out, where formulas overflow or cancel: values of high precision, rounded.

@@ -161,17 +161,21 @@ class Compiled:
         self._entries: list[Entry] = []
         self._last: Entry | None = None
         self._lock = threading.RLock()  # a program has buffers, which serve one call at a time
+        self._acquire, self._release = self._lock.acquire, self._lock.release
         if hasattr(function, "__name__"):
             update_wrapper(self, function, updated=())
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments; make it first, if there is none."""
         if WATCH.get() is None:
-            with self._lock:
+            self._acquire()  # in half the time that "with" takes
+            try:
                 if self._last is not None:
                     result = self._last.call(args, kwargs)
                     if result is not MISSED:
                         return result
+            finally:
+                self._release()
             return self._search(args, kwargs)
         if isinstance(WATCH.get(), Capture):  # part of another program
             return self.function(*args, **kwargs)

@@ -8,14 +8,15 @@ is in the text: objects, keys and names are bound to variables that the text spe
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ..errors import CompileError
 from ..graph import CHANGES, WRITES
-from ..tensor import Tensor, _handle
+from ..tensor import Tensor
 from ..trees import leaves, rebuild
 from .program import Op
 from .source.driver import Loader, loaded
@@ -68,8 +69,7 @@ class Entry:
         self._known: dict[int, str] = {}
         for name, x in (("MISSED", MISSED), ("CHANGES", CHANGES), ("GONE", _GONE), ("entry", self)):
             self._names[name] = x
-        self._names |= {"program": self.program, "outcome": self._outcome, "type": type, "len": len}
-        self._names |= {"map": map, "id": id}
+        self._names |= {"program": self.program, "type": type, "len": len, "map": map, "id": id}
         self._given = [_kept(x) for x in leaves([args, kwargs])]  # since objects are known by their ids
         self._signature = _Signature(args, kwargs)
         self.names = list(argument_names(function, args, kwargs))
@@ -100,6 +100,7 @@ class Entry:
             first, *others = map(self._name, vector.states)
             targets = "".join(f"{state}['step'] = " for state in (first, *others))
             counts.append(f"{targets}{first}['step'] + 1")
+        results = ", ".join(f"r{i}" for i in range(len(self.source.program.results)))
         lines = [
             "def call(args, kwargs):",
             "    try:",
@@ -113,7 +114,7 @@ class Entry:
             "        return MISSED",
             *self._care(fits),
             *([f"    {self._name(WRITES)}[0] += 1"] if self.source.program.stores else []),
-            f"    result = program({', '.join(given)})",
+            f"    {results + ' = ' if results else ''}program({', '.join(given)})",
             *(f"    {count}" for count in counts),
             *self._returning(),
             "def is_unchanged():",
@@ -135,30 +136,52 @@ class Entry:
         owners = {id(owner): owner for owner in map(_owner, self._written)}
         for i in self._sources:
             dtype = getattr(fits.leaves[i], "dtype", None)
-            for owner in owners.values() if dtype is not None else ():
-                if getattr(owner, "dtype", dtype) == dtype:
-                    array, name = fits.array(i), self._name(owner)
-                    lines += [
-                        f"    if {array}.base is {name} or {array} is {name}:",
-                        "        entry.take_care(args, kwargs)",
-                    ]
+            own = [x for x in owners.values() if dtype is not None and getattr(x, "dtype", dtype) == dtype]
+            if own:
+                array, names = fits.array(i), [self._name(owner) for owner in own]
+                is_own = [f"{array} is {name}" for name in names] + [f"base is {name}" for name in names]
+                lines += [
+                    f"    base = {array}.base",
+                    f"    if {' or '.join(is_own)}:",
+                    "        entry.take_care(args, kwargs)",
+                ]
         return lines
 
     def _returning(self) -> list[str]:
+        """Make of the results of the program what the function returns: Tensors, without checking anything."""
+        lines, texts, count = [], list[str](), 0
+        for x, is_tensor in zip(leaves(self._form), self._are_tensors, strict=True):
+            if not isinstance(x, Op):
+                texts.append(self._name(x))
+                continue
+            texts.append(f"r{count}")
+            if is_tensor:
+                new, tensor, array = self._name(object.__new__), self._name(Tensor), self._name(np.asarray)
+                texts[-1] = f"t{count}"
+                lines += [
+                    f"    t{count} = {new}({tensor})",
+                    f"    t{count}._data = {array}(r{count})",
+                    f"    t{count}._node = None",
+                ]
+            count += 1
         if self._writes:
-            return ["    return outcome(entry.write(result, args, kwargs))"]
-        if not isinstance(self._form, Op):
-            return ["    return outcome(result)"]
-        if not self._are_tensors[0]:
-            return ["    return result"]
-        # A Tensor, made without checking anything.
-        new, tensor, array = self._name(object.__new__), self._name(Tensor), self._name(np.asarray)
-        return [
-            f"    t = {new}({tensor})",
-            f"    t._data = {array}(result)",
-            "    t._node = None",
-            "    return t",
-        ]
+            written = "".join(f"r{count + i}, " for i in range(len(self._writes)))
+            lines.append(f"    entry.write(({written}), args, kwargs)")
+        return [*lines, f"    return {self._tree(self._form, iter(texts))}"]
+
+    def _tree(self, form: Any, texts: Iterator[str]) -> str:
+        """A tree of the form of another, written out."""
+        if form is None:
+            return "None"
+        if type(form) is dict:
+            return f"{{{', '.join(f'{self._name(key)}: {self._tree(x, texts)}' for key, x in form.items())}}}"
+        if type(form) in (list, tuple):
+            parts = "".join(f"{self._tree(x, texts)}, " for x in form)
+            return f"[{parts}]" if type(form) is list else f"({parts})"
+        if isinstance(form, (dict, list, tuple)):  # of a kind of its own
+            parts = "".join(f"{text}, " for text in islice(texts, sum(1 for _ in leaves(form))))
+            return f"{self._name(rebuild)}({self._name(form)}, ({parts}))"
+        return next(texts)
 
     def _name(self, x: Any) -> str:
         """A name by which the text refers to an object."""
@@ -201,22 +224,11 @@ class Entry:
         name = next((n for n, y in zip(self.names, given, strict=True) if y is x), None)
         return f"the argument {name!r}" if name is not None else "an array that the function uses"
 
-    def write(self, result: Any, args: Any, kwargs: Any) -> Any:
-        """Write into arguments what the program made of them; return the other results."""
-        writes = self._writes
-        results = result if isinstance(result, tuple) else (result,)
+    def write(self, values: tuple[Any, ...], args: Any, kwargs: Any) -> None:
+        """Write into arguments what the program made of them."""
         given = list(leaves([args, kwargs]))
-        for i, value in zip(writes, results[len(results) - len(writes) :], strict=True):
+        for i, value in zip(self._writes, values, strict=True):
             np.copyto(given[i], value)
-        return results[: len(results) - len(writes)]
-
-    def _outcome(self, result: Any) -> Any:
-        """What a call returns, made of what the program does."""
-        form = self._form
-        arrays = iter(result if isinstance(result, tuple) else (result,))
-        pairs = zip(leaves(form), self._are_tensors, strict=True)
-        made = ((next(arrays) if isinstance(x, Op) else x, is_tensor) for x, is_tensor in pairs)
-        return rebuild(form, (_handle(x, None) if is_tensor else x for x, is_tensor in made))
 
     # -- what is said of it --------------------------------------------------------------------------
 

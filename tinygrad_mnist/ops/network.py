@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Constant, Sample, primitive
-from ..tensor import certainly
-from ..typing import Array, NDArray
+from ..errors import DTypeError, OptionError
+from ..primitive import Sample, primitive
+from ..tensor import Tensor, certainly, is_known, refuse
+from ..typing import Array
 
 _CURVE = [((),), ((2, 3),)]
 
@@ -263,9 +264,20 @@ def logsumexp_rule(g: Array, y: Array, x: Array, axis: Any, keepdims: bool) -> A
 logsumexp.vjp(logsumexp_rule)
 
 
-@Constant
-def one_hot(labels: NDArray, classes: int, dtype: Any) -> NDArray:
+def one_hot(labels: Array, classes: int, dtype: Any) -> Array:
     """A 1 in the place of each integer label, 0 elsewhere."""
+    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    if labels.dtype.kind not in "iub":
+        raise DTypeError(
+            f"one_hot: labels must be integers, not {labels.dtype}; convert them with .astype(int)"
+        )
+    if labels.size:
+        brief = f"one_hot: a label is out of range; there are {classes} classes, 0 to {classes - 1}"
+        # A negative label becomes a huge one.
+        refuse(labels.astype(np.uint64).max() >= classes, lambda: OptionError(brief), brief)
+    if not is_known(labels):
+        is_hot: Array = labels[..., None] == np.arange(classes)
+        return is_hot.astype(dtype)
     rows = np.zeros((*labels.shape, classes), dtype)
-    rows.reshape(-1)[np.arange(0, rows.size, classes) + labels.reshape(-1)] = 1
-    return rows
+    rows.reshape(-1)[np.arange(0, rows.size, classes) + np.asarray(labels).reshape(-1)] = 1
+    return Tensor(rows) if isinstance(labels, Tensor) else rows

@@ -18,7 +18,6 @@ from ...graph import WRITES
 from ..program import Input, Op
 from ..source.text import Source
 from .addresses import Address
-from .formulas import type_of
 from .pieces import Piece
 
 __all__ = ["Draw", "Machine", "build", "memory_of"]
@@ -45,7 +44,7 @@ class Machine(NamedTuple):
     first : what is tested first
     numbers : Python numbers that are needed in memory, each with its formula
     pieces : what is done, one group after the other
-    returned : the names of the results
+    returned : the results: arrays that are made at each call, by name, or where a single number lies
     given : arrays that are given once, by their names in the text
     sizes : how many elements of each dtype are needed as memory
     draws : what has to be drawn before each call, in this order
@@ -55,7 +54,7 @@ class Machine(NamedTuple):
     first: list[str]
     numbers: list[tuple[Address, str]]
     pieces: list[Piece]
-    returned: list[str]
+    returned: list[str | Address]
     given: dict[str, np.ndarray]
     sizes: dict[str, int]
     draws: list[Draw]
@@ -72,7 +71,7 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
     arrays = {**machine.given, **memory}
     shared = _Shared(machine.pieces, arrays)
     arrays["table"] = shared.table
-    text = _text(source, machine, shared, list(arrays))
+    text = _text(source, machine, shared, arrays)
     namespace: dict[str, Any] = {**NAMES, "run": run_of(shared.width), **_types()}
     exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
     kinds: list[Any] = []
@@ -81,8 +80,6 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
             kinds.append(numba.int64 if isinstance(op, Input) and op.kind == "step" else numba.float64)
         else:
             kinds.append(_any_array(op.dtype, op.ndim))
-    kinds += [_any_array(a.dtype, a.ndim) for a in machine.given.values()]
-    kinds += [numba.types.Array(numba.from_dtype(a.dtype), 1, "C") for a in (*memory.values(), shared.table)]
     if machine.bounds:
         kinds.append(numba.int64)
     made = numba.njit(tuple(kinds), **FAST)(namespace["machine"])
@@ -94,9 +91,10 @@ def memory_of(sizes: dict[str, int]) -> dict[str, np.ndarray]:
     return {f"memory_{name}": _aligned(np.dtype(name), size) for name, size in sizes.items()}
 
 
-def _text(source: Source, machine: Machine, shared: _Shared, arrays: list[str]) -> str:
-    """Write the function that does everything, in order."""
-    lines = [*machine.first, *machine.bounds]
+def _text(source: Source, machine: Machine, shared: _Shared, arrays: dict[str, np.ndarray]) -> str:
+    """Write the function that does everything, in order; where the arrays lie that are given once, it knows."""
+    lines = [f"{name} = lies_at({_address_of(x)}, {_kind(x.dtype)})" for name, x in arrays.items() if x.size]
+    lines += [*machine.first, *machine.bounds]
     lines += [f"poke({place.array}, {place.start}, {formula})" for place, formula in machine.numbers]
     rows: list[int] = []
     for i, piece in enumerate([*machine.pieces, Piece()]):
@@ -109,11 +107,12 @@ def _text(source: Source, machine: Machine, shared: _Shared, arrays: list[str]) 
             rows = []
         lines += piece.inline(i)
     names = [f"a{i}" for i in range(len(source.arguments))]
+    made = [name for name in machine.returned if isinstance(name, str)]
     return "\n".join(
         [
-            f"def machine({', '.join([*names, *arrays, *(['writes'] if machine.bounds else [])])}):",
+            f"def machine({', '.join([*names, *(['writes'] if machine.bounds else [])])}):",
             *(f"    {line}" for line in lines),
-            f"    return {', '.join(machine.returned) or 'None'}",
+            f"    return {', '.join(made) or 'None'}",
             "",
         ]
     )
@@ -152,7 +151,7 @@ class _Shared:
         if key not in self.functions:
             self.functions[key] = self._compiled(*key)
         starts = [
-            self.arrays[name].__array_interface__["data"][0] + start * self.arrays[name].itemsize
+            _address_of(self.arrays[name]) + start * self.arrays[name].itemsize
             for name, start in piece.starts
         ]
         return [self.functions[key].address, *starts]
@@ -175,11 +174,28 @@ class _Shared:
         return numba.cfunc(types.void(*kinds), **options)(namespace["piece"])
 
 
+def _kind(dtype: np.dtype) -> str:
+    """What the text calls one of numba's types."""
+    return "boolean" if dtype.kind == "b" else dtype.name
+
+
 def _types() -> dict[str, Any]:
     """Numba's types, by which the text converts numbers."""
     import numba
 
-    kinds = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+    kinds = (
+        "boolean",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float32",
+        "float64",
+    )
     return {t: getattr(numba.types, t) for t in kinds}
 
 
@@ -198,31 +214,24 @@ def _wrapped(
     arguments = list(enumerate(source.arguments))
     given = [f"asarray(a{i})" if op.dtype is not None and not op.ndim else f"a{i}" for i, op in arguments]
     copied = [f"a{i}" if op.dtype is None else f"array(a{i}, order='C')" for i, op in arguments]
-    more = [*arrays, *(["WRITES[0]"] if machine.bounds else [])]
-    results = source.program.results
-    out = "result"
-    if len(results) == 1 and not results[0].ndim:
-        out = f"as_{type_of(results[0].dtype)}(result)"
-    elif len(results) > 1:
-        out = ", ".join(
-            f"result[{i}]" if op.ndim else f"as_{type_of(op.dtype)}(result[{i}])"
-            for i, op in enumerate(results)
-        )
+    more = ["WRITES[0]"] if machine.bounds else []
+    made_here = ", ".join(name for name in machine.returned if isinstance(name, str))
+    received = f"{made_here} = " if made_here else ""
+    results = [x if isinstance(x, str) else f"{x.array}[{x.start}]" for x in machine.returned]
     drawing = [f"    draw_{draw.name}({draw.name})\n" for draw in machine.draws]
     text = f"""
 def step({", ".join(f"a{i}" for i, _ in arguments)}):
 {"".join(drawing)}    try:
-        result = machine({", ".join([*given, *more])})
+        {received}machine({", ".join([*given, *more])})
     except TypeError:
-        result = machine({", ".join([*copied, *more])})
+        {received}machine({", ".join([*copied, *more])})
     except SystemError as error:
         raise cause_of(error)
-    return {out}
+    return {", ".join(results) or None}
 """
     # The dispatcher would look at the types of the arguments once more: its only function does not.
     namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "array": np.array}
     namespace |= {"cause_of": _cause_of, "keep": (compiled, shared), "WRITES": WRITES, **arrays}
-    namespace |= {f"as_{type_of(op.dtype)}": np.dtype(op.dtype).type for op in results if not op.ndim}
     namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in machine.draws}
     exec(text, namespace)
     step: Callable[..., Any] = namespace["step"]
@@ -253,5 +262,11 @@ def _aligned(dtype: np.dtype, size: int) -> np.ndarray:
     """Memory that begins with a line of the processor's cache."""
     line = 64 // dtype.itemsize
     whole = np.zeros(size + line + 1, dtype)
-    start = (-whole.__array_interface__["data"][0] % 64) // dtype.itemsize
+    start = (-_address_of(whole) % 64) // dtype.itemsize
     return whole[start : start + size]
+
+
+def _address_of(array: np.ndarray) -> int:
+    """Where the first element of an array lies."""
+    address: int = array.__array_interface__["data"][0]
+    return address

@@ -24,6 +24,7 @@ from .blas import product_of
 __all__ = ["FAST", "NAMES", "Apart", "run_of"]
 
 alloca_once: Any = cgutils.alloca_once
+PointerTo: Any = types.CPointer
 #: How numba compiles: exactly what is written. Were ``a * b - c`` rounded once only, it would not be zero where
 #: ``a * b`` is ``c``.
 FAST: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
@@ -93,6 +94,21 @@ def _address(typing: Any, array: Any) -> Any:
         return builder.ptrtoint(pointer, context.get_value_type(types.intp))
 
     return types.intp(array), code
+
+
+def _lies_at(typing: Any, place: Any, dtype: Any) -> Any:
+    """An array whose first element lies at an address that is known now.
+
+    The optimizer is not told: it would make a number of the address of each part, and could not see any more that
+    parts of one array lie apart.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.FunctionType(args[0].type, [args[0].type])
+        hidden = builder.asm(kind, "", "=r,0", [args[0]], False)
+        return builder.inttoptr(hidden, context.get_value_type(signature.return_type))
+
+    return PointerTo(dtype.instance_type)(types.intp, dtype), code
 
 
 def run_of(width: int) -> Any:
@@ -255,42 +271,33 @@ peek: Any = intrinsic(_peek)
 poke: Any = intrinsic(_poke)
 part: Any = intrinsic(_part)
 address: Any = intrinsic(_address)
+lies_at: Any = intrinsic(_lies_at)
 add_freely: Any = intrinsic(_add_freely)
 multiply_add: Any = intrinsic(_multiply_add)
 exp: Any = intrinsic(_exp)
 gemm: Any = intrinsic(_gemm)
 
 
-def _row_times(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any) -> None:
-    """Multiply a row by a matrix that is stored by rows, four of them at a time."""
-    for j in range(columns):
-        poke(out, j, zero)
-    i = 0
-    while i + 4 <= rows:
-        a0, a1 = peek(x, i * step), peek(x, (i + 1) * step)
-        a2, a3 = peek(x, (i + 2) * step), peek(x, (i + 3) * step)
-        w0, w1 = part(w, i * ld, columns), part(w, (i + 1) * ld, columns)
-        w2, w3 = part(w, (i + 2) * ld, columns), part(w, (i + 3) * ld, columns)
-        for j in range(columns):
-            first = multiply_add(a1, peek(w1, j), a0 * peek(w0, j))
-            second = multiply_add(a3, peek(w3, j), a2 * peek(w2, j))
-            poke(out, j, peek(out, j) + (first + second))
-        i += 4
-    while i < rows:
-        a0 = peek(x, i * step)
-        for j in range(columns):
-            poke(out, j, multiply_add(a0, peek(w, i * ld + j), peek(out, j)))
-        i += 1
-
-
-def _row_times_found(
-    x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any, found: Any
+def _row_times(
+    x: Any,
+    step: int,
+    w: Any,
+    rows: int,
+    columns: int,
+    ld: int,
+    zero: Any,
+    out: Any,
+    found: Any,
+    is_finite: bool,
 ) -> None:
-    """The same, but rows that meet a zero are not even read."""
+    """Multiply a row by a matrix that is stored by rows, four of them at a time.
+
+    Rows of a matrix that is known to be finite are not even read where they meet a zero.
+    """
     n = 0
     for i in range(rows):
         poke(found, n, i)
-        n += peek(x, i * step) != 0
+        n += not is_finite or peek(x, i * step) != 0
     for j in range(columns):
         poke(out, j, zero)
     q = 0
@@ -350,6 +357,7 @@ NAMES: dict[str, Any] = {
     "divided": _compiled(_divided),
     "exp": exp,
     "gemm": gemm,
+    "lies_at": lies_at,
     "N": 78,  # the BLAS calls matrices as they are "N", and transposed ones "T"
     "T": 84,
     "logaddexp": _compiled(_logaddexp),
@@ -361,5 +369,4 @@ NAMES: dict[str, Any] = {
     "powered": _compiled(_powered),
     "row_dot": _compiled(_row_dot),
     "row_times": _compiled(_row_times),
-    "row_times_found": _compiled(_row_times_found),
 }

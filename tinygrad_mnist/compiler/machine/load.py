@@ -190,13 +190,14 @@ def _layout_tests(source: Source, names: dict[Op, str]) -> list[str]:
     return [f"if {' or '.join(tests)}:", '    raise TypeError("layout")'] if tests else []
 
 
-def _result(writer: Writer, op: Op, i: int) -> str:
-    """Copy a result into an array of its own."""
+def _result(writer: Writer, op: Op, i: int) -> str | Address:
+    """Copy a result into an array of its own; a single number is picked up where it lies."""
     if op.dtype is None:
         raise NoMachineCodeError("a result that is a Python number")
     if not op.ndim:
-        writer.lines.append(f"r{i} = {writer.whole(op, op.dtype)}")
-        return f"r{i}"
+        place = writer.places.lasting(op.dtype)
+        writer.copy(op, place)
+        return place
     shape = ", ".join(map(str, op.shape))
     writer.lines.append(f"r{i} = np.empty(({shape},), np.{op.dtype.type.__name__})")
     writer.copy(op, Address(f"r{i}", 0, op.shape, contiguous(op.shape)))

@@ -121,23 +121,21 @@ class Writer(Pieces):
         row, matrix, out = self.part(x, rows), self.part(w, rows * columns), self.part(target, columns)
         zero = number(0, op.dtype)
         if across == 1 and columns > 1:
-            how = f"{row}, {step}, {matrix}, {rows}, {columns}, {down}, {zero}, {out}"
+            found = self.part(self.places.scratch(i, np.int64, rows), rows)
+            is_finite = "False"
             if w in self.updated and self.is_changed_here_only(w):
                 bound = self.bounds.setdefault(w, self.places.lasting(np.float64))
-                found = self.part(self.places.scratch(i, np.int64, rows), rows)
-                most = float(np.finfo(op.dtype).max) / 1e3
-                self.lines += [
-                    f"if {self.peek(bound)} < {most!r}:",
-                    f"    row_times_found({how}, {found})",
-                    "else:",
-                    f"    row_times({how})",
-                ]
-            else:
-                self.lines.append(f"row_times({how})")
+                is_finite = f"{self.peek(bound)} < {float(np.finfo(op.dtype).max) / 1e3!r}"
+            self.lines.append(
+                f"row_times({row}, {step}, {matrix}, int64({rows}), int64({columns}), int64({down}), {zero}, {out}, "
+                f"{found}, bool({is_finite}))"
+            )
         elif down == 1 or rows == 1 or columns == 1:
             if columns == 1 and down != 1 and rows > 1:
                 raise NoMachineCodeError(f"{op.instruction.name} of a strided vector")
-            self.lines.append(f"row_dot({row}, {step}, {matrix}, {rows}, {columns}, {across}, {zero}, {out})")
+            self.lines.append(
+                f"row_dot({row}, {step}, {matrix}, int64({rows}), int64({columns}), int64({across}), {zero}, {out})"
+            )
         else:
             raise NoMachineCodeError(f"{op.instruction.name} of a strided matrix")
 

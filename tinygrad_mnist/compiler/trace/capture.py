@@ -23,7 +23,7 @@ from .numbers import Dice
 from .reach import Reach
 from .standins import Tracer
 from .tape import Trace, is_stand_in
-from .watch import Test, same_items, tests_of
+from .watch import Test, same_item, same_items, tests_of
 
 __all__ = ["Capture", "Held"]
 
@@ -224,10 +224,10 @@ def _of_optimizer(optimizer: Optimizer) -> Iterable[Test]:
     yield Test("{0}.update is {1}", (type(optimizer), formula), f"the formula of {name}")
     yield from same_items(f"the groups of {name}", optimizer.param_groups)
     for group in optimizer.param_groups:
-        yield Test("len({0}) == {1}", (group, len(group)), f"the settings of {name}")
-        for key, value in group.items():
+        yield Test(f"len({{0}}) == {len(group)}", (group,), f"the settings of {name}")
+        for key in group:
             if key != "lr":
-                yield Test("{0}[{1}] is {2}", (group, key, value), f"{key} of {name}")
+                yield same_item(group, key, f"{key} of {name}")
         yield from same_items(f"the parameters of {name}", group["params"])
 
 

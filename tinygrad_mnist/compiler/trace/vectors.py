@@ -28,7 +28,7 @@ from .capture import Capture
 from .numbers import Number
 from .standins import Tracer, written
 from .tape import Trace
-from .watch import Test
+from .watch import Test, same_item
 
 __all__ = ["Vector", "arrange", "same_steps"]
 
@@ -107,9 +107,9 @@ class Vector:
         for p, state in zip(self.params, self.states, strict=True):
             what = f"what the optimizer remembers of {p.name}"
             if memory:
-                yield Test("{0}[{1}] is {2}", (optimizer.state, p, state), what)
+                yield same_item(optimizer.state, p, what)
             for name in memory:
-                yield Test("{0}[{1}] is {2}", (state, name, state[name]), what)
+                yield same_item(state, name, what)
 
     def _input(self, trace: Trace, name: str, array: np.ndarray) -> Tracer:
         tracer = Tracer.input(trace, name, array)

@@ -23,7 +23,7 @@ from .kinds import attributes_of, is_descriptor, is_users_class, is_users_code, 
 if TYPE_CHECKING:
     from .reach import Found, Reach
 
-__all__ = ["Test", "path_of", "same_items", "tests_of"]
+__all__ = ["Test", "path_of", "same_item", "same_items", "tests_of"]
 
 
 class Test(NamedTuple):
@@ -54,7 +54,7 @@ def tests_of(reach: Reach) -> tuple[list[Test], list[Test]]:
     for found in reach.objects:
         tests += _same_object(found, reach)
     for found in reach.modules:
-        tests += [_item(vars(found.x), key, f"{found.name}.{key}") for key in sorted(found.done)]
+        tests += [same_item(vars(found.x), key, f"{found.name}.{key}") for key in sorted(found.done)]
     for cls in reach.named_classes:
         (counted if _is_counted(cls) else tests).extend(_same_class(cls, cls.__name__, reach))
     for found in reach.layers.values():
@@ -99,11 +99,11 @@ def _same_partial(name: str, x: functools.partial[Any]) -> Iterator[Test]:
 def _same_globals(variables: dict[str, Any], names: set[str]) -> Iterator[Test]:
     for name in sorted(names):
         if name in variables:
-            yield _item(variables, name, name)
+            yield same_item(variables, name, name)
         else:
             yield Test("{0} not in {1}", (name, variables), name)
             if name in vars(builtins):
-                yield _item(vars(builtins), name, name)
+                yield same_item(vars(builtins), name, name)
 
 
 def _same_layer(found: Found) -> Iterator[Test]:
@@ -125,7 +125,7 @@ def _same_object(found: Found, reach: Reach) -> Iterator[Test]:
     for key, value in (attributes or {}).items():
         if reach.is_wanted(key, found) and not hasattr(type(_in_class(cls, key)), "__set__"):
             path = path_of(name, key)
-            yield _item(attributes, key, path) if runs_code else _attribute(x, key, value, path)
+            yield same_item(attributes, key, path) if runs_code else _attribute(x, key, value, path)
     for key in slots_of(cls):
         if reach.is_wanted(key, found):
             get = _in_class(cls, key).__get__
@@ -175,18 +175,18 @@ def _same_class(
 
 def same_items(name: str, x: Any) -> Iterator[Test]:
     """Test whether a container holds what it held."""
-    yield Test("len({0}) == {1}", (x, len(x)), name)
+    yield Test(f"len({{0}}) == {len(x)}", (x,), name)
     is_plain = type(x) in (list, dict, deque, MappingProxyType)
     if isinstance(x, (dict, MappingProxyType)):
         keys, values = list(x), list(x.values())
         if is_plain and len(keys) <= _MANY and all(type(key) in (str, int) for key in keys):
-            yield from (_item(x, key, path_of(name, key)) for key in keys)
+            yield from (same_item(x, key, path_of(name, key)) for key in keys)
         else:
             yield _all_same(name, x, values, type(x).values)
         if len(keys) > 1:
             yield _all_same(name, x, keys, iter)
     elif is_plain and len(x) <= _MANY:
-        yield from (_item(x, i, path_of(name, i)) for i in range(len(x)))
+        yield from (same_item(x, i, path_of(name, i)) for i in range(len(x)))
     else:
         yield _all_same(name, x, list(x), iter)
 
@@ -195,12 +195,20 @@ def _all_same(name: str, x: Any, parts: list[Any], walk: Any) -> Test:
     return Test("{2}({3}({4}, {5}({0}), {1}))", (x, parts, all, map, operator.is_, walk), name)
 
 
-def _item(owner: Any, key: Any, what: str) -> Test:
+def same_item(owner: Any, key: Any, what: str) -> Test:
+    """Test whether an item is the same object."""
+    if type(key) is int or _is_plain(key):
+        return Test(f"{{0}}[{key!r}] is {{1}}", (owner, owner[key]), what)
     return Test("{0}[{1}] is {2}", (owner, key, owner[key]), what)
 
 
+def _is_plain(key: Any) -> bool:
+    """Whether a text may hold a name itself."""
+    return type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
+
+
 def _attribute(owner: Any, key: Any, value: Any, what: str, tail: str = "") -> Test:
-    if type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key):
+    if _is_plain(key):
         return Test(f"{{0}}.{key}{tail} is {{1}}", (owner, value), what)
     return Test(f"{{3}}({{0}}, {{2}}){tail} is {{1}}", (owner, value, key, getattr), what)
 
