@@ -158,7 +158,7 @@ def _of_value(name: str) -> Any:
 
 def _refusing_to_set(name: str) -> Any:
     def refuse(self: Any, value: Any) -> None:
-        raise untraceable(self.trace, f"array.{name} was to be set")
+        raise untraceable(self.tape, f"array.{name} was to be set")
 
     return refuse
 
@@ -192,7 +192,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     __slots__ = ("__weakref__", "_op", "_seen", "_source", "_take", "_value", "_version", "is_number")
 
     def __init__(self, trace: Trace, op: Op, value: Any, is_number: bool = False) -> None:
-        self.trace, self._op, self._value = trace, op, value
+        self.tape, self._op, self._value = trace, op, value
         self.is_number = is_number
         self._version = 0  # goes up when this array is written into
         self._source: Tracer | None = None  # what it is a view of
@@ -233,7 +233,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if source._version == self._seen:
             return
         if self._take is None:
-            raise untraceable(self.trace, "an array was written into while a view of it was in use")
+            raise untraceable(self.tape, "an array was written into while a view of it was in use")
         function, argument = self._take
         again = source._viewed(function, argument, _view_of(function, source._value, argument))
         self._op, self._value, self._seen = again._op, again._value, source._version
@@ -241,7 +241,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _viewed(self, function: Any, argument: Any, value: Any) -> Tracer:
         """A view of this array, as NumPy would make it."""
-        made: Any = written(self.trace, function, (self, argument), {}, value)
+        made: Any = written(self.tape, function, (self, argument), {}, value)
         if type(made) is Tracer and np.may_share_memory(value, self.value):
             made._source, made._seen, made._take = self, self._version, (function, argument)
         return made  # type: ignore[no-any-return]
@@ -259,21 +259,21 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _become(self, new: Any) -> Tracer:
         """Stand for the result of writing into this array."""
-        if self.trace.is_elsewhere():
+        if self.tape.is_elsewhere():
             raise untraceable(
-                self.trace, "another thread wrote into an array while a function that uses it was traced"
+                self.tape, "another thread wrote into an array while a function that uses it was traced"
             )
         if new.shape != self.shape:
             raise ValueError(f"an array of shape {self.shape} was to take a result of shape {new.shape}")
         if new.dtype != self.dtype:
             np.empty(0, new.dtype).astype(self.dtype, casting="same_kind")  # NumPy's own error
-            new = written(self.trace, astype, (new, self.dtype), {}, value_of(new).astype(self.dtype))
+            new = written(self.tape, astype, (new, self.dtype), {}, value_of(new).astype(self.dtype))
         if not isinstance(new, Tracer):
-            new = known(self.trace, np.array(new))
+            new = known(self.tape, np.array(new))
         source = self._source
         if source is not None:
             if self._take is None:
-                raise untraceable(self.trace, "a view of an array was written into")
+                raise untraceable(self.tape, "a view of an array was written into")
             if not self.value.flags.writeable:
                 raise ValueError("assignment destination is read-only")
             source._become(_put_back(source, *self._take, new))
@@ -286,7 +286,6 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     shape, dtype, ndim = _of_value("shape"), _of_value("dtype"), _of_value("ndim")
     size, nbytes, itemsize = _of_value("size"), _of_value("nbytes"), _of_value("itemsize")
-    strides = _of_value("strides")
     base = property(lambda self: self._source)
     flags = property(lambda self: self.value.view().flags)
 
@@ -326,7 +325,10 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
                 raise untraceable(
                     trace, f"np.{ufunc.__name__} with where= leaves numbers undefined without out="
                 )
-            inputs = tuple(np.where(where, x, np.ones((), _dtype_of(x))) for x in inputs)
+            inputs = tuple(
+                x if type(x) in (bool, int, float, complex) else np.where(where, x, np.ones((), _dtype_of(x)))
+                for x in inputs
+            )
         if targets:  # NumPy says whether the result fits
             copies = tuple(None if t is None else _laid_out_as(t.value, t.value) for t in targets)
             getattr(ufunc, method)(*swap(inputs, value_of), out=copies, **_values(settings))
@@ -409,7 +411,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             tensor: Any = next(arg for arg in args if isinstance(arg, Tensor))
             return tensor.__primitive__(primitive, args, settings)
         try:
-            with self.trace.inside():
+            with self.tape.inside():
                 return primitive.forward(*args, **settings)
         except UntraceableError as error:
             return error.as_a_whole(primitive, args, settings)
@@ -425,7 +427,7 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             if self.value:
                 raise ValueError(brief)
             return
-        self.trace.record(check, (self, brief), {}, None)
+        self.tape.record(check, (self, brief), {}, None)
 
     # -- operators and methods -----------------------------------------------------------------------
 
@@ -448,33 +450,33 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         index = swap(_index(index), _pinned_mask)
         numbers = swap(index, _number_of)
         if _picks_unknown(index):
-            raise unshaped(self.trace, "a boolean index picks")
+            raise unshaped(self.tape, "a boolean index picks")
         if is_basic(numbers):
             return self._viewed(getitem, index, self.value[numbers])
-        return written(self.trace, getitem, (self, index), {}, self.value[numbers])
+        return written(self.tape, getitem, (self, index), {}, self.value[numbers])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self.is_number:
             raise TypeError(f"{type(self.value[()]).__name__!r} object does not support item assignment")
         index = _index(index)
         if _picks_unknown(index) and np.size(value_of(value)) != 1:
-            raise unshaped(self.trace, "a boolean index picks")
+            raise unshaped(self.tape, "a boolean index picks")
         _refuse_tracked(value)
         value = _made_array(value)
         changed = self.value.copy()
         changed[swap(index, value_of)] = value_of(value)
-        self._become(written(self.trace, setitem, (self, index, value), {}, changed))
+        self._become(written(self.tape, setitem, (self, index, value), {}, changed))
 
     def astype(self, dtype: Any, *args: Any, copy: bool = True, **kwargs: Any) -> Any:
         """Convert, or copy."""
         value = self.value.astype(dtype, *args, **kwargs)
         if value.dtype == self.dtype:
-            return written(self.trace, instructions.copy, (self,), {}, value) if copy else self
-        return written(self.trace, astype, (self, value.dtype), {}, value)
+            return written(self.tape, instructions.copy, (self,), {}, value) if copy else self
+        return written(self.tape, astype, (self, value.dtype), {}, value)
 
     def copy(self, order: Any = "C") -> Any:
         """Copy."""
-        return written(self.trace, instructions.copy, (self,), {}, self.value.copy(order))
+        return written(self.tape, instructions.copy, (self,), {}, self.value.copy(order))
 
     def _flat(self) -> Any:
         """All elements in a row, to be read, and to be written if they lie so."""
@@ -545,21 +547,21 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             function = getattr(np, name)
             return lambda *args, **kwargs: function(self, *args, **kwargs)
         if hasattr(np.ndarray, name) and not name.startswith("__"):
-            raise untraceable(self.trace, f"array.{name} reads or changes an array that is traced")
+            raise untraceable(self.tape, f"array.{name} reads or changes an array that is traced")
         raise AttributeError(f"an array has no attribute {name!r}")
 
     # -- the numbers in it ---------------------------------------------------------------------------
 
     def numbers(self, what: str) -> Any:
         """The numbers, for Python to decide by them: an error unless they are the same in every call."""
-        if self.trace.is_elsewhere():
+        if self.tape.is_elsewhere():
             return self.value
         if not self.is_known:
-            value = self.trace.pinned(self.op)
+            value = self.tape.pinned(self.op)
             if value is None:
                 who = _culprit() or what or _decision()
                 raise untraceable(
-                    self.trace, f"{who} asked for a value that changes from call to call. A compiled program is a "
+                    self.tape, f"{who} asked for a value that changes from call to call. A compiled program is a "
                     "straight line: choose with np.where, use NumPy's functions, and look at results after the call",
                 )  # fmt: skip
             return value
@@ -665,7 +667,7 @@ def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
 
 def _has_bound(x: Any, weights: Any = None, minlength: Any = 0) -> bool:
     """Whether counts are as many as they were asked to be at least, which is then tested at every call."""
-    if x.value.max(initial=-1) >= minlength:
+    if x.value.size and x.value.max() >= minlength:
         return False
     brief = f"np.bincount: a number is not below minlength={minlength}, and the result would be longer than compiled"
     is_beyond: Any = np.any(x >= minlength)
@@ -685,8 +687,8 @@ def _picks_unknown(index: Any) -> bool:
 
 def _pinned_mask(part: Any) -> Any:
     """A mask that may be taken for a constant as one."""
-    value = part.trace.pinned(part.op) if _is_unknown(part) and part.dtype == bool else None
-    return part if value is None else known(part.trace, value)
+    value = part.tape.pinned(part.op) if _is_unknown(part) and part.dtype == bool else None
+    return part if value is None else known(part.tape, value)
 
 
 def _is_float(args: Any) -> bool:
@@ -745,7 +747,7 @@ def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Trac
     if function is getitem:
         changed = source.value.copy()
         changed[swap(argument, _number_of)] = new.value
-        result: Tracer = written(source.trace, setitem, (source, argument, new), {}, changed)
+        result: Tracer = written(source.tape, setitem, (source, argument, new), {}, changed)
         return result
     if function is view_as:
         return new.view(source.dtype)  # type: ignore[no-any-return]
@@ -787,14 +789,14 @@ def _rewrite(function: Any, target: Tracer, *args: Any, **settings: Any) -> None
 
     _refuse_tracked((args, tuple(settings.values())))
     value = change(target.value, *swap(args, value_of), **_values(settings))
-    target._become(written(target.trace, call, (Callee(change), target, *args), settings, value))
+    target._become(written(target.tape, call, (Callee(change), target, *args), settings, value))
 
 
 def _trace_of(*trees: Any) -> Trace:
     for tree in trees:
         for part in tree.values() if isinstance(tree, dict) else tree or ():
             if is_stand_in(part):
-                return part.trace  # type: ignore[no-any-return]
+                return part.tape  # type: ignore[no-any-return]
             if isinstance(part, (list, tuple)) and (found := _trace_of(part)):
                 return found
     return None  # type: ignore[return-value]
@@ -818,8 +820,12 @@ def _reduced(trace: Trace, function: Any, inputs: Any, settings: dict[str, Any],
 
 def _take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """Write all views in a few ways too."""
-    if kwargs.get("order", "C") not in ("C", None):
-        raise untraceable(a.trace, f"np.{func.__name__} in order={kwargs['order']!r}")
+    order = kwargs.get("order", args[-1] if args and isinstance(args[-1], str) else "C")
+    if order in ("F", "f"):
+        wanted = func(a.value, *args, **kwargs).shape
+        return a.transpose().reshape(wanted[::-1]).transpose()
+    if order not in ("C", "c", None):
+        raise untraceable(a.tape, f"np.{func.__name__} in order={order!r}, as the array lies in memory,")
     function, argument, value = VIEWS[func](func, a.value, *args, **kwargs)
     return a._viewed(function, argument, value)
 

@@ -303,9 +303,11 @@ def _clip(vectors: list[Vector], max_norm: float) -> None:
     for part in wide:
         square = np.dot(part, part) + square
     norm = largest * np.sqrt(square)
-    scale = np.where(norm > max_norm, max_norm / norm, 1)
+    scale = np.where(norm <= max_norm, 1, max_norm / norm)  # NaN, if a gradient is
     for vector in vectors:
-        vector.gradient = vector.gradient * scale.astype(np.real(vector.gradient).dtype)
+        g = vector.gradient
+        wide = np.result_type(np.real(g).dtype, np.float32)  # float16 has no digits for small factors
+        vector.gradient = (g.astype(np.result_type(g.dtype, wide)) * scale.astype(wide)).astype(g.dtype)
 
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
