@@ -134,3 +134,14 @@ def test_clipping_by_a_factor_that_float16_cannot_hold() -> None:
 def test_a_rate_that_is_a_number_of_numpy(dtype: Any, lr: Any) -> None:
     for got, expected in zip(*(trained(c, dtype, lr=lr, factor=0.3) for c in (True, False)), strict=True):
         np.testing.assert_allclose(got, expected, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_the_total_of_a_large_batch_is_a_number_of_its_own() -> None:
+    x = np.linspace(-1, 1, 2_400_000).reshape(-1, 4)
+    f = tg.compile(lambda x: np.sum(np.tanh(x)))
+    first = f(x)
+    assert "blocks" in f.source
+    assert type(first) is np.float64
+    kept = float(first)
+    f(x + 1)
+    assert first == kept
