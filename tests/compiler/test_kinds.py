@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
-from tinygrad_mnist.errors import UntraceableError
+from tinygrad_mnist.errors import CompileError, UntraceableError
 from tinygrad_mnist.nn import functional as F
 
 WHOLE = np.arange(1.0, 200.0)
@@ -145,3 +145,34 @@ def test_the_total_of_a_large_batch_is_a_number_of_its_own() -> None:
     kept = float(first)
     f(x + 1)
     assert first == kept
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x == None,  # noqa: E711
+        lambda x: x != "a",
+        lambda x: np.equal(x, None),
+        lambda x: x.astype(object),
+        lambda x: x.astype(str),
+        lambda x: x.astype("M8[s]"),
+        lambda x: x * np.timedelta64(1, "s"),
+        lambda x: x * np.array([1, 2, 3], object),
+    ],
+)
+def test_what_is_no_number_is_refused(f: Any) -> None:
+    with pytest.raises(UntraceableError, match="no number|of dtype|compared with"):
+        tg.compile(f)(np.arange(3.0))
+
+
+def test_a_gradient_that_was_there_before_is_not_read() -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(CompileError, match="reads the grad of"):
+        tg.compile(lambda x: x if w.grad is None else x * w.grad)(np.ones(2))
+
+    def f(x: Any) -> Any:
+        t = tg.tensor(x, requires_grad=True)
+        np.sum(t * t).backward()
+        return t.grad
+
+    np.testing.assert_array_equal(tg.compile(f)(np.ones(2)).data, [2.0, 2.0])

@@ -45,6 +45,8 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
     """Write down a call whose result is known; return the result's stand-in, or a tuple of them."""
     if trace.is_elsewhere():
         return value
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind not in "biufc":
+        raise untraceable(trace, f"the result is an array of dtype {value.dtype}, which no program computes with")
     op = trace.record(function, tuple(args), settings, value)
     if isinstance(value, (tuple, list)):
         parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
@@ -161,6 +163,19 @@ def _refusing_to_set(name: str) -> Any:
         raise untraceable(self.tape, f"array.{name} was to be set")
 
     return refuse
+
+
+def _comparison(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+    """An operator that has an answer for what is no number too, such as ``None`` or a text."""
+
+    def compare(self: Any, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return NotImplemented
+        if not _is_of_numbers(other):
+            raise untraceable(self.tape, f"an array was compared with a {type(other).__name__}")
+        return ufunc(self, other)
+
+    return compare
 
 
 def _made_array(x: Any) -> Any:
@@ -333,6 +348,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
             copies = tuple(None if t is None else _laid_out_as(t.value, t.value) for t in targets)
             getattr(ufunc, method)(*swap(inputs, value_of), out=copies, **_values(settings))
         value = getattr(ufunc, method)(*swap(inputs, value_of), **_values(settings))
+        if method == "__call__" and not all(map(_is_of_numbers, inputs)):
+            raise untraceable(trace, f"np.{ufunc.__name__} was given what is no number")
         if method == "reduce":
             result = _reduced(trace, ufunc.reduce, inputs, settings, value)
         else:
@@ -430,6 +447,8 @@ class Tracer(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
         self.tape.record(check, (self, brief), {}, None)
 
     # -- operators and methods -----------------------------------------------------------------------
+
+    __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
 
     def __pow__(self, exponent: Any) -> Any:
         is_quick = type(exponent) in (int, float) and exponent in _POWERS
@@ -828,6 +847,10 @@ def _take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> A
         raise untraceable(a.tape, f"np.{func.__name__} in order={order!r}, as the array lies in memory,")
     function, argument, value = VIEWS[func](func, a.value, *args, **kwargs)
     return a._viewed(function, argument, value)
+
+
+def _is_of_numbers(x: Any) -> bool:
+    return is_stand_in(x) or _as_array(x).dtype.kind in "biufc"
 
 
 def _says_something(arg: Any) -> bool:
