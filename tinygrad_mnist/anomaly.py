@@ -98,6 +98,9 @@ class _Watch:
             if kind := _badness(part):
                 raise NonFiniteError(self._backward(node, position, g, part, kind))
 
+    def looked_at(self, node: Node) -> None:
+        """What was found in a gradient has been said before."""
+
     def pushed(self, node: Node, tangents: Sequence[tuple[int, Array]], change: Array) -> None:
         """Look at how a result changes, where tangents go forward."""
         self._unchanged(node)

@@ -103,6 +103,9 @@ class Watch(Protocol):
     def pushed(self, node: Node, tangents: Sequence[tuple[int, Array]], change: Array) -> None:
         """See how the result of an operation changes when its inputs do."""
 
+    def looked_at(self, node: Node) -> None:
+        """See that the user's code asks for the gradient that a leaf has."""
+
 
 class Node:
     """One recorded operation, or a leaf where gradients arrive.

@@ -431,9 +431,7 @@ def _is_default(value: Any) -> bool:
 def _unsupported(function: str, name: str, value: Any, supported: Iterable[str]) -> UnsupportedError:
     what = f"{name}= (an array)" if hasattr(value, "shape") else f"{name}={value!r}"
     known = ", ".join(supported)
-    return UnsupportedError(
-        f"{function}: the argument {what} is not supported on a Tensor; supported: {known}"
-    )
+    return UnsupportedError(f"{function}: argument {what} is not supported on a Tensor; supported: {known}")
 
 
 def as_plain(*functions: Callable[..., Any]) -> None:

@@ -14,7 +14,7 @@ from weakref import ref
 import numpy as np
 
 from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, UntraceableError
-from .graph import RECORDING, SCOPE, TRACING, WRITES, Node, _set, changed, scope_text, sweep
+from .graph import RECORDING, SCOPE, TRACING, WATCH, WRITES, Node, _set, changed, scope_text, sweep
 from .operands import operand
 from .operators import Operators
 from .origins import users_line
@@ -182,6 +182,9 @@ class Tensor(Operators):
         Leaves have one, and computed Tensors after :meth:`retain_grad`. It is itself tracked only
         after ``backward(create_graph=True)``.
         """
+        watch = WATCH.get()
+        if watch is not None and self._node is not None:
+            watch.looked_at(self._node)
         if self._node is None or self._node.grad is None:
             return None
         if not isinstance(self._node.grad, Tensor):

@@ -92,7 +92,7 @@ class Entry:
         steps = {vector.step.op: vector.states for vector in vectors}
         for op in self.source.arguments:
             if op in rates:
-                given.append(f"{self._name(rates[op])}['lr']")
+                given.append(f"float({self._name(rates[op])}['lr'])")
             elif op in steps:
                 given.append(f"{self._name(steps[op][0])}['step'] + 1")
         counts = []

@@ -171,6 +171,12 @@ _elementwise(np.bitwise_or, "", "{0} | {1}", "{0} or {1}")
 _elementwise(np.bitwise_xor, "", "{0} ^ {1}", "{0} != {1}")
 _elementwise(np.invert, "", "~{0}", "not {0}")
 
+for _ufunc in (
+    np.floor, np.ceil, np.trunc, np.rint, np.round, np.fix, np.sign, np.heaviside, np.modf, np.floor_divide,
+    np.remainder, np.fmod, np.divmod,
+):  # fmt: skip
+    instruction_of(_ufunc).jumps = True
+
 declare(np.where, is_elementwise=True, is_new=True, batch="elementwise", machine="where")
 declare(np.clip, machine="clip")
 

@@ -86,6 +86,8 @@ class Instruction:
         Whether it may end in an error that the uncompiled code raises too, although nobody needs the result.
     is_declared : bool
         Whether anything is known of it but what it computes.
+    jumps : bool
+        Whether numbers that differ by a rounding error may have results far apart, as those of ``np.floor`` do.
     is_product, is_reduction, has_parts, has_effect, is_of_numbers, waits : bool
         A matrix product; a ufunc's ``reduce``; a vector made of its arguments, one after the other; does
         something besides returning a value, in an order that has to be kept; is arithmetic of Python numbers;
@@ -106,6 +108,7 @@ class Instruction:
     expression: Fact = "{function}({arguments})"
     batch: str = ""
     machine: Any = ""
+    jumps: bool = False
     is_product: bool = False
     is_reduction: bool = False
     has_parts: bool = False
@@ -200,6 +203,14 @@ class Op:
     def is_plain_reduction(self) -> bool:
         """Whether this is a reduction over axes, without ``where=`` and the like."""
         return self.instruction.is_reduction and not self.settings.keys() - {"axis", "keepdims"}
+
+    @property
+    def jumps(self) -> bool:
+        """Whether arguments that differ by a rounding error may have results far apart."""
+        is_counted = self.dtype is not None and self.dtype.kind in "biu"
+        return self.instruction.jumps or (
+            is_counted and any(arg.dtype is not None and arg.dtype.kind in "fc" for arg in inputs_of(self))
+        )
 
     @property
     def is_given(self) -> bool:

@@ -71,15 +71,16 @@ elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.minimum
 @widened
 def sigmoid(x: Array, /) -> Array:
     """``1 / (1 + exp(-x))``, accurate in both tails."""
-    e = np.exp(np.minimum(-x, _largest_exponent(x.dtype)))
+    with np.errstate(over="ignore"):
+        e = np.exp(np.minimum(-x, _too_large(x.dtype)))
     e += 1
     return 1 / e
 
 
 @lru_cache
-def _largest_exponent(dtype: Any) -> float:
-    """The largest number whose exponential is finite."""
-    return float(np.log(np.finfo(dtype if dtype.kind == "f" else float).max)) * (1 - 1e-3)
+def _too_large(dtype: Any) -> float:
+    """A number whose exponential is infinite: it tells the compiler that the exponential may be."""
+    return float(np.log(np.finfo(dtype if dtype.kind == "f" else float).max)) * (1 + 1e-3)
 
 
 sigmoid.vjp(lambda g, y, x: g * y * (1 - y))

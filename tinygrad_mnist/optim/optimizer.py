@@ -123,7 +123,7 @@ class Optimizer:
         """
         updated = False
         for group in self.param_groups:
-            settings = {name: value for name, value in group.items() if name != "params"}
+            settings = {name: _number(value) for name, value in group.items() if name != "params"}
             memory = self.memory(settings)
             for p in group["params"]:
                 node = p.node
@@ -214,6 +214,11 @@ class Optimizer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={self.param_groups[0][name]!r}" for name in self.defaults)
         return f"{type(self).__name__}({settings})"
+
+
+def _number(x: Any) -> Any:
+    """A setting; a number of NumPy's as Python's, which has no dtype to impose on parameters."""
+    return x.item() if isinstance(x, np.generic) else x
 
 
 def _order(p: NDArray, state: State) -> str:

@@ -73,10 +73,10 @@ _sum: Any = np.add.reduce
 EQUATIONS = [
     Equation(c * x, x * c),
     Equation(c + x, x + c),
-    Equation(x * 1, x, _not_complex),
+    Equation(x * 1, x, _not_complex),  # (inf + 1j) * 1 is inf + nan j
     Equation(x + 0, x, _whole),  # -0.0 + 0 is 0.0
     Equation(x - 0, x, _not_complex),
-    Equation(x * c * d, x * (c * d), _evenly),
+    Equation(x * c * d, x * (c * d), _evenly, is_rounded=True),
     Equation(-(x * c), x * -c, _has_negative),
     Equation(-x * c, x * -c, _has_negative),
     Equation(-(c / x), -c / x, _has_negative),
@@ -111,7 +111,8 @@ def _shortest(x: Any) -> Any:
 def divided_by_number(b: Builder, op: Op) -> Op | None:
     """``x / 4`` is ``x * 0.25``, where neither number is so small or large that digits are lost."""
     x, c = op.args
-    if not is_real(op.dtype) or not is_scalar(c) or isinstance(c, Op) or not isinstance(x, Op) or not op.ndim:
+    is_known = is_scalar(c) and not isinstance(c, Op)
+    if b.is_exact or not (is_known and is_real(op.dtype) and isinstance(x, Op) and op.ndim):
         return None
     if x.dtype == op.dtype and is_normal(c, op.dtype) and is_normal(1 / c, op.dtype):
         return b.ufunc(np.multiply, x, 1 / c)
@@ -121,7 +122,9 @@ def divided_by_number(b: Builder, op: Op) -> Op | None:
 def scaled_quotient(b: Builder, op: Op) -> Op | None:
     """``(e / s) * c``, where ``s`` is shorter, is ``e * (c / s)``: of a softmax, so that nothing leaves its range."""
     quotient, c = op.args
-    if not (is_scalar(c) and _is(quotient, np.divide) and is_real(op.dtype) and b.is_used_once(quotient)):
+    if b.is_exact or not (is_scalar(c) and _is(quotient, np.divide) and is_real(op.dtype)):
+        return None
+    if not b.is_used_once(quotient):
         return None
     e, s = quotient.args
     if not (isinstance(e, Op) and isinstance(s, Op) and s.size < e.size):
@@ -327,7 +330,7 @@ def exp_of_negated_sum(b: Builder, op: Op) -> Op | None:
 def exp_of_log(b: Builder, op: Op) -> Op | None:
     """``exp(x - log(s))`` is ``exp(x) / s``: the softmax, whose exponentials are there already, and at most 1."""
     (x,) = op.args
-    if not (_is(x, np.subtract) and _is(x.args[1], np.log) and isinstance(x.args[0], Op)):
+    if b.is_exact or not (_is(x, np.subtract) and _is(x.args[1], np.log) and isinstance(x.args[0], Op)):
         return None
     if range_of(x.args[0])[1] > 0 or range_of(x.args[1].args[0])[0] < 1:
         return None

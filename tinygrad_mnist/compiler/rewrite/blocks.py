@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..instructions import instruction_of
+from ..instructions import getitem, instruction_of
 from ..program import Constant, Input, Op, Program, Store, inputs_of
 from .builder import replaced, without_dead_code
 
@@ -345,7 +345,20 @@ class _Cut:
         ops = [op for op in self.program.ops if self.kinds[op] in (WHOLE, LATER)]
         inputs = [op for op in self.program.inputs if op not in self.batch]
         rest = replace(self.program, inputs=tuple(inputs), ops=tuple(ops), results=tuple(results))
-        return without_dead_code(replaced(rest, sums))
+        rest = replaced(rest, sums)
+        # A total is kept in an array; what is returned is its number, and a new one at every call.
+        numbers = {
+            total: Op(instruction_of(getitem), (total, ()), {}, (), total.dtype, op.place)
+            for op, total in sums.items()
+            if not op.ndim and total in rest.results
+        }
+        return without_dead_code(
+            replace(
+                rest,
+                ops=(*rest.ops, *numbers.values()),
+                results=tuple(numbers.get(op, op) for op in rest.results),
+            )
+        )
 
 
 def _name(op: Op) -> str:

@@ -36,12 +36,15 @@ class Builder:
         ``np.ufunc`` are those for all elementwise functions.
     place
         Where operations that a rule adds belong.
+    is_exact : bool
+        Whether the operation at hand must not be rounded in another way: see :func:`_before_jumps`.
     """
 
     def __init__(self, rules: Rules = MappingProxyType({})) -> None:
         self.ops: list[Op] = []
         self.rules = {key if key is np.ufunc else instruction_of(key): found for key, found in rules.items()}
         self.place = NOWHERE
+        self.is_exact = False
         self.notes: dict[str, Any] = {}
         self.uses: dict[Op, int] = {}  # how often the old program used what has become this
         self._known: dict[Any, Op] = {}
@@ -113,8 +116,9 @@ def rebuilt(program: Program, rules: Rules = MappingProxyType({}), builder: Buil
     def changed(arg: Any) -> Any:
         return new.get(arg, arg) if isinstance(arg, Op) else arg
 
+    exact = _before_jumps(program)
     for op in program.ops:
-        builder.place = op.place
+        builder.place, builder.is_exact = op.place, op in exact
         new[op] = added = builder.put(op.with_args(changed))
         builder.uses[added] = builder.uses.get(added, 0) + counted[op]
     return without_dead_code(
@@ -126,6 +130,18 @@ def rebuilt(program: Program, rules: Rules = MappingProxyType({}), builder: Buil
             notes={**program.notes, **builder.notes},
         )
     )
+
+
+def _before_jumps(program: Program) -> set[Op]:
+    """What is rounded up or down, compared or counted, element by element: there a last digit is not a small thing.
+
+    ``np.floor(49 * (1 / 49))`` is 0. Sums end the search: their last digits depend on the order anyway.
+    """
+    found: set[Op] = set()
+    for op in reversed(program.ops):
+        if op.jumps or (op in found and (op.is_elementwise or op.instruction.rearranges)):
+            found.update(inputs_of(op))
+    return found
 
 
 def replaced(program: Program, new: Mapping[Op, Op], first: Sequence[Op] = ()) -> Program:

@@ -82,12 +82,14 @@ def _sign_and_value(number: Any) -> Any:
 class Equation(NamedTuple):
     """Two sides, and when the right one may stand for the left one.
 
-    ``holds`` is given the operation, and what the letters stand for, by name.
+    ``holds`` is given the operation, and what the letters stand for, by name. What ``is_rounded`` in another way on the
+    right does not stand where that matters (:attr:`.Builder.is_exact`).
     """
 
     left: Side
     right: Side
     holds: Callable[..., bool] = lambda op, **letters: True
+    is_rounded: bool = False
 
 
 x, y = Side("array", "x"), Side("array", "y")
@@ -107,6 +109,8 @@ def rule_of(equation: Equation) -> Rule:
 
     def rule(b: Builder, op: Op) -> Op | None:
         found: dict[str, Any] = {}
+        if equation.is_rounded and b.is_exact:
+            return None
         if not equation.left.matches(op, found) or not equation.holds(op, **found):
             return None
         if equation.right.letter:

@@ -57,7 +57,7 @@ def range_of(op: Any) -> tuple[float, float]:
         return -math.inf, 0.0
     if op.calls(np.log):
         return (0.0, math.inf) if range_of(op.args[0])[0] >= 1 else EVERYTHING
-    if op.calls(np.subtract):
+    if op.calls(np.subtract) and op.dtype.kind == "f":
         (_, most), (least, _) = range_of(op.args[0]), range_of(op.args[1])
         return -math.inf, 0.0 if most <= 0 <= least else math.inf
     if op.calls(np.add.reduce) and is_softmax_sum(op):
@@ -67,7 +67,7 @@ def range_of(op: Any) -> tuple[float, float]:
 
 def shifted_by_largest(op: Op) -> bool:
     """Whether an operation is ``z - max(z)``, along some axes."""
-    if not op.calls(np.subtract):
+    if not op.calls(np.subtract) or op.dtype.kind != "f":  # integers wrap around
         return False
     z, largest = op.args
     reduction = _unshaped(largest)

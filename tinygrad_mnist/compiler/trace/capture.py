@@ -118,6 +118,14 @@ class Capture:
     def pushed(self, *_: Any) -> None:
         """Nothing is made of what is pushed forward."""
 
+    def looked_at(self, node: Node) -> None:
+        """Refuse to read a gradient that was there before the call: nobody would notice another."""
+        if node.serial < self.start:
+            raise CompileError(
+                f"compile: the function reads the grad of {node.name!r}, which is another after every backward(); pass "
+                "it as an argument, or differentiate by tg.grad within the function"
+            )
+
     # -- stand-ins -----------------------------------------------------------------------------------
 
     def _hold(self, name: str, tensor: Tensor) -> None:

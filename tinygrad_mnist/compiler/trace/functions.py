@@ -51,11 +51,16 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
     if where is not True:
         if not targets or any(t is None for t in targets):
             raise untraceable(trace, f"np.{ufunc.__name__} with where= leaves numbers undefined without out=")
-        inputs = tuple(np.where(where, x, np.ones((), _dtype_of(x))) for x in inputs)
+        inputs = tuple(
+            x if type(x) in (bool, int, float, complex) else np.where(where, x, np.ones((), _dtype_of(x)))
+            for x in inputs
+        )
     if targets:  # NumPy says whether the result fits
         copies = tuple(None if t is None else laid_out_as(t.value, t.value) for t in targets)
         getattr(ufunc, method)(*swap(inputs, value_of), out=copies, **values_of(settings))
     value = getattr(ufunc, method)(*swap(inputs, value_of), **values_of(settings))
+    if method == "__call__" and not all(map(is_of_numbers, inputs)):
+        raise untraceable(trace, f"np.{ufunc.__name__} was given what is no number")
     if method == "reduce":
         result = _reduced(trace, ufunc.reduce, inputs, settings, value)
     else:
@@ -178,7 +183,7 @@ def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
 
 def _has_bound(x: Any, weights: Any = None, minlength: Any = 0) -> bool:
     """Whether counts are as many as they were asked to be at least, which is then tested at every call."""
-    if x.value.max(initial=-1) >= minlength:
+    if x.value.size and x.value.max() >= minlength:
         return False
     brief = f"np.bincount: a number is not below minlength={minlength}, and the result would be longer than compiled"
     is_beyond: Any = np.any(x >= minlength)
@@ -263,14 +268,14 @@ def rewrite(function: Any, target: Any, *args: Any, **settings: Any) -> None:
 
     refuse_tracked((args, tuple(settings.values())))
     value = change(target.value, *swap(args, value_of), **values_of(settings))
-    target._become(written(target.trace, call, (Callee(change), target, *args), settings, value))
+    target._become(written(target.tape, call, (Callee(change), target, *args), settings, value))
 
 
 def _trace_of(*trees: Any) -> Trace:
     for tree in trees:
         for part in tree.values() if isinstance(tree, dict) else tree or ():
             if is_stand_in(part):
-                return part.trace  # type: ignore[no-any-return]
+                return part.tape  # type: ignore[no-any-return]
             if isinstance(part, (list, tuple)) and (found := _trace_of(part)):
                 return found
     return None  # type: ignore[return-value]
@@ -290,8 +295,12 @@ def _reduced(trace: Trace, function: Any, inputs: Any, settings: dict[str, Any],
 
 def take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """Write all views in a few ways too."""
-    if kwargs.get("order", "C") not in ("C", None):
-        raise untraceable(a.trace, f"np.{func.__name__} in order={kwargs['order']!r}")
+    order = kwargs.get("order", args[-1] if args and isinstance(args[-1], str) else "C")
+    if order in ("F", "f"):
+        wanted = func(a.value, *args, **kwargs).shape
+        return a.transpose().reshape(wanted[::-1]).transpose()
+    if order not in ("C", "c", None):
+        raise untraceable(a.tape, f"np.{func.__name__} in order={order!r}, as the array lies in memory,")
     function, argument, value = VIEWS[func](func, a.value, *args, **kwargs)
     view = a._viewed(function, argument, value)
     if function is np.reshape and a.ndim > 1 and is_traced(view):
@@ -300,6 +309,11 @@ def take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> An
         while array is not None:  # how it lies in memory says whether the result is a view of it
             array._is_reshaped, array = True, array._source
     return view
+
+
+def is_of_numbers(x: Any) -> bool:
+    """Whether NumPy sees numbers in it."""
+    return is_stand_in(x) or as_array(x).dtype.kind in "biufc"
 
 
 def _says_something(arg: Any) -> bool:

@@ -27,7 +27,7 @@ def _arithmetic(
             return NotImplemented
         args = (other, self) if reflected else (self, other)
         value = function(*map(value_of, args))
-        return Number(self.trace, self.trace.record(arithmetic[sign], args, {}, value), value)
+        return Number(self.tape, self.tape.record(arithmetic[sign], args, {}, value), value)
 
     return compute
 
@@ -38,7 +38,7 @@ class _Single(StandIn):
     __slots__ = ("op", "value")
 
     def __init__(self, trace: Trace, op: Op, value: Any) -> None:
-        self.trace, self.op, self.value = trace, op, value
+        self.tape, self.op, self.value = trace, op, value
 
     @property
     def kind(self) -> type:
@@ -64,12 +64,12 @@ class Number(_Single):
     __pow__, __rpow__ = _arithmetic("**", operator.pow), _arithmetic("**", operator.pow, reflected=True)
 
     def __neg__(self) -> Number:
-        return Number(self.trace, self.trace.record(arithmetic["neg"], (self,), {}, -self.value), -self.value)
+        return Number(self.tape, self.tape.record(arithmetic["neg"], (self,), {}, -self.value), -self.value)
 
     def _leaves(self, *_: Any) -> Any:
         name = getattr(self.op, "name", "computed")
         raise untraceable(
-            self.trace, f"the number {name!r} changes from call to call, and was compared or converted"
+            self.tape, f"the number {name!r} changes from call to call, and was compared or converted"
         )
 
     __bool__ = __float__ = __int__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _leaves
@@ -94,10 +94,10 @@ class Dice(_Single):
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.value, name)
         if not callable(method) or name in ("spawn", "shuffle"):
-            raise untraceable(self.trace, f"Generator.{name} cannot be part of a program")
+            raise untraceable(self.tape, f"Generator.{name} cannot be part of a program")
 
         def draw(*args: Any, **settings: Any) -> Any:
             value = method(*swap(args, value_of), **{k: swap(v, value_of) for k, v in settings.items()})
-            return written(self.trace, instructions.draw, (self, name, *args), settings, value)
+            return written(self.tape, instructions.draw, (self, name, *args), settings, value)
 
         return draw

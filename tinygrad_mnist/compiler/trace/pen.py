@@ -28,6 +28,10 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
     """Write down a call whose result is known; return the result's stand-in, or a tuple of them."""
     if trace.is_elsewhere():
         return value
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind not in "biufc":
+        raise untraceable(
+            trace, f"the result is an array of dtype {value.dtype}, which no program computes with"
+        )
     op = trace.record(function, tuple(args), settings, value)
     if isinstance(value, (tuple, list)):
         parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]

@@ -33,13 +33,14 @@ from ..program import Constant, Op, is_basic, swap
 from .functions import (
     call_function,
     call_ufunc,
-    is_unknown,
+    is_of_numbers,
     laid_out_as,
     made_array,
     refuse_tracked,
     rewrite,
     take_view,
 )
+from .indices import number_of, picks_unknown, pinned_mask, plain_index
 from .pen import as_array, known, unshaped, untraceable, values_of, what_decides, who_asks, written
 from .tape import ArrayStandIn, Trace, is_traced, value_of
 
@@ -62,9 +63,22 @@ def _of_value(name: str) -> Any:
 
 def _refusing_to_set(name: str) -> Any:
     def refuse(self: Any, value: Any) -> None:
-        raise untraceable(self.trace, f"array.{name} was to be set")
+        raise untraceable(self.tape, f"array.{name} was to be set")
 
     return refuse
+
+
+def _comparison(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+    """An operator that has an answer for what is no number too, such as ``None`` or a text."""
+
+    def compare(self: Any, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return NotImplemented
+        if not is_of_numbers(other):
+            raise untraceable(self.tape, f"an array was compared with a {type(other).__name__}")
+        return ufunc(self, other)
+
+    return compare
 
 
 def _asked(what: str, ask: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,7 +107,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     )  # fmt: skip
 
     def __init__(self, trace: Trace, op: Op, value: Any, is_number: bool = False) -> None:
-        self.trace, self._op, self._value = trace, op, value
+        self.tape, self._op, self._value = trace, op, value
         self.is_number = is_number
         self._version = 0  # goes up when this array is written into
         self._source: Tracer | None = None  # what it is a view of
@@ -140,7 +154,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if source._version == self._seen:
             return
         if self._take is None:
-            raise untraceable(self.trace, "an array was written into while a view of it was in use")
+            raise untraceable(self.tape, "an array was written into while a view of it was in use")
         function, argument = self._take
         again = source._viewed(function, argument, _view_of(function, source._value, argument))
         self._op, self._value, self._seen = again._op, again._value, source._version
@@ -148,7 +162,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _viewed(self, function: Any, argument: Any, value: Any) -> Tracer:
         """A view of this array, as NumPy would make it."""
-        made: Any = written(self.trace, function, (self, argument), {}, value)
+        made: Any = written(self.tape, function, (self, argument), {}, value)
         if is_traced(made) and np.may_share_memory(value, self.value):
             made._source, made._seen, made._take = self, self._version, (function, argument)
         return made  # type: ignore[no-any-return]
@@ -162,22 +176,22 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _become(self, new: Any) -> Tracer:
         """Stand for the result of writing into this array."""
-        if self.trace.is_elsewhere():
+        if self.tape.is_elsewhere():
             raise untraceable(
-                self.trace, "another thread wrote into an array while a function that uses it was traced"
+                self.tape, "another thread wrote into an array while a function that uses it was traced"
             )
         if new.shape != self.shape:
             raise ValueError(f"an array of shape {self.shape} was to take a result of shape {new.shape}")
         if new.dtype != self.dtype:
             np.empty(0, new.dtype).astype(self.dtype, casting="same_kind")  # NumPy's own error
-            new = written(self.trace, astype, (new, self.dtype), {}, value_of(new).astype(self.dtype))
+            new = written(self.tape, astype, (new, self.dtype), {}, value_of(new).astype(self.dtype))
         if not isinstance(new, Tracer):
-            new = known(self.trace, np.array(new))
-        self.trace.is_by_layout |= self._is_reshaped
+            new = known(self.tape, np.array(new))
+        self.tape.is_by_layout |= self._is_reshaped
         source = self._source
         if source is not None:
             if self._take is None:
-                raise untraceable(self.trace, "a view of an array was written into")
+                raise untraceable(self.tape, "a view of an array was written into")
             if not self.value.flags.writeable:
                 raise ValueError("assignment destination is read-only")
             source._become(_put_back(source, *self._take, new))
@@ -190,7 +204,6 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     shape, dtype, ndim = _of_value("shape"), _of_value("dtype"), _of_value("ndim")
     size, nbytes, itemsize = _of_value("size"), _of_value("nbytes"), _of_value("itemsize")
-    strides = _of_value("strides")
     base = property(lambda self: self._source)
     flags = property(lambda self: self.value.view().flags)
 
@@ -230,10 +243,10 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if any(isinstance(arg, Tensor) for arg in args):
             tensor: Any = next(arg for arg in args if isinstance(arg, Tensor))
             return tensor.__primitive__(primitive, args, settings)
-        if self.trace.is_elsewhere():
+        if self.tape.is_elsewhere():
             return primitive.forward(*swap(tuple(args), value_of), **values_of(settings))
         try:
-            with self.trace.inside():
+            with self.tape.inside():
                 return primitive.forward(*args, **settings)
         except UntraceableError as error:
             return error.as_a_whole(primitive, args, settings)
@@ -249,9 +262,11 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
             if self.value:
                 raise ValueError(brief)
             return
-        self.trace.record(check, (self, brief), {}, None)
+        self.tape.record(check, (self, brief), {}, None)
 
     # -- operators and methods -----------------------------------------------------------------------
+
+    __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
 
     def __pow__(self, exponent: Any) -> Any:
         is_quick = type(exponent) in (int, float) and exponent in _POWERS
@@ -269,36 +284,36 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     __ilshift__, __irshift__ = _in_place("__ilshift__"), _in_place("__irshift__")
 
     def __getitem__(self, index: Any) -> Any:
-        index = swap(_index(index), _pinned_mask)
-        numbers = swap(index, _number_of)
-        if _picks_unknown(index):
-            raise unshaped(self.trace, "a boolean index picks")
+        index = swap(plain_index(index), pinned_mask)
+        numbers = swap(index, number_of)
+        if picks_unknown(index):
+            raise unshaped(self.tape, "a boolean index picks")
         if is_basic(numbers):
             return self._viewed(getitem, index, self.value[numbers])
-        return written(self.trace, getitem, (self, index), {}, self.value[numbers])
+        return written(self.tape, getitem, (self, index), {}, self.value[numbers])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self.is_number:
             raise TypeError(f"{type(self.value[()]).__name__!r} object does not support item assignment")
-        index = _index(index)
-        if _picks_unknown(index) and np.size(value_of(value)) != 1:
-            raise unshaped(self.trace, "a boolean index picks")
+        index = plain_index(index)
+        if picks_unknown(index) and np.size(value_of(value)) != 1:
+            raise unshaped(self.tape, "a boolean index picks")
         refuse_tracked(value)
         value = made_array(value)
         changed = self.value.copy()
         changed[swap(index, value_of)] = value_of(value)
-        self._become(written(self.trace, setitem, (self, index, value), {}, changed))
+        self._become(written(self.tape, setitem, (self, index, value), {}, changed))
 
     def astype(self, dtype: Any, *args: Any, copy: bool = True, **kwargs: Any) -> Any:
         """Convert, or copy."""
         value = self.value.astype(dtype, *args, **kwargs)
         if value.dtype == self.dtype:
-            return written(self.trace, instructions.copy, (self,), {}, value) if copy else self
-        return written(self.trace, astype, (self, value.dtype), {}, value)
+            return written(self.tape, instructions.copy, (self,), {}, value) if copy else self
+        return written(self.tape, astype, (self, value.dtype), {}, value)
 
     def copy(self, order: Any = "C") -> Any:
         """Copy."""
-        return written(self.trace, instructions.copy, (self,), {}, self.value.copy(order))
+        return written(self.tape, instructions.copy, (self,), {}, self.value.copy(order))
 
     def _flat(self) -> Any:
         """All elements in a row, to be read, and to be written if they lie so."""
@@ -369,21 +384,21 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
             function = getattr(np, name)
             return lambda *args, **kwargs: function(self, *args, **kwargs)
         if hasattr(np.ndarray, name) and not name.startswith("__"):
-            raise untraceable(self.trace, f"array.{name} reads or changes an array that is traced")
+            raise untraceable(self.tape, f"array.{name} reads or changes an array that is traced")
         raise AttributeError(f"an array has no attribute {name!r}")
 
     # -- the numbers in it ---------------------------------------------------------------------------
 
     def numbers(self, what: str) -> Any:
         """The numbers, for Python to decide by them: an error unless they are the same in every call."""
-        if self.trace.is_elsewhere():
+        if self.tape.is_elsewhere():
             return self.value
         if not self.is_known:
-            value = self.trace.pinned(self.op)
+            value = self.tape.pinned(self.op)
             if value is None:
                 who = who_asks() or what or what_decides()
                 raise untraceable(
-                    self.trace, f"{who} asked for a value that changes from call to call. A compiled program is a "
+                    self.tape, f"{who} asked for a value that changes from call to call. A compiled program is a "
                     "straight line: choose with np.where, use NumPy's functions, and look at results after the call",
                 )  # fmt: skip
             return value
@@ -442,27 +457,9 @@ _POWERS: dict[Any, Callable[[Any], Any]] = {
 }
 
 
-def _picks_unknown(index: Any) -> bool:
-    """Whether an index is a mask that may change."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(is_unknown(part) and part.dtype == bool for part in parts)
-
-
-def _pinned_mask(part: Any) -> Any:
-    """A mask that may be taken for a constant as one."""
-    value = part.trace.pinned(part.op) if is_unknown(part) and part.dtype == bool else None
-    return part if value is None else known(part.trace, value)
-
-
-def _number_of(part: Any) -> Any:
-    """The value of a part of an index; a single integer picks a view, as a Python integer does."""
-    is_integer = is_traced(part) and part.is_number and part.dtype.kind in "iu"
-    return int(part.value) if is_integer else value_of(part)
-
-
 def _view_of(function: Any, x: Any, argument: Any) -> Any:
     if function is getitem:
-        return x[swap(argument, _number_of)]
+        return x[swap(argument, number_of)]
     return function.function(x, argument) if hasattr(function, "function") else function(x, argument)
 
 
@@ -470,31 +467,11 @@ def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Trac
     """What an array is once a view of it, taken by a function with an argument, has become new."""
     if function is getitem:
         changed = source.value.copy()
-        changed[swap(argument, _number_of)] = new.value
-        result: Tracer = written(source.trace, setitem, (source, argument, new), {}, changed)
+        changed[swap(argument, number_of)] = new.value
+        result: Tracer = written(source.tape, setitem, (source, argument, new), {}, changed)
         return result
     if function is view_as:
         return new.view(source.dtype)  # type: ignore[no-any-return]
     if function is np.transpose:
         return new.transpose(tuple(map(int, np.argsort(argument))))  # type: ignore[no-any-return]
     return new.reshape(source.shape)  # type: ignore[no-any-return]
-
-
-def _index(index: Any) -> Any:
-    """An index whose lists are arrays, and whose NumPy integers are Python's."""
-    parts = index if isinstance(index, tuple) else (index,)
-    made = tuple(map(_part_of_index, parts))
-    return made if isinstance(index, tuple) else made[0]
-
-
-def _part_of_index(part: Any) -> Any:
-    part = part._data if isinstance(part, Tensor) else part
-    if isinstance(part, (list, range)):
-        part = as_array(part)
-        part = part if part.size else part.astype(int)  # an empty list picks nothing
-    if isinstance(part, np.integer) or (is_traced(part) and not part.ndim and not is_unknown(part)):
-        return part if part.dtype == bool else int(part)
-    if isinstance(part, slice):
-        ends = part.start, part.stop, part.step
-        return slice(*(None if x is None else operator.index(x) for x in ends))
-    return part

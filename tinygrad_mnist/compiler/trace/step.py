@@ -306,10 +306,14 @@ def _clip(vectors: list[Vector], max_norm: float) -> None:
     for part in wide:
         square = np.dot(part, part) + square
     norm = largest * np.sqrt(square)
-    scale = np.where(norm > max_norm, max_norm / norm, 1)
+    scale = np.where(norm <= max_norm, 1, max_norm / norm)  # NaN, if a gradient is
     for vector in vectors:
         g = vector.gradient
-        vector.gradient = g * scale.astype(np.real(g).dtype if g.dtype.kind == "c" else g.dtype)
+        real = np.promote_types(
+            g.dtype.type().real.dtype, np.float32
+        )  # float16 has no digits for small factors
+        g_wide = g.astype(np.promote_types(g.dtype, real))
+        vector.gradient = (g_wide * scale.astype(real)).astype(g.dtype)
 
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:

@@ -24,9 +24,9 @@ class StandIn:
     What a stand-in passes for (``__class__``) is not what it is: ask :func:`is_stand_in`.
     """
 
-    __slots__ = ("trace",)
+    __slots__ = ("tape",)
 
-    trace: Trace
+    tape: Trace
     op: Op
     value: Any
 

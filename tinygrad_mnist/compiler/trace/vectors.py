@@ -203,7 +203,7 @@ def arrange(
         for (_, step, _), params in together.items():
             vector = Vector(params, group, number)
             if rate is None:
-                rate = Number.input(trace, "lr", group["lr"])
+                rate = Number.input(trace, "lr", float(group["lr"]))
             if step not in steps:
                 steps[step] = Number.input(trace, "step", step + 1, "step")
             vector.lr, vector.step = rate, steps[step]

@@ -1,0 +1,186 @@
+"""Small programs of every kind, each beside the uncompiled function: values, layouts, clipping, rates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+import tinygrad_mnist.nn.functional as F
+from tinygrad_mnist.errors import CompileError, UntraceableError
+
+WHOLE = np.arange(1.0, 200.0)
+TABLE = np.arange(12.0).reshape(3, 4)
+
+
+def both(f: Any, *args: Any) -> tuple[Any, Any]:
+    """What a function returns, compiled and uncompiled, without the warnings of either."""
+    with np.errstate(all="ignore"):
+        return tg.compile(f)(*args), f(*args)
+
+
+def assert_same(f: Any, *args: Any) -> None:
+    got, expected = both(f, *args)
+    np.testing.assert_array_equal(got, expected, strict=True)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.floor(x / 49),
+        lambda x: (x / 49).astype(int),
+        lambda x: x / 49 >= 1,
+        lambda x: x / 49 % 1,
+        lambda x: np.round(x * 0.1 * 0.5, 1),
+        lambda x: np.argmax(x / 49 == 1),
+        lambda x: np.floor((x / 49)[::-1].reshape(1, -1)),
+        lambda x: np.where(x / 49 == 1, x, 0.0),
+    ],
+)
+def test_what_is_rounded_up_or_down_keeps_its_last_digit(f: Any) -> None:
+    assert_same(f, WHOLE)
+    assert_same(f, WHOLE.astype(np.float32))
+
+
+def test_elsewhere_a_division_is_still_a_product() -> None:
+    program = tg.compile(lambda x: np.sum(np.sin(x / 49)))
+    program(WHOLE)
+    assert "divide" not in program.source
+
+
+def test_infinite_complex_numbers_times_one() -> None:
+    assert_same(lambda z: z * 1, np.array([complex(np.inf, 1), 1j]))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.uint64])
+def test_softmax_of_integers_that_wrap_around(dtype: Any) -> None:
+    info = np.iinfo(dtype)
+    x = np.array([info.max, info.min, info.max // 3, 1], dtype)
+    assert_same(lambda x: np.exp(x - x.max() - np.log(np.sum(np.exp(x - x.max())))), x)
+
+
+def test_the_order_of_columns() -> None:
+    def f(x: Any) -> Any:
+        return (
+            x.ravel("F"),
+            np.ravel(x, "F"),
+            x.flatten("F"),
+            np.reshape(x, (2, 6), order="F"),
+            x.reshape(-1, order="F"),
+        )
+
+    for x in (TABLE, np.asfortranarray(TABLE)):
+        for got, expected in zip(*both(f, x), strict=True):
+            np.testing.assert_array_equal(got, expected, strict=True)
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: x.strides[0], lambda x: x.ravel("K"), lambda x: np.reshape(x, -1, "A")]
+)
+def test_how_an_argument_lies_in_memory_is_not_asked(f: Any) -> None:
+    with pytest.raises(UntraceableError):
+        tg.compile(f)(TABLE)
+
+
+def test_the_method_trace() -> None:
+    assert_same(lambda x: x.trace(), TABLE)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_counts_of_unsigned_numbers(dtype: Any) -> None:
+    assert_same(lambda x: np.bincount(x, minlength=4), np.array([0, 3, 3], dtype))
+
+
+def test_a_number_beside_where_has_no_dtype() -> None:
+    assert_same(lambda x: np.add(x, 1, where=x > 1, out=np.zeros_like(x)), np.array([1, 255], np.uint8))
+
+
+@pytest.mark.parametrize("x", [-720.0, -1e308, np.float32(-95), -np.inf])
+def test_far_tails_of_the_sigmoid(x: Any) -> None:
+    assert_same(F.sigmoid, np.array([x]))
+
+
+def trained(compiled: bool, dtype: Any, clip_norm: float | None = None, lr: Any = 0.1, **start: Any) -> Any:
+    w = tg.tensor(np.array(start.get("w", [1.0, 1.0]), dtype), requires_grad=True)
+    v = tg.tensor(np.ones(2, dtype), requires_grad=True)
+    optimizer = tg.optim.SGD([w, v], lr=lr)
+    factor = start.get("factor", 1)
+
+    def loss() -> Any:
+        return np.sum(np.sqrt(w)) * factor + np.sum(v**2)
+
+    step = tg.compile(loss, optimizer=optimizer, clip_norm=clip_norm)
+    with np.errstate(all="ignore"):
+        for _ in range(2):
+            if compiled:
+                step()
+                continue
+            optimizer.zero_grad()
+            loss().backward()
+            if clip_norm is not None:
+                tg.optim.clip_grad_norm_([w, v], clip_norm)
+            optimizer.step()
+    return w.data, v.data
+
+
+def test_clipping_of_an_infinite_gradient_and_then_of_nan() -> None:
+    for got, expected in zip(*(trained(c, np.float64, 1.0, w=[0, 1]) for c in (True, False)), strict=True):
+        np.testing.assert_array_equal(got, expected)
+        assert np.isnan(got).any()
+
+
+def test_clipping_by_a_factor_that_float16_cannot_hold() -> None:
+    settings = {"clip_norm": 1e-4, "lr": 1e4, "factor": 3e4}
+    for got, expected in zip(*(trained(c, np.float16, **settings) for c in (True, False)), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=5e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("lr", [np.float32(0.1), np.float64(0.1), np.float16(0.1)])
+def test_a_rate_that_is_a_number_of_numpy(dtype: Any, lr: Any) -> None:
+    for got, expected in zip(*(trained(c, dtype, lr=lr, factor=0.3) for c in (True, False)), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_the_total_of_a_large_batch_is_a_number_of_its_own() -> None:
+    x = np.linspace(-1, 1, 2_400_000).reshape(-1, 4)
+    f = tg.compile(lambda x: np.sum(np.tanh(x)))
+    first = f(x)
+    assert "blocks" in f.source
+    assert type(first) is np.float64
+    kept = float(first)
+    f(x + 1)
+    assert first == kept
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x == None,  # noqa: E711
+        lambda x: x != "a",
+        lambda x: np.equal(x, None),
+        lambda x: x.astype(object),
+        lambda x: x.astype(str),
+        lambda x: x.astype("M8[s]"),
+        lambda x: x * np.timedelta64(1, "s"),
+        lambda x: x * np.array([1, 2, 3], object),
+    ],
+)
+def test_what_is_no_number_is_refused(f: Any) -> None:
+    with pytest.raises(UntraceableError, match=r"no number|of dtype|compared with"):
+        tg.compile(f)(np.arange(3.0))
+
+
+def test_a_gradient_that_was_there_before_is_not_read() -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(CompileError, match="reads the grad of"):
+        tg.compile(lambda x: x if w.grad is None else x * w.grad)(np.ones(2))
+
+    def f(x: Any) -> Any:
+        t = tg.tensor(x, requires_grad=True)
+        np.sum(t * t).backward()
+        return t.grad
+
+    np.testing.assert_array_equal(tg.compile(f)(np.ones(2)).data, [2.0, 2.0])
