@@ -385,10 +385,8 @@ def compare_trajectories(change: Any, make: str, class_as_it_was: Any, backend: 
 def test_changes_between_steps_of_machine_code(change, class_as_it_was, request):
     few = (
         set_data,
-        replace_parameter,
         buffer_in_place,
         momentum,
-        hook_on_a_parameter,
         factor,
     )
     if change not in few and not request.config.getoption("--thorough"):

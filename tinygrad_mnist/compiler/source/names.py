@@ -44,8 +44,8 @@ class Names:
         self.imports: set[str] = set()
         self.names: dict[Any, str] = {}
         self.numbers: dict[str, int] = {}
-        own = ("np", "prepare", "operation", "rows")
-        self.taken = {*own, *keyword.kwlist, *keyword.softkwlist, *dir(builtins)}
+        words = keyword.kwlist, keyword.softkwlist, dir(builtins)
+        self.taken = {"np", "prepare", "operation", "rows"}.union(*words)
         self.local: dict[Buffer, str] = {}  # pieces of buffers, within a loop
         self.made: set[Buffer] = set()
         self.scratch_bytes = 0
