@@ -328,3 +328,15 @@ def test_traces_that_differ():
         require_agreement("f", a, b)
     with pytest.raises(CompileError, match="did something else"):
         require_agreement("f", a, replace(a, ops=a.ops[:-1]))
+
+
+def test_chains_may_be_longer_than_the_stack_is_deep():
+    def far(x):
+        h = x
+        for _ in range(2000):
+            h = np.exp(h) - x
+        return np.sum(-h)
+
+    x = np.zeros(3)
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(tg.compile(far)(x), far(x))

@@ -321,12 +321,27 @@ def _row_times(
 
 
 def _row_dot(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any) -> None:
-    """Multiply a row by a matrix that is stored by columns."""
-    for j in range(columns):
+    """Multiply a row by a matrix that is stored by columns, four of them at a time."""
+    j = 0
+    while j + 4 <= columns:
+        w0, w1 = part(w, j * ld, rows), part(w, (j + 1) * ld, rows)
+        w2, w3 = part(w, (j + 2) * ld, rows), part(w, (j + 3) * ld, rows)
+        t0 = t1 = t2 = t3 = zero
+        for i in range(rows):
+            a = peek(x, i * step)
+            t0, t1 = multiply_add(a, peek(w0, i), t0), multiply_add(a, peek(w1, i), t1)
+            t2, t3 = multiply_add(a, peek(w2, i), t2), multiply_add(a, peek(w3, i), t3)
+        poke(out, j, t0)
+        poke(out, j + 1, t1)
+        poke(out, j + 2, t2)
+        poke(out, j + 3, t3)
+        j += 4
+    while j < columns:
         total = zero
         for i in range(rows):
             total = multiply_add(peek(x, i * step), peek(w, j * ld + i), total)
         poke(out, j, total)
+        j += 1
 
 
 def _divided(a: Any, b: Any) -> Any:

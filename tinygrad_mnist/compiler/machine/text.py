@@ -20,6 +20,10 @@ from .pieces import Pieces
 __all__ = ["Writer", "expression"]
 
 
+#: For rows no longer than this, the product of a row and a matrix is compiled anew: for others it serves all.
+SHORT = 16
+
+
 class Writer(Pieces):
     """Writes one group after the other."""
 
@@ -126,8 +130,9 @@ class Writer(Pieces):
             if w in self.updated and self.is_changed_here_only(w):
                 bound = self.bounds.setdefault(w, self.places.lasting(np.float64))
                 is_finite = f"{self.peek(bound)} < {float(np.finfo(op.dtype).max) / 1e3!r}"
+            length = str(columns) if columns <= SHORT else f"int64({columns})"
             self.lines.append(
-                f"row_times({row}, {step}, {matrix}, int64({rows}), int64({columns}), int64({down}), {zero}, {out}, "
+                f"row_times({row}, {step}, {matrix}, int64({rows}), {length}, int64({down}), {zero}, {out}, "
                 f"{found}, bool({is_finite}))"
             )
         elif down == 1 or rows == 1 or columns == 1:

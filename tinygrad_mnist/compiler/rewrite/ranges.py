@@ -17,6 +17,8 @@ from ..program import Constant, Op
 __all__ = ["is_even_scaling", "is_normal", "is_real", "is_softmax_sum", "range_of", "shifted_by_largest"]
 
 EVERYTHING = (-math.inf, math.inf)
+#: So many operations back are looked at: a chain may be as long as the stack is deep.
+STEPS = 12
 
 
 def is_real(dtype: Any) -> bool:
@@ -42,23 +44,25 @@ def is_even_scaling(c: Any, d: Any, dtype: Any) -> bool:
     return all(abs(f) <= 1 for f in known) or (len(known) == 2 and all(abs(f) >= 1 for f in known))
 
 
-def range_of(op: Any) -> tuple[float, float]:
+def range_of(op: Any, steps: int = STEPS) -> tuple[float, float]:
     """The least and the largest number that an argument can be."""
+    if steps == 0:
+        return EVERYTHING
     if not isinstance(op, Op):
         return (float(op), float(op)) if isinstance(op, (int, float)) else EVERYTHING
     if isinstance(op, Constant):
         is_real_number = op.size and op.dtype.kind in "fiub" and bool(np.isfinite(op.value).all())
         return (float(op.value.min()), float(op.value.max())) if is_real_number else EVERYTHING
     if op.instruction.rearranges and not op.instruction.has_parts:
-        return range_of(op.args[0])
+        return range_of(op.args[0], steps - 1)
     if op.calls(np.exp):
-        return 0.0, 1.0 if range_of(op.args[0])[1] <= 0 else math.inf
+        return 0.0, 1.0 if range_of(op.args[0], steps - 1)[1] <= 0 else math.inf
     if shifted_by_largest(op):
         return -math.inf, 0.0
     if op.calls(np.log):
-        return (0.0, math.inf) if range_of(op.args[0])[0] >= 1 else EVERYTHING
+        return (0.0, math.inf) if range_of(op.args[0], steps - 1)[0] >= 1 else EVERYTHING
     if op.calls(np.subtract) and op.dtype.kind == "f":
-        (_, most), (least, _) = range_of(op.args[0]), range_of(op.args[1])
+        (_, most), (least, _) = range_of(op.args[0], steps - 1), range_of(op.args[1], steps - 1)
         return -math.inf, 0.0 if most <= 0 <= least else math.inf
     if op.calls(np.add.reduce) and is_softmax_sum(op):
         return 1.0, math.inf
