@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
-import tinygrad_mnist.nn.functional as F
 from tinygrad_mnist.errors import CompileError, UntraceableError
+from tinygrad_mnist.nn import functional as F  # noqa: N812
 
 WHOLE = np.arange(1.0, 200.0)
 TABLE = np.arange(12.0).reshape(3, 4)
@@ -76,9 +77,13 @@ def test_the_order_of_columns() -> None:
             np.testing.assert_array_equal(got, expected, strict=True)
 
 
-@pytest.mark.parametrize(
-    "f", [lambda x: x.strides[0], lambda x: x.ravel("K"), lambda x: np.reshape(x, -1, "A")]
-)
+def test_how_an_argument_lies_in_memory_makes_a_program_of_its_own() -> None:
+    step = tg.compile(lambda x: x * x.strides[0])
+    for x in (TABLE, np.asfortranarray(TABLE), TABLE):
+        np.testing.assert_array_equal(step(x), x * x.strides[0])
+
+
+@pytest.mark.parametrize("f", [lambda x: x.ravel("K"), lambda x: np.reshape(x, -1, "A")])
 def test_how_an_argument_lies_in_memory_is_not_asked(f: Any) -> None:
     with pytest.raises(UntraceableError):
         tg.compile(f)(TABLE)
@@ -184,3 +189,30 @@ def test_a_gradient_that_was_there_before_is_not_read() -> None:
         return t.grad
 
     np.testing.assert_array_equal(tg.compile(f)(np.ones(2)).data, [2.0, 2.0])
+
+
+class Level(enum.IntEnum):
+    TWO = 2
+
+
+class Share(float, enum.Enum):
+    HALF = 0.5
+
+
+class Spoken(int):
+    def __repr__(self) -> str:
+        return "print('executed')"
+
+
+@pytest.mark.parametrize("number", [Level.TWO, Share.HALF, Spoken(3)])
+def test_numbers_of_derived_classes_are_numbers(number: Any, capsys: Any) -> None:
+    x = np.array([1.0, 2.0])
+    for f in (
+        lambda x, c: x * c,
+        lambda x, c: np.sum(x * c) + c,
+        lambda x, c: np.float32(2) * c * x,
+        np.maximum,
+    ):
+        assert_same(f, x, number)
+        assert_same(lambda x, f=f: f(x, number), x)
+    assert capsys.readouterr().out == ""

@@ -204,6 +204,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     shape, dtype, ndim = _of_value("shape"), _of_value("dtype"), _of_value("ndim")
     size, nbytes, itemsize = _of_value("size"), _of_value("nbytes"), _of_value("itemsize")
+    strides = property(lambda self: self._strides(), _refusing_to_set("strides"))
     base = property(lambda self: self._source)
     flags = property(lambda self: self.value.view().flags)
 
@@ -263,6 +264,10 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
                 raise ValueError(brief)
             return
         self.tape.record(check, (self, brief), {}, None)
+
+    def _strides(self) -> tuple[int, ...]:
+        self.tape.is_by_layout = True
+        return self.value.strides  # type: ignore[no-any-return]
 
     # -- operators and methods -----------------------------------------------------------------------
 
