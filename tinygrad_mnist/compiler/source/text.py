@@ -110,8 +110,10 @@ class _Writer(Names):
             self.store(store.target, store.value)
         texts = list(map(self.result, program.results))
         again = (
-            text if text not in texts[:i] or text.endswith(")") else f"{text}.copy()"
-            for i, text in enumerate(texts)
+            f"{text}.copy()"
+            if op.dtype is not None and text in texts[:i] and not text.endswith(")")
+            else text
+            for i, (op, text) in enumerate(zip(program.results, texts, strict=True))
         )
         self.say("return " + (", ".join(again) or "None"))
         name = step if step not in self.taken else f"{step}_"

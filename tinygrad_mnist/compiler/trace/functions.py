@@ -14,7 +14,7 @@ from ...trees import tree_map
 from .. import instructions
 from ..instructions import call
 from ..program import swap
-from .pen import as_array, known, unshaped, untraceable, values_of, written
+from .pen import PYTHON_NUMBERS, as_array, known, unshaped, untraceable, values_of, written
 from .tape import Callee, StandIn, Trace, is_stand_in, is_traced, value_of
 from .views import VIEWS
 
@@ -42,6 +42,8 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
         return getattr(ufunc, method)(*swap(inputs, value_of), **values_of(kwargs))
     settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
     targets = out if out is not None else ()
+    if all(type(x) in PYTHON_NUMBERS or (is_traced(x) and x.op.calls(instructions.as_array)) for x in inputs):
+        raise untraceable(trace, "a number of Python's that changes from call to call was computed with")
     if method == "at" and is_traced(inputs[0]):
         return rewrite(ufunc.at, *inputs)
     inputs = tuple(map(made_array, inputs))
@@ -52,8 +54,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
         if not targets or any(t is None for t in targets):
             raise untraceable(trace, f"np.{ufunc.__name__} with where= leaves numbers undefined without out=")
         inputs = tuple(
-            x if type(x) in (bool, int, float, complex) else np.where(where, x, np.ones((), _dtype_of(x)))
-            for x in inputs
+            x if type(x) in PYTHON_NUMBERS else np.where(where, x, np.ones((), _dtype_of(x))) for x in inputs
         )
     if targets:  # NumPy says whether the result fits
         copies = tuple(None if t is None else laid_out_as(t.value, t.value) for t in targets)
@@ -108,9 +109,8 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     if out is not None:  # NumPy says whether the result fits
         func(*swap(args, value_of), out=laid_out_as(out.value, out.value), **values_of(settings))
     value = func(*swap(args, value_of), **values_of(settings))
-    if type(value) in (bool, int, float, complex):  # as np.array_equal returns, for example
-        number = trace.record(func, tuple(args), settings, value)
-        return written(trace, instructions.as_array, (number,), {}, as_array(value))
+    if type(value) in PYTHON_NUMBERS:  # as np.array_equal returns, for example
+        return written(trace, func, args, settings, value)
     if not _holds_arrays(value):
         raise untraceable(trace, f"np.{name} was asked for a {type(value).__name__} that depends on values")
     if func in _REDUCTIONS and len(args) <= 2 and not (settings.keys() - {"axis", "keepdims"}):

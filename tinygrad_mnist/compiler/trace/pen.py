@@ -15,11 +15,24 @@ from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import Primitive, operation
 from ...tensor import Tensor, _handle, _qualified
+from ..instructions import as_array as as_array_of
 from ..instructions import call, pick
 from ..program import Constant, inputs_of, swap
 from .tape import Callee, Trace, is_traced, value_of
 
-__all__ = ["as_array", "known", "unshaped", "untraceable", "values_of", "what_decides", "who_asks", "written"]
+__all__ = [
+    "PYTHON_NUMBERS",
+    "as_array",
+    "known",
+    "unshaped",
+    "untraceable",
+    "values_of",
+    "what_decides",
+    "who_asks",
+    "written",
+]
+
+PYTHON_NUMBERS = (bool, int, float, complex)
 
 as_array = np.asarray  # which is another function for the code that is traced
 
@@ -33,6 +46,8 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
             trace, f"the result is an array of dtype {value.dtype}, which no program computes with"
         )
     op = trace.record(function, tuple(args), settings, value)
+    if type(value) in PYTHON_NUMBERS:
+        return written(trace, as_array_of, (op,), {}, as_array(value))
     if isinstance(value, (tuple, list)):
         parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
