@@ -11,6 +11,7 @@ from surface.edges import Edge, edges
 from surface.evaluation import Answer, Library, installed, is_as_expected
 
 import tinygrad_mnist as tg
+from tinygrad_mnist.nn import functional as F  # noqa: N812
 
 
 @pytest.mark.parametrize("edge", list(edges()), ids=edge_page.key)
@@ -66,3 +67,11 @@ def test_what_others_answer_is_true(name: str):
         pytest.skip(f"{name} {recorded['versions'][name]}, whose answers the page lists, is not installed")
     answers = {edge_page.key(edge): edge_page.told(name, edge) for edge in edges()}
     assert answers == recorded["answers"][name], "run: python -m tests.surface --write"
+
+
+def test_the_largest_numbers_pass_through_gelu() -> None:
+    assert F.gelu(np.array([1e308]))[0] == 1e308
+
+
+def test_the_sigmoid_ends_at_zero() -> None:
+    np.testing.assert_array_equal(F.sigmoid(np.array([-1e308, -np.inf, -800.0])), [0.0, 0.0, 0.0])

@@ -216,3 +216,38 @@ def test_numbers_of_derived_classes_are_numbers(number: Any, capsys: Any) -> Non
         assert_same(f, x, number)
         assert_same(lambda x, f=f: f(x, number), x)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.bool_])
+def test_factors_of_integers_stay_where_they_are(dtype: Any) -> None:
+    x = np.array([3, 0, 200 if dtype == np.uint8 else -100]).astype(dtype)
+    for f in (lambda x: x * 100 * 2.5, lambda x: -(x * 1) * 0.5, lambda x: x * 3 * 4 * 0.25):
+        if dtype != np.bool_ or f(np.ones(1)) > 0:
+            assert_same(f, x)
+
+
+def test_what_becomes_a_wider_number_keeps_its_last_digit() -> None:
+    x, y = np.linspace(0.1, 3, 50, dtype=np.float32), np.linspace(1, 2, 50)
+    got, expected = both(lambda x, y: x / 0.1 * y, x, y)
+    np.testing.assert_allclose(got, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.bool_])
+def test_a_learning_rate_does_not_go_into_integers(dtype: Any) -> None:
+    x = np.array([[1, 0]], dtype)
+    results = []
+    for compiled in (True, False):
+        w = tg.tensor(np.ones((2, 16), np.float32), requires_grad=True)
+        b = tg.tensor(np.zeros(16, np.float32), requires_grad=True)
+        optimizer = tg.optim.SGD([w, b], lr=0.3)
+
+        def loss(x: Any, w: Any = w, b: Any = b) -> Any:
+            return np.mean((x @ w + b) ** 2)
+
+        if compiled:
+            tg.compile(loss, optimizer=optimizer)(x)
+        else:
+            loss(x).backward()
+            optimizer.step()
+        results.append(w.data)
+    np.testing.assert_allclose(*results, rtol=1e-6)

@@ -200,7 +200,7 @@ erfc.vjp(lambda g, y, x: g * _bell(x) * (-2 / math.sqrt(math.pi)))
 
 def gelu(x: Array) -> Array:
     """``x`` times the share of a standard normal distribution that lies below ``x``."""
-    return x * erfc(x * -math.sqrt(0.5)) / 2
+    return x * (erfc(x * -math.sqrt(0.5)) / 2)
 
 
 # -- soft maxima ---------------------------------------------------------------------------------

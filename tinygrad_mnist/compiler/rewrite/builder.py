@@ -132,15 +132,22 @@ def rebuilt(program: Program, rules: Rules = MappingProxyType({}), builder: Buil
     )
 
 
+_DOUBLE = (np.dtype(np.float64), np.dtype(np.complex128))
+
+
 def _before_jumps(program: Program) -> set[Op]:
     """What is rounded up or down, compared or counted, element by element: there a last digit is not a small thing.
 
-    ``np.floor(49 * (1 / 49))`` is 0. Sums end the search: their last digits depend on the order anyway.
+    ``np.floor(49 * (1 / 49))`` is 0. The last digit of a float32 is not the last one of the float64 that it becomes.
+    Sums end the search: their last digits depend on the order anyway.
     """
     found: set[Op] = set()
     for op in reversed(program.ops):
+        inputs = inputs_of(op)
         if op.jumps or (op in found and (op.is_elementwise or op.instruction.rearranges)):
-            found.update(inputs_of(op))
+            found.update(inputs)
+        elif op.dtype in _DOUBLE:
+            found.update(arg for arg in inputs if arg.dtype is not None and arg.dtype not in _DOUBLE)
     return found
 
 

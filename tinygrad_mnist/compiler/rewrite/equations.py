@@ -1,9 +1,9 @@
 """Rules that are equations: what may stand in the place of what, both sides written as NumPy code.
 
 ``(-(-x), x)`` says that where the left side is computed, the right side may be. The letters are stand-ins that
-write down what is done to them: ``x`` and ``y`` are any arrays, ``c`` and ``d`` numbers. An equation is used only where
-both sides have one shape and one dtype, and where its condition holds. Both sides can be evaluated, so that the
-table tests itself: see :meth:`Side.evaluate`.
+write down what is done to them: ``x`` and ``y`` are any arrays, ``c`` and ``d`` numbers. An equation is used only
+where both sides have one shape, all that is computed has one dtype, and its condition holds. Both sides can be
+evaluated, so that the table tests itself: see :meth:`Side.evaluate`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ class Side(np.lib.mixins.NDArrayOperatorsMixin):
         if not isinstance(arg, Op) or not arg.calls(self.function) or len(arg.args) != len(self.args):
             return False
         if not (arg.is_plain_reduction or not arg.settings):
+            return False
+        if (
+            found.setdefault("dtype", arg.dtype) != arg.dtype
+        ):  # -0 is 0 for integers, and 3 * 100 is 44 in int8
             return False
         return all(map(_is_of_form, self.args, arg.args, [found] * len(self.args)))
 
@@ -111,7 +115,10 @@ def rule_of(equation: Equation) -> Rule:
         found: dict[str, Any] = {}
         if equation.is_rounded and b.is_exact:
             return None
-        if not equation.left.matches(op, found) or not equation.holds(op, **found):
+        if not equation.left.matches(op, found):
+            return None
+        del found["dtype"]
+        if not equation.holds(op, **found):
             return None
         if equation.right.letter:
             better = found[equation.right.letter]

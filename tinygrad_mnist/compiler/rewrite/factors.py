@@ -106,10 +106,10 @@ class _Scaler(Builder):
     def carriers(self, op: Op) -> tuple[int, ...]:
         """The arguments that take a factor to the result: of two, the one where it meets fewer numbers."""
         if not _is_bilinear(op):
-            return op.linear_in
+            return _linear_in(op)
         if op.calls(np.multiply) and is_scalar(op.args[1]):
             return ()
-        met = [self.met(arg) if isinstance(arg, Op) else math.inf for arg in op.args]
+        met = [self.met(arg) if _takes(arg, op) else math.inf for arg in op.args]
         is_worth_it = min(met) < (math.inf if self._far else op.size)
         return (met.index(min(met)),) if is_worth_it else ()
 
@@ -126,14 +126,24 @@ class _Scaler(Builder):
         if op.calls(np.multiply) and is_scalar(op.args[1]):
             return 0.0
         if _is_bilinear(op):
-            least = min(self._met.get(arg, arg.size) for arg in op.args if isinstance(arg, Op))
+            least = min([self._met.get(arg, arg.size) for arg in op.args if _takes(arg, op)], default=op.size)
             return least if self._far else min(op.size, least)
         if op.calls(np.divide) and is_scalar(op.args[0]):
             return 0.0
         if op.calls(np.divide):
             return min([op.size, *(arg.size for arg in op.args[1:] if isinstance(arg, Op))])
-        carriers = [op.args[i] for i in op.linear_in if isinstance(op.args[i], Op)]
-        return sum(self._met.get(arg, arg.size) for arg in carriers) if op.linear_in else op.size
+        carriers = [op.args[i] for i in _linear_in(op) if isinstance(op.args[i], Op)]
+        return sum(self._met.get(arg, arg.size) for arg in carriers) if carriers else op.size
+
+
+def _takes(arg: Any, op: Op) -> bool:
+    """Whether an argument has the dtype of the result: integers would become other numbers by a factor."""
+    return isinstance(arg, Op) and arg.dtype == op.dtype
+
+
+def _linear_in(op: Op) -> tuple[int, ...]:
+    """The arguments that take a factor to the result together, if all can."""
+    return op.linear_in if all(is_scalar(op.args[i]) or _takes(op.args[i], op) for i in op.linear_in) else ()
 
 
 def _is_bilinear(op: Op) -> bool:
