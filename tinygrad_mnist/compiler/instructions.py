@@ -10,7 +10,6 @@ as a vector, ``{index.brackets}`` an index without its parentheses.
 
 from __future__ import annotations
 
-import inspect
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -66,14 +65,6 @@ def declare(function: Any, **facts: Any) -> Instruction:
     for name, fact in {"is_declared": True, "may_raise": False, **facts}.items():
         setattr(found, name, fact)
     return found
-
-
-def parameters_of(instruction: Instruction) -> tuple[str, ...]:
-    """What a template calls the arguments."""
-    try:
-        return tuple(inspect.signature(instruction.function).parameters)
-    except (TypeError, ValueError):
-        return ()
 
 
 # -- elementwise functions -----------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ What is known of an instruction is declared in ``instructions``, and nowhere els
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, reduce
+from functools import cache, cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,6 +117,19 @@ class Instruction:
     is_of_numbers: bool = False
     waits: bool = False
 
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """What a template calls the arguments."""
+        try:
+            return tuple(inspect.signature(self.function).parameters)
+        except (TypeError, ValueError):
+            return ()
+
+    @cached_property
+    def is_ufunc(self) -> bool:
+        """Whether the function is one of NumPy's universal functions."""
+        return isinstance(self.function, np.ufunc)
+
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
@@ -187,7 +201,7 @@ class Op:
     @property
     def is_ufunc(self) -> bool:
         """Whether this is a plain call of a ufunc: elementwise, with broadcasting, and nothing else."""
-        return self.instruction.is_elementwise and not self.settings and _is_ufunc(self.instruction)
+        return self.instruction.is_elementwise and not self.settings and self.instruction.is_ufunc
 
     @property
     def is_elementwise(self) -> bool:
@@ -385,13 +399,14 @@ def _ops_in(arg: Any) -> Iterator[Op]:
 
 def swap(arg: Any, change: Callable[[Any], Any]) -> Any:
     """Replace every leaf of an argument, in nested tuples, lists and slices too."""
-    if isinstance(arg, slice):
+    kind = type(arg)
+    if kind is tuple:
+        return tuple([swap(part, change) for part in arg])
+    if kind is slice:
         return slice(swap(arg.start, change), swap(arg.stop, change), swap(arg.step, change))
-    if isinstance(arg, tuple):
+    if isinstance(arg, (tuple, list)):
         parts = [swap(part, change) for part in arg]
-        return type(arg)(*parts) if hasattr(arg, "_fields") else tuple(parts)
-    if isinstance(arg, list):
-        return [swap(part, change) for part in arg]
+        return parts if isinstance(arg, list) else kind(*parts) if hasattr(arg, "_fields") else tuple(parts)
     return change(arg)
 
 
@@ -419,10 +434,6 @@ def is_basic(index: Any) -> bool:
 
 
 # -- NumPy's promotion -------------------------------------------------------------------------------------
-
-
-def _is_ufunc(instruction: Instruction) -> bool:
-    return isinstance(instruction.function, np.ufunc)
 
 
 def _kind_of(arg: Any) -> Any:

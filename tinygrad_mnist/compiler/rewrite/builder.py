@@ -203,6 +203,8 @@ def _key(op: Op) -> Any:
 
 
 def _key_of(arg: Any) -> Any:
+    if isinstance(arg, Op):
+        return arg
     if isinstance(arg, (tuple, list)):
         return type(arg), tuple(map(_key_of, arg))
     if isinstance(arg, slice):

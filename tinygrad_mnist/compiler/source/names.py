@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...primitive import operation
-from ..instructions import call, draw, parameters_of, view_as
+from ..instructions import call, draw, view_as
 from ..memory import Buffer, Plan, base_of
 from ..program import Constant, Input, Op, Program, inputs_of, is_scalar, name_of
 
@@ -376,7 +376,7 @@ class Names:
             return ", ".join([*given, *plain, *([f"**{{{', '.join(others)}}}"] if others else [])])
 
         by_place = [_Field(partial(argument, i), self, op.args[i]) for i in range(len(op.args))]
-        by_name = dict(zip(parameters_of(op.instruction), by_place, strict=False))
+        by_name = dict(zip(op.instruction.parameters, by_place, strict=False))
         more: dict[str, Callable[[], str]] = {
             "arguments": arguments,
             "function": lambda: self.callee(op.args[0]) if op.calls(call) else self.function(op),
