@@ -74,6 +74,7 @@ EQUATIONS = [
     Equation(c * x, x * c),
     Equation(c + x, x + c),
     Equation(x * 1, x, _not_complex),  # (inf + 1j) * 1 is inf + nan j
+    Equation(x / 1, x, _not_complex),
     Equation(x + 0, x, _whole),  # -0.0 + 0 is 0.0
     Equation(x - 0, x, _not_complex),
     Equation(x * c * d, x * (c * d), _evenly, is_rounded=True),
