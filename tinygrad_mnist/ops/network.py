@@ -70,7 +70,7 @@ elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.minimum
 @primitive(samples=_CURVE, jvp="elementwise")
 @widened
 def sigmoid(x: Array, /) -> Array:
-    """``1 / (1 + exp(-x))``, accurate in both tails."""
+    """``1 / (1 + exp(-x))``, accurate in both tails; what is below the smallest normal number may be 0."""
     with np.errstate(over="ignore"):
         e = np.exp(np.minimum(-x, _too_large(x.dtype)))
     e += 1

@@ -110,7 +110,8 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
         func(*swap(args, value_of), out=laid_out_as(out.value, out.value), **values_of(settings))
     value = func(*swap(args, value_of), **values_of(settings))
     if type(value) in PYTHON_NUMBERS:  # as np.array_equal returns, for example
-        return written(trace, func, args, settings, value)
+        number = trace.record(func, tuple(args), settings, value)
+        return written(trace, instructions.as_array, (number,), {}, as_array(value))
     if not _holds_arrays(value):
         raise untraceable(trace, f"np.{name} was asked for a {type(value).__name__} that depends on values")
     if func in _REDUCTIONS and len(args) <= 2 and not (settings.keys() - {"axis", "keepdims"}):

@@ -15,7 +15,6 @@ from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import Primitive, operation
 from ...tensor import Tensor, _handle, _qualified
-from ..instructions import as_array as as_array_of
 from ..instructions import call, pick
 from ..program import Constant, inputs_of, swap
 from .tape import Callee, Trace, is_traced, value_of
@@ -46,8 +45,6 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
             trace, f"the result is an array of dtype {value.dtype}, which no program computes with"
         )
     op = trace.record(function, tuple(args), settings, value)
-    if type(value) in PYTHON_NUMBERS:
-        return written(trace, as_array_of, (op,), {}, as_array(value))
     if isinstance(value, (tuple, list)):
         parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
