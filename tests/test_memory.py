@@ -234,3 +234,19 @@ def test_a_function_without_a_rule_leaves_no_circle_behind():
     with collector_off():
         assert np.packbits(flags).tolist() == [160]
         assert gc.collect() == 0
+
+
+def test_a_program_keeps_no_numbers_of_its_trace():
+    model = nn.MLP([16, 64, 4], rng=0)
+    loss = nn.CrossEntropyLoss()
+    step = tg.compile(lambda x, y: loss(model(x), y), optimizer=optim.SGD(model.parameters(), lr=0.1))
+    x, y = np.ones((2000, 16), np.float32), np.zeros(2000, int)
+    tracemalloc.start()
+    try:
+        step(x, y)
+        gc.collect()
+        arrays = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
+        kept = sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces([arrays]).traces)
+    finally:
+        tracemalloc.stop()
+    assert kept < step.stats.bytes + x.nbytes

@@ -19,7 +19,7 @@ from .source.driver import Loader
 from .source.run import run_source
 from .trace.agreement import require_agreement
 from .trace.capture import Capture
-from .trace.step import record
+from .trace.step import Recorded, record
 
 __all__ = ["Compiled", "Stats", "compile"]
 
@@ -235,7 +235,12 @@ class Compiled:
         again = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         require_agreement(named(self.function), recorded.program, again.program)
         source = write_down(recorded.program, recorded.arguments)
-        return Entry(self.function, recorded, source, self._load(), args, kwargs)
+        entry = Entry(self.function, recorded, source, self._load(), args, kwargs)
+        self._look_at(entry, recorded)
+        return entry
+
+    def _look_at(self, entry: Entry, recorded: Recorded) -> None:
+        """See a new program, and what was recorded, which holds the numbers of the trace: nobody else keeps it."""
 
     @property
     def source(self) -> str:
@@ -285,10 +290,8 @@ class Checked(Compiled):
         with self._lock:
             return self._checker.call(super().__call__, args, kwargs)
 
-    def _made(self, args: Any, kwargs: Any) -> Entry:
-        entry = super()._made(args, kwargs)
-        self._checker.attach(entry, entry.recorded)
-        return entry
+    def _look_at(self, entry: Entry, recorded: Recorded) -> None:
+        self._checker.attach(entry, recorded)
 
 
 def _told_apart(entries: list[Entry], args: Any, kwargs: Any) -> str:

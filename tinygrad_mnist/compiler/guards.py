@@ -54,7 +54,7 @@ class Entry:
         args: Any,
         kwargs: Any,
     ) -> None:
-        self.source, self.recorded = source, recorded
+        self.source = source
         self.arrays = {**{name: recorded.given[op] for name, op in source.given.items()}, **source.objects}
         self.program = loaded(load, source, self.arrays)
         self.traced = len(recorded.program.ops)

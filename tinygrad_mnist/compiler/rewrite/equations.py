@@ -41,15 +41,12 @@ class Side(np.lib.mixins.NDArrayOperatorsMixin):
             return found.setdefault(self.letter, arg) is arg
         if not isinstance(arg, Op) or not arg.calls(self.function) or len(arg.args) != len(self.args):
             return False
-        if arg.settings and not arg.is_plain_reduction:
+        if not (arg.is_plain_reduction or not arg.settings):
             return False
         # All that is computed has one dtype: integers have no -0, and 3 * 100 is 44 in int8.
         if found.setdefault("dtype", arg.dtype) != arg.dtype:
             return False
-        for part, x in zip(self.args, arg.args, strict=True):  # asked so often that "all" would be slower
-            if not (part.matches(x, found) if isinstance(part, Side) else _is_number(part, x)):
-                return False
-        return True
+        return all(map(_is_of_form, self.args, arg.args, [found] * len(self.args)))
 
     def build(self, b: Builder, op: Op, found: Mapping[str, Any]) -> Any:
         """Compute this side in a program, of what the letters stand for."""
@@ -71,7 +68,9 @@ class Side(np.lib.mixins.NDArrayOperatorsMixin):
         )
 
 
-def _is_number(part: Any, arg: Any) -> bool:
+def _is_of_form(part: Any, arg: Any, found: dict[str, Any]) -> bool:
+    if isinstance(part, Side):
+        return part.matches(arg, found)
     return is_scalar(arg) and not isinstance(arg, Op) and _sign_and_value(arg) == _sign_and_value(part)
 
 
