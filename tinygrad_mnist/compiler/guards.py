@@ -60,7 +60,11 @@ class Entry:
         self.traced = len(recorded.program.ops)
         for vector in recorded.vectors:
             vector.adopt()
-        self._form, self._are_tensors = recorded.form, recorded.are_tensors
+        self._form, self._are_tensors, self._is_by_layout = (
+            recorded.form,
+            recorded.are_tensors,
+            recorded.is_by_layout,
+        )
         self._sources, self._writes, self._same = recorded.sources, recorded.writes, recorded.same
         self._found = [x for x in recorded.given.values() if isinstance(x, np.ndarray)]
         self._written = [recorded.given[store.target] for store in recorded.program.stores]
@@ -85,7 +89,7 @@ class Entry:
 
     def text(self, vectors: list[Vector], args: Any, kwargs: Any) -> str:
         """Write out a call."""
-        fits = _Arguments(self._name, self._same, self.recorded.is_by_layout)
+        fits = _Arguments(self._name, self._same, self._is_by_layout)
         fits.call(args, kwargs)
         given = [fits.array(i) for i in self._sources]
         rates = {vector.lr.op: vector.group for vector in vectors}
