@@ -251,3 +251,55 @@ def test_a_learning_rate_does_not_go_into_integers(dtype: Any) -> None:
             optimizer.step()
         results.append(w.data)
     np.testing.assert_allclose(*results, rtol=1e-6)
+
+
+def test_an_array_made_of_a_tensor_is_a_new_one() -> None:
+    def f(x: Any) -> Any:
+        y = x * 2
+        z = np.array(y)
+        z += 1
+        return y, np.asarray(np.sum(x)), np.asarray(np.var(x), complex)
+
+    t = tg.tensor([1.0, 2.0])
+    for got, expected in zip(tg.compile(f)(t), f(t), strict=True):
+        assert type(got) is type(expected)
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_powers_and_writes_that_nobody_reads_raise_all_the_same() -> None:
+    def power(x: Any, n: Any) -> Any:
+        np.power(x, n)
+        return x + 1
+
+    def write(x: Any, y: Any) -> Any:
+        z = x * 0
+        z[0] = np.sum(y)
+        return x + 1
+
+    whole = np.arange(1, 4)
+    for f, fine, other in ((power, whole, -whole), (write, np.ones(2), np.array([np.inf, 1.0]))):
+        step = tg.compile(f)
+        np.testing.assert_array_equal(step(whole, fine), f(whole, fine))
+        for g in (f, step):
+            with pytest.raises((ValueError, OverflowError)):
+                g(whole, other)
+
+
+def test_what_a_compiled_function_returns_within_another_is_not_recorded() -> None:
+    inner = tg.compile(lambda x: x * x)
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+
+    def f(x: Any) -> Any:
+        return np.sum(inner(w * x) + w * x)
+
+    found = tg.grad(lambda x, w: np.sum(w * x), 1)(np.ones(2), w.data)
+    step = tg.compile(f, optimizer=tg.optim.SGD([w], lr=1.0))
+    before = w.data.copy()
+    step(np.ones(2))
+    np.testing.assert_array_equal(before - w.data, found)
+
+
+def test_another_order_of_bytes_is_refused() -> None:
+    x = np.arange(3).astype(np.dtype(int).newbyteorder())
+    with pytest.raises(CompileError, match="bytes are in another order"):
+        tg.compile(lambda x: x + 1)(x)

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from ..errors import CompileError, OptionError, choice
 from ..graph import TRACING, WATCH
 from ..optim import Optimizer
+from ..tensor import Tensor
 from ..tracing import named
+from ..trees import leaves, rebuild
 from .checking import Checker
 from .guards import MISSED, Entry
 from .pipeline import write_down
@@ -178,7 +180,9 @@ class Compiled:
                 self._release()
             return self._search(args, kwargs)
         if isinstance(WATCH.get(), Capture):  # part of another program
-            return self.function(*args, **kwargs)
+            result = self.function(*args, **kwargs)
+            parts = (x.detach() if isinstance(x, Tensor) else x for x in leaves(result))
+            return rebuild(result, parts)  # results are not recorded, here as elsewhere
         raise CompileError(
             f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot look into a program; call "
             "the function itself there"

@@ -106,7 +106,7 @@ _elementwise(np.add, "{0} + {1}", "{0} + {1}", "{0} or {1}", **_infix("+"))
 _elementwise(np.subtract, "{0} - {1}", "{0} - {1}", **_infix("-"))
 _elementwise(np.multiply, "{0} * {1}", "{0} * {1}", "{0} and {1}", **_infix("*"))
 _elementwise(np.divide, "{0} / {1}", **_infix("/"))
-_elementwise(np.power, "{0} ** {1}", **_infix("**"))
+_elementwise(np.power, "{0} ** {1}", may_raise=lambda op: op.dtype.kind in "iu", **_infix("**"))
 _elementwise(np.negative, "-{0}", "-{0}", unsigned="T(0) - {0}", linear_in=(0,),
              expression=lambda op: "-{0}" if op.dtype.kind == "f" else "{function}({arguments})")  # fmt: skip
 _elementwise(np.positive, "{0}", "{0}")
@@ -321,8 +321,16 @@ def pick(results: Any, index: int) -> Any:
 # -- single elements, read and changed -----------------------------------------------------------------------
 
 
+def _may_not_fit(op: Op) -> bool:
+    """Whether a single number may be no integer, which NumPy refuses to write among integers."""
+    value = op.args[2]
+    return op.dtype.kind in "iu" and isinstance(value, Op) and not value.ndim
+
+
 @instruction(
-    overwrites=(0,), may_raise=lambda op: not is_basic(op.args[1]), into="{out}[{index.brackets}] = {value}"
+    overwrites=(0,),
+    may_raise=lambda op: not is_basic(op.args[1]) or _may_not_fit(op),
+    into="{out}[{index.brackets}] = {value}",
 )
 def setitem(x: Any, index: Any, value: Any) -> Any:
     """Take over all elements but some."""

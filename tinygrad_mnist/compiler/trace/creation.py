@@ -21,7 +21,8 @@ from ...errors import CompileError
 from ...graph import _set
 from ...origins import caller, is_internal, line_of, users_line
 from ...tensor import Tensor
-from .standins import Tracer, known
+from ..instructions import as_array
+from .standins import Tracer, known, written
 from .tape import Trace, is_stand_in
 
 __all__ = ["making_stand_ins"]
@@ -145,11 +146,13 @@ def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
             return _for_the_user(original(x, dtype, **settings), caller(), original.__name__)
         if settings.keys() - {"copy"}:
             return original(x, dtype, **settings)
-        made = _stacked(x)
+        given = made = _stacked(x)
         if dtype is not None:
             made = made.astype(dtype, copy=False)
-        is_shared = made is x and ((is_copy and settings.get("copy", True)) or made.is_number)
-        return made.copy() if is_shared else made
+        if given.is_number:
+            return written(made.tape, as_array, (made,), {}, np.array(made.value))
+        is_shared = made is given and not isinstance(x, (list, tuple))
+        return made.copy() if is_shared and is_copy and settings.get("copy", True) else made
 
     return convert
 

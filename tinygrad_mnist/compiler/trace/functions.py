@@ -13,7 +13,7 @@ from ...tensor import Tensor, _handle
 from ...trees import tree_map
 from .. import instructions
 from ..instructions import call
-from ..program import swap
+from ..program import Op, swap
 from .pen import PYTHON_NUMBERS, as_array, known, unshaped, untraceable, values_of, written
 from .tape import Callee, StandIn, Trace, is_stand_in, is_traced, value_of
 from .views import VIEWS
@@ -42,7 +42,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
         return getattr(ufunc, method)(*swap(inputs, value_of), **values_of(kwargs))
     settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
     targets = out if out is not None else ()
-    if all(type(x) in PYTHON_NUMBERS or (is_traced(x) and x.op.calls(instructions.as_array)) for x in inputs):
+    if all(type(x) in PYTHON_NUMBERS or (is_traced(x) and is_pythons(x.op)) for x in inputs):
         raise untraceable(trace, "a number of Python's that changes from call to call was computed with")
     if method == "at" and is_traced(inputs[0]):
         return rewrite(ufunc.at, *inputs)
@@ -310,6 +310,11 @@ def take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> An
         while array is not None:  # how it lies in memory says whether the result is a view of it
             array._is_reshaped, array = True, array._source
     return view
+
+
+def is_pythons(op: Op) -> bool:
+    """Whether NumPy's function returned one of Python's numbers, of which an array was made for the program."""
+    return op.calls(instructions.as_array) and op.args[0].dtype is None
 
 
 def is_of_numbers(x: Any) -> bool:

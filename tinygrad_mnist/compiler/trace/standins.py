@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UntraceableError
+from ...errors import CompileError, UntraceableError
 from ...origins import caller, is_internal
 from ...primitive import Primitive
 from ...tensor import Tensor
@@ -118,6 +118,11 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     @classmethod
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
         """Put a stand-in in the place of an array that is given to the program."""
+        if not value.dtype.isnative:
+            raise CompileError(
+                f"compile: {name!r} is an array whose bytes are in another order than this machine's; pass "
+                "x.astype(x.dtype.newbyteorder('='))"
+            )
         op = trace.input(name, value)
         return cls(trace, op, as_array(value), is_number=isinstance(value, np.generic))
 

@@ -21,11 +21,12 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ...tracing import described, named
 from ...trees import leaves, rebuild, tree_map
-from ..instructions import as_array, getitem
+from ..instructions import getitem
 from ..program import Input, Op, Program, name_of
 from ..rewrite.builder import replaced
 from .capture import Capture
 from .creation import making_stand_ins
+from .functions import is_pythons
 from .numbers import Dice
 from .standins import Tracer, known
 from .tape import Trace, is_stand_in
@@ -318,7 +319,7 @@ def _clip(vectors: list[Vector], max_norm: float) -> None:
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
     if type(x) is Tracer:
-        if x.op.calls(as_array):  # what NumPy returns as one of Python's numbers stays one
+        if is_pythons(x.op):  # what NumPy returns as one of Python's numbers stays one
             return x.op.args[0]
         return trace.record(getitem, (x, ()), {}, x.value) if x.is_number else x.op
     if isinstance(x, (Tensor, np.ndarray)):
