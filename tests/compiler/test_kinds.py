@@ -303,3 +303,47 @@ def test_another_order_of_bytes_is_refused() -> None:
     x = np.arange(3).astype(np.dtype(int).newbyteorder())
     with pytest.raises(CompileError, match="bytes are in another order"):
         tg.compile(lambda x: x + 1)(x)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("look", [lambda x: x, lambda x: x.reshape(-1), lambda x: x.T, lambda x: x[1]])
+@pytest.mark.parametrize("is_training", [False, True])
+@pytest.mark.filterwarnings("ignore:compile. there is no machine code")
+def test_what_was_read_before_it_was_overwritten_is_returned(
+    look: Any, is_training: bool, backend: str
+) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
+    held = type("Held", (), {})()
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+
+    def f() -> Any:
+        before = look(held.x) - 0.0
+        held.x[:, ::2] = 0.5
+        held.x *= 1
+        return np.sum(w * w) if is_training else (np.sum(w * w), before)
+
+    held.x = TABLE.copy()
+    expected, after = f(), held.x
+    held.x = TABLE.copy()
+    got = tg.compile(f, backend=backend, optimizer=tg.optim.SGD([w], 0.1) if is_training else None)()
+    np.testing.assert_array_equal(held.x, after)
+    if not is_training:
+        np.testing.assert_array_equal(got[1], expected[1])
+
+
+def test_views_of_an_array_that_lies_backwards_after_it_was_written_into() -> None:
+    def f(x: Any) -> Any:
+        x = x.reshape((4, 1))
+        x[-1:] += 2.0
+        y = x[..., 0]
+        z = y.reshape((4, 1)).ravel()
+        z *= -1
+        return y
+
+    first, second = (np.arange(4.0)[::-1] for _ in range(2))
+    np.testing.assert_array_equal(tg.compile(f)(first), f(second))
+
+
+def test_squares_in_another_dtype_are_summed_in_it() -> None:
+    assert_same(lambda x: np.multiply(x, x, dtype=np.float32).sum(), np.array([0.3, 0.7]))

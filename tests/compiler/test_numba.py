@@ -379,12 +379,6 @@ def test_arguments_may_lie_anywhere(change):
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
-def test_an_argument_in_foreign_byte_order_has_no_machine_code():
-    x = np.arange(4.0).astype(np.dtype(float).newbyteorder())
-    with pytest.warns(UserWarning, match="no machine code for dtype"):
-        np.testing.assert_array_equal(tg.compile(lambda x: x * 2, backend="numba")(x), x * 2)
-
-
 def test_arguments_may_overlap_each_other():
     compiled = numba_step(lambda x, y: (x * 2 + y, x @ y))
     memory = np.arange(8.0)

@@ -300,8 +300,8 @@ def sum_of_squares(b: Builder, op: Op) -> Op | None:
     (x,) = op.args
     if op.ndim or not op.is_plain_reduction or not is_real(op.dtype) or x.size > LONGEST_DOT:
         return None
-    if _is(x, np.square) or (_is(x, np.multiply) and x.args[0] is x.args[1]):
-        root = x.args[0]
+    root = x.args[0] if _is(x, np.square) or (_is(x, np.multiply) and x.args[0] is x.args[1]) else None
+    if root is not None and root.dtype == op.dtype:
         flat = b.reshape(b.transpose(root) if _is(root, np.transpose) else root, (root.size,))
         return b.call(np.dot, (flat, flat), op)
     return None

@@ -92,7 +92,7 @@ class _Writer(Names):
         self.calls = 0
         self.place: Place = NOWHERE
         self.label = ""
-        self.kept: set[Op] = set()  # results that were copied already
+        self.kept: dict[Op, str] = {}  # the names of copies of what is overwritten
 
     def source(self, step: str, prepare: str) -> Source:
         """Write everything."""
@@ -223,33 +223,35 @@ class _Writer(Names):
     def keep_what_is_overwritten(self) -> None:
         """Copy what has to be known after inputs were written into."""
         targets = {store.target for store in self.program.stores}
-        late = [store.value for store in self.program.stores] + list(self.program.results)
+        late = [store.value for store in self.program.stores if store.value is not store.target]
+        late += self.program.results
         for op in dict.fromkeys(late):
             base = base_of(op, self.plan.at if op in self.plan.at else ())
-            is_old = isinstance(base, Input) and base in targets and op not in self.names.keys() - {base}
+            is_old = isinstance(base, Input) and base in targets
             if is_old and not (len(targets) == 1 and op not in self.program.results):
                 name = self.numbered("old")
                 self.say(f"{name} = {self.value(op)}.copy()")
-                self.names[op] = name
-                self.kept.add(op)
+                self.kept[op] = name
 
     def store(self, target: Op, value: Op) -> None:
         """Put a value into the memory of an input, unless it is there already."""
         at = self.plan.at.get(value)
-        if at is not None and at.root.input is target:
+        if value is target or (value not in self.kept and at is not None and at.root.input is target):
             return
         into = self.buffer(self.plan.at[target])
+        text = self.kept.get(value) or self.value(value)
         if target.ndim:
-            self.count(f"{self.np('np.copyto')}({into}, {self.value(value)})")
+            self.count(f"{self.np('np.copyto')}({into}, {text})")
         else:
-            self.say(f"{into}[()] = {self.value(value)}")
+            self.say(f"{into}[()] = {text}")
 
     def result(self, op: Op) -> str:
         """What is returned has to be the caller's own."""
+        if op in self.kept:
+            return self.kept[op]
         text = self.value(op)
         is_shared = op in self.plan.at or op.is_given or op.is_view or op.may_be_view
-        is_own = op in self.kept or op.dtype is None or not is_shared
-        return text if is_own else f"{text}.copy()"
+        return text if op.dtype is None or not is_shared else f"{text}.copy()"
 
     # -- piece by piece ------------------------------------------------------------------------------
 

@@ -224,7 +224,11 @@ def _dtype_of(x: Any) -> Any:
 
 def laid_out_as(old: Any, new: Any) -> Any:
     """The same numbers, lying in memory as others do, for what is a view later depends on it."""
-    made = np.empty_like(old)
+    if not old.size or 0 in old.strides:
+        return np.array(new, old.dtype)
+    reach = [(n - 1) * step for n, step in zip(old.shape, old.strides, strict=True)]
+    memory = np.empty(sum(map(abs, reach)) + old.itemsize, np.uint8)
+    made: Any = np.ndarray(old.shape, old.dtype, memory, -sum(min(step, 0) for step in reach), old.strides)
     made[...] = new
     return made
 
