@@ -415,7 +415,3 @@ def _kept(x: Any) -> Any:
 def _owner(x: np.ndarray) -> Any:
     """Whose memory an array looks at."""
     return x if x.base is None else x.base
-
-
-def _is_part(x: Any, arrays: list[Any]) -> bool:
-    return any(x is array for array in arrays)

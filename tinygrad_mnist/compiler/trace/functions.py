@@ -56,10 +56,14 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
         inputs = tuple(
             x if type(x) in PYTHON_NUMBERS else np.where(where, x, np.ones((), _dtype_of(x))) for x in inputs
         )
-    if targets:  # NumPy says whether the result fits
-        copies = tuple(None if t is None else laid_out_as(t.value, t.value) for t in targets)
-        getattr(ufunc, method)(*swap(inputs, value_of), out=copies, **values_of(settings))
     value = getattr(ufunc, method)(*swap(inputs, value_of), **values_of(settings))
+    values = value if isinstance(value, tuple) else (value,)
+    pairs = zip(targets, values, strict=False)
+    if any(t is not None and (t.shape, t.dtype) != (x.shape, x.dtype) for t, x in pairs):
+        copies = tuple(None if t is None else laid_out_as(t.value, t.value) for t in targets)
+        getattr(ufunc, method)(
+            *swap(inputs, value_of), out=copies, **values_of(settings)
+        )  # NumPy's error, or none
     if method == "__call__" and not all(map(is_of_numbers, inputs)):
         raise untraceable(trace, f"np.{ufunc.__name__} was given what is no number")
     if method == "reduce":
