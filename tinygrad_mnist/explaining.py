@@ -54,7 +54,7 @@ _BACKENDS = {
 }
 
 
-def explained(run: Run, batch_size: int | None = None, *, in_training: bool = True) -> Compiled:
+def explained(run: Run, batch_size: int | None = None, *, in_training: bool = True) -> Compiled[..., Any]:
     """Compile a run's training step, or its model in use, on an empty batch; the run stays as it is.
 
     Parameters

@@ -22,7 +22,7 @@ __all__ = ["Operators"]
 _NOTHING: dict[str, Any] = {}
 
 
-def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+def _method(function: Callable[..., Any]) -> Callable[..., Tensor]:
     """Make a method that calls a NumPy function with the Tensor as its first argument."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -182,7 +182,7 @@ class Operators:
     max = _method(np.max)
     mean = _method(np.mean)
     min = _method(np.min)
-    nonzero = _method(np.nonzero)
+    nonzero: Callable[..., tuple[Tensor, ...]] = _method(np.nonzero)  # type: ignore[assignment]
     prod = _method(np.prod)
     ravel = _method(np.ravel)
     repeat = _method(np.repeat)

@@ -28,14 +28,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from .errors import GradientError, UnsupportedError, choice
 from .operands import as_array
 from .samples import Sample
-from .typing import Array
+from .typing import Array, NDArray
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 __all__ = [
     "REGISTRY",
@@ -202,6 +205,10 @@ class Primitive:
                 raise TypeError(f"{self.name}: missing the argument {name!r}")
         return args, settings
 
+    @overload
+    def __call__(self, *args: NDArray | float | None, **kwargs: Any) -> NDArray: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compute with arrays, or record with Tensors."""
         try:

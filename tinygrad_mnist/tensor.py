@@ -8,7 +8,7 @@ the registered primitive, :func:`record` runs it and leaves a node behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
@@ -23,6 +23,13 @@ from .trees import leaves, tree_map
 from .typing import Array, NDArray
 
 __all__ = ["Tensor", "buffer", "certainly", "is_known", "possibly", "record", "refuse", "tensor"]
+
+if TYPE_CHECKING:
+
+    class Unknown(np.object_):  # type: ignore[misc]  # final, which only mypy minds
+        """What a type checker takes the elements for: NumPy's stubs would promise ``np.mean(t)`` to be a number."""
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 class Tensor(Operators):
@@ -83,7 +90,7 @@ class Tensor(Operators):
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
-        return self._data.shape  # type: ignore[no-any-return]
+        return self._data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -331,7 +338,7 @@ class Tensor(Operators):
 
     # -- NumPy's protocols -----------------------------------------------------------------------
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, np.dtype[Unknown]]:
         if self._node is not None and RECORDING.get():
             raise GradientError(
                 "a tracked Tensor was to become a plain array, which would lose its gradient; "
@@ -458,7 +465,7 @@ class Tensor(Operators):
     # -- a Python object among others ------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> Tensor:
-        return GETITEM(self, index)  # type: ignore[no-any-return]
+        return GETITEM(self, index)
 
     def __len__(self) -> int:
         return len(self._data)
@@ -530,7 +537,7 @@ class Tensor(Operators):
             np.empty(0, self.dtype).astype(dtype, casting=casting)  # NumPy's own error for what it forbids
         if self.dtype == dtype:
             return self.copy() if copy else self
-        return REGISTRY[np.astype](self, dtype)  # type: ignore[no-any-return]
+        return REGISTRY[np.astype](self, dtype)
 
     def copy(self, order: Any = "C") -> Tensor:
         """Copy the values, keeping the gradient's way through."""

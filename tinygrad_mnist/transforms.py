@@ -15,8 +15,9 @@ within :func:`~tinygrad_mnist.no_grad`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -27,8 +28,11 @@ from .trees import rebuild, tree_map
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def grad(f: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> Function:
+
+def grad(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[P, Any]:
     """Differentiate a function whose result is one real number.
 
     Parameters
@@ -76,7 +80,9 @@ def grad(f: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> Functio
     return gradient
 
 
-def value_and_grad(f: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> Function:
+def value_and_grad(
+    f: Callable[P, R], argnums: Argnums = 0, *, has_aux: bool = False
+) -> Callable[P, tuple[R, Any]]:
     """Compute a function and its gradient together.
 
     Parameters
@@ -211,7 +217,7 @@ def hvp(f: Function, primals: Any, tangents: Any) -> Any:
     return product if isinstance(primals, tuple) else product[0]
 
 
-def jacobian(f: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> Function:
+def jacobian(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[P, Any]:
     """Differentiate every element of a result by every element of the arguments.
 
     Rows are computed by pulling back where the result is the smaller side, columns by pushing forward
@@ -256,7 +262,7 @@ def jacobian(f: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> Fun
     return every
 
 
-def hessian(f: Function, argnums: Argnums = 0, *, has_aux: bool = False) -> Function:
+def hessian(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[P, Any]:
     """Differentiate a function twice by every pair of elements of its arguments.
 
     Parameters

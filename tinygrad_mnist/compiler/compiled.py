@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from ..errors import CompileError, OptionError, choice
 from ..graph import TRACING, WATCH
@@ -25,6 +25,8 @@ from .trace.step import Recorded, record
 
 __all__ = ["Compiled", "Stats", "compile"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: Of one function, so many programs are kept: for shapes, modes and other arguments.
 MOST_PROGRAMS = 16
@@ -50,14 +52,14 @@ class Stats(NamedTuple):
 
 
 def compile(
-    function: Callable[..., Any],
+    function: Callable[P, R],
     *,
     optimizer: Optimizer | None = None,
     has_aux: bool = False,
     clip_norm: float | None = None,
     backend: str = "numpy",
     check: bool = False,
-) -> Compiled:
+) -> Compiled[P, R]:
     """Turn a function, or a whole training step, into one straight line of NumPy calls.
 
     At the first call the function runs on stand-ins that write down which NumPy functions are called,
@@ -137,7 +139,7 @@ def compile(
     return (Checked if check else Compiled)(function, optimizer, options, load)
 
 
-class Compiled:
+class Compiled(Generic[P, R]):
     """A function that runs as a program: what :func:`compile` returns.
 
     Attributes
@@ -149,7 +151,7 @@ class Compiled:
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        function: Callable[P, R],
         optimizer: Optimizer | None,
         options: dict[str, Any],
         load: Callable[[], Loader],
@@ -167,7 +169,7 @@ class Compiled:
         if hasattr(function, "__name__"):
             update_wrapper(self, function, updated=())
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the program for these arguments; make it first, if there is none."""
         if WATCH.get() is None:
             self._acquire()  # in half the time that "with" takes
@@ -274,12 +276,12 @@ class Compiled:
         return f"<compiled {named(self.function)}, {len(self._entries)} programs>"
 
 
-class Checked(Compiled):
+class Checked(Compiled[P, R]):
     """A compiled function whose uncompiled one runs beside it."""
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        function: Callable[P, R],
         optimizer: Optimizer | None,
         options: dict[str, Any],
         load: Callable[[], Loader],
@@ -287,7 +289,7 @@ class Checked(Compiled):
         super().__init__(function, optimizer, options, load)
         self._checker = Checker(function, optimizer, options, load)
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the program and the function, and compare."""
         if WATCH.get() is not None:
             return super().__call__(*args, **kwargs)

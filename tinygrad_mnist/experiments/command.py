@@ -188,7 +188,7 @@ def _config(folder: Path) -> dict[str, Any]:
             raise TypeError("settings are missing")
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: is not the settings of an experiment ({error})") from error
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def _settings_of(folder: Path, name: str) -> dict[str, Any]:

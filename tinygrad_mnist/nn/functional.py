@@ -25,7 +25,7 @@ from ..ops.network import (
     softplus,
 )
 from ..tensor import refuse
-from ..typing import Array
+from ..typing import Array, ArrayT
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -52,8 +52,8 @@ __all__ = [
 
 
 def dropout(
-    x: Array, p: float = 0.5, *, rng: np.random.Generator | int | None = None, training: bool = True
-) -> Array:
+    x: ArrayT, p: float = 0.5, *, rng: np.random.Generator | int | None = None, training: bool = True
+) -> ArrayT:
     """Set elements to zero with probability ``p``, and scale the others by ``1 / (1 - p)`` [1]_.
 
     Parameters
@@ -75,11 +75,11 @@ def dropout(
     if not training or p == 0:
         return x
     rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
-    kept = rng.random(x.shape, np.float32) >= p
+    kept: Array = rng.random(x.shape, np.float32) >= p
     return x * (kept.astype(x.dtype) * (1 / (1 - p)))
 
 
-def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
+def mse_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
     """Squared error, ``(input - target)**2``.
 
     Parameters
@@ -102,13 +102,13 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     return _reduce(np.square(input - target), reduction)
 
 
-def l1_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
+def l1_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
     """Absolute error, ``|input - target|``; arguments as for :func:`mse_loss`."""
     input, target = _alike("l1_loss", input, target)
     return _reduce(np.absolute(input - target), reduction)
 
 
-def huber_loss(input: Array, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> Array:
+def huber_loss(input: ArrayT, target: Array, *, delta: float = 1.0, reduction: str = "mean") -> ArrayT:
     """Squared error near zero, absolute error beyond ``delta`` [1]_; arguments as for :func:`mse_loss`.
 
     References
@@ -124,8 +124,8 @@ def huber_loss(input: Array, target: Array, *, delta: float = 1.0, reduction: st
 
 
 def cross_entropy(
-    input: Array, target: Array, *, label_smoothing: float = 0.0, reduction: str = "mean"
-) -> Array:
+    input: ArrayT, target: Array, *, label_smoothing: float = 0.0, reduction: str = "mean"
+) -> ArrayT:
     """Cross-entropy between classes and the softmax of logits.
 
     Parameters
@@ -155,7 +155,7 @@ def cross_entropy(
     return _nll("cross_entropy", logp, target, label_smoothing, reduction)
 
 
-def nll_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
+def nll_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
     """Negative log-likelihood of classes; ``input`` holds log-probabilities.
 
     Arguments are those of :func:`cross_entropy`, which is ``nll_loss(log_softmax(x), target)``.
@@ -163,7 +163,7 @@ def nll_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     return _nll("nll_loss", input, target, 0.0, reduction)
 
 
-def binary_cross_entropy_with_logits(input: Array, target: Array, *, reduction: str = "mean") -> Array:
+def binary_cross_entropy_with_logits(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
     """Cross-entropy between probabilities and the sigmoid of logits, element by element.
 
     Parameters

@@ -110,7 +110,7 @@ class Module(metaclass=_Kind):
         """Compute the output; every subclass writes its own."""
         raise TypeError(f"{type(self).__name__} does not define forward(self, ...)")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """Run :meth:`forward`, labelling what it records with this module's place in the network."""
         cls = type(self)
         called = CALLED.get()

@@ -65,4 +65,4 @@ def confusion_matrix(outputs: Any, targets: Any, classes: int | None = None) -> 
 
 def _classes(outputs: Any) -> NDArray:
     values = outputs.data if isinstance(outputs, Tensor) else np.asarray(outputs)
-    return np.argmax(values, axis=-1)  # type: ignore[no-any-return]
+    return np.argmax(values, axis=-1)

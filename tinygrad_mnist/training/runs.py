@@ -40,9 +40,9 @@ def probabilities(outputs: NDArray, loss: str) -> NDArray:
         of sigmoids (``bce``), or numbers from 0 to 1 (all others).
     """
     if loss == "cross-entropy":
-        return softmax(outputs)  # type: ignore[no-any-return]
+        return softmax(outputs)
     shares = sigmoid(outputs) if loss == "bce" else np.maximum(outputs, 0)
-    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)  # type: ignore[no-any-return]
+    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
 
 
 class Run:

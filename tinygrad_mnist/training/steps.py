@@ -168,7 +168,7 @@ class TrainingStep:
             self.optimizer.step()
         return result
 
-    def _compiled(self, backend: str) -> Compiled:
+    def _compiled(self, backend: str) -> Compiled[..., Any]:
         return compile(
             self.function,
             optimizer=self.optimizer,
@@ -192,7 +192,7 @@ class TrainingStep:
             return
         self._machine, self.backend = self._first_call(machine), "numba"
 
-    def _first_call(self, machine: Compiled) -> Callable[..., Any]:
+    def _first_call(self, machine: Compiled[..., Any]) -> Callable[..., Any]:
         """Return what makes the machine code when it is called, and sees whether it came to that."""
 
         def call(*args: Any) -> Any:

@@ -148,7 +148,7 @@ def _colours(shares: NDArray) -> NDArray:
     right = np.eye(len(shares), dtype=bool)[..., None]
     strength = np.where(right, shares[..., None], shares[..., None] / _largest_mistake(shares))
     full = np.where(right, to_rgb(BLUE), to_rgb(ORANGE))
-    return 1 - strength * (1 - full)  # type: ignore[no-any-return]
+    return 1 - strength * (1 - full)
 
 
 def _add_recall(axes: Any, shares: NDArray, rows: NDArray) -> None:

@@ -35,7 +35,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]
         ``outfile``, ``engine`` and ``cleanup``.
         """
         if shutil.which("dot"):
-            return super().render(filename, *args, **options)  # type: ignore[no-any-return]
+            return super().render(filename, *args, **options)
         unknown = set(options) - {"directory", "format", "outfile", "engine", "cleanup", "quiet"}
         if args or unknown:
             raise OptionError(

@@ -149,7 +149,7 @@ def transposed(b: Builder, op: Op) -> Op | None:
     """Two transpositions are one, or none; and ``(a @ b).T`` is ``b.T @ a.T``."""
     x, axes = op.args
     if axes == tuple(range(op.ndim)):
-        return x  # type: ignore[no-any-return]
+        return x
     if sum(n != 1 for n in op.shape) <= 1:
         return b.reshape(x, op.shape)
     if _is(x, np.transpose):
@@ -165,7 +165,7 @@ def reshaped(b: Builder, op: Op) -> Op | None:
     """Two changes of shape are one, or none."""
     x, shape = op.args
     if x.shape == shape:
-        return x  # type: ignore[no-any-return]
+        return x
     return b.reshape(x.args[0], shape) if _is(x, np.reshape) else None
 
 

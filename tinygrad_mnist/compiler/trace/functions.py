@@ -284,7 +284,7 @@ def _trace_of(*trees: Any) -> Trace:
     for tree in trees:
         for part in tree.values() if isinstance(tree, dict) else tree or ():
             if is_stand_in(part):
-                return part.tape  # type: ignore[no-any-return]
+                return part.tape
             if isinstance(part, (list, tuple)) and (found := _trace_of(part)):
                 return found
     return None  # type: ignore[return-value]

@@ -170,7 +170,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         made: Any = written(self.tape, function, (self, argument), {}, value)
         if is_traced(made) and np.may_share_memory(value, self.value):
             made._source, made._seen, made._take = self, self._version, (function, argument)
-        return made  # type: ignore[no-any-return]
+        return made
 
     def _alias(self, others: Any) -> Tracer:
         """Take note of whose memory this result may share, in a way that nobody knows."""
@@ -272,7 +272,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _strides(self) -> tuple[int, ...]:
         self.tape.is_by_layout = True
-        return self.value.strides  # type: ignore[no-any-return]
+        return self.value.strides
 
     # -- operators and methods -----------------------------------------------------------------------
 
@@ -481,7 +481,7 @@ def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Trac
         result: Tracer = written(source.tape, setitem, (source, argument, new), {}, changed)
         return result
     if function is view_as:
-        return new.view(source.dtype)  # type: ignore[no-any-return]
+        return new.view(source.dtype)
     if function is np.transpose:
-        return new.transpose(tuple(map(int, np.argsort(argument))))  # type: ignore[no-any-return]
-    return new.reshape(source.shape)  # type: ignore[no-any-return]
+        return new.transpose(tuple(map(int, np.argsort(argument))))
+    return new.reshape(source.shape)

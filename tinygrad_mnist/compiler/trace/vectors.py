@@ -225,7 +225,7 @@ def arrange(
 
 
 def _array(capture: Capture, p: Tensor) -> np.ndarray:
-    return capture.tensors[id(p)][3]  # type: ignore[no-any-return]
+    return capture.tensors[id(p)][3]
 
 
 def _is_turned(array: np.ndarray, few: bool) -> bool:
