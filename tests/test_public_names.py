@@ -15,7 +15,7 @@ NAMES = {
         is_recording jacobian jvp load nn no_grad ops optim primitive save tensor testing training
         value_and_grad viz vjp
     """,
-    "tinygrad_mnist.cli": "main",
+    "tinygrad_mnist.cli": "cli main",
     "tinygrad_mnist.compiler": "Compiled Stats compile",
     "tinygrad_mnist.data": """
         BundledSampleWarning DataLoader Dataset Place SAMPLE cache_folder describe digits_to_vectors
