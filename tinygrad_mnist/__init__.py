@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors, graph, ops
 from .files import load, save
 from .graph import enable_grad, is_recording, no_grad
-from .primitive import primitive
-from .samples import Sample
+from .primitive import Sample, primitive
 from .tensor import Tensor, tensor
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .transforms.checkpointing import checkpoint
