@@ -12,8 +12,8 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist import viz
 from tinygrad_mnist.errors import MissingExtraError, OptionError, ShapeError
-from tinygrad_mnist.viz import browsing
 from tinygrad_mnist.viz.figures import BLUE, ORANGE, PALE
+from tinygrad_mnist.viz.plots import browsing
 
 pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")

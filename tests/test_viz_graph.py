@@ -14,7 +14,8 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn
 from tinygrad_mnist.errors import GradientError, MissingExtraError, OptionError, UnsupportedError
-from tinygrad_mnist.viz import draw_graph, render_graph, rendering
+from tinygrad_mnist.viz import draw_graph, render_graph
+from tinygrad_mnist.viz.graph import rendering
 
 HEAD = r"""digraph {
 	graph [bgcolor=white fontname=Helvetica fontsize=10 newrank=true nodesep=0.25 rankdir=TB ranksep=0.35]

@@ -15,18 +15,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import errors, graph, ops
-from .anomaly import detect_anomaly
-from .checkpointing import checkpoint
 from .files import load, save
 from .graph import enable_grad, is_recording, no_grad
-from .primitive import primitive
-from .samples import Sample
+from .primitive import Sample, primitive
 from .tensor import Tensor, tensor
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .transforms.checkpointing import checkpoint
 
 if TYPE_CHECKING:
     from . import data, nn, optim, testing, training, viz
     from .compiler import compile
+    from .testing.anomaly import detect_anomaly
 
 __version__ = "0.1.0"
 
@@ -63,13 +62,14 @@ __all__ = [
 
 # These are imported when first used, so that importing the core stays about as quick as importing NumPy.
 _LAZY = ("data", "nn", "optim", "testing", "training", "viz")
+_LAZY_FUNCTIONS = {"compile": "compiler", "detect_anomaly": "testing.anomaly"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return import_module(f"{__name__}.{name}")
-    if name == "compile":
-        return import_module(f"{__name__}.compiler").compile
+    if name in _LAZY_FUNCTIONS:
+        return getattr(import_module(f"{__name__}.{_LAZY_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -14,7 +14,7 @@ from benchmarks.workloads import ADAM_BETAS, ADAM_EPS, WORKLOADS, problem
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
-from tinygrad_mnist.training.recipes import make_loss
+from tinygrad_mnist.training.settings import make_loss
 
 pytest.importorskip("numba", reason="machine code needs numba: pip install 'tinygrad-mnist[fast]'")
 

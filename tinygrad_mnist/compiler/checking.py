@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import CompileError
 from ..optim import Optimizer, clip_grad_norm_
 from ..tensor import Tensor
-from ..tracing import named
+from ..transforms.call import named
 from ..trees import leaves
 from .guards import Entry
 from .pipeline import write_down

@@ -12,7 +12,7 @@ from ..errors import CompileError, OptionError, choice
 from ..graph import TRACING, WATCH
 from ..optim import Optimizer
 from ..tensor import Tensor
-from ..tracing import named
+from ..transforms.call import named
 from ..trees import leaves, rebuild
 from .checking import Checker
 from .guards import MISSED, Entry

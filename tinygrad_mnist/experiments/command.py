@@ -14,11 +14,11 @@ import click
 from click.core import ParameterSource
 
 from .. import __version__
-from ..commands import CompileOption, run_command
 from ..data import BundledSampleWarning, Dataset, load_digits, load_fashion_mnist, load_mnist
 from ..errors import DataError, RunError, choice
 from ..training.runs import Run
 from ..training.steps import COMPILE, require_backend
+from .options import CompileOption, run_command
 from .report import Report
 
 __all__ = ["Experiment", "experiment"]

@@ -7,15 +7,15 @@ Drawings of graphs need nothing but this package (and, to become pictures, a lay
 
 from __future__ import annotations
 
-from .animation import save_animation
-from .browsing import browse
-from .confusion import plot_confusion
-from .curves import plot_history, plot_lines
-from .drawing import draw_graph
-from .images import plot_images, plot_mistakes, plot_weights
-from .planes import plot_plane, plot_scatter
-from .prediction import plot_prediction
-from .rendering import render_graph
+from .graph.drawing import draw_graph
+from .graph.rendering import render_graph
+from .plots.animation import save_animation
+from .plots.browsing import browse
+from .plots.confusion import plot_confusion
+from .plots.curves import plot_history, plot_lines
+from .plots.images import plot_images, plot_mistakes, plot_weights
+from .plots.planes import plot_plane, plot_scatter
+from .plots.prediction import plot_prediction
 
 __all__ = [
     "browse",

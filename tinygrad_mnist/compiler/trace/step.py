@@ -19,7 +19,7 @@ from ...errors import CompileError, GradientError
 from ...graph import RECORDING, Node, _set, sweep
 from ...optim import Optimizer
 from ...tensor import Tensor
-from ...tracing import described, named
+from ...transforms.call import described, named
 from ...trees import leaves, rebuild, tree_map
 from ..instructions import getitem
 from ..program import Input, Op, Program, name_of

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
-from ..typing import NDArray
-from .figures import INK, PALE, array, finish, new_figure
+from ...errors import OptionError, ShapeError
+from ...typing import NDArray
+from ..figures import INK, PALE, array, finish, new_figure
 from .sheet import as_images, class_names, positive, sheet
 
 if TYPE_CHECKING:

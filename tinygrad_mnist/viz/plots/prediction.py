@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
-from ..typing import NDArray
-from .figures import BLUE, INK, ORANGE, PALE, array, finish, new_figure, tidy
+from ...errors import OptionError, ShapeError
+from ...typing import NDArray
+from ..figures import BLUE, INK, ORANGE, PALE, array, finish, new_figure, tidy
 from .sheet import as_images, class_names
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DataError, MissingExtraError, OptionError, choice
-from ..files import replace
+from ...errors import DataError, MissingExtraError, OptionError, choice
+from ...files import replace
 
 if TYPE_CHECKING:
     import graphviz

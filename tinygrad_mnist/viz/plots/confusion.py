@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DTypeError, OptionError, ShapeError
-from ..typing import NDArray
-from .figures import BLUE, INK, ORANGE, PALE, array, finish, library, new_figure
+from ...errors import DTypeError, OptionError, ShapeError
+from ...typing import NDArray
+from ..figures import BLUE, INK, ORANGE, PALE, array, finish, library, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import GradientError
-from ..graph import Node, Scope
+from ...errors import GradientError
+from ...graph import Node, Scope
 
 __all__ = ["Box", "Kind", "Path", "Sketch", "common", "dotted", "survey"]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
-from ..graph import no_grad
-from ..typing import NDArray
-from .figures import INK, array, finish, library, new_figure, tidy
+from ...errors import OptionError, ShapeError
+from ...graph import no_grad
+from ...typing import NDArray
+from ..figures import INK, array, finish, library, new_figure, tidy
 from .sheet import MOST_IMAGES, as_images, positive
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
-from .figures import BLUE, INK, ORANGE, array, finish, library, new_figure, tidy
+from ...errors import OptionError, ShapeError
+from ..figures import BLUE, INK, ORANGE, array, finish, library, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

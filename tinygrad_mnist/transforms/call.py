@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DTypeError, GradientError, OptionError, ShapeError
+from ..errors import DTypeError, GradientError, OptionError, ShapeError
+from ..graph import RECORDING, SERIALS, TRACING, Node, _set, is_recording, recording_on, sweep
+from ..operands import operand
+from ..tensor import Tensor, _handle, _lift
+from ..trees import leaves, matching, rebuild, tree_map
+from ..typing import Array
 from .forward import push, variable
-from .graph import RECORDING, SERIALS, TRACING, Node, _set, is_recording, recording_on, sweep
-from .operands import operand
-from .tensor import Tensor, _handle, _lift
-from .trees import leaves, matching, rebuild, tree_map
-from .typing import Array
 
 __all__ = [
     "Argnums",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import GradientError, OptionError, UnsupportedError, choice
-from ..graph import Node
-from ..tensor import Tensor
+from ...errors import GradientError, OptionError, UnsupportedError, choice
+from ...graph import Node
+from ...tensor import Tensor
 from .collapse import shrink
 from .labels import cluster_words, words
 from .rendering import render_graph

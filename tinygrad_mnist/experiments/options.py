@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from .errors import TinygradError
+from ..errors import TinygradError
 
 __all__ = ["CompileOption", "Number", "Sizes", "run_command"]
 

@@ -1,8 +1,4 @@
-"""Check gradients against finite differences.
-
-The only proof that a gradient is right which needs no second implementation: move an input a
-little, and see how the output moves.
-"""
+"""Check gradients against finite differences: of functions, and of the parameters of a model."""
 
 from __future__ import annotations
 
@@ -11,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .blame import check_graph
-from .errors import DTypeError, GradcheckError, GradientError, OptionError
-from .graph import enable_grad, sweep
-from .tensor import Tensor, _lift, buffer
-from .typing import Array, NDArray
+from ..errors import DTypeError, GradcheckError, GradientError, OptionError
+from ..graph import enable_grad, sweep
+from ..tensor import Tensor, _lift, buffer
+from ..typing import Array, NDArray
 
-__all__ = ["check_graph", "check_parameter", "gradcheck", "numerical_gradient"]
+__all__ = ["check_parameter", "gradcheck", "numerical_gradient"]
 
 
 def numerical_gradient(

@@ -11,8 +11,8 @@ from typing import Any
 
 import graphviz
 
-from ..errors import OptionError
-from ..files import replace
+from ...errors import OptionError
+from ...files import replace
 from .rendering import layout
 
 __all__ = ["Drawing"]

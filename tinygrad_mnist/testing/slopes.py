@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .graph import fit
-from .typing import NDArray
+from ..graph import fit
+from ..typing import NDArray
 
 __all__ = ["Judgement", "Slopes"]
 

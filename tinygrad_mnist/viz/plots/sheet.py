@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
-from ..typing import NDArray
-from .figures import INK, ORANGE, library, new_figure
+from ...errors import OptionError, ShapeError
+from ...typing import NDArray
+from ..figures import INK, ORANGE, library, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,17 +12,17 @@ from typing import Any
 import click
 import numpy as np
 
-from . import __version__, data, nn, optim, testing, training, viz
-from .commands import CompileOption, Number, Sizes, run_command
-from .data import Dataset
-from .errors import DataError, GradcheckError, MissingExtraError
-from .experiments import catalogue, run_experiment
+from .. import __version__, data, nn, optim, testing, training, viz
+from ..data import Dataset
+from ..errors import DataError, GradcheckError, MissingExtraError
+from ..experiments import catalogue, run_experiment
+from ..experiments.options import CompileOption, Number, Sizes, run_command
+from ..training import Checkpoint, EarlyStopping, Progress
+from ..training.runs import Run, probabilities
+from ..training.settings import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
+from ..training.steps import COMPILE, require_backend
+from ..typing import Array
 from .explaining import explain
-from .training import Checkpoint, EarlyStopping, Progress
-from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
-from .training.runs import Run, probabilities
-from .training.steps import COMPILE, require_backend
-from .typing import Array
 
 __all__ = ["main"]
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import GradientError
-from .forward import variable
-from .graph import (
+from ..errors import GradientError
+from ..graph import (
     RECORDING,
     SCOPE,
     SERIALS,
@@ -24,11 +23,12 @@ from .graph import (
     stale,
     sweep,
 )
-from .primitive import Primitive, pack
-from .tensor import Tensor, _lift
-from .tracing import added, is_tracked, named, older, parts_of
-from .trees import leaves, tree_map
-from .typing import Array
+from ..primitive import Primitive, pack
+from ..tensor import Tensor, _lift
+from ..trees import leaves, tree_map
+from ..typing import Array
+from .call import added, is_tracked, named, older, parts_of
+from .forward import variable
 
 __all__ = ["checkpoint"]
 

@@ -23,11 +23,11 @@ from zlib import crc32
 
 import numpy as np
 
-from .blocks import block
-from .errors import GradientError, NonFiniteError
-from .graph import RECORDING, WATCH, Node, _set
-from .tensor import Tensor
-from .typing import Array, NDArray
+from ..blocks import block
+from ..errors import GradientError, NonFiniteError
+from ..graph import RECORDING, WATCH, Node, _set
+from ..tensor import Tensor
+from ..typing import Array, NDArray
 
 __all__ = ["detect_anomaly"]
 

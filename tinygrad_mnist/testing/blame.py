@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .differences import SMALL, Judgement, Slopes
-from .errors import GradcheckError, GradientError
-from .graph import RECORDING, Node, _set, fit
-from .tensor import Tensor
-from .typing import NDArray
+from ..errors import GradcheckError, GradientError
+from ..graph import RECORDING, Node, _set, fit
+from ..tensor import Tensor
+from ..typing import NDArray
+from .slopes import SMALL, Judgement, Slopes
 
 __all__ = ["Finding", "GraphReport", "check_graph"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import click
 import numpy as np
 
-from .compiler import Compiled, compile
-from .errors import DataError
-from .files import replace
-from .training.recipes import OPTIMIZERS, make_loss
-from .training.runs import Run
+from ..compiler import Compiled, compile
+from ..errors import DataError
+from ..files import replace
+from ..training.runs import Run
+from ..training.settings import OPTIMIZERS, make_loss
 
 __all__ = ["explain", "explained", "trained_by"]
 

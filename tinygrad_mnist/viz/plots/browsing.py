@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError, require
-from ..typing import NDArray
-from .figures import INK, ORANGE, array, as_png, new_figure
+from ...errors import OptionError, ShapeError, require
+from ...typing import NDArray
+from ..figures import INK, ORANGE, array, as_png, new_figure
 from .images import plot_images
 from .prediction import draw_image, plot_prediction
 from .sheet import as_images, class_names, positive

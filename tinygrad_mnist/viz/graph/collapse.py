@@ -1,7 +1,7 @@
 """Make a large sketch small enough to look at: modules, runs and the middle each as one box.
 
 Graphviz takes minutes to lay out a few thousand tangled nodes, and nobody reads the result. Each
-step here groups boxes of a :class:`~tinygrad_mnist.viz.sketch.Sketch` and returns a smaller one.
+step here groups boxes of a :class:`~tinygrad_mnist.viz.graph.sketch.Sketch` and returns a smaller one.
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from .errors import GradientError
-from .graph import RECORDING, TRANSPOSING, WATCH, Node, _lifted, _plus, _set, conjugate, fit, sweep
-from .primitive import Primitive, Rule, identity
-from .tensor import Tensor, _handle, record
-from .typing import Array
+from ..errors import GradientError
+from ..graph import RECORDING, TRANSPOSING, WATCH, Node, _lifted, _plus, _set, conjugate, fit, sweep
+from ..primitive import Primitive, Rule, identity
+from ..tensor import Tensor, _handle, record
+from ..typing import Array
 
 __all__ = ["push", "variable"]
 

@@ -21,10 +21,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .errors import DTypeError, GradientError
-from .tensor import Tensor
-from .tracing import Argnums, Function, Trace, described, fitted, named, value_of
-from .trees import rebuild, tree_map
+from ..errors import DTypeError, GradientError
+from ..tensor import Tensor
+from ..trees import rebuild, tree_map
+from .call import Argnums, Function, Trace, described, fitted, named, value_of
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 

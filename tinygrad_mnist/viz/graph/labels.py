@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Node
-from ..primitive import Primitive
+from ...graph import Node
+from ...primitive import Primitive
 from .sketch import Box, Path, dotted
 
 __all__ = ["cluster_words", "words"]

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import OptionError, choice, require
-from ..files import replace
-from .figures import as_png
+from ...errors import OptionError, choice, require
+from ...files import replace
+from ..figures import as_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,75 @@
+"""The public names, and the modules they are imported from: a program that uses them keeps working.
+
+A name may be added here. One that goes, or moves, breaks programs that others have written.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+NAMES = {
+    "tinygrad_mnist": """
+        Sample Tensor checkpoint compile data detect_anomaly enable_grad errors grad graph hessian hvp
+        is_recording jacobian jvp load nn no_grad ops optim primitive save tensor testing training
+        value_and_grad viz vjp
+    """,
+    "tinygrad_mnist.cli": "cli main",
+    "tinygrad_mnist.compiler": "Compiled Stats compile",
+    "tinygrad_mnist.data": """
+        BundledSampleWarning DataLoader Dataset Place SAMPLE cache_folder describe digits_to_vectors
+        fetch_mnist load_digits load_fashion_mnist load_mnist read_csv read_digit to_images to_vectors
+    """,
+    "tinygrad_mnist.errors": """
+        CompileError DTypeError DataError GradcheckError GradientError MissingExtraError NonFiniteError
+        OptionError RunError ShapeError StateDictError TinygradError UnsupportedError UntraceableError
+        choice require
+    """,
+    "tinygrad_mnist.experiments": "Experiment Report Table catalogue experiment grid run_experiment sweep",
+    "tinygrad_mnist.experiments.sweeps": "BACKENDS grid sweep",
+    "tinygrad_mnist.files": "load read_metadata replace save",
+    "tinygrad_mnist.graph": "Node changed conjugate enable_grad fit is_recording no_grad scope sweep",
+    "tinygrad_mnist.nn": """
+        BCEWithLogitsLoss CrossEntropyLoss Dropout ELU Flatten GELU HuberLoss L1Loss LeakyReLU Linear
+        LogSoftmax MLP MSELoss Module NLLLoss Parameter ReLU Sequential Sigmoid Softmax Softplus Tanh
+        activations build describe functional init
+    """,
+    "tinygrad_mnist.nn.functional": """
+        binary_cross_entropy_with_logits cross_entropy dropout elu erf gelu huber_loss l1_loss leaky_relu
+        linear log_softmax logit logsumexp mse_loss nll_loss one_hot relu sigmoid softmax softplus
+    """,
+    "tinygrad_mnist.nn.init": """
+        INITIALISERS book_normal constant fan_in_uniform get kaiming_normal kaiming_uniform lecun_normal
+        lecun_uniform normal uniform xavier_normal xavier_uniform
+    """,
+    "tinygrad_mnist.optim": """
+        Adagrad Adam AdamW CosineAnnealingLR OneCycleLR Optimizer RMSprop SGD Schedule StepLR WarmupLR
+        clip_grad_norm_ clip_grad_value_
+    """,
+    "tinygrad_mnist.primitive": """
+        Composite Primitive REGISTRY Sample as_plain composites constant elementwise identity implements
+        operation pack pick primitive primitives
+    """,
+    "tinygrad_mnist.tensor": "Tensor buffer certainly is_known possibly record refuse tensor",
+    "tinygrad_mnist.testing": "check_graph check_parameter gradcheck numerical_gradient",
+    "tinygrad_mnist.training": """
+        Callback Checkpoint EarlyStopping History Progress Training TrainingStep accuracy confusion_matrix
+        evaluate fit load_model predict save_model
+    """,
+    "tinygrad_mnist.transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
+    "tinygrad_mnist.typing": "Array ArrayT NDArray",
+    "tinygrad_mnist.viz": """
+        browse draw_graph plot_confusion plot_history plot_images plot_lines plot_mistakes plot_plane
+        plot_prediction plot_scatter plot_weights render_graph save_animation
+    """,
+    "tinygrad_mnist.viz.figures": "BLUE DPI INK ORANGE PALE array as_png finish library new_figure tidy",
+}
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_the_public_names(module):
+    names = NAMES[module].split()
+    found = importlib.import_module(module)
+    assert sorted(found.__all__) == names
+    assert [name for name in names if not hasattr(found, name)] == []

@@ -1,0 +1,1 @@
+"""Plots of what goes in and comes out: curves, images, maps."""
