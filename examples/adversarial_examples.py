@@ -64,7 +64,7 @@ def measure(model, images, labels, sizes, steps, seed):
         f"{steps} steps": lambda size: attack(model, images, labels, size, steps),
     }
     return {
-        kind: [tg.training.accuracy(tg.training.predict(model, change(size)), labels) for size in sizes]
+        kind: [tg.training.accuracy(labels, tg.training.predict(model, change(size))) for size in sizes]
         for kind, change in changes.items()
     }
 

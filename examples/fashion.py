@@ -83,12 +83,12 @@ def main(report, full, seeds, train, test, neurons, epochs):
         runs.add(
             seed=seed,
             validation_accuracy=history[-1]["validation_accuracy"],
-            test_accuracy=tg.training.accuracy(outputs, test.targets),
+            test_accuracy=tg.training.accuracy(test.targets, outputs),
             training_seconds=seconds,
         )
     report.history(history)
     report.model(model)
-    matrix = tg.training.confusion_matrix(outputs, test.targets, 10)
+    matrix = tg.training.confusion_matrix(test.targets, outputs, 10)
     report.text(most_confused(matrix, test.classes))
     report.picture(
         "confusion.png",

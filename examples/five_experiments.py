@@ -87,7 +87,7 @@ def learn(model, data, lr, epochs, seed, step="gradient", falling=False, compile
 
 
 def accuracy(model, data):
-    return tg.training.accuracy(tg.training.predict(model, scaled(data.inputs)), data.targets)
+    return tg.training.accuracy(data.targets, tg.training.predict(model, scaled(data.inputs)))
 
 
 def curve(train, unseen, lr, epochs, seed, **how):
@@ -141,7 +141,7 @@ def e1(lab):
     model = lab.model(lab.seeds[0])
     lab.report.model(model)
     outputs = tg.training.predict(model, scaled(lab.test.inputs))
-    matrix = tg.training.confusion_matrix(outputs, lab.test.targets, 10)
+    matrix = tg.training.confusion_matrix(lab.test.targets, outputs, 10)
     lab.report.picture(
         "e1_confusion.png", tg.viz.plot_confusion, matrix, caption="Which digit is taken for which"
     )

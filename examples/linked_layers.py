@@ -158,7 +158,7 @@ def main(report, full, seeds, train, test, epochs, units, online, validate, bugs
     report.listing(str(model), "The last layer and, inside it, those before it")
     report.history(history)
     report.model(model)
-    matrix = tg.training.confusion_matrix(outputs, held_out.targets, 10)
+    matrix = tg.training.confusion_matrix(held_out.targets, outputs, 10)
     report.picture("confusion.png", tg.viz.plot_confusion, matrix, caption="Which digit is taken for which")
     probabilities = F.softmax(outputs)
     report.picture(
@@ -195,7 +195,7 @@ def descend(model, data):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return losses
 
 

@@ -97,13 +97,13 @@ def main(report, full, seeds, train, test, neurons, epochs):
         learn(model, train, epochs or (8 if full else 4), seed)
         seconds = time.perf_counter() - started
         scores = tg.training.predict(model, test)
-        by_row.append([tg.training.accuracy(scores[:, row], test.targets) * 100 for row in range(ROWS)])
+        by_row.append([tg.training.accuracy(test.targets, scores[:, row]) * 100 for row in range(ROWS)])
         runs.add(
             seed=seed,
             validation_accuracy=tg.training.accuracy(
-                tg.training.predict(model, validation)[:, -1], validation.targets
+                validation.targets, tg.training.predict(model, validation)[:, -1]
             ),
-            test_accuracy=tg.training.accuracy(scores[:, -1], test.targets),
+            test_accuracy=tg.training.accuracy(test.targets, scores[:, -1]),
             training_seconds=seconds,
         )
     report.picture(

@@ -130,7 +130,7 @@ def main(
             "first_layer.png", tg.viz.plot_weights, first, caption="What each neuron of the first layer sees"
         )
         outputs = tg.training.predict(model, test)
-        matrix = tg.training.confusion_matrix(outputs, test.targets, 10)
+        matrix = tg.training.confusion_matrix(test.targets, outputs, 10)
         report.picture(
             "confusion.png", tg.viz.plot_confusion, matrix, caption="Which digit is taken for which"
         )

@@ -658,6 +658,7 @@ def test_offline_falls_back_loudly(monkeypatch):
     warning = next(line for line in done.err.splitlines() if line.startswith("warning: "))
     assert "bundled sample" in warning
     assert "5,000" in warning
+    assert len(warning) < 140
     assert "data: bundled sample of 5,000 digits" in done.err
     assert "bundled sample" in json_line(done.out)["data"]
 
@@ -1056,6 +1057,19 @@ def test_gradcheck_finds_a_wrong_rule(run, monkeypatch, options):
 
 
 # -- data ----------------------------------------------------------------------------------------
+
+
+def test_a_command_by_another_name():
+    assert "Did you mean 'fetch'?" in fail("data", "download", status=2).err
+    assert "Did you mean 'train'?" in fail("trian", status=2).err
+
+
+def test_commands_on_the_folder_of_an_experiment():
+    succeed("experiment", "run", "curve_regression", "--out", "results")
+    for command in (("evaluate",), ("explain",), ("predict", "digit.png"), ("gradcheck",)):
+        message = fail(command[0], "results", *command[1:]).err
+        assert "holds the results of the experiment 'curve_regression'" in message
+        assert "index.html" in message
 
 
 def test_data_info(own_data, monkeypatch):

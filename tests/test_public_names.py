@@ -22,9 +22,9 @@ NAMES = {
         fetch_mnist load_digits load_fashion_mnist load_mnist read_csv read_digit to_images to_vectors
     """,
     "tinygrad_mnist.errors": """
-        CompileError DTypeError DataError GradcheckError GradientError MissingExtraError NonFiniteError
-        OptionError RunError ShapeError StateDictError TinygradError UnsupportedError UntraceableError
-        choice require
+        CompileError DTypeError DataError GradcheckError GradientError LostGradientWarning MissingExtraError
+        NonFiniteError OptionError RunError ShapeError StateDictError TinygradError UnsupportedError UntraceableError
+        choice pluralise require
     """,
     "tinygrad_mnist.experiments": "Experiment Report Table catalogue experiment grid run_experiment sweep",
     "tinygrad_mnist.experiments.sweeps": "BACKENDS grid sweep",
@@ -51,7 +51,7 @@ NAMES = {
         Composite Primitive REGISTRY Sample as_plain composites constant elementwise identity implements
         operation pack pick primitive primitives
     """,
-    "tinygrad_mnist.tensor": "Tensor buffer certainly is_known possibly record refuse tensor",
+    "tinygrad_mnist.tensor": "Tensor buffer certainly is_known possibly qualified record refuse tensor",
     "tinygrad_mnist.testing": "check_graph check_parameter gradcheck numerical_gradient",
     "tinygrad_mnist.training": """
         Callback Checkpoint EarlyStopping History Progress Training TrainingStep accuracy confusion_matrix

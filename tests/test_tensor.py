@@ -320,6 +320,7 @@ def test_what_is_untracked_becomes_an_array():
     np.testing.assert_array_equal(t.data, A)
 
 
+@pytest.mark.filterwarnings("ignore::tinygrad_mnist.errors.LostGradientWarning")
 def test_numbers_may_be_read_off_a_tracked_scalar():
     t = leaf(2.0) * 3
     assert float(t) == 6.0

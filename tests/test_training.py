@@ -718,22 +718,24 @@ def test_nothing_to_evaluate():
 
 def test_accuracy():
     outputs = np.array([[0.1, 0.9, 0.0], [0.8, 0.1, 0.1], [0.0, 0.2, 0.8], [1.0, 2.0, 3.0]])
-    assert accuracy(outputs, np.array([1, 0, 2, 0])) == 0.75
-    assert accuracy(tg.tensor(outputs, requires_grad=True) * 2, [1, 0, 2, 0]) == 0.75
+    assert accuracy(np.array([1, 0, 2, 0]), outputs) == 0.75
+    assert accuracy([1, 0, 2, 0], tg.tensor(outputs, requires_grad=True) * 2) == 0.75
     with pytest.raises(ShapeError, match="4"):
-        accuracy(outputs, np.array([1, 0]))
+        accuracy(np.array([1, 0]), outputs)
+    with pytest.raises(ShapeError, match=r"expected accuracy\(targets, outputs\)"):
+        accuracy(outputs, np.array([1, 0, 2, 0]))
 
 
 def test_confusion_matrix():
     outputs = np.eye(3)[[0, 1, 1, 2, 0]]
     targets = np.array([0, 1, 2, 2, 2])
     expected = [[1, 0, 0], [0, 1, 0], [1, 1, 1]]
-    np.testing.assert_array_equal(confusion_matrix(outputs, targets), expected)
-    np.testing.assert_array_equal(confusion_matrix(tg.tensor(outputs), targets), expected)
-    np.testing.assert_array_equal(confusion_matrix(outputs.argmax(axis=1), targets), expected)
-    assert confusion_matrix(outputs, targets, 5).shape == (5, 5)
-    assert confusion_matrix(outputs, targets, 5).sum() == 5
-    np.testing.assert_array_equal(confusion_matrix(np.zeros((0, 2)), np.zeros(0, int), 2), np.zeros((2, 2)))
+    np.testing.assert_array_equal(confusion_matrix(targets, outputs), expected)
+    np.testing.assert_array_equal(confusion_matrix(targets, tg.tensor(outputs)), expected)
+    np.testing.assert_array_equal(confusion_matrix(targets, outputs.argmax(axis=1)), expected)
+    assert confusion_matrix(targets, outputs, 5).shape == (5, 5)
+    assert confusion_matrix(targets, outputs, 5).sum() == 5
+    np.testing.assert_array_equal(confusion_matrix(np.zeros(0, int), np.zeros((0, 2)), 2), np.zeros((2, 2)))
 
 
 @pytest.mark.parametrize(
@@ -743,7 +745,7 @@ def test_confusion_matrix():
 )
 def test_a_confusion_matrix_of_classes_that_are_not_there(predicted, targets, classes):
     with pytest.raises(TinygradError):
-        confusion_matrix(np.array(predicted), np.array(targets), classes)
+        confusion_matrix(np.array(targets), np.array(predicted), classes)
 
 
 # -- progress ------------------------------------------------------------------------------------

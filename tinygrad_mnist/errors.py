@@ -18,6 +18,7 @@ __all__ = [
     "DataError",
     "GradcheckError",
     "GradientError",
+    "LostGradientWarning",
     "MissingExtraError",
     "NonFiniteError",
     "OptionError",
@@ -28,6 +29,7 @@ __all__ = [
     "UnsupportedError",
     "UntraceableError",
     "choice",
+    "pluralise",
     "require",
 ]
 
@@ -46,6 +48,10 @@ class DTypeError(TinygradError, TypeError):
 
 class GradientError(TinygradError, RuntimeError):
     """A gradient that cannot be computed, or would have been lost."""
+
+
+class LostGradientWarning(UserWarning):
+    """A gradient ends where its user may not know it: the value was taken out of the graph, or nothing keeps it."""
 
 
 class UnsupportedError(TinygradError, TypeError):
@@ -110,6 +116,20 @@ def choice(what: str, value: object, valid: Iterable[str]) -> OptionError:
     near = get_close_matches(str(value), names, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return OptionError(f"unknown {what} {value!r}{hint}; valid: {', '.join(names)}")
+
+
+def pluralise(number: int, noun: str) -> str:
+    """Say how many there are of something.
+
+    Examples
+    --------
+    >>> pluralise(1, "epoch"), pluralise(1000, "epoch"), pluralise(2, "batch"), pluralise(2, "axis")
+    ('1 epoch', '1,000 epochs', '2 batches', '2 axes')
+    """
+    plural = (
+        noun[:-2] + "es" if noun.endswith("is") else noun + ("es" if noun.endswith(("ch", "s", "x")) else "s")
+    )
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from .errors import GradientError, UnsupportedError, choice
+from .errors import GradientError, UnsupportedError, choice, pluralise
 from .operands import as_array
 from .typing import Array, NDArray
 
@@ -151,8 +151,9 @@ class Primitive:
         else:
             if len(rules) != len(self._arrays):
                 raise UnsupportedError(
-                    f"{self.name}.vjp: {len(rules)} rules for {len(self._arrays)} array arguments "
-                    f"({', '.join(self._arrays)}); give one each, None where there is no gradient"
+                    f"{self.name}.vjp: {pluralise(len(rules), 'rule')} for "
+                    f"{pluralise(len(self._arrays), 'array argument')} ({', '.join(self._arrays)}); give "
+                    "one each, None where there is no gradient"
                 )
             self.rules = _Rules(enumerate(rules))
         return self

@@ -7,13 +7,23 @@ the registered primitive, :func:`record` runs it and leaves a node behind.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
 
-from .errors import DTypeError, GradientError, ShapeError, UnsupportedError, UntraceableError
+from .errors import (
+    DTypeError,
+    GradientError,
+    LostGradientWarning,
+    ShapeError,
+    UnsupportedError,
+    UntraceableError,
+    pluralise,
+)
 from .graph import RECORDING, SCOPE, TRACING, WATCH, WRITES, Node, _set, changed, scope_text, sweep
 from .operands import operand
 from .operators import Operators
@@ -22,7 +32,7 @@ from .primitive import REGISTRY, Primitive, pick
 from .trees import leaves, tree_map
 from .typing import Array, NDArray
 
-__all__ = ["Tensor", "buffer", "certainly", "is_known", "possibly", "record", "refuse", "tensor"]
+__all__ = ["Tensor", "buffer", "certainly", "is_known", "possibly", "qualified", "record", "refuse", "tensor"]
 
 if TYPE_CHECKING:
 
@@ -192,7 +202,17 @@ class Tensor(Operators):
         watch = WATCH.get()
         if watch is not None and self._node is not None:
             watch.looked_at(self._node)
-        if self._node is None or self._node.grad is None:
+        if self._node is None:
+            return None
+        if self._node.grad is None:
+            if not (self._node.is_leaf or self._node.retains):
+                warnings.warn(
+                    f"this Tensor was computed ({_op_name(self._node)}), and backward() keeps the gradients of leaves "
+                    "only: its .grad is None. Call .retain_grad() on it before backward(), or ask the Tensors it was "
+                    "computed from",
+                    LostGradientWarning,
+                    stacklevel=2,
+                )
             return None
         if not isinstance(self._node.grad, Tensor):
             self._node.grad = _handle(self._node.grad, None)  # kept, so that t.grad[0] = 1 has an effect
@@ -375,7 +395,7 @@ class Tensor(Operators):
         if kwargs.get("out") is not None:
             return self._into(func, args, kwargs)
         if handler is None:
-            return unregistered(_qualified(func), func, args, kwargs)
+            return unregistered(qualified(func), func, args, kwargs)
         return handler(*args, **kwargs)
 
     @staticmethod
@@ -383,7 +403,7 @@ class Tensor(Operators):
         """Let a Tensor that was passed as ``out=`` stand for the result."""
         out = kwargs.pop("out")
         if not isinstance(out, Tensor):
-            raise UnsupportedError(f"{_qualified(func)}: out= cannot hold what is computed from a Tensor")
+            raise UnsupportedError(f"{qualified(func)}: out= cannot hold what is computed from a Tensor")
         return out._write(out.__array_function__(func, (), args, kwargs))
 
     # -- in place: the handle is bound to a new node, the old value stays what it was ------------
@@ -496,12 +516,17 @@ class Tensor(Operators):
         return complex(self._leaving("complex"))
 
     def _leaving(self, what: str) -> NDArray:
-        """The value, to become a Python number, which a transform could not follow."""
-        if self._node is not None and TRACING.get() and RECORDING.get():
-            raise GradientError(
-                f"{what}(t), or array[i] = t into a plain array, inside a function that is being differentiated: the "
-                "gradient would be lost. Use NumPy's functions (np.sin, not math.sin), write into a Tensor "
-                "(np.zeros_like(t), tg.tensor(array)), or say t.item() to look at the value"
+        """The value, to become a Python number, through which no gradient passes."""
+        if self._node is not None and RECORDING.get():
+            if TRACING.get():
+                raise GradientError(
+                    f"{what}(t), or array[i] = t into a plain array, inside a function that is being differentiated: "
+                    f"the gradient would be lost. {_NO_NUMBER}"
+                )
+            warnings.warn(
+                f"{what}(t) makes a Python number of a tracked Tensor, and its gradient ends there. {_NO_NUMBER}",
+                LostGradientWarning,
+                stacklevel=3,
             )
         return self._data
 
@@ -692,6 +717,10 @@ def is_known(x: Any) -> bool:
     return bool(getattr(value, "is_known", True))
 
 
+_NO_NUMBER = (
+    "Use NumPy's functions (np.sin, not math.sin), write into a Tensor (np.zeros_like(t), tg.tensor(array)), or say "
+    "t.item() to look at the value"
+)
 _NOTHING: dict[str, Any] = {}
 _PLAIN = (np.ndarray, float, int)  # what an operation takes as it is, and nothing needs to be asked of
 _new = object.__new__
@@ -745,19 +774,33 @@ def _no_rule(name: str) -> UnsupportedError:
     )
 
 
-def _qualified(func: Callable[..., Any]) -> str:
-    module = func.__module__.replace("numpy.lib.scimath", "numpy.emath")
-    return f"{module}.{func.__name__}".replace("numpy.", "np.", 1)
+def qualified(func: Callable[..., Any]) -> str:
+    """Name a function as its users write it: ``np.linalg.norm``, ``scipy.special.gammaln``."""
+    name = func.__name__
+    if isinstance(func, np.ufunc):  # which do not say where they are from
+        places = ("numpy", "scipy.special")
+        known = (m for m in places if getattr(sys.modules.get(m), name, None) is func)
+        module = next(known, "")
+    else:
+        module = func.__module__.replace("numpy.lib.scimath", "numpy.emath")
+    return f"{module}.{name}".lstrip(".").replace("numpy.", "np.", 1)
 
 
 def _misfit(primitive: Primitive, values: list[Any], error: ValueError) -> Exception:
     """Say which shapes an operation was given when NumPy refuses them."""
     if type(error) is not ValueError:
         return error  # AxisError, LinAlgError and our own already say what they are about
-    shapes = " and ".join(str(np.shape(v)) for v in values)
+    found = [np.shape(v) for v in values]
+    shapes = " and ".join(map(str, found))
     scope = scope_text(SCOPE.get())
     where = f" in {scope}" if scope else ""
-    return ShapeError(f"{primitive.name}{where}: shapes {shapes} do not fit: {error}")
+    why = str(error)
+    if len(found) == 2 and "core dimension" in why and all(found):  # a product of matrices
+        inner = found[0][-1], found[1][-2 if len(found[1]) > 1 else 0]
+        why = f"{pluralise(inner[0], 'column')} of the first meet {pluralise(inner[1], 'row')} of the second"
+        if found[1][-1] == found[0][-1]:
+            why += "; its transpose would fit, as in a @ b.T"
+    return ShapeError(f"{primitive.name}{where}: shapes {shapes} do not fit: {why}")
 
 
 def _op_name(node: Node) -> str:

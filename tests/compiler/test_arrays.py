@@ -437,7 +437,7 @@ def test_other_programs_fit_arrays_however_they_lie():
     compiled = tg.compile(lambda x: x.reshape(-1) * 2)
     for order in "CFC":
         compiled(np.zeros((2, 3), order=order))
-    assert repr(compiled) == "<compiled <lambda>, 1 programs>"
+    assert repr(compiled) == "<compiled <lambda>, 1 program>"
 
 
 def test_the_type_of_an_array_is_that_of_an_array():

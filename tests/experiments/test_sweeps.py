@@ -94,6 +94,19 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, missing, extra):
     monkeypatch.setattr("tinygrad_mnist.errors.importlib.import_module", without)
     with pytest.raises(MissingExtraError, match=rf"pip install 'tinygrad-mnist\[{extra}\]'"):
         sweep(scaled_sum, grid(x=[1]), tmp_path, backend="dask")
+    if missing == "joblib":
+        with pytest.raises(MissingExtraError, match="sweep"):
+            sweep(scaled_sum, grid(x=[1]), tmp_path, workers=2)
+
+
+def test_without_joblib_one_run_follows_the_other(tmp_path, monkeypatch, capsys):
+    expected = sweep(scaled_sum, grid(x=[1, 2]), tmp_path / "a", shared={"array": np.arange(3)}, workers=1)
+    monkeypatch.setattr(
+        "tinygrad_mnist.errors.importlib.import_module", lambda name: __import__("no_" + name)
+    )
+    found = sweep(scaled_sum, grid(x=[1, 2]), tmp_path / "b", shared={"array": np.arange(3)})
+    assert found == expected
+    assert "one run after the other" in capsys.readouterr().err
 
 
 class Counted:

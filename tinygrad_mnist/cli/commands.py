@@ -6,8 +6,9 @@ import json
 import time
 import warnings
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 import numpy as np
@@ -34,7 +35,28 @@ def main() -> None:
     run_command(cli, "tinygrad-mnist")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Group(click.Group):
+    """Commands, with a suggestion where there is none of that name."""
+
+    #: What others call them.
+    ALIASES: ClassVar = {"download": "fetch", "draw": "draw-graph", "test": "evaluate", "fit": "train"}
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or say which one may be meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            names = self.list_commands(ctx)
+            alias = self.ALIASES.get(args[0])
+            near = [alias] if alias in names else get_close_matches(args[0], names, n=1)
+            if not near or "Did you mean" in error.message:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tinygrad-mnist")
 def cli() -> None:
     """Train and examine networks that read handwritten digits.
@@ -266,8 +288,8 @@ def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
     _, test = _load_again(config, path)
     model = saved.model()
     outputs = training.predict(model, test)
-    matrix = training.confusion_matrix(outputs, test.targets, len(test.classes))
-    accuracy = training.accuracy(outputs, test.targets)
+    matrix = training.confusion_matrix(test.targets, outputs, len(test.classes))
+    accuracy = training.accuracy(test.targets, outputs)
     if as_json:
         click.echo(
             json.dumps(
@@ -361,7 +383,7 @@ def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
     for name, parameter in model.named_parameters():
         try:
             report = testing.check_parameter(
-                lambda: float(loss_of(model(x), y)),
+                lambda: loss_of(model(x), y),
                 parameter,
                 name=name,
                 elements=parameter.size if every else elements,
@@ -373,7 +395,7 @@ def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
     return 1 if failed else 0
 
 
-@cli.group("experiment")
+@cli.group("experiment", cls=Group)
 def experiment_group() -> None:
     """Run the experiments this project grew out of, and those that follow."""
 
@@ -397,7 +419,7 @@ def run_one(name: str, args: tuple[str, ...]) -> None:
     run_experiment(name, args)
 
 
-@cli.group("data")
+@cli.group("data", cls=Group)
 def data_group() -> None:
     """See which data are on this machine, or download MNIST."""
 
@@ -414,6 +436,7 @@ def info() -> None:
         if is_first:
             used.add(place.dataset)
         click.echo(f"{'>' if is_first else ' '} {place}")
+    click.echo("`tinygrad-mnist data fetch` downloads MNIST, or says why it cannot", err=True)
 
 
 @data_group.command()

@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from ..compiler import Compiled, compile
-from ..errors import DataError
+from ..errors import DataError, pluralise
 from ..files import replace
 from ..training.runs import Run
 from ..training.settings import OPTIMIZERS, make_loss
@@ -36,7 +36,8 @@ def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> N
     replace(path, compiled.source.encode())
     stats = compiled.stats
     click.echo(
-        f"program: {path} ({stats.operations} operations, {stats.buffers} buffers of {stats.bytes:,} bytes in all)"
+        f"program: {path} ({pluralise(stats.operations, 'operation')}, "
+        f"{pluralise(stats.buffers, 'buffer')} of {stats.bytes:,} bytes in all)"
     )
     click.echo(f"trained by: {trained_by(saved)}")
 

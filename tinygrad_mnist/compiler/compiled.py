@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
-from ..errors import CompileError, OptionError, choice
+from ..errors import CompileError, OptionError, choice, pluralise
 from ..graph import TRACING, WATCH
 from ..optim import Optimizer
 from ..tensor import Tensor
@@ -273,7 +273,7 @@ class Compiled(Generic[P, R]):
         return self._last
 
     def __repr__(self) -> str:
-        return f"<compiled {named(self.function)}, {len(self._entries)} programs>"
+        return f"<compiled {named(self.function)}, {pluralise(len(self._entries), 'program')}>"
 
 
 class Checked(Compiled[P, R]):

@@ -70,6 +70,11 @@ class Dataset:
         name: str = "",
         source: str = "",
     ) -> None:
+        if isinstance(inputs, Dataset) or isinstance(targets, Dataset):
+            raise OptionError(
+                "got two data sets, (train, test), where one is expected. Take them apart, as in "
+                "train, test = load_mnist(), and give each its place: fit(model, train, validation=test)"
+            )
         # asanyarray keeps a memmap what it is: nothing is read from the file here.
         self.inputs: NDArray = np.asanyarray(inputs)
         self.targets: NDArray = np.asanyarray(targets)

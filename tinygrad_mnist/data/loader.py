@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_mnist.data.dataset import Dataset
-from tinygrad_mnist.errors import OptionError
+from tinygrad_mnist.errors import OptionError, pluralise
 from tinygrad_mnist.typing import NDArray
 
 __all__ = ["DataLoader"]
@@ -105,4 +105,4 @@ class DataLoader:
             yield self.dataset[order[batch * self.batch_size : (batch + 1) * self.batch_size]]
 
     def __repr__(self) -> str:
-        return f"DataLoader({self.dataset!r}, {len(self):,} batches of {self.batch_size:,})"
+        return f"DataLoader({self.dataset!r}, {pluralise(len(self), 'batch')} of {self.batch_size:,})"

@@ -18,7 +18,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from ..errors import DataError, OptionError, choice, require
+from ..errors import DataError, MissingExtraError, OptionError, choice, require
 from ..files import replace
 
 __all__ = ["BACKENDS", "grid", "sweep"]
@@ -76,7 +76,8 @@ def sweep(
     Raises
     ------
     MissingExtraError
-        If joblib, or Dask, is not installed.
+        If Dask is not installed, or joblib, where several workers are asked for. Without joblib, and without
+        ``workers``, one run follows the other.
     OptionError
         If there is no such backend, two settings are alike, or a scheduler is given without Dask.
     DataError
@@ -135,7 +136,14 @@ def _compute(
     """Yield each result, with the number of its setting, as soon as it is there."""
     if not numbered:
         return
-    joblib = require("joblib", extra="sweep", purpose="running experiments in parallel")
+    try:
+        joblib = require("joblib", extra="sweep", purpose="running experiments in parallel")
+    except MissingExtraError as error:
+        if backend == "dask" or (workers or 1) > 1:
+            raise
+        click.echo(f"one run after the other: {error}", err=True)
+        yield from (_call(task, i, setting, [*shared], *shared.values()) for i, setting in numbered)
+        return
     with _cluster(backend, scheduler, list(shared.values())) as options:
         jobs = -1 if workers is None else workers
         with joblib.parallel_config(backend=backend, n_jobs=jobs, **options):

@@ -89,7 +89,11 @@ class Linear(Module):
         x = x if hasattr(x, "shape") else np.asarray(x, self.weight.dtype)
         if not x.shape or x.shape[-1] != self.in_features:
             place = f" (at {self._name!r})" if self._name else ""
-            hint = "; nn.Flatten() joins the other axes" if math.prod(x.shape[1:]) == self.in_features else ""
+            hint = ""
+            if math.prod(x.shape[1:]) == self.in_features:
+                hint = "; nn.Flatten() joins the other axes"
+            elif math.prod(x.shape) == self.in_features:
+                hint = "; if that is one example, make it a batch of one: x.reshape(1, -1)"
             raise ShapeError(
                 f"Linear({self.in_features}, {self.out_features}){place}: expects an input of shape "
                 f"(…, {self.in_features}), got {x.shape}{hint}"

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import GradientError, StateDictError
+from ..errors import GradientError, StateDictError, UnsupportedError
 from ..graph import CALLED, RECORDING, SCOPE, changed
 from ..operands import operand
 from ..origins import caller
@@ -49,8 +49,9 @@ class Parameter(Tensor):
     def _rebind(self, new: Any) -> Tensor:
         if RECORDING.get():
             raise GradientError(
-                f"the parameter {self.name!r} was to be changed in place, which would turn it into a computed "
-                "Tensor; update it within tg.no_grad(), or write w = w + ... to compute with a changed copy"
+                f"the parameter{f' {self.name!r}' if self.name else ''} of shape {self.shape} cannot be changed in "
+                "place while operations are recorded: it would become a computed Tensor. Update it within "
+                "tg.no_grad(), or write w = w + ... to compute with a changed copy"
             )
         return super()._rebind(new)
 
@@ -118,9 +119,12 @@ class Module(metaclass=_Kind):
             called(self)
         token = SCOPE.set((SCOPE.get(), self._name, cls.__name__, caller(), cls._is_ours))
         try:
-            return self.forward(*args, **kwargs)
+            output = self.forward(*args, **kwargs)
         finally:
             SCOPE.reset(token)
+        if output is None:
+            raise UnsupportedError(f"{cls.__name__}.forward returned nothing; let it end with `return ...`")
+        return output
 
     def __setattr__(self, name: str, value: Any) -> None:
         for path, part in _parts(name, value):

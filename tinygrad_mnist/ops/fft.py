@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import ShapeError, pluralise
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
@@ -128,7 +128,8 @@ def steps(a: Array, s: Lengths, axes: Axes, *, is_half: bool = False) -> list[tu
     lengths: list[Any] = [a.shape[axis] for axis in axes] if s is None else list(s)
     if len(lengths) != len(axes):
         raise ShapeError(
-            f"fft: {len(lengths)} lengths s={s} for {len(axes)} axes {tuple(axes)}; give one each"
+            f"fft: {pluralise(len(lengths), 'length')} s={s} for "
+            f"{pluralise(len(axes), 'axis')} {tuple(axes)}; give one each"
         )
     if s is None and is_half:
         lengths[-1] = 2 * (lengths[-1] - 1)

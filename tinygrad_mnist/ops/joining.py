@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..errors import OptionError, ShapeError
+from ..errors import OptionError, ShapeError, pluralise
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
 from .arguments import gather, lift, refuse_to_round
@@ -332,7 +332,9 @@ def dsplit(ary: Any, indices_or_sections: Any) -> Any:
 def _with_axes(name: str, a: Any, ndim: int) -> Array:
     a = lift(a)
     if a.ndim < ndim:
-        raise ShapeError(f"{name}: an array of {ndim} axes or more is needed, this has shape {a.shape}")
+        raise ShapeError(
+            f"{name}: an array of {pluralise(ndim, 'axis')} or more is needed, this has shape {a.shape}"
+        )
     return a
 
 

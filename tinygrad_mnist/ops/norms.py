@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..errors import GradientError, OptionError, ShapeError
+from ..errors import GradientError, OptionError, ShapeError, pluralise
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..tensor import Tensor, refuse
@@ -107,7 +107,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     if len(axis) == 1:
         return _vector_norm(x, ord, axis[0], keepdims)
     if len(axis) != 2:
-        raise ShapeError(f"norm: {len(axis)} axes; a norm with an order is over one or two")
+        raise ShapeError(f"norm: {pluralise(len(axis), 'axis')}; a norm with an order is over one or two")
     if len({normalize_axis_index(i, x.ndim) for i in axis}) == 1:
         raise ShapeError(f"norm: Duplicate axes given: {axis}")
     if ord in (None, "fro", "f"):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..errors import OptionError, ShapeError
+from ..errors import OptionError, ShapeError, pluralise
 from ..primitive import Sample, constant, implements, primitive
 from ..tensor import certainly, possibly
 from ..typing import Array, NDArray
@@ -392,7 +392,7 @@ def apply_over_axes(func: Callable[[Array, int], Array], a: Array, axes: Any) ->
         y = func(a, axis)
         a = y if y.ndim == ndim else np.expand_dims(y, axis)
         if a.ndim != ndim:
-            raise ShapeError(f"apply_over_axes: the function made {y.ndim} axes out of {ndim}")
+            raise ShapeError(f"apply_over_axes: the function made {pluralise(y.ndim, 'axis')} out of {ndim}")
     return a
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..errors import DTypeError, OptionError, ShapeError, UnsupportedError
+from ..errors import DTypeError, OptionError, ShapeError, UnsupportedError, pluralise
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..tensor import certainly
@@ -155,7 +155,8 @@ def gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> 
     for i in axes:
         if f.shape[i] < edge_order + 1:
             raise ShapeError(
-                f"gradient: axis {i} has {f.shape[i]} elements; edge_order={edge_order} takes at least {edge_order + 1}"
+                f"gradient: axis {i} has {pluralise(f.shape[i], 'element')}; edge_order={edge_order} takes "
+                f"at least {edge_order + 1}"
             )
     slopes = tuple(slope_along(f, h, i, edge_order) for h, i in zip(spacings, axes, strict=True))
     return slopes[0] if len(slopes) == 1 else slopes
@@ -169,7 +170,8 @@ def _spacings(f: Array, axes: Sequence[int], given: Sequence[Any]) -> list[Any]:
         return list(given) * len(axes)
     if len(given) != len(axes):
         raise TypeError(
-            f"gradient: {len(given)} spacings for {len(axes)} axes; give none, one number, or one each"
+            f"gradient: {pluralise(len(given), 'spacing')} for {pluralise(len(axes), 'axis')}; give none, one "
+            "number, or one each"
         )
     return [_spacing(h, f.shape[axis]) for h, axis in zip(given, axes, strict=True)]
 
@@ -180,7 +182,7 @@ def _spacing(h: Any, n: int) -> Any:
         return h
     h = lift(h)
     if h.shape != (n,):
-        raise ShapeError(f"gradient: coordinates of shape {h.shape} for an axis of {n} elements")
+        raise ShapeError(f"gradient: coordinates of shape {h.shape} for an axis of {pluralise(n, 'element')}")
     steps = np.diff(h.astype(np.float64) if h.dtype.kind in "iu" else h)
     steps = steps.astype(np.float64) if steps.dtype == bool else steps
     is_even = not h.requires_grad and certainly(np.all(steps == steps[0]))
@@ -363,7 +365,7 @@ def _sliding_window_view(
     axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim, allow_duplicate=True)
     if len(sizes) != len(axes):
         raise ShapeError(
-            f"sliding_window_view: window_shape {sizes} for {len(axes)} axes; give a length for each"
+            f"sliding_window_view: window_shape {sizes} for {pluralise(len(axes), 'axis')}; give a length for each"
         )
     for size, i in zip(sizes, axes, strict=True):
         x = windows(x, size=size, axis=i)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CompileError, DTypeError, GradientError, UnsupportedError
+from ..errors import CompileError, DTypeError, GradientError, UnsupportedError, pluralise
 from ..graph import RECORDING
 from ..primitive import REGISTRY, Constant
-from ..tensor import GETITEM, SETITEM, UFUNC, Tensor, is_known, unregistered
+from ..tensor import GETITEM, SETITEM, UFUNC, Tensor, is_known, qualified, unregistered
 from ..typing import Array
 from .accumulations import cummax, cummin, logcumsumexp
 from .arguments import array, bare, plain
@@ -32,7 +32,7 @@ def on_tensors(
     if out is not None:
         return write_into(out, ufunc, method, inputs, kwargs)
     if handler is None or isinstance(handler, Constant):
-        name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        name = qualified(ufunc) + ("" if method == "__call__" else f".{method}")
         if isinstance(handler, Constant):
             inputs = tuple(x.detach() if isinstance(x, Tensor) else x for x in inputs)
         if method != "__call__" or kwargs.get("where", True) is True:
@@ -164,7 +164,9 @@ def reduceat(ufunc: np.ufunc, a: Array, indices: Any, axis: int = 0, dtype: Any 
     starts, length = [int(i) for i in np.asarray(indices)], np.shape(a)[axis]
     for i in starts:
         if not 0 <= i < length:
-            raise IndexError(f"np.{ufunc.__name__}.reduceat: index {i} for an axis of {length} elements")
+            raise IndexError(
+                f"np.{ufunc.__name__}.reduceat: index {i} for an axis of {pluralise(length, 'element')}"
+            )
     if not starts:
         return Tensor(ufunc.reduceat(bare(a), [], axis=axis, dtype=dtype))
     stops = [*starts[1:], length]

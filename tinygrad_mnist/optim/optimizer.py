@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GradientError, OptionError, ShapeError, StateDictError
+from ..errors import GradientError, OptionError, ShapeError, StateDictError, pluralise
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
 
@@ -44,9 +44,17 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
-        groups = list(params)
+        name = type(self).__name__
+        if hasattr(params, "parameters"):
+            raise OptionError(
+                f"{name}: got a {type(params).__name__}; give its parameters, as in {name}(model.parameters())"
+            )
+        groups: list[Any] = [params] if isinstance(params, Tensor) else list(params)
         if not groups:
-            raise OptionError(f"{type(self).__name__}: there are no parameters to optimize")
+            raise OptionError(
+                f"{name}: there are no parameters to optimize; a Module's are the tg.nn.Parameter objects among its "
+                "attributes, as in self.w = tg.nn.Parameter(array), and those of its layers"
+            )
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         self.defaults = defaults
@@ -78,6 +86,10 @@ class Optimizer:
             )
         settings = {**self.defaults, **group, "params": params}
         for name, value in settings.items():
+            if isinstance(value, str):
+                raise OptionError(
+                    f"{type(self).__name__}: {name} = {value!r} is text; give a number, without quotation marks"
+                )
             if name in ("lr", "momentum", "weight_decay", "eps") and not 0 <= value < math.inf:
                 raise OptionError(f"{type(self).__name__}: {name} = {value!r} is not a number from 0 up")
             if name in ("betas", "alpha") and not all(0 <= decay < 1 for decay in np.atleast_1d(value)):
@@ -196,7 +208,7 @@ class Optimizer:
         for i, state in state_dict["state"].items():
             if not 0 <= int(i) < len(params):
                 raise StateDictError(
-                    f"{type(self).__name__}: has {len(params)} parameters, the state dict one number {i}"
+                    f"{type(self).__name__}: has {pluralise(len(params), 'parameter')}, the state dict one number {i}"
                 )
             for name, value in state.items():
                 if isinstance(value, np.ndarray) and value.shape != params[int(i)].shape:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GradcheckError, GradientError
+from ..errors import GradcheckError, GradientError, pluralise
 from ..graph import RECORDING, Node, _set, fit
 from ..tensor import Tensor
 from ..typing import NDArray
@@ -84,8 +84,8 @@ class GraphReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.operations} operations, {self.inputs} inputs: all rules agree with finite differences, "
-            f"the worst by {self.worst:.1e}"
+            f"{pluralise(self.operations, 'operation')}, {pluralise(self.inputs, 'input')}: all rules agree with "
+            f"finite differences, the worst by {self.worst:.1e}"
         ]
         lines += [f"  kink: {kink}" for kink in self.kinks]
         lines += [f"  not checked: {text}" for text in self.skipped]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, GradcheckError, GradientError, OptionError
+from ..errors import DTypeError, GradcheckError, GradientError, OptionError, pluralise
 from ..graph import enable_grad, sweep
 from ..tensor import Tensor, _lift, buffer
 from ..typing import Array, NDArray
@@ -51,9 +51,9 @@ def numerical_gradient(
         for i in (i * parts + part for i in chosen for part in range(parts)):
             kept = flat[i]
             flat[i] = kept + eps
-            above = float(fn(*moved))
+            above = _number(fn(*moved))
             flat[i] = kept - eps
-            below = float(fn(*moved))
+            below = _number(fn(*moved))
             flat[i] = kept
             slopes[i] = (above - below) / (2 * eps)
     return gradients
@@ -154,7 +154,7 @@ def gradcheck(
 
 
 def check_parameter(
-    loss: Callable[[], float],
+    loss: Callable[[], Array | float],
     parameter: Tensor,
     *,
     name: str = "",
@@ -197,7 +197,7 @@ def check_parameter(
     >>> import tinygrad_mnist as tg
     >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
     >>> np.sum(w**3).backward()
-    >>> check_parameter(lambda: float(np.sum(w**3)), w, elements=2).split(";")[0]
+    >>> check_parameter(lambda: np.sum(w**3), w, elements=2).split(";")[0]
     '3 directions, 2 of 2 elements'
     """
     if parameter.grad is None:
@@ -215,7 +215,7 @@ def check_parameter(
 
     def moved(by: NDArray) -> float:
         np.copyto(buffer(parameter), kept + by)
-        return loss()
+        return _number(loss())
 
     def slope(direction: NDArray) -> float:
         return (moved(eps * direction) - moved(-eps * direction)) / (2 * eps)
@@ -240,7 +240,15 @@ def check_parameter(
             f"gradcheck: the gradient of {name or 'the parameter'} (shape {kept.shape}) is wrong at {place}: "
             f"{analytic[worst]:.8g} by backward, {numeric[worst]:.8g} by finite differences"
         )
-    return f"{directions} directions, {len(chosen)} of {kept.size} elements; largest difference {error.max():.1e}"
+    return (
+        f"{pluralise(directions, 'direction')}, {len(chosen)} of {kept.size} elements; largest difference "
+        f"{error.max():.1e}"
+    )
+
+
+def _number(x: Any) -> float:
+    """A result as a number."""
+    return float(x.data if isinstance(x, Tensor) else x)
 
 
 def _combination(y: Array, generator: np.random.Generator) -> Array:
@@ -268,7 +276,7 @@ def _compare(
     leaves = [Tensor(x, requires_grad=True) for x in points]
     analytic = [np.asarray(g.data if isinstance(g, Tensor) else g) for g in _gradients(scalar, leaves)]
     # Tensors go in, so that functions which ask for a Tensor's attributes work.
-    numeric = numerical_gradient(lambda *values: scalar(*map(Tensor, values)), *points, eps=eps)
+    numeric = numerical_gradient(lambda *values: _number(scalar(*map(Tensor, values))), *points, eps=eps)
     for which, (number, a, n) in enumerate(zip(numbers, analytic, numeric, strict=True)):
         error = np.abs(a - n)
         wrong = ~(error <= atol + rtol * np.abs(n))  # so that NaN is wrong
@@ -279,9 +287,7 @@ def _compare(
         raise GradcheckError(
             f"gradcheck: the {what} of argument {number} (shape {a.shape}) is wrong in {int(wrong.sum())} of {a.size} "
             f"elements; the worst is {list(worst)}: {a[worst]:.8g} by backward, {n[worst]:.8g} by finite differences"
-            + _kink(
-                lambda *values: float(scalar(*map(Tensor, values))), points, which, worst, eps, atol, rtol
-            )
+            + _kink(lambda *values: scalar(*map(Tensor, values)), points, which, worst, eps, atol, rtol)
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, choice, pluralise
 from ..files import replace
 
 __all__ = ["History"]
@@ -51,6 +51,8 @@ class History(Sequence[Row]):
     def __getitem__(self, index: int | slice | str) -> Any:
         """Return a row, some rows, or one measure of all of them."""
         if isinstance(index, str):
+            if self.rows and not any(index in row for row in self.rows):
+                raise choice("measure", index, {name for row in self.rows for name in row})
             return [row.get(index) for row in self.rows]
         return self.rows[index]
 
@@ -116,7 +118,7 @@ class History(Sequence[Row]):
         if not self.rows:
             return "History(empty)"
         last = [f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.rows[-1].items()]
-        return f"History({len(self)} epochs; last: {', '.join(last)})"
+        return f"History({pluralise(len(self), 'epoch')}; last: {', '.join(last)})"
 
 
 def _jsonable(value: Any) -> Any:

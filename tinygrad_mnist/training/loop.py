@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from .. import optim
 from ..data import DataLoader, Dataset
-from ..errors import NonFiniteError, OptionError
+from ..errors import NonFiniteError, OptionError, choice
 from ..graph import no_grad
-from ..nn import CrossEntropyLoss, Module
-from ..optim import Adam, Optimizer, Schedule
+from ..nn import Module
+from ..optim import Optimizer, Schedule
 from ..tensor import Tensor
 from ..typing import Array, NDArray
 from .callbacks import Callback, Progress, Training
 from .history import History
+from .settings import make_loss
 from .steps import TrainingStep
 
 __all__ = ["evaluate", "fit", "predict"]
@@ -33,13 +35,13 @@ def fit(
     *,
     epochs: int = 5,
     batch_size: int = 64,
-    loss: Loss | None = None,
-    optimizer: Optimizer | None = None,
+    loss: Loss | str | None = None,
+    optimizer: Optimizer | Callable[[Iterable[Tensor]], Optimizer] | str | None = None,
     schedule: Schedule | Callable[[Optimizer, int], Schedule] | None = None,
     validation: Data | None = None,
     clip_norm: float | None = None,
     rng: np.random.Generator | int | None = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Callback | Iterable[Callback] = (),
     progress: bool = True,
     compile: bool | str = False,
 ) -> History:
@@ -55,9 +57,11 @@ def fit(
         How often to go through the data.
     batch_size : int, default 64
         Samples an update; ignored for a DataLoader.
-    loss : callable, default ``nn.CrossEntropyLoss()``
-        ``loss(model(x), y)`` has to be a scalar, a mean over the batch.
-    optimizer : Optimizer, default ``optim.Adam(model.parameters())``
+    loss : callable or str, default ``nn.CrossEntropyLoss()``
+        ``loss(model(x), y)`` has to be a scalar, a mean over the batch. By name: ``'cross-entropy'``,
+        ``'mse'``, ``'l1'``, ``'huber'`` or ``'bce'``.
+    optimizer : Optimizer, class, function or str, default ``'adam'``
+        A class or a function makes one of the parameters. By name, as ``'sgd'``, it has its default settings.
     schedule : Schedule, or a function that makes one
         Stepped after every batch. A function gets the optimizer and the total number of batches, as
         in ``schedule=tg.optim.OneCycleLR``.
@@ -67,7 +71,7 @@ def fit(
         The largest joint norm of the gradients.
     rng : numpy.random.Generator or seed
         For shuffling. The same seed and the same model give the same result, bit for bit.
-    callbacks : iterable of Callback
+    callbacks : Callback, or iterable of them
     progress : bool, default True
         Whether to show a bar (on a terminal) or a line an epoch.
     compile : {False, True, 'numpy', 'numba', 'auto'}
@@ -98,6 +102,8 @@ def fit(
     >>> evaluate(model, test)["accuracy"] > 0.85
     True
     """
+    if not isinstance(model, Module):
+        raise OptionError(f"fit: the model comes first, and has to be a Module; got {type(model).__name__}")
     if operator.index(epochs) < 1:
         raise OptionError(f"fit: epochs = {epochs!r} is not a positive number")
     if not (schedule is None or isinstance(schedule, Schedule) or callable(schedule)):
@@ -105,19 +111,22 @@ def fit(
     loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
     if validation is not None and not isinstance(validation, DataLoader):
         validation = DataLoader(validation, 1000)
-    loss = CrossEntropyLoss() if loss is None else loss
-    optimizer = Adam(model.parameters()) if optimizer is None else optimizer
+    loss = _loss(loss)
+    optimizer = _optimizer(optimizer, model)
     if schedule is not None and not isinstance(schedule, Schedule):
         schedule = schedule(optimizer, epochs * len(loader))
     training = Training(model, optimizer, epochs, len(loader), validation is not None)
 
     def forward(x: NDArray, y: NDArray) -> tuple[Array, Array]:
         output = model(x)
-        return loss(output, y), output
+        value = loss(output, y)
+        if value is None:
+            raise OptionError("fit: the loss returned nothing; let it end with `return ...`")
+        return value, output
 
     steps = epochs * len(loader)
     step = TrainingStep(forward, optimizer, compile=compile, steps=steps, has_aux=True, clip_norm=clip_norm)
-    watching = [*callbacks, *([Progress()] if progress else [])]
+    watching = [*_callbacks(callbacks), *([Progress()] if progress else [])]
 
     # Endings run last in, first out: those that change the model have to come before those that save it.
     with ExitStack() as endings, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -158,7 +167,7 @@ def fit(
 
 
 def evaluate(
-    model: Module, data: Data, *, loss: Loss | None = None, batch_size: int = 1000
+    model: Module, data: Data, *, loss: Loss | str | None = None, batch_size: int = 1000
 ) -> dict[str, float]:
     """Measure a model on data.
 
@@ -167,7 +176,7 @@ def evaluate(
     model : Module
         Switched to ``eval()`` while it is measured.
     data : Dataset, DataLoader, or (inputs, targets)
-    loss : callable, default ``nn.CrossEntropyLoss()``
+    loss : callable or str, as for :func:`fit`
     batch_size : int, default 1000
         Ignored for a DataLoader.
 
@@ -177,7 +186,7 @@ def evaluate(
         ``loss``; ``accuracy`` where targets are classes; ``count``, the number of samples.
     """
     loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
-    loss = CrossEntropyLoss() if loss is None else loss
+    loss = _loss(loss)
     tally = _Tally()
     was_training = model.training
     model.eval()
@@ -220,6 +229,45 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
             return np.concatenate([np.asarray(model(x)) for x in batches])
     finally:
         model.train(was_training)
+
+
+def _loss(loss: Loss | str | None) -> Loss:
+    """Look a loss up by its name."""
+    if loss is not None and not isinstance(loss, str):
+        return loss
+    return make_loss(loss or "cross-entropy")
+
+
+def _optimizer(optimizer: Any, model: Module) -> Optimizer:
+    """Make the optimizer that was named, or whose class was given."""
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if optimizer is None or isinstance(optimizer, str):
+        name = (optimizer or "adam").lower()
+        known = {
+            c.__name__.lower(): c for c in vars(optim).values() if isinstance(c, type) and c is not Optimizer
+        }
+        known = {name: c for name, c in known.items() if issubclass(c, Optimizer)}
+        if name not in known:
+            raise choice("optimizer", optimizer, known)
+        optimizer = known[name]
+    made = optimizer(model.parameters()) if callable(optimizer) else optimizer
+    if not isinstance(made, Optimizer):
+        raise OptionError(
+            f"fit: optimizer = {optimizer!r} is no Optimizer, no class or function that makes one, and no name of one"
+        )
+    return made
+
+
+def _callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
+    found: list[Any] = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in found:
+        if not isinstance(callback, Callback):
+            raise OptionError(
+                f"fit: {callback!r} is no Callback; derive a class from tg.training.Callback, and override its "
+                "on_batch(self, training) or on_epoch(self, training)"
+            )
+    return found
 
 
 class _Tally:

@@ -13,47 +13,56 @@ from ..typing import NDArray
 __all__ = ["accuracy", "confusion_matrix"]
 
 
-def accuracy(outputs: Any, targets: Any) -> float:
+def accuracy(targets: Any, outputs: Any) -> float:
     """Share of samples whose largest output is that of the right class.
 
     Parameters
     ----------
+    targets : array of int, shape (N,)
+        The right classes; they come first, as in scikit-learn.
     outputs : Tensor or array, shape (N, C)
         Logits or probabilities.
-    targets : array of int, shape (N,)
 
     Examples
     --------
-    >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    >>> accuracy(np.array([1, 1]), np.array([[0.1, 0.9], [0.8, 0.2]]))
     0.5
     """
+    shapes = np.shape(targets), np.shape(outputs)
+    if shapes[0] != shapes[1][:-1]:
+        raise ShapeError(
+            f"accuracy: targets of shape {shapes[0]} do not fit outputs of shape {shapes[1]}; expected "
+            "accuracy(targets, outputs), shapes (N,) and (N, C)"
+        )
     classes, targets = _classes(outputs), np.asarray(targets)
-    if classes.shape != targets.shape:
-        raise ShapeError(f"accuracy: outputs for {classes.shape} samples, targets of shape {targets.shape}")
     return float(np.mean(classes == targets))
 
 
-def confusion_matrix(outputs: Any, targets: Any, classes: int | None = None) -> NDArray:
+def confusion_matrix(targets: Any, outputs: Any, classes: int | None = None) -> NDArray:
     """Count how often each class (row) was taken for each (column).
 
     Parameters
     ----------
+    targets : array of int, shape (N,)
+        The right classes; they come first, as in scikit-learn.
     outputs : Tensor or array, shape (N, C) or (N,)
         Logits or probabilities, or the predicted classes themselves.
-    targets : array of int, shape (N,)
     classes : int, optional
         By default as many as occur.
 
     Examples
     --------
-    >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]))
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]))
     array([[1, 1],
            [0, 1]])
     """
     targets = np.asarray(targets)
     predicted = _classes(outputs) if np.ndim(outputs) > 1 else np.asarray(outputs)
     if predicted.shape != targets.shape:
-        raise ShapeError(f"confusion_matrix: {predicted.shape} predictions, targets of shape {targets.shape}")
+        raise ShapeError(
+            f"confusion_matrix: targets of shape {targets.shape} do not fit predictions of shape {predicted.shape}; "
+            "expected confusion_matrix(targets, outputs)"
+        )
     n = classes or int(max(predicted.max(initial=0), targets.max(initial=0))) + 1
     for what, found in (("target", targets), ("prediction", predicted)):
         if found.size and not (found.min() >= 0 and found.max() < n):

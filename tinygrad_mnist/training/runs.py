@@ -71,10 +71,22 @@ class Run:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise RunError(f"{self.folder}: there is no such folder; `tinygrad-mnist train` makes one")
+        experiment = self._experiment()
+        if experiment:
+            raise RunError(
+                f"{self.folder}: holds the results of the experiment {experiment!r}, to be read in "
+                f"{self.folder / 'index.html'}; this command takes a run of `tinygrad-mnist train`"
+            )
         if not self.weights.is_file():
             raise RunError(
                 f"{self.folder}: holds no model.safetensors, so it is not a run of `tinygrad-mnist train`"
             )
+
+    def _experiment(self) -> str:
+        """The name of the experiment that the folder belongs to, if it does."""
+        file = self.folder / "config.json"
+        name = self._json("config.json").get("experiment", "") if file.is_file() else ""
+        return name if isinstance(name, str) else ""
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], config: dict[str, Any]) -> Path:
@@ -159,7 +171,7 @@ class Run:
         if len(history):
             viz.plot_history(list(history), path=(path := self.folder / "learning_curve.png"))
             yield path
-        matrix = confusion_matrix(outputs, test.targets, len(test.classes) or None)
+        matrix = confusion_matrix(test.targets, outputs, len(test.classes) or None)
         viz.plot_confusion(
             matrix, classes=test.classes or None, path=(path := self.folder / "confusion_matrix.png")
         )

@@ -50,7 +50,9 @@ SCHEDULES: dict[str, Callable[[optim.Optimizer, int], optim.Schedule] | None] = 
 
 
 def make_loss(name: str, label_smoothing: float = 0.0) -> Callable[[Array, Array], Array]:
-    """Return a loss as a function of outputs, shape (N, C), and integer classes, shape (N,).
+    """Return a loss by its name: a function of outputs, and of targets of their shape or integer classes.
+
+    Where the targets are classes, and the loss compares numbers, they are compared as one-hot rows.
 
     Raises
     ------
@@ -70,7 +72,13 @@ def make_loss(name: str, label_smoothing: float = 0.0) -> Callable[[Array, Array
     if label_smoothing:
         raise OptionError(f"label smoothing goes with the loss cross-entropy only, not with {name}")
     compare = _COMPARING[name]
-    return lambda outputs, classes: compare(outputs, F.one_hot(classes, outputs.shape[-1], outputs.dtype))
+
+    def loss(outputs: Array, targets: Array) -> Array:
+        if targets.dtype.kind in "iu" and targets.ndim == outputs.ndim - 1:
+            targets = F.one_hot(targets, outputs.shape[-1], outputs.dtype)
+        return compare(outputs, targets)
+
+    return loss
 
 
 def learning_rate(optimizer: str, widest: int) -> float:

@@ -159,7 +159,7 @@ class TrainingStep:
             raise ShapeError(
                 f"fit: the loss has shape {np.shape(loss)}; it has to be a scalar, such as a mean over the batch"
             )
-        if math.isfinite(loss):
+        if math.isfinite(loss.item()):
             loss.backward()
             if self.clip_norm is not None:
                 clip_grad_norm_(

@@ -14,7 +14,7 @@ from ...errors import CompileError, UntraceableError
 from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import Primitive, operation
-from ...tensor import Tensor, _handle, _qualified
+from ...tensor import Tensor, _handle, qualified
 from ..instructions import call, pick
 from ..program import Constant, inputs_of, swap
 from .tape import Callee, Trace, is_traced, value_of
@@ -119,7 +119,7 @@ def who_asks() -> str:
         if frame.f_code.co_name == "__array_function__":
             function = frame.f_locals.get("func")
         frame = frame.f_back
-    return "" if function is None else _qualified(function)
+    return "" if function is None else qualified(function)
 
 
 def what_decides() -> str:

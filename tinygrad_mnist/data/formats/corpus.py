@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_mnist.errors import DataError
+from tinygrad_mnist.errors import DataError, pluralise
 
 MAX_EXAMPLES = 300_000
 """More than any data set of this shape with ten classes holds (EMNIST digits: 240,000)."""
@@ -40,7 +40,9 @@ def check_count(path: Path, count: int) -> None:
 def check_part(path: Path, images: NDArray[np.uint8], labels: NDArray[Any]) -> NDArray[np.int64]:
     """Check that images and labels go together and return the labels as int64."""
     if len(images) != len(labels):
-        raise DataError(f"{path}: {len(images):,} images but {len(labels):,} labels; each image needs one")
+        raise DataError(
+            f"{path}: {pluralise(len(images), 'image')} but {pluralise(len(labels), 'label')}; each image needs one"
+        )
     wrong = np.flatnonzero((labels < 0) | (labels > 9))
     if wrong.size:
         raise DataError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import cast
 
+from ...errors import pluralise
 from .sketch import Box, Kind, Path, Sketch, common
 
 __all__ = ["shrink"]
@@ -44,7 +45,7 @@ def shrink(sketch: Sketch, collapse: bool | str, max_nodes: int) -> tuple[Sketch
         sketch, done = _without_crowds(_without_runs(sketch)), "long runs of operations are summed up"
     if len(sketch.boxes) > max_nodes:
         sketch, done = _without_middle(sketch, max_nodes), "what lies in the middle is summed up"
-    return sketch, f"{total:,} operations in all; {done}" if done else ""
+    return sketch, f"{pluralise(total, 'operation')} in all; {done}" if done else ""
 
 
 def _module_steps(sketch: Sketch) -> Iterator[Sketch]:

@@ -1,0 +1,202 @@
+"""What people do in their first week, and what they are told."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.errors import LostGradientWarning, OptionError, ShapeError, UnsupportedError
+from tinygrad_mnist.nn import functional as F  # noqa: N812
+
+X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+Y = np.random.default_rng(1).integers(0, 3, 40)
+
+
+def model():
+    return tg.nn.MLP([4, 5, 3], rng=0)
+
+
+def fit(*args, **settings):
+    return tg.training.fit(*(args or (model(), (X, Y))), epochs=1, rng=0, progress=False, **settings)
+
+
+# -- a gradient that ends ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [math.sin, math.isfinite, float, complex])
+def test_a_tracked_tensor_becomes_a_number(function):
+    t = tg.tensor(0.5, requires_grad=True)
+    with pytest.warns(LostGradientWarning, match="its gradient ends there") as caught:
+        function(t * 2)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        function((t * 2).item())
+        function((t * 2).detach())
+        f"{t * 2:.3f} {t * 2}"
+        with tg.no_grad():
+            function(t * 2)
+
+
+def test_the_gradient_of_a_computed_tensor():
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = w * 2
+    y.sum().backward()
+    with pytest.warns(LostGradientWarning, match="retain_grad") as caught:
+        assert y.grad is None
+    assert caught[0].filename == __file__
+    y = w * 2
+    y.retain_grad()
+    assert y.grad is None
+    assert tg.tensor(1.0).grad is None
+
+
+# -- an optimizer --------------------------------------------------------------------------------
+
+
+def test_a_model_in_the_place_of_its_parameters():
+    with pytest.raises(
+        OptionError, match=r"got a MLP; give its parameters, as in Adam\(model.parameters\(\)\)"
+    ):
+        tg.optim.Adam(model())
+
+
+def test_a_learning_rate_in_quotation_marks():
+    with pytest.raises(OptionError, match=r"lr = '0.1' is text; give a number"):
+        tg.optim.Adam(model().parameters(), lr="0.1")
+
+
+def test_arrays_that_are_no_parameters():
+    class Net(tg.nn.Module):
+        def __init__(self):
+            self.w = np.ones(3)
+
+    with pytest.raises(OptionError, match=r"tg\.nn\.Parameter"):
+        tg.optim.SGD(Net().parameters())
+
+
+def test_one_tensor_in_the_place_of_a_list():
+    w = tg.tensor([1.0], requires_grad=True)
+    assert tg.optim.SGD(w).param_groups[0]["params"] == [w]
+
+
+def test_a_parameter_changed_in_place():
+    w = tg.nn.Parameter([1.0, 2.0])
+    with pytest.raises(
+        tg.errors.GradientError, match=r"the parameter of shape \(2,\) cannot be changed in place"
+    ):
+        w -= 1.0
+
+
+# -- fit -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize(
+    "optimizer", ["adam", "SGD", tg.optim.Adam, lambda params: tg.optim.SGD(params, lr=0.1)]
+)
+def test_an_optimizer_by_name_or_class(optimizer, compile):
+    net = model()
+    before = net.state_dict()
+    fit(net, (X, Y), optimizer=optimizer, compile=compile)
+    assert any((net.state_dict()[name] != value).any() for name, value in before.items())
+
+
+def test_the_default_optimizer_is_adam():
+    assert fit()[0] == fit(optimizer="adam")[0] == fit(optimizer=tg.optim.Adam)[0]
+
+
+def test_a_loss_by_name():
+    assert fit(loss="cross-entropy")[0] == fit()[0]
+    net = tg.nn.MLP([4, 5, 2], rng=0)
+    targets = X[:, :2]
+    named = fit(tg.nn.MLP([4, 5, 2], rng=0), (X, targets), loss="mse")
+    assert named[0] == fit(net, (X, targets), loss=F.mse_loss)[0]
+    assert tg.training.evaluate(net, (X, targets), loss="mse")["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "adem"}, "unknown optimizer 'adem' .did you mean 'adam'"),
+        ({"optimizer": 3}, "is no Optimizer, no class or function"),
+        ({"optimizer": lambda params: None}, "is no Optimizer, no class or function"),
+        ({"loss": "msee"}, "unknown loss 'msee' .did you mean 'mse'"),
+        ({"loss": lambda output, y: None}, "the loss returned nothing"),
+        ({"callbacks": [print]}, "is no Callback; derive a class"),
+        ({"callbacks": print}, "is no Callback; derive a class"),
+    ],
+)
+def test_settings_that_are_wrong(settings, message):
+    with pytest.raises(OptionError, match=message):
+        fit(**settings)
+
+
+def test_one_callback():
+    class Count(tg.training.Callback):
+        epochs = 0
+
+        def on_epoch(self, training):
+            self.epochs += 1
+
+    count = Count()
+    fit(callbacks=count)
+    assert count.epochs == 1
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_forward_without_return(inside, compile):
+    class Forgets(tg.nn.Module):
+        def __init__(self):
+            self.layer = tg.nn.Linear(4, 3, rng=0)
+
+        def forward(self, x):
+            self.layer(x)
+
+    net = tg.nn.Sequential(Forgets(), tg.nn.ReLU()) if inside else Forgets()
+    with pytest.raises(UnsupportedError, match=r"Forgets\.forward returned nothing; let it end with `return"):
+        fit(net, (X, Y), compile=compile)
+
+
+def test_train_and_test_in_one():
+    both = tg.data.load_mnist("sample")
+    with pytest.raises(OptionError, match=r"two data sets, \(train, test\)"):
+        fit(model(), both)
+    with pytest.raises(OptionError, match=r"two data sets, \(train, test\)"):
+        tg.training.evaluate(model(), both)
+
+
+def test_the_model_comes_first():
+    with pytest.raises(OptionError, match="the model comes first"):
+        fit((X, Y), model())
+
+
+def test_a_measure_that_is_not_there():
+    history = fit(validation=(X, Y))
+    with pytest.raises(
+        OptionError, match=r"unknown measure 'val_loss' .did you mean 'validation_loss'.*train_loss"
+    ):
+        history["val_loss"]
+    assert tg.training.History()["train_loss"] == []
+
+
+# -- shapes --------------------------------------------------------------------------------------
+
+
+def test_a_product_whose_transpose_would_fit():
+    x, w = np.ones((64, 784)), tg.tensor(np.ones((10, 784)), requires_grad=True)
+    with pytest.raises(ShapeError, match=r"784 columns of the first meet 10 rows of the second; .* a @ b\.T"):
+        x @ w
+    with pytest.raises(ShapeError, match=r"784 columns of the first meet 10 rows of the second$"):
+        x @ tg.tensor(np.ones((10, 3)))
+
+
+def test_one_image_in_the_place_of_a_batch():
+    net = tg.nn.MLP([784, 10], rng=0)
+    with pytest.raises(ShapeError, match=r"make it a batch of one: x\.reshape\(1, -1\)"):
+        tg.training.predict(net, np.ones((28, 28), np.float32))
