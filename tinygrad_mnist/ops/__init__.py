@@ -1,6 +1,6 @@
 """The differentiable operations, one file per family; importing this package registers them all."""
 
-from . import (
+from . import (  # noqa: F401
     accumulations,
     assignment,
     choices,
@@ -34,38 +34,3 @@ from . import (
     statistics,
     ufuncs,
 )
-
-__all__ = [
-    "accumulations",
-    "assignment",
-    "choices",
-    "counting",
-    "creation",
-    "diagonals",
-    "eigen",
-    "einsum",
-    "elementwise",
-    "emath",
-    "factorizations",
-    "fft",
-    "indexing",
-    "interpolation",
-    "joining",
-    "least_squares",
-    "linalg",
-    "linear",
-    "nan_reductions",
-    "network",
-    "norms",
-    "numbers",
-    "ordering",
-    "padding",
-    "polynomials",
-    "quantiles",
-    "reductions",
-    "shape",
-    "signals",
-    "special",
-    "statistics",
-    "ufuncs",
-]
