@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import os
+import pickle
 import pkgutil
 import re
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
@@ -97,8 +99,36 @@ def test_a_part_that_is_not_there():
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.count(".") == 1])
 def test_any_part_may_be_imported_first(name):
-    # Not as an attribute: tg.tensor and tg.primitive are functions.
-    assert python(f"import sys, json, {name}; print(json.dumps(sys.modules['{name}'].__name__))") == name
+    assert python(f"import json, {name} as module; print(json.dumps(module.__name__))") == name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_hides_behind_a_function_of_its_name(name):
+    package, _, last = name.rpartition(".")
+    module = importlib.import_module(name)
+    assert inspect.ismodule(module)
+    assert getattr(sys.modules[package], last) is module
+
+
+@pytest.mark.parametrize(("module", "function"), [(tg.tensor, "tensor"), (tg.primitive, "primitive")])
+def test_a_module_that_is_a_function_too(module, function):
+    function = getattr(module, function)
+    assert inspect.isfunction(function)
+    assert inspect.signature(module) == inspect.signature(function)
+    assert inspect.getdoc(module) == inspect.getdoc(function)
+    assert pickle.loads(pickle.dumps(module)) is module
+
+
+def test_calling_such_a_module():
+    x = tg.tensor([1.0, 2.0], dtype=np.float32, requires_grad=True)
+    assert (type(x), x.dtype, x.requires_grad) == (tg.Tensor, np.float32, True)
+
+    @tg.primitive(samples=[((3,),)], name="tripled_once")
+    def tripled(x, /):
+        return 3 * x
+
+    del tg.primitive._ALL["tripled_once"]
+    assert isinstance(tripled, tg.primitive.Primitive)
 
 
 # -- public names --------------------------------------------------------------------------------

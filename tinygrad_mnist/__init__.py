@@ -12,19 +12,22 @@ tensor([ 0.63970001, -0.13621868])
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from . import errors, graph, ops
 from .files import load, save
 from .graph import enable_grad, is_recording, no_grad
-from .primitive import Sample, primitive
-from .tensor import Tensor, tensor
+from .primitive import Sample
+from .tensor import Tensor
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .transforms.checkpointing import checkpoint
 
 if TYPE_CHECKING:
     from . import data, nn, optim, testing, training, viz
     from .compiler import compile
+    from .primitive import primitive
+    from .tensor import tensor
     from .testing.anomaly import detect_anomaly
 
 __version__ = "0.1.0"
@@ -59,6 +62,26 @@ __all__ = [
     "viz",
     "vjp",
 ]
+
+
+class _Callable(ModuleType):
+    """A module that is called as its function of the same name is.
+
+    ``tg.tensor`` is both: the function that users call, and what ``import tinygrad_mnist.tensor as m`` gives.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (self.__name__,)
+
+
+if not TYPE_CHECKING:  # which sees the functions, and so do editors
+    from . import primitive, tensor
+
+    for _module, _function in ((primitive, primitive.primitive), (tensor, tensor.tensor)):
+        _module.__class__, _module.__wrapped__, _module.__doc__ = _Callable, _function, _function.__doc__
 
 # These are imported when first used, so that importing the core stays about as quick as importing NumPy.
 _LAZY = ("data", "nn", "optim", "testing", "training", "viz")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_operations import OPERATIONS, compute, outputs
+from helpers import OPERATIONS, compute, outputs
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import CompileError

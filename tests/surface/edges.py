@@ -1,7 +1,7 @@
 """Values and gradients at kinks, ties, poles, and of arrays with one element or none: the one table of them.
 
 Each line is an expression, its inputs, its value, and the gradient of the sum of that value. The test is
-``tests/test_edge_values.py``, the page ``docs/edge_values.md``, and ``python -m tests.surface --edges`` prints what
+``test_edge_values.py``, the page ``docs/edge_values.md``, and ``python -m tests.surface --edges`` prints what
 other libraries return for the same.
 """
 

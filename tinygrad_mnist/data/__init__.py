@@ -1,18 +1,18 @@
 """Data sets of digits and the batches a network is fed; all of it NumPy arrays.
 
-`load_mnist`, `load_fashion_mnist` and `load_digits` return a `Dataset` to train with and one to test
-with; `DataLoader` cuts either into batches.
+``load_mnist``, ``load_fashion_mnist`` and ``load_digits`` return a ``Dataset`` to train with and one to test
+with; ``DataLoader`` cuts either into batches.
 """
 
 from __future__ import annotations
 
-from tinygrad_mnist.data.dataset import Dataset, to_images, to_vectors
-from tinygrad_mnist.data.digits import digits_to_vectors, load_digits
-from tinygrad_mnist.data.download import fetch_mnist
-from tinygrad_mnist.data.images import read_digit
-from tinygrad_mnist.data.loader import DataLoader
-from tinygrad_mnist.data.mnist import SAMPLE, BundledSampleWarning, load_fashion_mnist, load_mnist, read_csv
-from tinygrad_mnist.data.places import Place, cache_folder, describe
+from .dataset import Dataset, to_images, to_vectors
+from .digits import digits_to_vectors, load_digits
+from .download import fetch_mnist
+from .images import read_digit
+from .loader import DataLoader
+from .mnist import SAMPLE, BundledSampleWarning, load_fashion_mnist, load_mnist, read_csv
+from .places import Place, cache_folder, describe
 
 __all__ = [
     "SAMPLE",

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_mnist.data.formats.corpus import Corpus
-from tinygrad_mnist.data.formats.idx import idx_header
+from .formats.corpus import Corpus
+from .formats.idx import idx_header
 
 __all__ = ["OFFICIAL", "Published", "identify"]
 

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinygrad_mnist.errors import OptionError, ShapeError
-from tinygrad_mnist.typing import NDArray
+from ..errors import OptionError, ShapeError
+from ..typing import NDArray
 
 __all__ = ["DIGITS", "Dataset", "to_images", "to_vectors"]
 
@@ -29,7 +29,7 @@ class Dataset:
     targets : ndarray or memmap, shape (N, ...)
         What the network should answer; for a classifier, integers.
     transform : callable, optional
-        Turns a batch of `inputs` into what the network is fed. It always receives a batch, so it
+        Turns a batch of ``inputs`` into what the network is fed. It always receives a batch, so it
         is written once, without loops. A top-level function keeps the data set picklable.
     classes : sequence of str, optional
         The name of each class, by target.
@@ -41,7 +41,7 @@ class Dataset:
     Raises
     ------
     ShapeError
-        If `inputs` and `targets` differ in length or have no axis to count along.
+        If ``inputs`` and ``targets`` differ in length or have no axis to count along.
 
     Examples
     --------
@@ -134,7 +134,7 @@ class Dataset:
         )
 
     def split(self, count: int) -> tuple[Dataset, Dataset]:
-        """Cut the data set after its first `count` examples; both parts share its memory.
+        """Cut the data set after its first ``count`` examples; both parts share its memory.
 
         Parameters
         ----------
@@ -174,7 +174,7 @@ class Dataset:
 
 
 def to_vectors(images: NDArray) -> NDArray:
-    """Flatten images of 0–255 into rows of numbers from 0 to 1: what a network of `Linear` layers reads.
+    """Flatten images of 0–255 into rows of numbers from 0 to 1: what a network of ``Linear`` layers reads.
 
     Parameters
     ----------

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from tinygrad_mnist.data.dataset import DIGITS, Dataset
-from tinygrad_mnist.errors import require
-from tinygrad_mnist.typing import NDArray
+from ..errors import require
+from ..typing import NDArray
+from .dataset import DIGITS, Dataset
 
 __all__ = ["digits_to_vectors", "load_digits"]
 
@@ -21,7 +21,7 @@ def load_digits() -> tuple[Dataset, Dataset]:
     Returns
     -------
     train, test : Dataset
-        `inputs` are the raw images, uint8 from 0 to 16 of shape (N, 8, 8); the network is fed rows
+        ``inputs`` are the raw images, uint8 from 0 to 16 of shape (N, 8, 8); the network is fed rows
         of 64 numbers in [0, 1].
 
     Raises

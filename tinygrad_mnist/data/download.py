@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from tinygrad_mnist.data.checksums import OFFICIAL, Published
-from tinygrad_mnist.data.formats.corpus import open_bytes
-from tinygrad_mnist.data.places import cache_folder
-from tinygrad_mnist.errors import DataError
+from ..errors import DataError
+from .checksums import OFFICIAL, Published
+from .formats.corpus import open_bytes
+from .places import cache_folder
 
 __all__ = ["MIRRORS", "fetch_mnist"]
 
@@ -44,7 +44,7 @@ def fetch_mnist(
     Parameters
     ----------
     folder : path, optional
-        Where to put them; the user's cache by default, where `load_mnist` finds them.
+        Where to put them; the user's cache by default, where ``load_mnist`` finds them.
     mirrors : sequence of str, optional
         Addresses to which the file names are appended; https, or http on this machine.
 
@@ -107,7 +107,7 @@ def _fetch(file: Published, folder: Path, mirrors: list[str]) -> str:
 
 
 def _download(url: str, path: Path, file: Published) -> None:
-    """Stream a URL into a file beside `path`, and rename it to `path` once its checksum is right."""
+    """Stream a URL into a file beside ``path``, and rename it to ``path`` once its checksum is right."""
     with _open(url) as response:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -138,9 +138,9 @@ def _copy(response: Any, out: Any, file: Published) -> None:
 
 
 def _open(url: str) -> Any:
-    """Open a URL, or give up after `ANSWER_SECONDS`.
+    """Open a URL, or give up after ``ANSWER_SECONDS``.
 
-    The timeout of `urlopen` neither covers the look-up of the name nor the sum over a name's
+    The timeout of ``urlopen`` neither covers the look-up of the name nor the sum over a name's
     addresses, and somebody without a network should not wait for those. Hence the thread.
     """
     _check_secure(url)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_mnist.errors import DataError, OptionError, require
-from tinygrad_mnist.typing import NDArray
+from ..errors import DataError, OptionError, require
+from ..typing import NDArray
 
 __all__ = ["read_digit"]
 
@@ -157,7 +157,7 @@ def _crop(ink: NDArray) -> NDArray:
 
 
 def _resize(image: NDArray, side: int) -> NDArray:
-    """Scale so that the longer side is `side`, each new pixel the mean of the area it covers."""
+    """Scale so that the longer side is ``side``, each new pixel the mean of the area it covers."""
     scale = side / max(image.shape)
     height, width = (max(1, round(length * scale)) for length in image.shape)
     return _areas(image.shape[0], height) @ image @ _areas(image.shape[1], width).T

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_mnist.data.dataset import Dataset
-from tinygrad_mnist.errors import OptionError, pluralise
-from tinygrad_mnist.typing import NDArray
+from ..errors import OptionError, pluralise
+from ..typing import NDArray
+from .dataset import Dataset
 
 __all__ = ["DataLoader"]
 
@@ -36,7 +36,7 @@ class DataLoader:
     Raises
     ------
     OptionError
-        If `batch_size` is below one or the epoch would have no batch.
+        If ``batch_size`` is below one or the epoch would have no batch.
     ShapeError
         If inputs and targets differ in length.
 

@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from tinygrad_mnist.data.checksums import identify
-from tinygrad_mnist.data.dataset import DIGITS, Dataset, Transform, to_vectors
-from tinygrad_mnist.data.download import fetch_mnist
-from tinygrad_mnist.data.formats import Corpus, read
-from tinygrad_mnist.data.formats.npz import read_npz
-from tinygrad_mnist.data.formats.table import read_table
-from tinygrad_mnist.data.places import (
+from ..errors import DataError
+from .checksums import identify
+from .dataset import DIGITS, Dataset, Transform, to_vectors
+from .download import fetch_mnist
+from .formats import Corpus, read
+from .formats.npz import read_npz
+from .formats.table import read_table
+from .places import (
     FASHION_DEBIAN,
     FASHION_VARIABLE,
     MNIST_VARIABLE,
     cache_folder,
     holds_data,
 )
-from tinygrad_mnist.errors import DataError
 
 __all__ = ["CLOTHES", "SAMPLE", "BundledSampleWarning", "load_fashion_mnist", "load_mnist", "read_csv"]
 
-#: The `source` of the digits that come with this package.
+#: The ``source`` of the digits that come with this package.
 SAMPLE = "bundled sample of 5,000 digits"
 
 CLOTHES = (
@@ -54,9 +54,9 @@ def load_mnist(
 ) -> tuple[Dataset, Dataset]:
     """Load MNIST: 60,000 digits to train with and 10,000 to test with.
 
-    It is looked for, in this order, at `path`, at ``$TINYGRAD_MNIST_DATA`` and in the user's cache;
+    It is looked for, in this order, at ``path``, at ``$TINYGRAD_MNIST_DATA`` and in the user's cache;
     then it is downloaded into the cache. Without a network, the 5,000 digits that come with this
-    package are used, with a warning. A place that was asked for, by `path` or by the variable, and
+    package are used, with a warning. A place that was asked for, by ``path`` or by the variable, and
     cannot be used is an error: nothing else is used in its place.
 
     Parameters
@@ -66,15 +66,15 @@ def load_mnist(
         ``mnist_train.csv`` and ``mnist_test.csv``; or one of the first three files itself.
         The word ``"sample"`` stands for the digits that come with this package: 4,000 to train
         with and 1,000 to test with, an equal number of each class. The variable may say so too.
-    transform : callable, default `to_vectors`
-        What the network is fed: rows of 784 numbers in [0, 1]. For convolutions: `to_images`.
+    transform : callable, default ``to_vectors``
+        What the network is fed: rows of 784 numbers in [0, 1]. For convolutions: ``to_images``.
     download : bool, default True
         Whether the network may be used.
 
     Returns
     -------
     train, test : Dataset
-        `inputs` are the raw images, uint8 of shape (N, 28, 28); `targets` are int64; `source` says
+        ``inputs`` are the raw images, uint8 of shape (N, 28, 28); ``targets`` are int64; ``source`` says
         which data this is, and whether it is the official MNIST, bit for bit.
 
     Raises
@@ -89,7 +89,7 @@ def load_mnist(
 
     Notes
     -----
-    ``mnist.pkl.gz`` has three parts. Here `train` holds its training and its validation digits, in
+    ``mnist.pkl.gz`` has three parts. Here ``train`` holds its training and its validation digits, in
     this order, which is the order of the original; ``train.split(50_000)`` takes them apart.
 
     Examples
@@ -126,20 +126,20 @@ def load_fashion_mnist(
 ) -> tuple[Dataset, Dataset]:
     """Load Fashion-MNIST: ten kinds of clothes, in the shape and number of MNIST.
 
-    It is looked for at `path`, at ``$TINYGRAD_FASHION_MNIST_DATA``, where Debian's package
+    It is looked for at ``path``, at ``$TINYGRAD_FASHION_MNIST_DATA``, where Debian's package
     ``dataset-fashion-mnist`` puts it, and in the user's cache. It is not downloaded.
 
     Parameters
     ----------
     path : path, optional
-        A folder or file in any format that `load_mnist` reads.
-    transform : callable, default `to_vectors`
+        A folder or file in any format that ``load_mnist`` reads.
+    transform : callable, default ``to_vectors``
         What the network is fed: rows of 784 numbers in [0, 1].
 
     Returns
     -------
     train, test : Dataset
-        With the names of the clothes in `classes`.
+        With the names of the clothes in ``classes``.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_v
     ----------
     path : path
         The file, compressed or not, with or without a header that begins with ``label``.
-    transform : callable, default `to_vectors`
+    transform : callable, default ``to_vectors``
         What the network is fed.
 
     Returns

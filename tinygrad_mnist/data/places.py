@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygrad_mnist.data.formats import detect
-from tinygrad_mnist.errors import DataError
+from ..errors import DataError
+from .formats import detect
 
 __all__ = ["FASHION_VARIABLE", "MNIST_VARIABLE", "Place", "cache_folder", "describe"]
 

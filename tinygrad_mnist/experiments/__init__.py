@@ -1,8 +1,8 @@
 """What the experiments in ``examples/`` share: a command, a page of results, sweeps that can be resumed."""
 
-from .catalogue import catalogue, run_experiment
 from .command import Experiment, experiment
 from .report import Report, Table
+from .scripts import catalogue, run_experiment
 from .sweeps import grid, sweep
 
 __all__ = [

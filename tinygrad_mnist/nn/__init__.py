@@ -1,7 +1,7 @@
 """Layers, losses and initialisers: forward code only, differentiated by the engine."""
 
 from . import functional, init
-from .describe import build, describe
+from .descriptions import build, describe
 from .layers import (
     ELU,
     GELU,

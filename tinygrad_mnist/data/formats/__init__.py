@@ -1,16 +1,16 @@
-"""The files that MNIST travels in: each reader returns the same four arrays, or raises `DataError`."""
+"""The files that MNIST travels in: each reader returns the same four arrays, or raises ``DataError``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from tinygrad_mnist.data.formats.corpus import Corpus
-from tinygrad_mnist.data.formats.idx import FILES, find_idx, read_idx
-from tinygrad_mnist.data.formats.npz import read_npz
-from tinygrad_mnist.data.formats.pickled import read_pickle
-from tinygrad_mnist.data.formats.table import find_tables, read_tables
-from tinygrad_mnist.errors import DataError
+from ...errors import DataError
+from .corpus import Corpus
+from .idx import FILES, find_idx, read_idx
+from .npz import read_npz
+from .pickled import read_pickle
+from .table import find_tables, read_tables
 
 __all__ = ["Corpus", "detect", "read"]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_mnist.errors import DataError, pluralise
+from ...errors import DataError, pluralise
 
 MAX_EXAMPLES = 300_000
 """More than any data set of this shape with ten classes holds (EMNIST digits: 240,000)."""
@@ -53,7 +53,7 @@ def check_part(path: Path, images: NDArray[np.uint8], labels: NDArray[Any]) -> N
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open a file for reading, decompressed if it is gzip; a broken stream becomes a `DataError`.
+    """Open a file for reading, decompressed if it is gzip; a broken stream becomes a ``DataError``.
 
     Whether it is gzip is decided by its first bytes: browsers like to unpack a file and keep its name.
     """
@@ -71,7 +71,7 @@ def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
 def read_exactly(
     stream: io.BufferedIOBase, count: int, path: Path, *, last: bool = False
 ) -> NDArray[np.uint8]:
-    """Read `count` bytes, not one less; with `last`, nothing may follow them.
+    """Read ``count`` bytes, not one less; with ``last``, nothing may follow them.
 
     Never more is decompressed than was promised, however much a hostile file holds.
     """

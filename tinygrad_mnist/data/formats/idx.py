@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_mnist.data.formats.corpus import SIDE, Corpus, check_count, check_part, open_bytes, read_exactly
-from tinygrad_mnist.errors import DataError
+from ...errors import DataError
+from .corpus import SIDE, Corpus, check_count, check_part, open_bytes, read_exactly
 
 FILES = (
     "train-images-idx3-ubyte.gz",
@@ -34,7 +34,7 @@ def find_idx(folder: Path) -> list[Path] | None:
 
 
 def read_idx(files: list[Path]) -> Corpus:
-    """Read the four files, in the order of `FILES`."""
+    """Read the four files, in the order of ``FILES``."""
     train_images, test_images = read_idx_images(files[0]), read_idx_images(files[2])
     train_labels = check_part(files[1], train_images, read_idx_labels(files[1]))
     test_labels = check_part(files[3], test_images, read_idx_labels(files[3]))

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from tinygrad_mnist.data.formats.corpus import (
+from ...errors import DataError
+from .corpus import (
     MAX_EXAMPLES,
     PIXELS,
     SIDE,
@@ -22,7 +23,6 @@ from tinygrad_mnist.data.formats.corpus import (
     check_part,
     read_exactly,
 )
-from tinygrad_mnist.errors import DataError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 

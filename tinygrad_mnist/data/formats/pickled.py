@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_mnist.data.formats.corpus import PIXELS, SIDE, Corpus, check_count, check_part, open_bytes
-from tinygrad_mnist.errors import DataError
+from ...errors import DataError
+from .corpus import PIXELS, SIDE, Corpus, check_count, check_part, open_bytes
 
 MAX_BYTES = 2**29
 """Twice what 70,000 images of float32 need."""

@@ -10,8 +10,8 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_mnist.data.formats.corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus, open_bytes
-from tinygrad_mnist.errors import DataError
+from ...errors import DataError
+from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus, open_bytes
 
 TABLES = ("mnist_train.csv", "mnist_test.csv")
 

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,10 +19,6 @@ M = RNG.normal(size=(3, 4))
 CUBE = RNG.normal(size=(2, 3, 2))
 Z = RNG.normal(size=(2, 3)) + 1j * RNG.normal(size=(2, 3))
 S = np.array(0.7)
-
-
-def leaf(values, dtype=None) -> tg.Tensor:
-    return tensor(values, dtype=dtype, requires_grad=True)
 
 
 def check(f, *values, order=2) -> None:

@@ -6,24 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import gradients, is_refused_like_numpy, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError, UnsupportedError
 
 RNG = np.random.default_rng(0)
 P, Q = np.array([2.0, -1.0, 0.5, 3.0]), np.array([1.5, 2.0])
-
-
-def leaf(values: Any, dtype: Any = None) -> tg.Tensor:
-    return tg.tensor(values, dtype=dtype, requires_grad=True)
-
-
-def gradients(f: Any, *values: Any, seed: Any = None) -> Any:
-    leaves = [leaf(np.asarray(v, np.result_type(np.asarray(v), np.float64))) for v in values]
-    y = f(*leaves)
-    y.backward(np.ones(y.shape) if seed is None else np.asarray(seed))
-    found = [None if t.grad is None else t.grad.data.tolist() for t in leaves]
-    return found[0] if len(found) == 1 else found
 
 
 def results(y: Any) -> list[np.ndarray]:
@@ -40,13 +29,6 @@ def check_values(f: Any, *values: Any) -> None:
             for part, value in zip(results(f(*values[:i], leaf(v), *values[i + 1 :])), expected, strict=True):
                 assert (np.shape(part), part.dtype) == (np.shape(value), np.asarray(value).dtype)
                 np.testing.assert_allclose(part, value, rtol=1e-13, atol=1e-15)
-
-
-def is_refused_like_numpy(f: Any, *values: Any) -> None:
-    with pytest.raises(Exception) as expected:  # noqa: PT011 - whatever NumPy raises
-        f(*values)
-    with pytest.raises(expected.type):
-        f(*(leaf(v) for v in values))
 
 
 # -- polyval and vander --------------------------------------------------------------------------

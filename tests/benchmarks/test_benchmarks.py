@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from benchmarks import handwritten
 from benchmarks.agreement import assert_same_training, trained
 from benchmarks.implementations import BASELINE, BUILDS, why_missing
@@ -45,7 +46,7 @@ def test_implementation_agrees_with_handwritten_numpy(name):  # one test: import
 
 def test_command_measures_and_writes_what_it_measured(tmp_path):
     command = "-m tests.benchmarks --only eager --workload 2 --repeats 2 --sample-ms 1 --threads 1 --json"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     run = [sys.executable, *command.split(), str(tmp_path / "samples.json")]
     result = subprocess.run(run, cwd=root, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

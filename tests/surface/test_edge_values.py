@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
+
+import tinygrad_mnist as tg
 from surface import edge_page
 from surface.edges import Edge, edges
 from surface.evaluation import Answer, Library, installed, is_as_expected
-
-import tinygrad_mnist as tg
 from tinygrad_mnist.nn import functional as F  # noqa: N812
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import leaf
 
 import tinygrad_mnist as tg
-from tinygrad_mnist import tensor
 from tinygrad_mnist.errors import GradientError
 from tinygrad_mnist.testing import gradcheck
 
@@ -24,10 +24,6 @@ T = RNG.normal(size=(2, 3, 4))
 Z = A + 1j * B
 S, P = A + A.T + np.diag([0.0, 4.0, 9.0]), A @ A.T + np.eye(3)
 H = Z + Z.conj().T
-
-
-def leaf(values: Any) -> tg.Tensor:
-    return tensor(values, requires_grad=True)
 
 
 def plain(y: Any) -> Any:

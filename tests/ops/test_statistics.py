@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import gradient, leaf, parts
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import DTypeError, GradientError, ShapeError, UnsupportedError
@@ -20,23 +21,6 @@ MASK = np.array([[True, False, True, True], [False, False, True, False], [True, 
 ROW = np.array([True, False, True, True])
 NAN, INF = math.nan, math.inf
 NO_NUMBERS = pytest.mark.filterwarnings("ignore::RuntimeWarning")
-
-
-def leaf(values, dtype=None) -> tg.Tensor:
-    return tg.tensor(values, dtype=dtype, requires_grad=True)
-
-
-def parts(y):
-    return list(y) if isinstance(y, (tuple, list)) else [y]
-
-
-def gradient(f, *values):
-    """The gradients of the sum of all that ``f`` returns, one an argument."""
-    leaves = [leaf(np.asarray(v, complex if np.iscomplexobj(v) else float)) for v in values]
-    total = sum(np.sum(np.real(y)) for y in parts(f(*leaves)) if y.requires_grad)
-    total.backward()
-    found = [None if x.grad is None else x.grad.data for x in leaves]
-    return found[0] if len(found) == 1 else found
 
 
 def second(f, x):

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from surface import checks, names, page, peers, probing, ufuncs
-from surface.__main__ import main
 
 import tinygrad_mnist as tg
+from surface import checks, names, page, peers, probing, ufuncs
+from surface.__main__ import main
 from tinygrad_mnist.primitive import _ALL, REGISTRY
 
 

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import gradient, is_refused_like_numpy, leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,10 +23,6 @@ CUBE = RNG.normal(size=(2, 3, 4))
 Z = RNG.normal(size=(2, 3)) + 1j * RNG.normal(size=(2, 3))
 S = np.array(0.7)
 NUMPY_2_1 = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
-
-
-def leaf(values, dtype=None) -> tg.Tensor:
-    return tensor(values, dtype=dtype, requires_grad=True)
 
 
 def plain(result):
@@ -57,21 +54,6 @@ def check(f, *values, order=2) -> None:
         for part in results if isinstance(results, (tuple, list)) else [results]:
             assert isinstance(part, tg.Tensor)
     assert tg.testing.gradcheck(f, *values, order=order)
-
-
-def gradient(f, *values):
-    leaves = [leaf(np.asarray(v)) for v in values]
-    np.sum(f(*leaves)).backward()
-    found = [x.grad.data for x in leaves]
-    return found[0] if len(found) == 1 else found
-
-
-def refused_alike(f, *values) -> None:
-    """What NumPy refuses is refused with the same kind of error."""
-    with pytest.raises(Exception) as numpys:  # noqa: PT011
-        f(*values)
-    with pytest.raises(numpys.type):
-        f(*map(leaf, values))
 
 
 # -- values and gradients, call by call ----------------------------------------------------------
@@ -401,7 +383,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("f", "values"), [pytest.param(f, xs, id=name) for name, f, *xs in REFUSALS])
 def test_refusals(f, values):
-    refused_alike(f, *values)
+    is_refused_like_numpy(f, *values)
 
 
 # -- edges ---------------------------------------------------------------------------------------

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
-from surface.names import module_of
+from helpers import OPERATIONS, Operation, compute, outputs
 
 import tinygrad_mnist as tg
-from tinygrad_mnist.primitive import Composite, Primitive, Sample, composites, primitives
+from tinygrad_mnist.primitive import Primitive, Sample
 
-Operation = Primitive | Composite
-
-# Other test modules may have declared operations of their own by now.
-OPERATIONS: list[Operation] = [
-    p for p in (*primitives(), *composites()) if module_of(p).startswith("tinygrad_mnist.")
-]
 #: Operations that are tested by hand, with the reason.
 BY_HAND = {
     "astype": "changes the dtype, which float64 checks cannot vary: test_tensor.py",
-    **dict.fromkeys(("determined", "final"), "lets gradients through, or refuses: test_ops_linalg.py"),
+    **dict.fromkeys(("determined", "final"), "lets gradients through, or refuses: test_linalg.py"),
     "pick": "takes a tuple of arrays: test_multiple_results.py",
     **dict.fromkeys(
         ("copyto", "put", "putmask", "place", "put_along_axis", "fill_diagonal"),
-        "writes into its first argument and returns nothing: test_ops_indexing.py",
+        "writes into its first argument and returns nothing: test_indexing.py",
     ),
 }
 CASES = [pytest.param(p, s, id=f"{p.name} {s}") for p in OPERATIONS for s in p.samples]
@@ -57,19 +49,6 @@ def tracked(values: list) -> list:
 
 def leaves_of(values: list) -> list[tg.Tensor]:
     return [v for v in values if isinstance(v, tg.Tensor)]
-
-
-def outputs(y: Any) -> Iterator[Any]:
-    """The results of an operation, one after the other."""
-    if isinstance(y, (tuple, list)):
-        for part in y:
-            yield from outputs(part)
-    else:
-        yield y
-
-
-def compute(p: Operation, sample: Sample, values: list) -> list[Any]:
-    return list(outputs(p(*sample.arguments(*values), **sample.settings)))
 
 
 def differentiate(p: Operation, sample: Sample, values: list, **how: bool) -> list[np.ndarray]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import tensor
 
 A = np.arange(12.0).reshape(4, 3)
-
-
-def leaf(values=A) -> tg.Tensor:
-    return tensor(values, requires_grad=True)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +32,7 @@ def leaf(values=A) -> tg.Tensor:
 )
 def test_parts_are_numpys_and_differentiable(function, how, axis):
     expected = function(A, how, axis=axis)
-    parts = function(leaf(), how, axis=axis)
+    parts = function(leaf(A), how, axis=axis)
     assert isinstance(parts, list)
     assert len(parts) == len(expected)
     for part, value in zip(parts, expected, strict=True):
@@ -52,7 +49,7 @@ def test_parts_are_numpys_and_differentiable(function, how, axis):
 
 @pytest.mark.parametrize("used", [0, 1, 2])
 def test_unused_parts_get_zeros(used):
-    x = leaf()
+    x = leaf(A)
     parts = np.split(x, [1, 2])
     (parts[used] ** 2).sum().backward()
     expected = np.zeros_like(A)
@@ -71,7 +68,7 @@ def test_one_part_used_twice_and_one_as_it_is():
 
 
 def test_parts_in_two_losses():
-    x = leaf()
+    x = leaf(A)
     a, b = np.split(x, 2)
     a.sum().backward(retain_graph=True)
     (b * 2).sum().backward()
@@ -79,7 +76,7 @@ def test_parts_in_two_losses():
 
 
 def test_hooks_and_retained_gradients_on_a_part():
-    x = leaf()
+    x = leaf(A)
     a, b = np.split(x, 2)
     a.retain_grad()
     b.register_hook(lambda g: g * 10)
@@ -101,7 +98,7 @@ def test_untracked_parts():
     for parts in (np.split(tensor(A), 2),):
         assert [p.requires_grad for p in parts] == [False, False]
     with tg.no_grad():
-        assert not np.split(leaf(), 2)[0].requires_grad
+        assert not np.split(leaf(A), 2)[0].requires_grad
 
 
 def test_dtype_is_kept():
@@ -113,9 +110,9 @@ def test_dtype_is_kept():
 
 def test_parts_that_do_not_come_out_even():
     with pytest.raises(ValueError, match="equal"):
-        np.split(leaf(), 3)
+        np.split(leaf(A), 3)
     with pytest.raises(ValueError, match=r"sections|parts|division"):
-        np.split(leaf(), 0)
+        np.split(leaf(A), 0)
 
 
 def test_a_users_primitive_with_two_results():

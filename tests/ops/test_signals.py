@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import gradients, is_refused_like_numpy, leaf, parts
 from numpy.lib.stride_tricks import sliding_window_view
 
 import tinygrad_mnist as tg
@@ -14,14 +15,6 @@ from tinygrad_mnist.errors import UnsupportedError
 
 RNG = np.random.default_rng(0)
 NAN, INF = np.nan, np.inf
-
-
-def leaf(values: Any, dtype: Any = None) -> tg.Tensor:
-    return tg.tensor(values, dtype=dtype, requires_grad=True)
-
-
-def parts(y: Any) -> tuple[Any, ...]:
-    return y if isinstance(y, tuple) else (y,)
 
 
 def weighed(y: Any, weights: list[np.ndarray]) -> Any:
@@ -59,21 +52,6 @@ def check_linear(f: Any, x: np.ndarray) -> None:
     weighed(result, weights).backward()
     assert t.grad.dtype == x.dtype
     np.testing.assert_allclose(t.grad.data, transposed(f, x, weights), rtol=1e-12, atol=1e-13)
-
-
-def gradients(f: Any, *values: Any, seed: Any = None) -> Any:
-    leaves = [leaf(np.asarray(v, np.result_type(np.asarray(v), np.float64))) for v in values]
-    y = f(*leaves)
-    y.backward(np.ones(y.shape) if seed is None else np.asarray(seed))
-    found = [None if t.grad is None else t.grad.data.tolist() for t in leaves]
-    return found[0] if len(found) == 1 else found
-
-
-def is_refused_like_numpy(f: Any, *values: Any) -> None:
-    with pytest.raises(Exception) as expected:  # noqa: PT011 - whatever NumPy raises
-        f(*values)
-    with pytest.raises(expected.type):
-        f(*(leaf(v) for v in values))
 
 
 # -- diff ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import leaf, parts
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError
@@ -23,14 +24,6 @@ METHODS = [
     "linear", "median_unbiased", "normal_unbiased", "lower", "higher", "midpoint", "nearest",
 ]  # fmt: skip
 SMOOTH = METHODS[3:9]
-
-
-def leaf(values, dtype=None) -> tg.Tensor:
-    return tg.tensor(values, dtype=dtype, requires_grad=True)
-
-
-def parts(y):
-    return list(y) if isinstance(y, (tuple, list)) else [y]
 
 
 def gradient(f, *values):

@@ -15,7 +15,7 @@ import tinygrad_mnist as tg
 from tinygrad_mnist.experiments import catalogue
 from tinygrad_mnist.training import load_model, save_model
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @pytest.fixture
@@ -108,7 +108,9 @@ def test_as_a_script(name, last_line, tmp_path):
 
 def test_every_example_is_tested():
     names = {path.stem for path in EXAMPLES.glob("*.py")}
-    experiments = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("experiments/*.py")}
+    experiments = {
+        path.stem.removeprefix("test_") for path in Path(__file__).parents[1].glob("experiments/*.py")
+    }
     assert set(catalogue()) <= experiments
     assert names - set(catalogue()) == {"mnist_mlp", "custom_model", "custom_op", "minimize"}
 

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim, tensor
@@ -18,10 +19,6 @@ from tinygrad_mnist.errors import DTypeError, GradientError, LostGradientWarning
 from tinygrad_mnist.graph import fit
 
 X = np.array([0.5, -1.0, 2.0])
-
-
-def leaf(values=X, **settings) -> tg.Tensor:
-    return tensor(values, requires_grad=True, **settings)
 
 
 def assert_grad(t: tg.Tensor, expected) -> None:
@@ -48,7 +45,7 @@ def assert_grad(t: tg.Tensor, expected) -> None:
     ],
 )
 def test_a_tensor_used_several_times_adds_up(f, slope):
-    x = leaf()
+    x = leaf(X)
     f(x).sum().backward()
     assert_grad(x, slope(X))
 
@@ -88,7 +85,7 @@ def test_a_deep_and_a_shallow_use_of_one_leaf():
 
 
 def test_a_leaf_in_two_losses_accumulates():
-    x = leaf()
+    x = leaf(X)
     (x * 2).sum().backward()
     (x * x).sum().backward()
     assert_grad(x, 2 + 2 * X)
@@ -97,7 +94,7 @@ def test_a_leaf_in_two_losses_accumulates():
 
 
 def test_only_what_is_tracked_gets_a_gradient():
-    x, constant = leaf(), tensor(X)
+    x, constant = leaf(X), tensor(X)
     (x * constant).sum().backward()
     assert_grad(x, X)
     assert constant.grad is None
@@ -112,7 +109,7 @@ def test_a_leaf_is_its_own_derivative():
 
 
 def test_every_leaf_of_several_outputs():
-    x = leaf()
+    x = leaf(X)
     first, second = np.exp(x), np.sin(x)
     first.sum().backward()
     second.sum().backward()
@@ -123,7 +120,7 @@ def test_every_leaf_of_several_outputs():
 
 
 def test_a_second_pass_names_retain_graph_and_changes_nothing():
-    x = leaf()
+    x = leaf(X)
     y = (x * x).sum()
     y.backward()
     with pytest.raises(GradientError, match="retain_graph=True"):
@@ -132,7 +129,7 @@ def test_a_second_pass_names_retain_graph_and_changes_nothing():
 
 
 def test_a_freed_shared_part_is_an_error_that_leaves_grads_alone():
-    x, w = leaf(), leaf()
+    x, w = leaf(X), leaf(X)
     shared = np.exp(x)
     first, second = (shared * 2).sum(), (shared * w).sum()
     first.backward()
@@ -143,7 +140,7 @@ def test_a_freed_shared_part_is_an_error_that_leaves_grads_alone():
 
 
 def test_retain_graph():
-    x = leaf()
+    x = leaf(X)
     y = (x**3).sum()
     y.backward(retain_graph=True)
     y.backward(retain_graph=True)
@@ -171,7 +168,7 @@ def test_higher_orders():
 
 
 def test_create_graph_implies_retain_and_accumulates_tracked():
-    x = leaf()
+    x = leaf(X)
     y = (x**3).sum()
     y.backward(create_graph=True)
     y.backward(create_graph=True)
@@ -203,14 +200,14 @@ def test_a_gradient_penalty():
 
 
 def test_grad_is_untracked_without_create_graph():
-    x = leaf()
+    x = leaf(X)
     (x * x).sum().backward()
     assert not x.grad.requires_grad
     assert isinstance(x.grad, tg.Tensor)
 
 
 def test_create_graph_inside_no_grad_still_records():
-    x = leaf()
+    x = leaf(X)
     y = (x**3).sum()
     with tg.no_grad():
         y.backward(create_graph=True)
@@ -225,7 +222,7 @@ def test_create_graph_inside_no_grad_still_records():
 
 @pytest.mark.parametrize("kind", [np.asarray, list, tensor, lambda v: np.asarray(v, np.float32), leaf])
 def test_gradient_argument(kind):
-    x = leaf()
+    x = leaf(X)
     (x * 2).backward(kind([1.0, 2.0, -1.0]))
     assert_grad(x, [2.0, 4.0, -2.0])
     assert x.grad.dtype == np.float64
@@ -233,14 +230,14 @@ def test_gradient_argument(kind):
 
 @pytest.mark.parametrize("gradient", [1.0, np.ones(2), np.ones((1, 3)), np.ones((3, 1))])
 def test_gradient_of_another_shape(gradient):
-    x = leaf()
+    x = leaf(X)
     with pytest.raises(ShapeError, match=r"\(3,\)"):
         (x * 2).backward(gradient)
     assert x.grad is None
 
 
 def test_gradient_takes_the_dtype_of_what_it_belongs_to():
-    x = leaf(dtype=np.float32)
+    x = leaf(X, dtype=np.float32)
     (x * 2).backward([1, 2, 3])
     assert x.grad.dtype == np.float32
     with pytest.raises(DTypeError):
@@ -248,7 +245,7 @@ def test_gradient_takes_the_dtype_of_what_it_belongs_to():
 
 
 def test_a_gradient_can_be_differentiated_through():
-    x, v = leaf(), leaf([1.0, 1.0, 2.0])
+    x, v = leaf(X), leaf([1.0, 1.0, 2.0])
     (x * x).backward(v, create_graph=True)
     grad = x.grad
     x.zero_grad()
@@ -257,7 +254,7 @@ def test_a_gradient_can_be_differentiated_through():
 
 
 def test_a_non_scalar_says_what_to_pass():
-    x = leaf()
+    x = leaf(X)
     with pytest.raises(GradientError, match=r"shape \(3,\).*sum\(\)\.backward\(\)"):
         (x * 2).backward()
     one = leaf([[2.0]])
@@ -269,7 +266,7 @@ def test_an_untracked_tensor_says_why():
     with pytest.raises(GradientError, match=r"untracked.*requires_grad=True"):
         tensor(X).sum().backward()
     with tg.no_grad():
-        y = leaf().sum()
+        y = leaf(X).sum()
     with pytest.raises(GradientError, match="no_grad"):
         y.backward()
 
@@ -294,7 +291,7 @@ def test_an_untracked_tensor_says_why():
     ],
 )
 def test_grads_own_their_memory(f):
-    x, y = leaf(), leaf()
+    x, y = leaf(X), leaf(X)
     out = f(x, y)
     seed = np.ones(out.shape)
     out.backward(seed, retain_graph=True)
@@ -311,9 +308,9 @@ def test_grads_own_their_memory(f):
 
 def test_a_gradient_passed_in_is_copied():
     seed = np.ones(3)
-    x = leaf()
+    x = leaf(X)
     x.backward(seed)
-    y = leaf() * 2
+    y = leaf(X) * 2
     y.retain_grad()
     y.backward(seed)
     seed[:] = 9
@@ -322,7 +319,7 @@ def test_a_gradient_passed_in_is_copied():
 
 
 def test_retained_grads_own_their_memory_too():
-    x = leaf()
+    x = leaf(X)
     a, b = x * 2, x * 3
     a.retain_grad()
     b.retain_grad()
@@ -331,7 +328,7 @@ def test_retained_grads_own_their_memory_too():
 
 
 def test_grad_can_be_set():
-    x = leaf(dtype=np.float32)
+    x = leaf(X, dtype=np.float32)
     x.grad = [1, 2, 3]
     assert x.grad.dtype == np.float32
     (x * 2).sum().backward()
@@ -347,7 +344,7 @@ def test_grad_can_be_set():
 
 
 def test_assigning_to_part_of_a_grad_is_not_ignored():
-    x = leaf()
+    x = leaf(X)
     (x * 2).sum().backward()
     try:
         x.grad[0] = 7.0
@@ -369,7 +366,7 @@ def test_mutating_the_input_array_after_the_forward_pass():
 
 
 def test_retain_grad_on_inner_tensors():
-    x = leaf()
+    x = leaf(X)
     y = x * 2
     y.retain_grad()
     z = np.exp(y)
@@ -382,7 +379,7 @@ def test_retain_grad_on_inner_tensors():
 
 
 def test_hooks_see_the_whole_gradient_once_and_in_order():
-    x = leaf()
+    x = leaf(X)
     seen = []
     x.register_hook(lambda g: seen.append(("first", g.data.copy())))
     x.register_hook(lambda g: g * 10)
@@ -395,7 +392,7 @@ def test_hooks_see_the_whole_gradient_once_and_in_order():
 
 
 def test_a_hook_on_an_inner_tensor_changes_what_flows_on():
-    x = leaf()
+    x = leaf(X)
     y = x * 2
     y.retain_grad()
     y.register_hook(lambda g: np.clip(g.data, -1, 1))
@@ -405,7 +402,7 @@ def test_a_hook_on_an_inner_tensor_changes_what_flows_on():
 
 
 def test_hooks_can_be_removed_twice():
-    x = leaf()
+    x = leaf(X)
     remove = x.register_hook(lambda g: g * 0)
     keep = x.register_hook(lambda g: g * 3)
     remove()
@@ -418,7 +415,7 @@ def test_hooks_can_be_removed_twice():
 
 
 def test_a_hook_may_remove_itself():
-    x = leaf()
+    x = leaf(X)
     calls = []
 
     def once(g):
@@ -435,7 +432,7 @@ def test_a_hook_may_remove_itself():
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("wrong", [lambda g: g.sum(), lambda g: np.ones((3, 3))])
 def test_a_hook_has_to_keep_the_shape(create_graph, wrong):
-    x = leaf()
+    x = leaf(X)
     x.register_hook(wrong)
     with pytest.raises(ShapeError, match="hook"):
         (x * x).sum().backward(create_graph=create_graph)
@@ -444,19 +441,19 @@ def test_a_hook_has_to_keep_the_shape(create_graph, wrong):
 
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_a_hook_cannot_change_the_dtype(create_graph):
-    x = leaf(dtype=np.float32)
+    x = leaf(X, dtype=np.float32)
     x.register_hook(lambda g: g * np.ones(3))  # float64
     (x * x).sum().backward(create_graph=create_graph)
     assert x.grad.dtype == np.float32
 
 
 def test_hooks_are_recorded_with_create_graph():
-    x = leaf()
+    x = leaf(X)
     x.register_hook(lambda g: g * g)
     (x**3).sum().backward(create_graph=True)  # the hook makes it 9 x**4
     grad = x.grad
     np.testing.assert_allclose(grad.data, 9 * X**4)
-    y = leaf()
+    y = leaf(X)
     (y**3).sum().backward(create_graph=True)
     inner = (y.grad**2).sum()
     y.zero_grad()
@@ -470,7 +467,7 @@ def test_hooks_need_a_tracked_tensor():
 
 
 def test_an_exception_in_a_hook_gets_out_and_leaves_grads_alone():
-    x = leaf()
+    x = leaf(X)
 
     def broken(g):
         raise KeyError("broken")
@@ -486,7 +483,7 @@ def test_an_exception_in_a_hook_gets_out_and_leaves_grads_alone():
 
 
 def test_no_grad_and_enable_grad_nest():
-    x = leaf()
+    x = leaf(X)
     with tg.no_grad():
         assert not (x * 2).requires_grad
         with tg.enable_grad():
@@ -501,7 +498,7 @@ def test_no_grad_and_enable_grad_nest():
 def test_no_grad_ends_with_an_exception():
     with pytest.raises(ZeroDivisionError), tg.no_grad():
         1 / 0  # noqa: B018
-    assert (leaf() * 2).requires_grad
+    assert (leaf(X) * 2).requires_grad
 
 
 def test_no_grad_as_a_decorator():
@@ -509,8 +506,8 @@ def test_no_grad_as_a_decorator():
     def f(x):
         return x * 2
 
-    assert not f(leaf()).requires_grad
-    assert not f(leaf()).requires_grad
+    assert not f(leaf(X)).requires_grad
+    assert not f(leaf(X)).requires_grad
     assert tg.is_recording()
 
 
@@ -521,12 +518,12 @@ def test_no_grad_belongs_to_its_thread():
         with tg.no_grad():
             inside.set()
             outside.wait(10)
-            seen.append((leaf() * 2).requires_grad)
+            seen.append((leaf(X) * 2).requires_grad)
 
     thread = threading.Thread(target=other)
     thread.start()
     inside.wait(10)
-    seen.append((leaf() * 2).requires_grad)
+    seen.append((leaf(X) * 2).requires_grad)
     outside.set()
     thread.join()
     assert seen == [True, False]
@@ -540,11 +537,11 @@ def test_no_grad_belongs_to_its_task():
             with tg.no_grad():
                 inside.set()
                 await done.wait()
-                return (leaf() * 2).requires_grad
+                return (leaf(X) * 2).requires_grad
 
         async def loud():
             await inside.wait()
-            found = (leaf() * 2).requires_grad
+            found = (leaf(X) * 2).requires_grad
             done.set()
             return found
 
@@ -681,7 +678,7 @@ def test_a_decorated_generator_computes_without_recording_and_its_caller_with_it
 
 
 def test_a_decorated_function_that_returns_a_generator():
-    results = tg.no_grad()(lambda: (leaf() * i for i in range(2)))()
+    results = tg.no_grad()(lambda: (leaf(X) * i for i in range(2)))()
     for y in results:
         assert not y.requires_grad
         assert tg.is_recording()
@@ -741,10 +738,10 @@ def test_decorated_coroutines_compute_without_recording():
 def test_scope_decorates_a_generator():
     @tg.graph.scope("made here")
     def results():
-        yield leaf() * 2
+        yield leaf(X) * 2
 
     assert next(results()).node.scope == "made here"
-    assert (leaf() * 2).node.scope == ""
+    assert (leaf(X) * 2).node.scope == ""
 
 
 # -- versions ------------------------------------------------------------------------------------
@@ -807,7 +804,7 @@ def test_a_graph_kept_over_a_step_is_stale():
 
 
 def test_an_unnamed_leaf_is_named_by_its_shape():
-    x = leaf()
+    x = leaf(X)
     y = (x * x).sum()
     with tg.no_grad():
         x += 1
@@ -824,15 +821,15 @@ def test_every_node_knows_its_scope():
     assert y.node.scope == "1.0.Tanh"
     assert y.node.parents[0][1].scope == "0.Linear"
     with tg.graph.scope("encoder"):
-        assert (leaf() * 2).node.scope == "encoder"
-    assert (leaf() * 2).node.scope == ""
+        assert (leaf(X) * 2).node.scope == "encoder"
+    assert (leaf(X) * 2).node.scope == ""
 
 
 def test_a_scope_ends_with_an_exception():
     model = nn.Sequential(nn.Linear(3, 2, rng=0))
     with pytest.raises(ShapeError):
         model(np.ones((1, 4), np.float32))
-    assert (leaf() * 2).node.scope == ""
+    assert (leaf(X) * 2).node.scope == ""
 
 
 def decorated(f):
@@ -845,7 +842,7 @@ def exponential(x):
 
 
 def test_every_node_knows_its_line():
-    x = leaf()
+    x = leaf(X)
     total = [np.sin(v) for v in x][1]  # in a comprehension
     whole = np.linalg.norm(
         np.cosh(x)  # on a line of its own
@@ -867,7 +864,7 @@ def test_every_node_knows_its_line():
 
 def test_an_operation_that_nobody_calls_has_a_line_too():
     results = []
-    _thread.start_new_thread(results.extend, (map(np.exp, [leaf()]),))  # without a frame of Python's
+    _thread.start_new_thread(results.extend, (map(np.exp, [leaf(X)]),))  # without a frame of Python's
     for _ in range(500):
         if results:
             break
@@ -910,7 +907,7 @@ def test_a_rule_of_the_wrong_shape_is_named():
 
     lopsided.vjp(lambda g, y, x: np.ones(7))
     with pytest.raises(ShapeError, match="rule 0 of lopsided"):
-        lopsided(leaf()).sum().backward()
+        lopsided(leaf(X)).sum().backward()
 
 
 def test_an_argument_without_a_rule_is_named():
@@ -919,10 +916,10 @@ def test_an_argument_without_a_rule_is_named():
         return x * mask
 
     half.vjp(lambda g, y, x, mask: g * mask, None)
-    x = leaf()
+    x = leaf(X)
     half(x, np.ones(3)).sum().backward()
     with pytest.raises(GradientError, match=r"half.*'mask'"):
-        half(x, leaf())
+        half(x, leaf(X))
 
 
 def test_no_gradient_is_computed_for_constants():
@@ -933,8 +930,8 @@ def test_no_gradient_is_computed_for_constants():
         return a * b
 
     product.vjp(lambda g, y, a, b: calls.append("a") or g * b, lambda g, y, a, b: calls.append("b") or g * a)
-    product(X, leaf()).sum().backward()
-    product(leaf(), tensor(X)).sum().backward()
+    product(X, leaf(X)).sum().backward()
+    product(leaf(X), tensor(X)).sum().backward()
     assert calls == ["b", "a"]
 
 
@@ -946,7 +943,7 @@ def test_a_user_primitive_runs_on_arrays_and_lists():
     double.vjp(lambda g, y, x, by: g * by)
     assert type(double(X)) is np.ndarray
     np.testing.assert_array_equal(double([1.0, 2.0], by=3), [3.0, 6.0])
-    x = leaf()
+    x = leaf(X)
     double(x, by=5).sum().backward()
     assert_grad(x, 5 * np.ones(3))
     with pytest.raises(TypeError, match="double"):

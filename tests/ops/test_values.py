@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers import gradient, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import tensor
@@ -17,18 +18,6 @@ M = RNG.normal(size=(3, 4))
 CUBE = RNG.normal(size=(2, 3, 4))
 SQUARE = RNG.normal(size=(3, 3))
 INF = math.inf
-
-
-def leaf(values, dtype=None) -> tg.Tensor:
-    return tensor(values, dtype=dtype, requires_grad=True)
-
-
-def gradient(f, *values):
-    """The gradients of the sum of ``f``, one an argument."""
-    leaves = [leaf(np.asarray(v, float)) for v in values]
-    np.sum(f(*leaves)).backward()
-    found = [None if x.grad is None else x.grad.data for x in leaves]
-    return found[0] if len(found) == 1 else found
 
 
 def check(f, *values, order=2):

@@ -9,6 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import Tensor, tensor
@@ -18,10 +19,6 @@ from tinygrad_mnist.primitive import REGISTRY
 
 A = np.array([[1.0, -2.0, 3.0], [0.5, 4.0, -1.5]])
 FLOATS = [np.float16, np.float32, np.float64]
-
-
-def leaf(values=A, dtype=None) -> Tensor:
-    return tensor(values, dtype=dtype, requires_grad=True)
 
 
 # -- making one ----------------------------------------------------------------------------------
@@ -65,7 +62,7 @@ def test_a_tensor_holds_numbers(data):
 
 def test_a_tracked_tensor_inside_a_new_one_is_an_error():
     with pytest.raises(GradientError):
-        Tensor(leaf())
+        Tensor(leaf(A))
     with pytest.raises(GradientError):
         tensor([leaf(1.0), leaf(2.0)])
     np.testing.assert_array_equal(tensor(tensor(A)).data, A)
@@ -82,7 +79,7 @@ def test_attributes():
 
 
 def test_data_is_a_read_only_view():
-    t = leaf()
+    t = leaf(A)
     assert np.shares_memory(t.data, t.data)
     with pytest.raises(ValueError, match="read-only"):
         t.data[0] = 1
@@ -91,7 +88,7 @@ def test_data_is_a_read_only_view():
 
 
 def test_requires_grad_can_be_dropped_from_a_leaf_only():
-    t = leaf()
+    t = leaf(A)
     y = t * 2
     with pytest.raises(GradientError, match="detach"):
         y.requires_grad = False
@@ -100,7 +97,7 @@ def test_requires_grad_can_be_dropped_from_a_leaf_only():
 
 
 def test_detach_shares_values_and_forgets_the_graph():
-    y = leaf() * 2
+    y = leaf(A) * 2
     d = y.detach()
     assert np.shares_memory(d.data, y.data)
     assert not d.requires_grad
@@ -111,7 +108,7 @@ def test_detach_shares_values_and_forgets_the_graph():
 
 
 def test_only_a_leaf_has_a_name():
-    t = leaf()
+    t = leaf(A)
     t.name = "weight"
     assert t.name == "weight"
     assert (t * 2).name == ""
@@ -173,7 +170,7 @@ def test_matmul_from_both_sides():
 
 @pytest.mark.parametrize("op", [operator.neg, operator.pos, operator.abs])
 def test_unary_operators(op):
-    np.testing.assert_array_equal(op(leaf()).data, op(A))
+    np.testing.assert_array_equal(op(leaf(A)).data, op(A))
 
 
 def test_bit_operators_on_masks():
@@ -187,13 +184,13 @@ def test_bit_operators_on_masks():
 
 @pytest.mark.parametrize("op", BINARY[7:])
 def test_comparisons_are_untracked(op):
-    result = op(leaf(), 1.0)
+    result = op(leaf(A), 1.0)
     assert result.dtype == bool
     assert not result.requires_grad
 
 
 def test_comparison_with_none_is_by_identity():
-    t = leaf()
+    t = leaf(A)
     assert (t == None) is False  # noqa: E711
     assert (t != None) is True  # noqa: E711
 
@@ -201,7 +198,7 @@ def test_comparison_with_none_is_by_identity():
 def test_an_operand_that_is_no_number():
     for wrong in (None, "a", object()):
         with pytest.raises(TypeError):
-            leaf() + wrong
+            leaf(A) + wrong
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -265,7 +262,7 @@ def test_integers_and_booleans_compute_untracked():
 
 
 def test_astype_of_integers_is_where_the_gradient_ends():
-    t = leaf()
+    t = leaf(A)
     assert not t.astype(int).requires_grad
     half = t.astype(np.float16)
     assert half.dtype == np.float16
@@ -303,9 +300,9 @@ def test_astype_to_the_same_dtype_is_another_tensor(requires_grad):
 )
 def test_a_gradient_is_never_lost_silently(f):
     with pytest.raises(GradientError, match=r"detach\(\)"):
-        f(leaf())
+        f(leaf(A))
     with pytest.raises(GradientError):
-        f(leaf() * 2)
+        f(leaf(A) * 2)
 
 
 def test_what_is_untracked_becomes_an_array():
@@ -314,7 +311,7 @@ def test_what_is_untracked_becomes_an_array():
     np.testing.assert_array_equal(np.array([t, t]), [A, A])
     assert np.asarray(t, np.float32).dtype == np.float32
     with tg.no_grad():
-        np.testing.assert_array_equal(np.asarray(leaf()), A)
+        np.testing.assert_array_equal(np.asarray(leaf(A)), A)
     copied = t.numpy()
     copied[:] = 0  # writable, and ours
     np.testing.assert_array_equal(t.data, A)
@@ -329,9 +326,9 @@ def test_numbers_may_be_read_off_a_tracked_scalar():
     assert math.sqrt(t) == math.sqrt(6)
     assert t.item() == 6.0
     with pytest.raises(TypeError):
-        float(leaf())
+        float(leaf(A))
     with pytest.raises(ValueError, match="size 1"):
-        leaf().item()
+        leaf(A).item()
 
 
 def test_index_of_an_integer_tensor():
@@ -355,12 +352,12 @@ def test_index_of_an_integer_tensor():
 def test_writing_a_tracked_result_into_an_array_is_refused(f):
     array = A.copy()
     with pytest.raises(GradientError, match=r"array = array \+ t"):
-        f(array, leaf())
+        f(array, leaf(A))
     np.testing.assert_array_equal(array, A)
 
 
 def test_out_may_be_a_tensor_as_in_t_plus_equals():
-    x, t, total, again = leaf(), tensor(np.zeros((2, 3))), tensor(np.zeros(3)), tensor(np.zeros(3))
+    x, t, total, again = leaf(A), tensor(np.zeros((2, 3))), tensor(np.zeros(3)), tensor(np.zeros(3))
     assert np.multiply(x, 2, out=t) is t
     assert np.sum(x, axis=0, out=total) is total
     assert x.sum(axis=0, out=again) is again
@@ -370,9 +367,9 @@ def test_out_may_be_a_tensor_as_in_t_plus_equals():
         np.multiply(x, 2, out=tensor(np.zeros(2)))
     for function in (np.sum, np.exp):
         with pytest.raises((UnsupportedError, GradientError), match="out="):
-            function(leaf(), out=np.zeros((2, 3)))
+            function(leaf(A), out=np.zeros((2, 3)))
     with pytest.raises(UnsupportedError, match="out="):
-        np.concatenate([leaf(), leaf()], out=np.zeros((4, 3)))
+        np.concatenate([leaf(A), leaf(A)], out=np.zeros((4, 3)))
 
 
 def test_constants_may_be_written_into_arrays():
@@ -380,7 +377,7 @@ def test_constants_may_be_written_into_arrays():
     array += tensor(A)
     np.testing.assert_array_equal(array, 2 * A)
     with tg.no_grad():
-        array += leaf()
+        array += leaf(A)
     np.testing.assert_array_equal(array, 3 * A)
 
 
@@ -398,18 +395,18 @@ def test_a_function_without_a_rule_is_named_and_works_on_constants(function, nam
     with pytest.raises(
         UnsupportedError, match=rf"(?s)^{name} has no gradient rule.*detach.*@tg.primitive\({name}\)"
     ):
-        function(leaf())
+        function(leaf(A))
     result = function(tensor(A))
     assert isinstance(result, tg.Tensor)
     np.testing.assert_array_equal(result.data, function(A))
     with tg.no_grad():
-        assert not function(leaf()).requires_grad
+        assert not function(leaf(A)).requires_grad
     with pytest.raises(UnsupportedError, match=name):
-        function([leaf(), leaf()] if function is np.vstack else leaf())
+        function([leaf(A), leaf(A)] if function is np.vstack else leaf(A))
 
 
 def test_ufunc_reduce_is_the_function():
-    t = leaf()
+    t = leaf(A)
     np.testing.assert_array_equal(np.add.reduce(t).data, A.sum(0))
     np.testing.assert_array_equal(np.add.reduce(t, axis=None).data, A.sum())
     np.testing.assert_array_equal(np.maximum.reduce(t, axis=1).data, A.max(1))
@@ -422,17 +419,17 @@ def test_ufunc_reduce_is_the_function():
 
 def test_shapes_that_do_not_fit_name_operation_and_shapes():
     with pytest.raises(ShapeError, match=r"matmul: shapes \(2, 3\) and \(2, 3\)"):
-        leaf() @ leaf()
+        leaf(A) @ leaf(A)
     with pytest.raises(ShapeError, match=r"add: shapes \(2, 3\) and \(2,\)"):
-        leaf() + np.ones(2)
+        leaf(A) + np.ones(2)
     with pytest.raises(ValueError, match="concatenate"):
-        np.concatenate([leaf(), np.ones((2, 2))])
+        np.concatenate([leaf(A), np.ones((2, 2))])
     with pytest.raises(ShapeError, match="reshape"):
-        leaf().reshape(4, 4)
+        leaf(A).reshape(4, 4)
 
 
 def test_shape_ndim_and_size_are_plain_integers():
-    t = leaf()
+    t = leaf(A)
     assert np.shape(t) == (2, 3)
     assert all(type(n) is int for n in np.shape(t))
     assert type(np.ndim(t)) is int
@@ -453,13 +450,13 @@ def test_shape_ndim_and_size_are_plain_integers():
     ],
 )
 def test_locally_constant_functions_are_untracked(f):
-    result = f(leaf())
+    result = f(leaf(A))
     assert not result.requires_grad
     np.testing.assert_array_equal(result.data, f(A))
 
 
 def test_methods_are_numpys():
-    t, cube = leaf(), np.arange(24.0).reshape(2, 3, 4)
+    t, cube = leaf(A), np.arange(24.0).reshape(2, 3, 4)
     for name, args, kwargs in [
         ("sum", (), {}),
         ("sum", (0,), {"keepdims": True}),
@@ -519,7 +516,7 @@ def test_arrays_of_objects_lose_no_gradient_silently():
 
 
 def test_len_iteration_and_membership():
-    t = leaf()
+    t = leaf(A)
     assert len(t) == 2
     rows = list(t)
     assert [r.shape for r in rows] == [(3,), (3,)]
@@ -543,11 +540,11 @@ def test_truth_is_numpys():
     assert not leaf(0.0)
     assert tensor([[3.0]])
     with pytest.raises(ValueError, match="ambiguous"):
-        bool(leaf())
+        bool(leaf(A))
 
 
 def test_hash_is_by_identity():
-    a, b = leaf(), leaf()
+    a, b = leaf(A), leaf(A)
     assert len({a, b, a}) == 2
     assert {a: 1}[a] == 1
 
@@ -574,11 +571,11 @@ def test_copies_are_leaves_of_their_own(copier, cls):
 @pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_computed_tensor_is_not_copied_with_its_graph(copier):
     with pytest.raises(GradientError, match="detach"):
-        copier(leaf() * 2)
+        copier(leaf(A) * 2)
 
 
 def test_copy_method_lets_the_gradient_through():
-    t = leaf()
+    t = leaf(A)
     t.copy().sum().backward()
     np.testing.assert_array_equal(t.grad.data, np.ones_like(A))
     assert not np.shares_memory(t.copy().data, t.data)
@@ -609,7 +606,7 @@ def test_format():
     assert f"{leaf([[math.pi]]) * 1:8.2f}" == "    3.14"
     assert f"{leaf(1.0)}" == "tensor(1., requires_grad=True)"
     with pytest.raises(ValueError, match="size 1"):
-        f"{leaf():.3f}"
+        f"{leaf(A):.3f}"
 
 
 # -- arrays of other kinds -----------------------------------------------------------------------
@@ -730,7 +727,7 @@ def test_in_place_keeps_other_handles_and_arrays_as_they_were():
 
 
 def test_in_place_has_to_fit():
-    t = leaf() * 1
+    t = leaf(A) * 1
     with pytest.raises(ShapeError):
         t += np.ones((4, 2, 3))
     integers = tensor([1, 2, 3])
@@ -775,7 +772,7 @@ def test_assignment(index):
         y[index] = v
         return y * y
 
-    np.testing.assert_array_equal(f(leaf(), leaf(value)).data, expected**2)
+    np.testing.assert_array_equal(f(leaf(A), leaf(value)).data, expected**2)
     assert tg.testing.gradcheck(f, A, value, order=2)
     assert tg.testing.gradcheck(f, A, 3.0, order=2)  # one value for the whole region
 
@@ -805,7 +802,7 @@ def test_augmented_assignment_to_a_part():
     y[0] *= A[1]
     y[:, 1] += y[:, 0]
     y[y > 3] = 1.0
-    np.testing.assert_array_equal(f(leaf()).data, y)
+    np.testing.assert_array_equal(f(leaf(A)).data, y)
     assert tg.testing.gradcheck(f, A, order=2)
 
 
@@ -833,11 +830,11 @@ def test_a_leaf_changed_in_place_still_gets_a_gradient():
 
 def test_wrong_index_is_an_index_error():
     with pytest.raises(IndexError):
-        leaf()[5]
+        leaf(A)[5]
     with pytest.raises(IndexError):
-        leaf()[0] = leaf()[0, 0, 0]
+        leaf(A)[0] = leaf(A)[0, 0, 0]
     with pytest.raises(IndexError):
-        leaf()[1.5]
+        leaf(A)[1.5]
 
 
 @pytest.mark.parametrize(

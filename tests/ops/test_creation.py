@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import leaf
 
 import tinygrad_mnist as tg
 
 INTS = np.arange(3)
-
-
-def leaf(x):
-    return tg.tensor(x, requires_grad=True)
 
 
 def test_array_of_nested_lists():

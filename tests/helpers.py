@@ -1,0 +1,72 @@
+"""What tests of several rooms use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from surface.names import module_of
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.primitive import Composite, Primitive, Sample, composites, primitives
+
+Operation = Primitive | Composite
+
+# Other test modules may have declared operations of their own by now.
+OPERATIONS: list[Operation] = [
+    p for p in (*primitives(), *composites()) if module_of(p).startswith("tinygrad_mnist.")
+]
+
+
+def outputs(y: Any) -> Iterator[Any]:
+    """The results of an operation, one after the other."""
+    if isinstance(y, (tuple, list)):
+        for part in y:
+            yield from outputs(part)
+    else:
+        yield y
+
+
+def compute(p: Operation, sample: Sample, values: list) -> list[Any]:
+    return list(outputs(p(*sample.arguments(*values), **sample.settings)))
+
+
+def leaf(values: Any, dtype: Any = None) -> tg.Tensor:
+    """A Tensor that a gradient arrives at."""
+    return tg.tensor(values, dtype=dtype, requires_grad=True)
+
+
+def parts(y: Any) -> tuple[Any, ...]:
+    """The results of a function that has one or several."""
+    return tuple(y) if isinstance(y, (tuple, list)) else (y,)
+
+
+def one_or_all(found: list[Any]) -> Any:
+    """What was found for each argument; of a single one, that."""
+    return found[0] if len(found) == 1 else found
+
+
+def gradient(f: Any, *values: Any) -> Any:
+    """The gradients of the sum of all that ``f`` returns, one an argument; ``None`` where there is none."""
+    leaves = [leaf(np.asarray(v, np.result_type(np.asarray(v), 0.0))) for v in values]
+    total: Any = sum(np.sum(np.real(y)) for y in parts(f(*leaves)) if y.requires_grad)
+    total.backward()
+    return one_or_all([None if x.grad is None else x.grad.data for x in leaves])
+
+
+def gradients(f: Any, *values: Any, seed: Any = None) -> Any:
+    """The gradients as lists, one an argument, for a gradient of the result, or ones; ``None`` where there is none."""
+    leaves = [leaf(np.asarray(v, np.result_type(np.asarray(v), np.float64))) for v in values]
+    y = f(*leaves)
+    y.backward(np.ones(y.shape) if seed is None else np.asarray(seed))
+    return one_or_all([None if t.grad is None else t.grad.data.tolist() for t in leaves])
+
+
+def is_refused_like_numpy(f: Any, *values: Any) -> None:
+    """What NumPy refuses is refused with the same kind of error."""
+    with pytest.raises(Exception) as numpys:  # noqa: PT011 - whatever NumPy raises
+        f(*(np.array(v) for v in values))
+    with pytest.raises(numpys.type):
+        f(*(leaf(v) for v in values))
