@@ -23,20 +23,21 @@ AGREES, NONE = "✓", "–"
 INTRODUCTION = """\
 # Edge values
 
-What comes out at kinks, ties and poles, of infinities and NaN, and of arrays with one element or none. Each line is a
-test. The gradient is that of the sum of the value, by every input; `w = [1, 2, 3, …]`, and `F` is `tg.nn.functional`.
-The last columns are what {told} return for the same: {agrees} for the same value and gradient,
-{none} where they have no such function or no gradient of it, otherwise the gradient they return. The page is written by
-`python -m tests.surface --write`, which asks them.
+This page lists values and gradients at kinks, ties and poles, for infinities and NaN, and for arrays with one element
+or none. Each line is a test. The gradient is that of the sum of the value, with respect to every input. `w` is
+`[1, 2, 3, …]`, and `F` is `tg.nn.functional`. The last columns say what {told} return:
+{agrees} for the same value and gradient, {none} if they have no such function or no gradient for it, otherwise the
+gradient that they return. The page is written by `python -m tests.surface --write`, which asks them.
 
-What decides, in this order:
+These rules decide, in this order:
 
 1. **Values and shapes** are NumPy's.
-2. **The derivative** where there is one, even if the formula for it divides 0 by 0; an infinite one is infinite.
-3. At a kink or a tie, **PyTorch's choice**, where that is a number and treats equals alike.
-4. Else **the subgradient of least norm**: 0 at the bottom of a norm, equal shares among ties. An optimizer that
-   arrives there stays well behaved.
-5. Where no number would be right, **an error** that says why, or NaN where a NaN is visible in the value.\
+2. Where there is **a derivative**, it is the gradient, even if its formula divides 0 by 0. An infinite derivative is
+   infinite.
+3. At a kink or a tie, it is **PyTorch's choice**, if that is a number and treats equal elements alike.
+4. Otherwise it is **the subgradient of least norm**: 0 at the bottom of a norm, equal shares among ties. An optimizer
+   that gets there stays well behaved.
+5. Where no number would be right, there is **an error** that says why, or NaN if the value already shows a NaN.\
 """
 
 
@@ -48,7 +49,8 @@ def page() -> str:
 def lines() -> Iterator[str]:
     """The page, line by line."""
     recorded = json.loads(ANSWERS.read_text(encoding="utf-8"))
-    told = ", ".join(f"{TITLES[name]} {v}" for name, v in recorded["versions"].items())
+    *first, last = (f"{TITLES[name]} {v}" for name, v in recorded["versions"].items())
+    told = f"{', '.join(first)} and {last}"
     yield INTRODUCTION.format(told=told, agrees=AGREES, none=NONE)
     for title, found in TABLE.items():
         yield ""

@@ -29,14 +29,14 @@ NAMESPACES: dict[str, tuple[types.ModuleType, Any]] = {
 
 #: Functions that are not differentiated here: the reason, and the names it holds for.
 REASONS = {
-    "makes an array of a shape or of plain numbers; there is nothing to differentiate by": """
+    "makes an array from a shape or from plain numbers; there is nothing to differentiate": """
         arange bartlett blackman diag_indices empty eye fft.fftfreq fft.rfftfreq fromfunction hamming hanning
         identity indices kaiser mask_indices ones tri tril_indices triu_indices zeros""",
-    "makes a plain array of what it is given; np.array takes like=": "asarray_chkfinite asmatrix bmat require",
-    "makes an array of foreign memory or of text": "from_dlpack frombuffer fromiter fromstring",
+    "makes a plain array of its argument; np.array takes like=": "asarray_chkfinite asmatrix bmat require",
+    "makes an array from foreign memory or from text": "from_dlpack frombuffer fromiter fromstring",
     "reads or writes files": """
         fromfile fromregex genfromtxt load loadtxt save savetxt savez savez_compressed memmap""",
-    "makes text of an array": """
+    "turns an array into text": """
         base_repr binary_repr format_float_positional format_float_scientific typename""",
     "sets or shows how NumPy prints, warns and is built": """
         get_include get_printoptions getbufsize geterr geterrcall info printoptions set_printoptions setbufsize
@@ -46,10 +46,10 @@ REASONS = {
     "asks about Python objects, shapes and memory": "broadcast_shapes isfortran isscalar iterable",
     "calendars": "busday_count busday_offset datetime_as_string is_busday isnat busdaycalendar",
     "integers, bit by bit": "packbits unpackbits",
-    "makes a ufunc of Python objects, or calls a Python function element by element": "frompyfunc vectorize",
+    "turns a Python function into a ufunc, or calls it element by element": "frompyfunc vectorize",
     "walks over memory": "nditer nested_iters flatiter ndenumerate ndindex broadcast",
     "an array class of its own": "matrix ndarray poly1d recarray ufunc",
-    "looks at memory in any way one likes, overlapping or not; use sliding_window_view": """
+    "views memory in any way, overlapping or not; use sliding_window_view": """
         lib.stride_tricks.as_strided""",
     "deprecated by NumPy; use isin, vstack, trapezoid": "in1d row_stack trapz",
 }
@@ -57,7 +57,7 @@ NOT_DIFFERENTIATED = {name: reason for reason, names in REASONS.items() for name
 
 #: Functions whose results are untracked although they depend on the input, and why that is meant.
 UNTRACKED = {
-    "counts are constant, and bins that follow the extremes of the data are given for drawing": [
+    "counts are constant, and bin edges are meant for drawing, even where they follow the extremes of the data": [
         "np.histogram", "np.histogram2d", "np.histogramdd", "np.histogram_bin_edges",
     ],
     "reads Python numbers one by one, as `float(t)` does": ["np.fromiter"],
@@ -68,14 +68,14 @@ METHOD_REASONS = {
     "memory, its layout and its bytes": """
         base byteswap ctypes flags getfield itemsize setfield setflags strides tobytes view __array_interface__
         __array_struct__ __buffer__ __dlpack__ __dlpack_device__""",
-    "which device: NumPy knows one": "device to_device",
+    "the device, of which NumPy knows one": "device to_device",
     "files; tg.save and np.save write them": "dump dumps tofile",
-    "changes the number of elements in place, which other Tensors may have recorded": "resize",
-    "in place on integers": "__iand__ __ilshift__ __ior__ __irshift__ __ixor__",
+    "changes the number of elements in place, and other Tensors may have recorded the old one": "resize",
+    "in-place operators of integers": "__iand__ __ilshift__ __ior__ __irshift__ __ixor__",
     "for subclasses of ndarray": "__array_finalize__ __array_priority__ __array_wrap__ __class_getitem__",
-    "copy and pickle go by __reduce__": "__copy__ __deepcopy__ __setstate__",
-    "elements cannot be deleted, of an array neither": "__delitem__",
-    "the array API standard's namespace, of plain arrays": "__array_namespace__",
+    "copy and pickle use __reduce__": "__copy__ __deepcopy__ __setstate__",
+    "an array's elements cannot be deleted, nor can a Tensor's": "__delitem__",
+    "the namespace of the array API standard, which is for plain arrays": "__array_namespace__",
     "gone from NumPy 2": "itemset newbyteorder ptp tostring",
 }
 NO_METHODS = {name: reason for reason, names in METHOD_REASONS.items() for name in names.split()}

@@ -66,10 +66,10 @@ def lines() -> Iterator[str]:
     yield "# NumPy's functions"
     yield ""
     yield wrapped(f"""
-        What becomes of a Tensor in each of NumPy {minor_version()}'s public functions. This page is written by
-        `python -m tests.surface --write`, from the same registry that finds the operations when NumPy is called, and
-        a test fails when it is out of date, or when NumPy has a function that is neither covered nor listed
-        [below](#not-covered) with the reason.""")
+        This page says what each of NumPy {minor_version()}'s public functions does with a Tensor. It is written by
+        `python -m tests.surface --write`, from the same registry that finds the operations when NumPy is called. A test
+        fails if the page is out of date, or if NumPy has a function that is neither covered nor listed
+        [below](#not-covered) with a reason.""")
     yield ""
     yield f"| | functions of NumPy {minor_version()} |"
     yield "| --- | ---: |"
@@ -79,15 +79,16 @@ def lines() -> Iterator[str]:
     yield f"| [not covered](#not-covered) | {len(kinds[NOT_COVERED])} |"
     yield ""
     yield wrapped("""
-        Names for the same function count once. All derivatives are checked against finite differences at first and
-        second order, for real numbers and, where NumPy takes them, for complex ones; values at kinks, ties and
-        poles are in [the table of edge values](edge_values.md).""")
+        Several names for the same function count once. All first and second derivatives are checked against finite
+        differences, for real numbers and, where NumPy accepts them, for complex numbers. For gradients at kinks, ties
+        and poles, see [the table of edge values](edge_values.md).""")
     yield ""
     yield "## Differentiable"
     yield ""
     yield wrapped("""
-        With NumPy's own arguments, unless a table below names some that are not taken; those are errors, never ignored.
-        `out=` takes a Tensor, which stands for the result afterwards, but no array, where a gradient would be lost.""")
+        These take NumPy's own arguments, except those that a table below names. Such an argument is an error; it is
+        never ignored. `out=` takes a Tensor, which stands for the result afterwards. It does not take an array, because
+        the gradient would be lost.""")
     for family in sorted(families):
         yield from family_section(family, families[family])
     yield ""
@@ -102,31 +103,33 @@ def lines() -> Iterator[str]:
     yield "## Zero gradient"
     yield ""
     yield wrapped("""
-        Constant but for jumps: comparisons, roundings, indices. The result is an untracked Tensor: no gradient passes,
-        and none is missing.""")
+        These are constant except for jumps: comparisons, roundings, indices. The result is an untracked Tensor: no
+        gradient passes through, and none is missing.""")
     yield ""
     yield wrapped(names(kinds[ZERO]))
     yield ""
     yield "## Plain answers"
     yield ""
-    yield wrapped("Questions about shapes, dtypes, memory or text. The answer is NumPy's own, and no Tensor.")
+    yield wrapped(
+        "These answer questions about shapes, dtypes, memory or text. The answer is NumPy's own, not a Tensor."
+    )
     yield ""
     yield wrapped(names(kinds[PLAIN]))
     yield ""
-    yield "Results that are untracked although they depend on the input:"
+    yield "These results are untracked although they depend on the input:"
     yield ""
     for reason, untracked in UNTRACKED.items():
         yield item(reason, ", ".join(f"`{name}`" for name in untracked))
     yield ""
-    yield "## Others"
+    yield "## Other libraries"
     yield ""
     yield from peer_section()
     yield ""
     yield "## Not covered"
     yield ""
     yield wrapped("""
-        Where a tracked Tensor reaches one of these, it is an error that says so, never a gradient silently lost. The
-        same holds for `np.r_[…]` and `np.c_[…]`, which are no functions: write `np.concatenate`.""")
+        Passing a tracked Tensor to one of these is an error that says so; no gradient is lost silently. The same holds
+        for `np.r_[…]` and `np.c_[…]`, which are not functions: use `np.concatenate` instead.""")
     yield ""
     by_reason = defaultdict(list)
     for f in kinds[NOT_COVERED]:
@@ -170,8 +173,8 @@ def ufunc_section() -> Iterator[str]:
             if outcome == ufuncs.REFUSED:
                 ways[way].append(name)
     yield wrapped(f"""
-        The {len(outcomes)} differentiable ufuncs take these keywords, and have these methods, wherever NumPy's have.
-        Each was tried with each, value and gradient.""")
+        The {len(outcomes)} differentiable ufuncs take these keywords and have these methods, wherever NumPy's own do.
+        Every combination was tried, both the value and the gradient.""")
     yield ""
     yield "| | differentiable for |"
     yield "| --- | --- |"
@@ -188,11 +191,11 @@ def method_section() -> Iterator[str]:
     yield ""
     yield wrapped(coded(through))
     yield ""
-    yield "These act on the values, or ask about them:"
+    yield "These act on the values, or answer questions about them:"
     yield ""
     yield wrapped(coded(set(there) - set(through)))
     yield ""
-    yield "These are not there:"
+    yield "These are missing:"
     yield ""
     for reason, missing in METHOD_REASONS.items():
         listed = [name for name in missing.split() if name in methods() and name not in there]
@@ -205,9 +208,9 @@ def peer_section() -> Iterator[str]:
     recorded = json.loads(peers.COUNTS.read_text(encoding="utf-8"))
     libraries = {name: v for name, v in recorded["versions"].items() if name != "numpy"}
     yield wrapped("""
-        The same functions in other libraries. Each was called with the samples of the function's tests and with inputs
-        that fit many functions; it counts if the right gradient came back for one of them. There is none that they
-        differentiate and this project does not.""")
+        This table counts the same functions in other libraries. Each was called with the samples of the function's
+        tests, and with inputs that suit many functions. It counts if the right gradient came back for one of them. The
+        other libraries differentiate nothing that this project does not.""")
     yield ""
     yield f"| | here | {' | '.join(f'{name} {v}' for name, v in libraries.items())} |"
     yield f"| --- |{' ---: |' * (1 + len(libraries))}"
