@@ -6,9 +6,8 @@ import json
 import time
 import warnings
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import click
 import numpy as np
@@ -17,7 +16,7 @@ from .. import __version__, data, nn, optim, testing, training, viz
 from ..data import Dataset
 from ..errors import DataError, GradcheckError, MissingExtraError
 from ..experiments import catalogue, run_experiment
-from ..experiments.options import CompileOption, Number, Sizes, run_command
+from ..experiments.options import CompileOption, Group, Number, Sizes, run_command
 from ..training import Checkpoint, EarlyStopping, Progress
 from ..training.runs import Run, probabilities
 from ..training.settings import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
@@ -33,27 +32,6 @@ DATASETS = ("mnist", "fashion", "digits", "sample")
 def main() -> None:
     """Run the command line and exit."""
     run_command(cli, "tinygrad-mnist")
-
-
-class Group(click.Group):
-    """Commands, with a suggestion where there is none of that name."""
-
-    #: What others call them.
-    ALIASES: ClassVar = {"download": "fetch", "draw": "draw-graph", "test": "evaluate", "fit": "train"}
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or say which one may be meant."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            names = self.list_commands(ctx)
-            alias = self.ALIASES.get(args[0])
-            near = [alias] if alias in names else get_close_matches(args[0], names, n=1)
-            if not near or "Did you mean" in error.message:
-                raise
-            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -6,13 +6,14 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from difflib import get_close_matches
+from typing import Any, ClassVar, NoReturn
 
 import click
 
 from ..errors import TinygradError
 
-__all__ = ["CompileOption", "Number", "Sizes", "run_command"]
+__all__ = ["CompileOption", "Group", "Number", "Sizes", "run_command"]
 
 
 def run_command(command: click.Command, name: str, args: Sequence[str] | None = None) -> NoReturn:
@@ -45,6 +46,27 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None = 
         click.echo("error: that does not fit into memory; use smaller layers or batches", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+class Group(click.Group):
+    """Commands, with a suggestion where there is none of that name."""
+
+    #: What others call them.
+    ALIASES: ClassVar = {"download": "fetch", "draw": "draw-graph", "test": "evaluate", "fit": "train"}
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or say which one may be meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            names = self.list_commands(ctx)
+            alias = self.ALIASES.get(args[0])
+            near = [alias] if alias in names else get_close_matches(args[0], names, n=1)
+            if not near or "Did you mean" in error.message:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
 
 
 class Sizes(click.ParamType[tuple[int, ...]]):
