@@ -15,7 +15,6 @@ import nox
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["tests", "lint", "types", "floors", "size"]
 nox.options.default_venv_backend = "none"
-nox.options.stop_on_first_error = False
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
 CPYTHONS = {"oldest": "3.11", "newest": "3.13"}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from . import data, nn, optim, testing, training, viz
     from .compiler import compile
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Sample",
