@@ -252,6 +252,8 @@ def test_files_are_short():
 
 def test_the_version():
     assert PROJECT["project"]["version"] == tg.__version__
+    assert f"\nversion: {tg.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## [{tg.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_extras_in_messages_exist():

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .tensor import tensor
     from .testing.anomaly import detect_anomaly
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Sample",
