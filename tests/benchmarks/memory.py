@@ -30,7 +30,9 @@ def main(numbers: tuple[int, ...], only: tuple[str, ...]) -> None:
     """Measure the peak memory of one training step of seven networks."""
     names = runnable(only, MEASURED)
     click.echo("Peak memory of one training step beyond data, weights and the optimizer's state, in KiB.\n")
-    print_row(["workload", "weights", *names, *(["compiled, by its own count"] if "compiled" in names else [])])
+    print_row(
+        ["workload", "weights", *names, *(["compiled, by its own count"] if "compiled" in names else [])]
+    )
     print_row(["---"] * (len(names) + 2 + ("compiled" in names)))
     for workload in WORKLOADS:
         if numbers and workload.number not in numbers:
