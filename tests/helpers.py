@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,12 @@ Operation = Primitive | Composite
 OPERATIONS: list[Operation] = [
     p for p in (*primitives(), *composites()) if module_of(p).startswith("tinygrad_mnist.")
 ]
+
+
+def hear_ctrl_c() -> None:
+    """For a process that is about to start: we may be in the background, deaf to Ctrl-C, which children inherit."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def outputs(y: Any) -> Iterator[Any]:

@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
 import pytest
+from helpers import hear_ctrl_c
 from PIL import Image
 
 import tinygrad_mnist as tg
@@ -95,15 +95,13 @@ def json_line(text):
 def process(*arguments):
     """Run the program as a process of its own, which is gone in the end."""
     environment = {**os.environ, "PYTHONPATH": str(Path(tg.__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
-    # A shell may have started us in the background, deaf to Ctrl-C, which children inherit.
-    hear = None if sys.platform == "win32" else partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     started = subprocess.Popen(
         [sys.executable, "-m", "tinygrad_mnist", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        preexec_fn=hear,
+        preexec_fn=hear_ctrl_c,
     )
     with started:
         try:

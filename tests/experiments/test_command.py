@@ -14,6 +14,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers import hear_ctrl_c
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.cli import cli
@@ -205,6 +206,7 @@ def program(*args, **settings):
             "PYTHONDONTWRITEBYTECODE": "1",
         },
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
         **settings,
     )
 

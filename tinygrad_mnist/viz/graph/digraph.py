@@ -5,7 +5,6 @@ This file stands apart because it imports graphviz, which nothing else here does
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import graphviz
 
 from ...errors import OptionError
 from ...files import replace
-from .rendering import layout
+from .rendering import find_dot, layout
 
 __all__ = ["Drawing"]
 
@@ -23,7 +22,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]
 
     def pipe(self, format: str | None = None, *args: Any, encoding: str | None = None, **options: Any) -> Any:
         """Return the picture as bytes, or as text if given an ``encoding``; see :class:`graphviz.Digraph`."""
-        if shutil.which("dot"):
+        if find_dot():
             return super().pipe(format, *args, encoding=encoding, **options)
         content = layout(self.source, format or self.format, options.get("engine") or self.engine)
         return content.decode(encoding) if encoding else content
@@ -34,7 +33,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]
         Without ``dot``, the options that are understood are ``filename``, ``directory``, ``format``,
         ``outfile``, ``engine`` and ``cleanup``.
         """
-        if shutil.which("dot"):
+        if find_dot():
             return super().render(filename, *args, **options)
         unknown = set(options) - {"directory", "format", "outfile", "engine", "cleanup", "quiet"}
         if args or unknown:

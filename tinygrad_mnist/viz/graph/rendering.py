@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,11 +78,11 @@ def render_graph(graph: graphviz.Digraph, path: str | os.PathLike[str]) -> Path:
 
 def layout(source: str, format: str, engine: str) -> bytes:
     """Run whichever layout program there is, and return the picture it makes of DOT text."""
-    program = shutil.which("dot") or _pure()
+    program = find_dot() or _pure()
     if program is None:
         raise MissingExtraError(
-            "rendering a drawing needs a layout engine, and neither Graphviz's 'dot' nor 'graphviz-pure' is "
-            "installed: pip install 'tinygrad-mnist[render]', or install Graphviz (apt install graphviz, "
+            "rendering a drawing needs a layout engine, and neither a working 'dot' of Graphviz nor 'graphviz-pure' "
+            "is installed: pip install 'tinygrad-mnist[render]', or install Graphviz (apt install graphviz, "
             "brew install graphviz); the DOT text needs no engine: save it as .dot or .gv"
         )
     if format == "pdf" and Path(program).stem == "graphviz-pure":
@@ -99,6 +100,21 @@ def layout(source: str, format: str, engine: str) -> bytes:
             f"{Path(program).name} could not draw this graph as {format}: {reason or ran.returncode}"
         )
     return ran.stdout
+
+
+def find_dot() -> str | None:
+    """Find Graphviz's own program on the PATH, unless it cannot draw: some installations lack its plugins."""
+    program = shutil.which("dot")
+    return program if program is not None and _can_draw(program) else None
+
+
+@cache
+def _can_draw(program: str) -> bool:
+    try:
+        tried = subprocess.run([program, "-Tsvg"], input=b"graph {}", capture_output=True, check=False)
+    except OSError:
+        return False
+    return tried.returncode == 0 and b"<svg" in tried.stdout
 
 
 def _pure() -> str | None:
