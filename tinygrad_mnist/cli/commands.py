@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from .. import __version__, data, nn, optim, testing, training, viz
-from ..data import Dataset
+from ..data import DATASETS, Dataset
 from ..errors import DataError, GradcheckError, MissingExtraError
 from ..experiments import catalogue, run_experiment
 from ..experiments.options import CompileOption, Number, Sizes, run_command
@@ -25,8 +25,6 @@ from ..typing import Array
 from .explaining import explain
 
 __all__ = ["main"]
-
-DATASETS = ("mnist", "fashion", "digits", "sample")
 
 
 def main() -> None:
@@ -48,7 +46,7 @@ cli.add_command(explain)
 
 @cli.command()
 @click.option(
-    "--dataset", type=click.Choice(DATASETS), default="mnist", show_default=True, help="Which data."
+    "--dataset", type=click.Choice(list(DATASETS)), default="mnist", show_default=True, help="Which data."
 )
 @click.option("--data", "path", type=click.Path(path_type=Path), help="Folder or file where they are.")
 @click.option(
@@ -300,7 +298,7 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
     saved = Run(run)
     model = saved.model()
     config = _config_of(saved)
-    fill = 1.0 if config["dataset"] == "digits" else 20 / 28
+    fill = DATASETS[config["dataset"]].fill
     for path in images:
         digit = data.read_digit(path, size=config["side"], fill=fill).reshape(1, -1)
         shares = probabilities(training.predict(model, digit), config["loss"])[0]
@@ -425,16 +423,11 @@ def fetch(folder: Path | None) -> None:
 
 def _load(dataset: str, path: Path | str | None) -> tuple[Dataset, Dataset]:
     """Load a data set; what it has to say of where it came from is printed, not raised."""
-    if path is not None and dataset in ("digits", "sample"):
+    if path is not None and not DATASETS[dataset].takes_path:
         raise click.UsageError(f"--data does not go with --dataset {dataset}, which comes with its package")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", data.BundledSampleWarning)
-        if dataset == "digits":
-            loaded = data.load_digits()
-        elif dataset == "fashion":
-            loaded = data.load_fashion_mnist(path)
-        else:
-            loaded = data.load_mnist("sample" if dataset == "sample" else path)
+        loaded = data.load(dataset, path)
     for warning in said:
         click.echo(f"warning: {warning.message}", err=True)
     return loaded
@@ -442,11 +435,10 @@ def _load(dataset: str, path: Path | str | None) -> tuple[Dataset, Dataset]:
 
 def _load_again(config: dict[str, Any], path: Path | None = None) -> tuple[Dataset, Dataset]:
     """Load the data a run was trained on, or others in their place."""
-    comes_with_package = config["dataset"] in ("digits", "sample")
     if path is not None:
-        return _load("mnist" if comes_with_package else config["dataset"], path)
+        return _load(config["dataset"] if DATASETS[config["dataset"]].takes_path else "mnist", path)
     if config["data"] == data.SAMPLE:
-        return data.load_mnist("sample")
+        return data.load("sample")
     return _load(config["dataset"], config["path"])
 
 
