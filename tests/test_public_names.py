@@ -18,8 +18,9 @@ NAMES = {
     "tinygrad_mnist.cli": "cli main",
     "tinygrad_mnist.compiler": "Compiled Stats compile",
     "tinygrad_mnist.data": """
-        BundledSampleWarning DataLoader Dataset Place SAMPLE cache_folder describe digits_to_vectors
-        fetch_mnist load_digits load_fashion_mnist load_mnist read_csv read_digit to_images to_vectors
+        BundledSampleWarning DATASETS DataLoader Dataset Place SAMPLE Source cache_folder describe
+        digits_to_vectors fetch_mnist load load_digits load_fashion_mnist load_mnist read_csv
+        read_digit to_images to_vectors
     """,
     "tinygrad_mnist.errors": """
         CompileError DTypeError DataError GradcheckError GradientError LostGradientWarning MissingExtraError

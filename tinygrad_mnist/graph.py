@@ -244,9 +244,7 @@ def sweep(
         _, node = heappop(youngest_first)
         g = pending.pop(node)
         if node.hooks:
-            for hook in tuple(node.hooks):
-                replacement = hook(conjugate(g))
-                g = g if replacement is None else conjugate(replacement)
+            g = _call_hooks(node.hooks, g)
         if watch is not None:
             watch.arrived(node, g)
         primitive, args = node.primitive, node.args
@@ -254,15 +252,13 @@ def sweep(
         if is_wanted:
             # A leaf's gradient was given memory of its own on the way here, unless it came as the seed.
             is_own = lift is not None or (primitive is None and node not in seeds)
-            g_own = g if is_own else g.copy()
-            found[node] = g_own if g.__class__ is np.ndarray and g.dtype.kind == "f" else conjugate(g_own)
-        if primitive is None or (is_wanted and targets is not None):
+            found[node] = conjugate(g if is_own else g.copy())
+            if targets is not None:
+                continue
+        if primitive is None:
             continue
         if args is None:
-            raise GradientError(
-                f"backward: the graph through {primitive.name} was freed by an earlier backward pass; "
-                "pass retain_graph=True to the first one to run it twice"
-            )
+            raise _freed(primitive)
         y, kwargs, serial = node.value, node.kwargs, node.serial
         if lift is not None:
             y, args = lift(node), _lifted(args, node.parents, lift)
@@ -297,6 +293,14 @@ def sweep(
         if not retain:
             node.release()
     return found
+
+
+def _call_hooks(hooks: Sequence[Callable[[Array], Array | None]], g: Array) -> Array:
+    """Show a gradient to hooks, each of which may replace it."""
+    for hook in tuple(hooks):
+        replacement = hook(conjugate(g))
+        g = g if replacement is None else conjugate(replacement)
+    return g
 
 
 def conjugate(x: Array) -> Array:
@@ -482,6 +486,14 @@ def _own(g: Array, others: tuple[Any, ...]) -> Array:
         if other is memory or getattr(other, "base", None) is memory:
             return g.copy()
     return g
+
+
+def _freed(primitive: Primitive) -> GradientError:
+    """Build the error for a graph that a backward pass has gone through before."""
+    return GradientError(
+        f"backward: the graph through {primitive.name} was freed by an earlier backward pass; "
+        "pass retain_graph=True to the first one to run it twice"
+    )
 
 
 def stale(parent: Node, node: Node) -> GradientError:

@@ -25,7 +25,7 @@ from tinygrad_mnist import cli, data, training
 from tinygrad_mnist.data import download, mnist
 from tinygrad_mnist.ops import linear
 from tinygrad_mnist.training import History, load_model
-from tinygrad_mnist.training.settings import LEARNING_RATES
+from tinygrad_mnist.training.settings import OPTIMIZERS
 
 COMMANDS = [
     [],
@@ -328,7 +328,7 @@ def test_the_settings(trained):
     config = json.loads((trained[0] / "config.json").read_text())
     expected = {
         "dataset": "sample", "path": None, "hidden": [48], "activation": "relu", "dropout": 0.0,
-        "loss": "cross-entropy", "label_smoothing": 0.0, "optimizer": "adamw", "lr": LEARNING_RATES["adamw"],
+        "loss": "cross-entropy", "label_smoothing": 0.0, "optimizer": "adamw", "lr": OPTIMIZERS["adamw"].lr,
         "weight_decay": 0.05, "schedule": "one-cycle", "epochs": 4, "batch_size": 128, "clip_norm": None,
         "validation": 0.05, "patience": None, "keep": "last", "seed": 0, "classes": list("0123456789"), "side": 28,
         "data": "bundled sample of 5,000 digits", "version": tg.__version__, "numpy": np.__version__,

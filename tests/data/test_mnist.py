@@ -11,17 +11,21 @@ import numpy as np
 import pytest
 
 from tinygrad_mnist.data import (
+    DATASETS,
     BundledSampleWarning,
     DataLoader,
+    Place,
+    Source,
     cache_folder,
     describe,
+    load,
     load_fashion_mnist,
     load_mnist,
 )
 from tinygrad_mnist.data import mnist as module
 from tinygrad_mnist.data.checksums import identify
 from tinygrad_mnist.data.formats import Corpus
-from tinygrad_mnist.errors import DataError
+from tinygrad_mnist.errors import DataError, OptionError
 
 SAMPLE = resources.files("tinygrad_mnist.data") / "sample"
 
@@ -255,3 +259,25 @@ def test_the_package_of_debian(monkeypatch):
     assert train.source == f"official Fashion-MNIST, verified: {folder}"
     assert [train.classes[i] for i in test.targets[:4]] == ["Ankle boot", "Pullover", "Trouser", "Trouser"]
     assert load_mnist(folder)[0].source.startswith("official Fashion-MNIST")
+
+
+def test_a_new_data_set_is_one_entry(tmp_path, monkeypatch):
+    train, test = load_mnist("sample")
+    asked = []
+
+    def load_few(path):
+        asked.append(path)
+        return train.subset(range(10)), test.subset(range(5))
+
+    few = Source(load_few, places=lambda: [Place("few", "here", None, "ten", True)])
+    monkeypatch.setitem(DATASETS, "few", few)
+    assert [len(part) for part in load("few", tmp_path)] == [10, 5]
+    assert asked == [tmp_path]
+    assert str(describe()[-1]) == "few: here: ten"
+
+
+def test_a_data_set_that_comes_with_a_package_is_read_from_no_path(tmp_path):
+    with pytest.raises(OptionError, match="'sample' comes with its package and is not read from a path"):
+        load("sample", tmp_path)
+    with pytest.raises(OptionError, match=r"unknown data set 'minst' \(did you mean 'mnist'\?\)"):
+        load("minst")

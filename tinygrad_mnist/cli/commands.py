@@ -5,28 +5,24 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from .. import __version__, data, nn, optim, testing, training, viz
-from ..data import Dataset
-from ..errors import DataError, GradcheckError, MissingExtraError
+from .. import __version__, data, nn, testing, training, viz
+from ..data import DATASETS, Dataset
+from ..errors import GradcheckError, MissingExtraError, OptionError
 from ..experiments import catalogue, run_experiment
 from ..experiments.options import CompileOption, Group, Number, Sizes, run_command
 from ..training import Checkpoint, EarlyStopping, Progress
 from ..training.runs import Run, probabilities
-from ..training.settings import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
+from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
 from ..training.steps import COMPILE, require_backend
-from ..typing import Array
 from .explaining import explain
 
 __all__ = ["main"]
-
-DATASETS = ("mnist", "fashion", "digits", "sample")
 
 
 def main() -> None:
@@ -48,7 +44,7 @@ cli.add_command(explain)
 
 @cli.command()
 @click.option(
-    "--dataset", type=click.Choice(DATASETS), default="mnist", show_default=True, help="Which data."
+    "--dataset", type=click.Choice(list(DATASETS)), default="mnist", show_default=True, help="Which data."
 )
 @click.option("--data", "path", type=click.Path(path_type=Path), help="Folder or file where they are.")
 @click.option(
@@ -93,7 +89,7 @@ cli.add_command(explain)
     "--lr",
     type=Number(0, min_open=True),
     help="Learning rate.  [default: "
-    + ", ".join(f"{name} {lr:g}" for name, lr in LEARNING_RATES.items())
+    + ", ".join(f"{name} {recipe.lr:g}" for name, recipe in OPTIMIZERS.items())
     + "; for layers wider than 128 less, but for sgd and momentum]",
 )
 @click.option(
@@ -157,31 +153,24 @@ def train(**options: Any) -> int:
         f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True
     )
 
-    options["lr"] = options["lr"] or learning_rate(options["optimizer"], max(options["hidden"], default=0))
-    model = _model(options, inputs=int(np.prod(test.inputs.shape[1:])), classes=len(test.classes))
+    # Whatever can be refused is refused before anything is written.
+    try:
+        settings = Settings.choose(options, train_data)
+    except OptionError as error:
+        raise click.UsageError(str(error)) from error
+    require_backend(settings.compile)
+    model = settings.make_model(int(np.prod(test.inputs.shape[1:])))
     parameters = sum(p.size for p in model.parameters())
     click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
-
-    # Whatever can be refused is refused before anything is written.
-    if options["label_smoothing"] and options["loss"] != "cross-entropy":
-        raise click.UsageError("--label-smoothing goes with --loss cross-entropy only")
-    require_backend(options["compile"])
-    loss = make_loss(options["loss"], options["label_smoothing"])
-    optimizer = OPTIMIZERS[options["optimizer"]](model.parameters(), options["lr"], options["weight_decay"])
-    held_out = round(len(train_data) * options["validation"])
-    options["keep"] = options["keep"] or ("best" if options["patience"] else "last")
-    if options["keep"] == "best" and not held_out:
-        raise click.UsageError(
-            "--keep best and --patience watch the validation loss; they need a larger --validation"
-        )
-    if options["keep"] == "last" and options["patience"]:
-        raise click.UsageError("--patience goes back to the best epoch; it does not go with --keep last")
-    folder = Run.create(out or Run.unused("runs", options["dataset"]), _config(options, train_data))
-    stopped, backend, seconds = _fit(model, train_data, held_out, loss, optimizer, options, folder)
+    folder = Run.create(
+        out or Run.unused("runs", settings.dataset),
+        {**settings.as_dict(), "version": __version__, "numpy": np.__version__},
+    )
+    stopped, backend, seconds = _fit(model, train_data, settings, folder)
 
     run = Run(folder)
     history = run.history()
-    measured = training.evaluate(model, test, loss=loss)
+    measured = training.evaluate(model, test, loss=settings.make_loss())
     result = {
         "test_accuracy": measured["accuracy"],
         "test_loss": measured["loss"],
@@ -212,22 +201,14 @@ def train(**options: Any) -> int:
 _INTERRUPTED = "interrupted"
 
 
-def _fit(
-    model: nn.Module,
-    train_data: Dataset,
-    held_out: int,
-    loss: Callable[[Array, Array], Array],
-    optimizer: optim.Optimizer,
-    options: dict[str, Any],
-    folder: Path,
-) -> tuple[str, str, float]:
+def _fit(model: nn.Module, train_data: Dataset, settings: Settings, folder: Path) -> tuple[str, str, float]:
     """Train into a folder; return why training ended early, or "", what did its steps, and the seconds it took."""
     validation = None
-    if held_out:
+    if held_out := round(len(train_data) * settings.validation):
         train_data, validation = train_data.split(len(train_data) - held_out)
     saved = Checkpoint(folder)
     callbacks = [
-        *([EarlyStopping(options["patience"])] if options["keep"] == "best" else []),
+        *([EarlyStopping(settings.patience)] if settings.keep == "best" else []),
         saved,
         Progress(),
     ]
@@ -236,17 +217,17 @@ def _fit(
         training.fit(
             model,
             train_data,
-            epochs=options["epochs"],
-            batch_size=options["batch_size"],
-            loss=loss,
-            optimizer=optimizer,
-            schedule=SCHEDULES[options["schedule"]],
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            loss=settings.make_loss(),
+            optimizer=settings.make_optimizer(model.parameters()),
+            schedule=SCHEDULES[settings.schedule],
             validation=validation,
-            clip_norm=options["clip_norm"],
-            rng=options["seed"],
+            clip_norm=settings.clip_norm,
+            rng=settings.seed,
             callbacks=callbacks,
             progress=False,
-            compile=options["compile"],
+            compile=settings.compile,
         )
         stopped = saved.history.stopped
     except KeyboardInterrupt:
@@ -262,8 +243,7 @@ def _fit(
 def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
     """Measure the model of RUN on the test data, class by class."""
     saved = Run(run)
-    config = _config_of(saved)
-    _, test = _load_again(config, path)
+    _, test = _load_again(saved.settings, path)
     model = saved.model()
     outputs = training.predict(model, test)
     matrix = training.confusion_matrix(test.targets, outputs, len(test.classes))
@@ -299,20 +279,19 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
     """
     saved = Run(run)
     model = saved.model()
-    config = _config_of(saved)
-    fill = 1.0 if config["dataset"] == "digits" else 20 / 28
+    settings = saved.settings
     for path in images:
-        digit = data.read_digit(path, size=config["side"], fill=fill).reshape(1, -1)
-        shares = probabilities(training.predict(model, digit), config["loss"])[0]
+        digit = data.read_digit(path, size=settings.side, fill=DATASETS[settings.dataset].fill).reshape(1, -1)
+        shares = probabilities(training.predict(model, digit), settings.loss)[0]
         best = np.argsort(-shares)[:3]
-        names = [config["classes"][i] for i in best]
+        names = [settings.classes[i] for i in best]
         if as_json:
             click.echo(
                 json.dumps(
                     {
                         "image": str(path),
                         "prediction": names[0],
-                        "probabilities": dict(zip(config["classes"], shares.round(6).tolist(), strict=True)),
+                        "probabilities": dict(zip(settings.classes, shares.round(6).tolist(), strict=True)),
                     }
                 )
             )
@@ -330,9 +309,9 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
 def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
     """Draw the graph that one training step of RUN records."""
     saved = Run(run)
-    x, y = _load_again(_config_of(saved))[1][:batch_size]
-    config = _config_of(saved)
-    loss = make_loss(config["loss"], config["label_smoothing"])(saved.model().train()(x), y)
+    settings = saved.settings
+    x, y = _load_again(settings)[1][:batch_size]
+    loss = settings.make_loss()(saved.model().train()(x), y)
     path = out or saved.folder / "graph.svg"
     viz.render_graph(viz.draw_graph(loss), path)
     click.echo(f"graph: {path}")
@@ -352,9 +331,9 @@ def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
     element by element.
     """
     saved = Run(run)
-    config = _config_of(saved)
-    model, loss_of = saved.model().astype(np.float64), make_loss(config["loss"], config["label_smoothing"])
-    x, y = _load_again(_config_of(saved))[1][:samples]
+    settings = saved.settings
+    model, loss_of = saved.model().astype(np.float64), settings.make_loss()
+    x, y = _load_again(settings)[1][:samples]
     x = x.astype(np.float64)
     loss_of(model(x), y).backward()
     failed = 0
@@ -426,74 +405,25 @@ def fetch(folder: Path | None) -> None:
 
 def _load(dataset: str, path: Path | str | None) -> tuple[Dataset, Dataset]:
     """Load a data set; what it has to say of where it came from is printed, not raised."""
-    if path is not None and dataset in ("digits", "sample"):
+    if path is not None and not DATASETS[dataset].takes_path:
         raise click.UsageError(f"--data does not go with --dataset {dataset}, which comes with its package")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", data.BundledSampleWarning)
-        if dataset == "digits":
-            loaded = data.load_digits()
-        elif dataset == "fashion":
-            loaded = data.load_fashion_mnist(path)
-        else:
-            loaded = data.load_mnist("sample" if dataset == "sample" else path)
+        loaded = data.load(dataset, path)
     for warning in said:
         click.echo(f"warning: {warning.message}", err=True)
     return loaded
 
 
-def _load_again(config: dict[str, Any], path: Path | None = None) -> tuple[Dataset, Dataset]:
+def _load_again(settings: Settings, path: Path | None = None) -> tuple[Dataset, Dataset]:
     """Load the data a run was trained on, or others in their place."""
-    comes_with_package = config["dataset"] in ("digits", "sample")
     if path is not None:
-        return _load("mnist" if comes_with_package else config["dataset"], path)
-    if config["data"] == data.SAMPLE:
-        return data.load_mnist("sample")
-    return _load(config["dataset"], config["path"])
-
-
-def _config_of(run: Run) -> dict[str, Any]:
-    """Read the settings of a run, and see that they can be used."""
-    config = run.config
-    is_usable = (
-        config["dataset"] in DATASETS
-        and config["loss"] in LOSSES
-        and isinstance(config["side"], int)
-        and isinstance(config["classes"], list)
-        and isinstance(config["path"], (str, type(None)))
-        and isinstance(config["label_smoothing"], (int, float))
-    )
-    if not is_usable:
-        raise DataError(
-            f"{run.folder / 'config.json'}: holds settings that `tinygrad-mnist train` does not write"
-        )
-    return config
-
-
-def _model(options: dict[str, Any], inputs: int, classes: int) -> nn.MLP:
-    output = "sigmoid" if options["loss"] in ("mse", "l1", "huber") else None
-    return nn.MLP(
-        [inputs, *options["hidden"], classes],
-        activation=options["activation"],
-        output=output,
-        dropout=options["dropout"],
-        rng=options["seed"],
-    )
+        return _load(settings.dataset if DATASETS[settings.dataset].takes_path else "mnist", path)
+    if settings.data == data.SAMPLE:
+        return data.load("sample")
+    return _load(settings.dataset, settings.path)
 
 
 def _sizes(model: nn.MLP) -> list[int]:
     layers = [layer for layer in model if isinstance(layer, nn.Linear)]
     return [layers[0].in_features, *(layer.out_features for layer in layers)]
-
-
-def _config(options: dict[str, Any], train_data: Dataset) -> dict[str, Any]:
-    path = options["path"]
-    return {
-        **options,
-        "path": None if path is None else str(path.resolve()),
-        "hidden": list(options["hidden"]),
-        "data": train_data.source,
-        "classes": list(train_data.classes),
-        "side": train_data.inputs.shape[1],
-        "version": __version__,
-        "numpy": np.__version__,
-    }

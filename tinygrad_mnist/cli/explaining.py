@@ -9,10 +9,9 @@ import click
 import numpy as np
 
 from ..compiler import Compiled, compile
-from ..errors import DataError, pluralise
+from ..errors import pluralise
 from ..files import replace
 from ..training.runs import Run
-from ..training.settings import OPTIMIZERS, make_loss
 
 __all__ = ["explain", "explained", "trained_by"]
 
@@ -70,28 +69,21 @@ def explained(run: Run, batch_size: int | None = None, *, in_training: bool = Tr
     DataError
         If the run's settings are not those that `tinygrad-mnist train` writes.
     """
-    config = run.config
-    side, loss_name, optimizer_name = config["side"], config["loss"], config.get("optimizer")
-    numbers = [config.get(name) for name in ("lr", "weight_decay", "batch_size")]
-    if optimizer_name not in OPTIMIZERS or not all(isinstance(x, (int, float)) for x in [side, *numbers]):
-        raise DataError(
-            f"{run.folder / 'config.json'}: holds settings that `tinygrad-mnist train` does not write"
-        )
-    lr, weight_decay, own_batch_size = numbers
-    n: int = batch_size or own_batch_size  # type: ignore[assignment]
+    settings = run.settings
+    n, side = batch_size or settings.batch_size, settings.side
     x = np.zeros((n, side, side), np.float32).reshape(n, -1)
     model = run.model()
     if not in_training:
         predict = compile(model)
         predict(x)
         return predict
-    loss = make_loss(loss_name, config["label_smoothing"])
+    loss = settings.make_loss()
     model.train()
-    optimizer = OPTIMIZERS[optimizer_name](model.parameters(), lr, weight_decay)
+    optimizer = settings.make_optimizer(model.parameters())
 
     def training_step(x: Any, y: Any) -> Any:
         return loss(model(x), y)
 
-    step = compile(training_step, optimizer=optimizer, clip_norm=config.get("clip_norm"))
+    step = compile(training_step, optimizer=optimizer, clip_norm=settings.clip_norm)
     step(x, np.zeros(n, np.int64))
     return step

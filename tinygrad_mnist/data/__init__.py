@@ -1,29 +1,33 @@
 """Data sets of digits and the batches a network is fed; all of it NumPy arrays.
 
 ``load_mnist``, ``load_fashion_mnist`` and ``load_digits`` return a ``Dataset`` to train with and one to test
-with; ``DataLoader`` cuts either into batches.
+with, and so does ``load`` by the name of one; ``DataLoader`` cuts either into batches.
 """
 
 from __future__ import annotations
 
+from .catalogue import DATASETS, Source, describe, load
 from .dataset import Dataset, to_images, to_vectors
 from .digits import digits_to_vectors, load_digits
 from .download import fetch_mnist
 from .images import read_digit
 from .loader import DataLoader
 from .mnist import SAMPLE, BundledSampleWarning, load_fashion_mnist, load_mnist, read_csv
-from .places import Place, cache_folder, describe
+from .places import Place, cache_folder
 
 __all__ = [
+    "DATASETS",
     "SAMPLE",
     "BundledSampleWarning",
     "DataLoader",
     "Dataset",
     "Place",
+    "Source",
     "cache_folder",
     "describe",
     "digits_to_vectors",
     "fetch_mnist",
+    "load",
     "load_digits",
     "load_fashion_mnist",
     "load_mnist",

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import DataError
 from .formats import detect
 
-__all__ = ["FASHION_VARIABLE", "MNIST_VARIABLE", "Place", "cache_folder", "describe"]
+__all__ = ["FASHION_VARIABLE", "MNIST_VARIABLE", "Place", "cache_folder", "fashion_places", "mnist_places"]
 
 MNIST_VARIABLE = "TINYGRAD_MNIST_DATA"
 FASHION_VARIABLE = "TINYGRAD_FASHION_MNIST_DATA"
@@ -46,26 +46,18 @@ class Place:
         return f"{self.dataset}: {self.place}{where}: {self.found}"
 
 
-def describe() -> list[Place]:
-    """List the places of each data set in the order they are looked at, with what is there.
-
-    Nothing is downloaded, and files are found, not read.
-
-    Returns
-    -------
-    list of Place
-        The first usable one of a data set is where it is loaded from. A variable that is set and
-        not usable is an error then, and the places after it are not looked at.
-
-    Examples
-    --------
-    >>> print(describe()[0])  # doctest: +SKIP
-    MNIST: $TINYGRAD_MNIST_DATA /data/mnist: IDX files
-    """
+def mnist_places() -> list[Place]:
+    """List where MNIST is looked for."""
     return [
         _in_variable("MNIST", MNIST_VARIABLE),
         _in_folder("MNIST", "cache", cache_folder("mnist")),
         Place("MNIST", "bundled sample", None, "5,000 digits, used when there is no network", True),
+    ]
+
+
+def fashion_places() -> list[Place]:
+    """List where Fashion-MNIST is looked for."""
+    return [
         _in_variable("Fashion-MNIST", FASHION_VARIABLE),
         _in_folder("Fashion-MNIST", "Debian's dataset-fashion-mnist", FASHION_DEBIAN),
         _in_folder("Fashion-MNIST", "cache", cache_folder("fashion-mnist")),

@@ -14,7 +14,8 @@ import click
 from click.core import ParameterSource
 
 from .. import __version__
-from ..data import BundledSampleWarning, Dataset, load_digits, load_fashion_mnist, load_mnist
+from .. import data as data_sets
+from ..data import DATASETS, BundledSampleWarning, Dataset
 from ..errors import DataError, RunError, choice
 from ..training.runs import Run
 from ..training.steps import COMPILE, require_backend
@@ -22,8 +23,6 @@ from .options import CompileOption, run_command
 from .report import Report
 
 __all__ = ["Experiment", "experiment"]
-
-DATA = ("mnist", "fashion", "digits")
 
 
 class Experiment(click.Command):
@@ -44,8 +43,9 @@ def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experi
 
     Parameters
     ----------
-    data : {'mnist', 'fashion', 'digits'}, optional
-        What it learns from. MNIST is the bundled sample, unless ``--full`` or ``--data`` asks for more.
+    data : str, optional
+        What it learns from, by its name in ``tinygrad_mnist.data.DATASETS``. MNIST is the
+        bundled sample, unless ``--full`` or ``--data`` asks for more.
 
     Examples
     --------
@@ -56,8 +56,8 @@ def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experi
     >>> sorted(option.name for option in main.params)
     ['data', 'full', 'neurons', 'out', 'resume', 'seed', 'seeds']
     """
-    if data is not None and data not in DATA:
-        raise choice("data", data, DATA)
+    if data is not None and data not in DATASETS:
+        raise choice("data", data, DATASETS)
 
     def decorate(function: Callable[..., Any]) -> Experiment:
         own = list(reversed(getattr(function, "__click_params__", [])))
@@ -86,7 +86,7 @@ def _shared(data: str | None, trains: bool) -> list[click.Parameter]:
         click.Option(
             ["--full"], is_flag=True, help="On the official data and at full length, not a quick look."
         ),
-        *(where if data in ("mnist", "fashion") else []),
+        *(where if data is not None and DATASETS[data].takes_path else []),
         click.Option(
             ["--seed"], type=click.IntRange(0), default=0, show_default=True, help="The first seed."
         ),
@@ -149,16 +149,13 @@ def _run(
 
 
 def _load(data: str, path: Path | None, full: bool) -> tuple[Dataset, Dataset]:
-    if data == "digits":
-        return load_digits()
-    if data == "fashion":
-        return load_fashion_mnist(path)
-    if path is None and not full:
-        return load_mnist("sample")
+    quick = DATASETS[data].quick
+    if quick is not None and path is None and not full:
+        return data_sets.load(quick)
     with warnings.catch_warnings():
         warnings.simplefilter("error", BundledSampleWarning)
         try:
-            return load_mnist(path)
+            return data_sets.load(data, path)
         except BundledSampleWarning as warning:
             raise DataError(
                 f"--full needs the 60,000 digits of MNIST, and they are not here: {warning}"

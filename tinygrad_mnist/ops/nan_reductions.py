@@ -16,7 +16,7 @@ from ..primitive import Sample, implements
 from ..tensor import certainly, possibly
 from ..typing import Array
 from .arguments import array, plain
-from .reductions import Axis, chosen, extreme, number, ratio
+from .reductions import Axis, How, chosen, extreme, number, ratio, take_arguments_of
 from .statistics import root, squares
 
 _SOME = np.array([[True, True, True], [True, True, False]])
@@ -69,17 +69,11 @@ def _axis(a: Array, axis: Axis) -> Axis:
 
 def _implement_sum(function: Any, plainly: Any) -> None:
     @implements(function, samples=_SUMS)
-    def nansum(
-        a: Array,
-        axis: Axis = None,
-        dtype: Any = None,
-        out: None = None,
-        keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
-    ) -> Array:
+    @take_arguments_of(function)
+    def nansum(a: Array, how: How) -> Array:
         """Sum, or product, of the elements that are not NaN."""
-        return plainly(a, axis, dtype, keepdims=keepdims, initial=initial, where=valid(a, where))
+        where = valid(a, how.where)
+        return plainly(a, how.axis, how.dtype, keepdims=how.keepdims, initial=how.initial, where=where)
 
 
 _implement_sum(np.nansum, np.sum)
@@ -87,42 +81,24 @@ _implement_sum(np.nanprod, np.prod)
 
 
 @implements(np.nanmean, samples=_MEANS)
-def nanmean(
-    a: Array,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-    *,
-    where: Any = True,
-) -> Array:
+@take_arguments_of(np.nanmean)
+def nanmean(a: Array, how: How) -> Array:
     """Mean of the elements that are not NaN."""
-    if dtype is not None and a.dtype.kind in "fc" and np.dtype(dtype).kind not in "fc":
-        raise DTypeError(f"nanmean: dtype={np.dtype(dtype)} cannot hold the mean of {a.dtype} numbers")
-    return np.mean(a, _axis(a, axis), dtype, keepdims=keepdims, where=valid(a, where))
+    if how.dtype is not None and a.dtype.kind in "fc" and np.dtype(how.dtype).kind not in "fc":
+        raise DTypeError(f"nanmean: dtype={np.dtype(how.dtype)} cannot hold the mean of {a.dtype} numbers")
+    return np.mean(a, _axis(a, how.axis), how.dtype, keepdims=how.keepdims, where=valid(a, how.where))
 
 
 def _implement_spread(function: Any, finish: Any) -> None:
     @implements(function, samples=_SPREADS)
-    def nanvar(
-        a: Array,
-        axis: Axis = None,
-        dtype: Any = None,
-        out: None = None,
-        ddof: float = 0,
-        keepdims: bool = False,
-        *,
-        where: Any = True,
-        mean: Any = None,
-        correction: float | None = None,
-    ) -> Array:
+    @take_arguments_of(function)
+    def nanvar(a: Array, how: How) -> Array:
         """Variance, or standard deviation, of the elements that are not NaN."""
-        if mean is not None and a.dtype.kind in "fc":
-            mean = array(mean, a.dtype)  # so NumPy's nanvar, though not its var
-        axis = _axis(a, axis)
-        total, n = squares(a, axis, dtype, ddof, keepdims, valid(a, where), mean, correction)
+        if how.mean is not None and a.dtype.kind in "fc":
+            how = how._replace(mean=array(how.mean, a.dtype))  # so NumPy's nanvar, though not its var
+        total, n = squares(a, how._replace(axis=_axis(a, how.axis), where=valid(a, how.where)))
         y = finish(ratio(total, n, "Degrees of freedom <= 0 for slice."))
-        return array(_nan_where(n <= 0, y), dtype)
+        return array(_nan_where(n <= 0, y), how.dtype)
 
 
 _implement_spread(np.nanvar, lambda variance: variance)
@@ -135,18 +111,13 @@ def _nan_where(nothing: Any, y: Array) -> Array:
 
 def _implement_extreme(function: Any, plainly: Any, largest: bool) -> None:
     @implements(function, samples=_EXTREMES)
-    def nanmax(
-        a: Array,
-        axis: Axis = None,
-        out: None = None,
-        keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
-    ) -> Array:
+    @take_arguments_of(function)
+    def nanmax(a: Array, how: How) -> Array:
         """Largest, or smallest, element that is not NaN; the gradient is shared equally among ties."""
-        numbers = valid(a, where)
-        if numbers is True or initial is not None or where is not True:
-            numbers = where if initial is None else numbers
+        axis, keepdims, initial = how.axis, how.keepdims, how.initial
+        numbers = valid(a, how.where)
+        if numbers is True or initial is not None or how.where is not True:
+            numbers = how.where if initial is None else numbers
             return plainly(a, axis, keepdims=keepdims, initial=initial, where=numbers)
         y = extreme(a, numbers, None, largest=largest, axis=axis, keepdims=keepdims)
         nothing = number(numbers, a.shape, axis, keepdims) == 0

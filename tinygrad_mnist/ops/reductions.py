@@ -9,10 +9,12 @@ rarer arguments: ``dtype=``, ``where=`` and ``initial=``.
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
@@ -70,6 +72,39 @@ def joined(a: Array, axis: Axis) -> Array:
 # -- what NumPy's rarer arguments mean -------------------------------------------------------------
 
 
+class How(NamedTuple):
+    """What NumPy's reductions take besides an array; each takes some of it."""
+
+    axis: Axis = None
+    dtype: Any = None
+    keepdims: bool = False
+    initial: Any = None
+    where: Any = True
+    ddof: float = 0
+    mean: Any = None
+    correction: float | None = None
+
+
+def take_arguments_of(
+    function: Callable[..., Any],
+) -> Callable[[Callable[[Array, How], Array]], Callable[..., Array]]:
+    """Let a definition by an array and :class:`How` be called as a NumPy function is (a decorator)."""
+    signature = inspect.signature(function)
+
+    def decorate(define: Callable[[Array, How], Array]) -> Callable[..., Array]:
+        @wraps(define)
+        def reduce(*args: Any, **kwargs: Any) -> Array:
+            given = signature.bind(*args, **kwargs).arguments
+            a, how = given.pop("a"), {name: x for name, x in given.items() if x is not np._NoValue}
+            how.pop("out", None)
+            return define(a, How(**how))
+
+        reduce.__signature__ = signature  # type: ignore[attr-defined]
+        return reduce
+
+    return decorate
+
+
 def chosen(where: Any, shape: tuple[int, ...]) -> NDArray:
     """Which elements of an array of this shape ``where`` chooses, which may be smaller but not larger."""
     mask = plain(where).astype(bool, casting="safe") if hasattr(where, "dtype") else np.array(where, bool)
@@ -119,17 +154,10 @@ sum.vjp(lambda g, y, a, axis, keepdims: keep(g, axis, keepdims))
 
 
 @sum.otherwise
-def _sum(
-    a: Array,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: Any = None,
-    where: Any = True,
-) -> Array:
-    y = array(sum(masked(array(a, dtype), where, 0), axis, keepdims=keepdims), dtype)
-    return y if initial is None else y + array(initial, y.dtype)
+@take_arguments_of(np.sum)
+def _sum(a: Array, how: How) -> Array:
+    y = array(sum(masked(array(a, how.dtype), how.where, 0), how.axis, keepdims=how.keepdims), how.dtype)
+    return y if how.initial is None else y + array(how.initial, y.dtype)
 
 
 @primitive(
@@ -160,23 +188,17 @@ mean.vjp(mean_rule)
 
 
 @mean.otherwise
-def _mean(
-    a: Array,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-    *,
-    where: Any = True,
-) -> Array:
+@take_arguments_of(np.mean)
+def _mean(a: Array, how: How) -> Array:
+    axis, dtype, keepdims = how.axis, how.dtype, how.keepdims
     is_small = dtype is None and a.dtype == np.float16
     wide = dtype if dtype is not None or a.dtype.kind in "fc" else np.float64
     result, a = a.dtype if is_small else dtype, array(a, np.float32 if is_small else wide)
-    if where is True:
+    if how.where is True:
         y = mean(a, axis, keepdims=keepdims)
     else:
-        n = number(where, a.shape, axis, keepdims)
-        y = ratio(sum(masked(a, where, 0), axis, keepdims=keepdims), n, "Mean of empty slice")
+        n = number(how.where, a.shape, axis, keepdims)
+        y = ratio(sum(masked(a, how.where, 0), axis, keepdims=keepdims), n, "Mean of empty slice")
     return array(y, result)
 
 
@@ -264,21 +286,16 @@ extreme.vjp(extreme_share_rule(0), None, extreme_share_rule(1))
 def _extreme(plainly: Any, largest: bool) -> Callable[..., Array]:
     """Max or min of some elements only, or of a first value too."""
 
-    def extreme_of_some(
-        a: Array,
-        axis: Axis = None,
-        out: None = None,
-        keepdims: bool = False,
-        initial: Any = None,
-        where: Any = True,
-    ) -> Array:
-        if initial is None and where is True:
+    @take_arguments_of(np.max if largest else np.min)
+    def extreme_of_some(a: Array, how: How) -> Array:
+        axis, keepdims, initial = how.axis, how.keepdims, how.initial
+        if initial is None and how.where is True:
             return plainly(a, axis, keepdims=keepdims)
         if initial is None:
             raise OptionError(
                 f"{plainly.name}: where= may choose no element of a slice; pass initial=, the result in that case"
             )
-        where = chosen(where, a.shape)
+        where = chosen(how.where, a.shape)
         return extreme(a, where, array(initial, a.dtype), largest=largest, axis=axis, keepdims=keepdims)
 
     return extreme_of_some
@@ -339,17 +356,10 @@ prod.vjp(prod_rule)
 
 
 @prod.otherwise
-def _prod(
-    a: Array,
-    axis: Axis = None,
-    dtype: Any = None,
-    out: None = None,
-    keepdims: bool = False,
-    initial: Any = None,
-    where: Any = True,
-) -> Array:
-    y = array(prod(masked(array(a, dtype), where, 1), axis, keepdims=keepdims), dtype)
-    return y if initial is None else y * array(initial, y.dtype)
+@take_arguments_of(np.prod)
+def _prod(a: Array, how: How) -> Array:
+    y = array(prod(masked(array(a, how.dtype), how.where, 1), how.axis, keepdims=how.keepdims), how.dtype)
+    return y if how.initial is None else y * array(how.initial, y.dtype)
 
 
 # -- functions of one's own ------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ..primitive import Sample, implements, primitive
 from ..tensor import certainly, possibly, refuse
 from ..typing import Array, NDArray
 from .arguments import array, lift, plain
-from .reductions import Axis, count, keep, masked, number, ratio
+from .reductions import Axis, How, count, keep, masked, number, ratio, take_arguments_of
 
 _SAMPLES = [Sample((2, 3)), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, -1), keepdims=True)]
 _SOME = np.array([[True, False, True], [False, True, True]])
@@ -133,15 +133,14 @@ def std_rule(g: Array, y: Array, a: Array, axis: Axis, ddof: float, keepdims: bo
 std.vjp(std_rule)
 
 
-def squares(
-    a: Array, axis: Axis, dtype: Any, ddof: float, keepdims: bool, where: Any, mean: Any, correction: Any
-) -> tuple[Array, NDArray]:
+def squares(a: Array, how: How) -> tuple[Array, NDArray]:
     """The sum of the squared deviations of the chosen elements, and their degrees of freedom."""
-    a, ddof = inexact(a, dtype), the_ddof(ddof, correction)
-    centre = np.mean(a, axis=axis, keepdims=True, where=where) if mean is None else mean
+    a, where, axis = inexact(a, how.dtype), how.where, how.axis
+    centre = np.mean(a, axis=axis, keepdims=True, where=where) if how.mean is None else how.mean
     d = masked(a - centre, where, 0)
-    total = np.sum(np.real(d * conjugate(d)) if d.dtype.kind == "c" else d * d, axis=axis, keepdims=keepdims)
-    return total, number(where, a.shape, axis, keepdims) - ddof
+    squared = np.real(d * conjugate(d)) if d.dtype.kind == "c" else d * d
+    total = np.sum(squared, axis=axis, keepdims=how.keepdims)
+    return total, number(where, a.shape, axis, how.keepdims) - the_ddof(how)
 
 
 def inexact(a: Array, dtype: Any) -> Array:
@@ -153,13 +152,15 @@ def inexact(a: Array, dtype: Any) -> Array:
     return array(a, dtype)
 
 
-def the_ddof(ddof: float, correction: float | None) -> float:
+def the_ddof(how: How) -> float:
     """The number that goes by two names."""
-    if correction is None:
-        return ddof
-    if ddof != 0:
-        raise OptionError(f"var: ddof={ddof} and correction={correction} are the same; pass one of them")
-    return correction
+    if how.correction is None:
+        return how.ddof
+    if how.ddof != 0:
+        raise OptionError(
+            f"var: ddof={how.ddof} and correction={how.correction} are the same; pass one of them"
+        )
+    return how.correction
 
 
 def root(x: Array) -> Array:
@@ -170,25 +171,15 @@ def root(x: Array) -> Array:
 def _spread(plainly: Any, finish: Callable[[Array], Array]) -> Callable[..., Array]:
     """Variance or standard deviation of some elements, about another mean, or in another dtype."""
 
-    def spread_of_some(
-        a: Array,
-        axis: Axis = None,
-        dtype: Any = None,
-        out: None = None,
-        ddof: float = 0,
-        keepdims: bool = False,
-        *,
-        where: Any = True,
-        mean: Any = None,
-        correction: float | None = None,
-    ) -> Array:
+    @take_arguments_of(np.var)
+    def spread_of_some(a: Array, how: How) -> Array:
         a = array(a)
-        if where is True and mean is None:
-            y = plainly(inexact(a, dtype), axis, ddof=the_ddof(ddof, correction), keepdims=keepdims)
+        if how.where is True and how.mean is None:
+            y = plainly(inexact(a, how.dtype), how.axis, ddof=the_ddof(how), keepdims=how.keepdims)
         else:
-            total, n = squares(a, axis, dtype, ddof, keepdims, where, mean, correction)
+            total, n = squares(a, how)
             y = finish(ratio(total, n, "Degrees of freedom <= 0 for slice"))
-        return array(y, dtype)
+        return array(y, how.dtype)
 
     return spread_of_some
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import viz
 from ..data import Dataset
-from ..errors import DataError, RunError
+from ..errors import DataError, OptionError, RunError
 from ..files import replace
 from ..nn import Module
 from ..nn.functional import sigmoid, softmax
@@ -21,12 +21,9 @@ from .history import History
 from .loop import predict
 from .metrics import confusion_matrix
 from .saving import load_model
+from .settings import Settings
 
 __all__ = ["Run", "probabilities"]
-
-
-#: What other commands need of config.json.
-_NEEDED = ("dataset", "path", "data", "classes", "side", "loss", "label_smoothing")
 
 
 def probabilities(outputs: NDArray, loss: str) -> NDArray:
@@ -119,12 +116,25 @@ class Run:
         return self.folder / "model.safetensors"
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The settings it was made with."""
-        config = self._json("config.json")
-        if missing := [name for name in _NEEDED if name not in config]:
-            raise RunError(f"{self.folder / 'config.json'}: lacks {', '.join(missing)}; the run is damaged")
-        return config
+    def settings(self) -> Settings:
+        """The settings it was made with.
+
+        Raises
+        ------
+        RunError
+            If some are missing.
+        DataError
+            If one cannot have been written by ``tinygrad-mnist train``.
+        """
+        config, file = self._json("config.json"), self.folder / "config.json"
+        if missing := Settings.missing(config):
+            raise RunError(f"{file}: lacks {', '.join(missing)}; the run is damaged")
+        try:
+            return Settings.of(config)
+        except OptionError as error:
+            raise DataError(
+                f"{file}: holds settings that `tinygrad-mnist train` does not write: {error}"
+            ) from error
 
     @property
     def result(self) -> dict[str, Any]:
@@ -178,7 +188,7 @@ class Run:
         yield path
         mistakes = np.argmax(outputs, axis=1) != test.targets
         if mistakes.any():
-            shares = probabilities(outputs, self.config["loss"])
+            shares = probabilities(outputs, self.settings.loss)
             viz.plot_mistakes(
                 test.inputs, test.targets, shares, path=(path := self.folder / "worst_mistakes.png")
             )

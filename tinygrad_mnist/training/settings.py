@@ -1,16 +1,23 @@
-"""Losses, optimizers and schedules by name, for the command line and for saved settings."""
+"""The settings of a training on the command line: losses, optimizers and schedules by name, checked in one place."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from types import NoneType
+from typing import Any, NamedTuple
 
 from .. import nn, optim
+from ..data import DATASETS, Dataset
 from ..errors import OptionError, choice
 from ..nn import functional as F  # noqa: N812
+from ..tensor import Tensor
 from ..typing import Array
+from .steps import COMPILE
 
-__all__ = ["LEARNING_RATES", "LOSSES", "OPTIMIZERS", "SCHEDULES", "learning_rate", "make_loss"]
+__all__ = ["LOSSES", "OPTIMIZERS", "SCHEDULES", "OptimizerRecipe", "Settings", "learning_rate", "make_loss"]
 
 #: Losses that compare numbers with one-hot rows, and the one that takes the classes as they are.
 _COMPARING: dict[str, Callable[[Array, Array], Array]] = {
@@ -21,23 +28,34 @@ _COMPARING: dict[str, Callable[[Array, Array], Array]] = {
 }
 LOSSES = ("cross-entropy", *_COMPARING)
 
-OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
-    "sgd": lambda params, lr, decay: optim.SGD(params, lr, weight_decay=decay),
-    "momentum": lambda params, lr, decay: optim.SGD(
-        params, lr, momentum=0.9, nesterov=True, weight_decay=decay
-    ),
-    "adam": lambda params, lr, decay: optim.Adam(params, lr, weight_decay=decay),
-    "adamw": lambda params, lr, decay: optim.AdamW(params, lr, weight_decay=decay),
-    "rmsprop": lambda params, lr, decay: optim.RMSprop(params, lr, weight_decay=decay),
-    "adagrad": lambda params, lr, decay: optim.Adagrad(params, lr, weight_decay=decay),
+
+class OptimizerRecipe(NamedTuple):
+    """How to make an optimizer, and what suits a network that reads digits in batches of 128.
+
+    Attributes
+    ----------
+    make : callable
+        ``make(parameters, lr, weight_decay=...)`` returns the optimizer.
+    lr : float
+        A learning rate for a hidden layer of 128 units.
+    is_adaptive : bool
+        Whether it moves every weight by about the learning rate, however many there are. The output of
+        a wider layer then moves further, so that its steps have to be smaller.
+    """
+
+    make: Callable[..., optim.Optimizer]
+    lr: float
+    is_adaptive: bool = False
+
+
+OPTIMIZERS = {
+    "sgd": OptimizerRecipe(optim.SGD, 0.5),
+    "momentum": OptimizerRecipe(partial(optim.SGD, momentum=0.9, nesterov=True), 0.05),
+    "adam": OptimizerRecipe(optim.Adam, 6e-3, is_adaptive=True),
+    "adamw": OptimizerRecipe(optim.AdamW, 6e-3, is_adaptive=True),
+    "rmsprop": OptimizerRecipe(optim.RMSprop, 1e-3, is_adaptive=True),
+    "adagrad": OptimizerRecipe(optim.Adagrad, 2e-2, is_adaptive=True),
 }
-
-#: What suits a network that reads digits, in batches of 128, with a hidden layer of 128 units.
-LEARNING_RATES = {"sgd": 0.5, "momentum": 0.05, "adam": 6e-3, "adamw": 6e-3, "rmsprop": 1e-3, "adagrad": 2e-2}
-
-#: These move every weight by about the learning rate, however many there are, so that the output of a
-#: wider layer moves further: they take smaller steps there.
-_ADAPTIVE = ("adam", "adamw", "rmsprop", "adagrad")
 
 #: Functions of an optimizer and the number of all its steps.
 SCHEDULES: dict[str, Callable[[optim.Optimizer, int], optim.Schedule] | None] = {
@@ -94,7 +112,149 @@ def learning_rate(optimizer: str, widest: int) -> float:
     >>> learning_rate("adamw", 128), learning_rate("adamw", 512), learning_rate("sgd", 512)
     (0.006, 0.003, 0.5)
     """
-    if optimizer not in LEARNING_RATES:
-        raise choice("optimizer", optimizer, LEARNING_RATES)
-    narrower = math.sqrt(128 / max(widest, 128)) if optimizer in _ADAPTIVE else 1.0
-    return LEARNING_RATES[optimizer] * narrower
+    if optimizer not in OPTIMIZERS:
+        raise choice("optimizer", optimizer, OPTIMIZERS)
+    recipe = OPTIMIZERS[optimizer]
+    return recipe.lr * (math.sqrt(128 / max(widest, 128)) if recipe.is_adaptive else 1.0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides what ``tinygrad-mnist train`` does: checked, with nothing left open.
+
+    A run folder keeps it as ``config.json``. The last three are not chosen but found: the source of the
+    data, the names of the classes, and the side of an image.
+
+    Raises
+    ------
+    OptionError
+        If a setting has a value that it cannot have, or two do not go together.
+    """
+
+    dataset: str
+    path: str | None
+    hidden: tuple[int, ...]
+    activation: str
+    dropout: float
+    loss: str
+    label_smoothing: float
+    optimizer: str
+    lr: float
+    weight_decay: float
+    schedule: str
+    epochs: int
+    batch_size: int
+    clip_norm: float | None
+    validation: float
+    keep: str
+    patience: int | None
+    compile: str | bool
+    seed: int
+    data: str
+    classes: tuple[str, ...]
+    side: int
+
+    def __post_init__(self) -> None:
+        for name, valid in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in list(valid):
+                raise choice(name, value, map(str, valid))
+        for name, kinds in _KINDS.items():
+            _check(name, getattr(self, name), kinds)
+        for name, kind in (("hidden", int), ("classes", str)):
+            _check(name, getattr(self, name), (tuple,))
+            for value in getattr(self, name):
+                _check(name, value, (kind,))
+        if self.label_smoothing and self.loss != "cross-entropy":
+            raise OptionError("--label-smoothing goes with --loss cross-entropy only")
+        if self.keep == "last" and self.patience:
+            raise OptionError("--patience goes back to the best epoch; it does not go with --keep last")
+
+    @classmethod
+    def choose(cls, options: Mapping[str, Any], train_data: Dataset) -> Settings:
+        """Fill in what the options leave open.
+
+        Parameters
+        ----------
+        options : mapping
+            Those of ``tinygrad-mnist train``; ``lr`` and ``keep`` may be None.
+        train_data : Dataset
+            What is trained on, a part held out for validation included.
+        """
+        path, keep = options["path"], options["keep"] or ("best" if options["patience"] else "last")
+        if keep == "best" and not round(len(train_data) * options["validation"]):
+            raise OptionError(
+                "--keep best and --patience watch the validation loss; they need a larger --validation"
+            )
+        widest = max(options["hidden"], default=0)
+        chosen = {
+            "path": None if path is None else str(path.resolve()),
+            "lr": options["lr"] or learning_rate(options["optimizer"], widest),
+            "keep": keep,
+        }
+        found = {
+            "data": train_data.source,
+            "classes": tuple(train_data.classes),
+            "side": train_data.inputs.shape[1],
+        }
+        return cls(**{**options, **chosen, **found})
+
+    def make_model(self, inputs: int) -> nn.MLP:
+        """Make the model; losses that compare numbers with 0 and 1 get outputs between them."""
+        return nn.MLP(
+            [inputs, *self.hidden, len(self.classes)],
+            activation=self.activation,
+            output="sigmoid" if self.loss in ("mse", "l1", "huber") else None,
+            dropout=self.dropout,
+            rng=self.seed,
+        )
+
+    def make_loss(self) -> Callable[[Array, Array], Array]:
+        """Make the loss, a function of outputs and classes."""
+        return make_loss(self.loss, self.label_smoothing)
+
+    def make_optimizer(self, parameters: Iterable[Tensor]) -> optim.Optimizer:
+        """Make the optimizer."""
+        return OPTIMIZERS[self.optimizer].make(parameters, self.lr, weight_decay=self.weight_decay)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings by name, to be written as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def missing(cls, config: Mapping[str, Any]) -> list[str]:
+        """List the settings that a mapping lacks."""
+        return [field.name for field in fields(cls) if field.name not in config]
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Settings:
+        """Take the settings out of a mapping that may hold more."""
+        values: dict[str, Any] = {field.name: config[field.name] for field in fields(cls)}
+        for name in ("hidden", "classes"):  # JSON has no tuples
+            values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
+        return cls(**values)
+
+
+_CHOICES: dict[str, Iterable[Any]] = {
+    "dataset": DATASETS,
+    "activation": nn.activations,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "keep": ("last", "best"),
+    "compile": (*COMPILE, False),
+}
+_KINDS: dict[str, tuple[type, ...]] = {
+    "path": (str, NoneType),
+    "data": (str,),
+    "clip_norm": (int, float, NoneType),
+    "patience": (int, NoneType),
+    **dict.fromkeys(("dropout", "label_smoothing", "lr", "weight_decay", "validation"), (int, float)),
+    **dict.fromkeys(("epochs", "batch_size", "seed", "side"), (int,)),
+}
+
+
+def _check(name: str, value: Any, kinds: tuple[type, ...]) -> None:
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
+        raise OptionError(f"{name} is {value!r}, and has to be of type {names}")
