@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinygrad_mnist.data.sheet import show_examples
 from tinygrad_mnist.errors import OptionError, ShapeError
 from tinygrad_mnist.typing import NDArray
 
@@ -166,6 +167,9 @@ class Dataset:
         if self.source:
             parts.append(f"source={self.source!r}")
         return f"Dataset({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        return show_examples(self)
 
 
 def to_vectors(images: NDArray) -> NDArray:

@@ -17,8 +17,9 @@ from ..nn import CrossEntropyLoss, Module
 from ..optim import Adam, Optimizer, Schedule
 from ..tensor import Tensor
 from ..typing import Array, NDArray
-from .callbacks import Callback, Progress, Training
+from .callbacks import Callback, Training
 from .history import History
+from .progress import Progress
 from .steps import TrainingStep
 
 __all__ = ["evaluate", "fit", "predict"]
@@ -69,7 +70,7 @@ def fit(
         For shuffling. The same seed and the same model give the same result, bit for bit.
     callbacks : iterable of Callback
     progress : bool, default True
-        Whether to show a bar (on a terminal) or a line an epoch.
+        Whether to show a table and curves in a notebook, a bar on a terminal, or a line an epoch elsewhere.
     compile : {False, True, 'numpy', 'numba', 'auto'}
         Whether to train by a program of :func:`~tinygrad_mnist.compile`: faster, above all with small
         networks and batches, for models that it can trace. True is ``'numpy'``; ``'numba'`` is machine
