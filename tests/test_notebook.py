@@ -282,6 +282,11 @@ def test_a_history_shows_a_table_and_curves():
     assert html.count("<circle") == 9
 
 
+def test_a_history_of_one_epoch():
+    text = read(History([{"epoch": 1, "loss": None, "train_loss": 1.0, "lr": 0.1}]))
+    assert text == "History 1 epochloss" + "0.60.811.21.4" + "1train" + "epochlosstrain losslr1–10.1"
+
+
 def test_a_long_history_shows_some_epochs():
     rows = [{"epoch": i, "train_loss": 1 / i, **{f"extra_{j}": j for j in range(50)}} for i in range(1, 5001)]
     html = History(rows)._repr_html_()
@@ -523,9 +528,7 @@ def test_what_a_notebook_says_of_a_training_that_ended_early(monkeypatch):
     display = Display(monkeypatch)
     model = nn.MLP([3, 4, 2], rng=0)
     fit(model, (X, Y), validation=(X, -Y + 1), epochs=50, rng=0, callbacks=[EarlyStopping(1)])
-    assert re.match(
-        r"Training 2 of 50 epochs · .* · no better validation_loss since epoch 1", display.shown[-1][0]
-    )
+    assert re.match(r"Training 2 epochs · .* · no better validation_loss since epoch 1", display.shown[-1][0])
 
     class Fail(Callback):
         def on_epoch(self, training):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..graph import CALLED, _set, no_grad
-from ..notebook import card, table
+from ..notebook import card, count, table
 from ..tensor import Tensor
 from ..trees import leaves
 
@@ -56,7 +56,7 @@ class Summary:
     @property
     def _cells(self) -> tuple[list[str], list[list[str]], list[str]]:
         """Head, rows and foot; without the column of shapes where none is known."""
-        total = ", ".join([f"{self.arrays} {'array' if self.arrays == 1 else 'arrays'}", *self.dtypes])
+        total = ", ".join([count(self.arrays, "array"), *self.dtypes])
         head = ["layer", "kind", "output", "parameters", "count"]
         rows = [[*layer[:-1], f"{layer.numbers:,}"] for layer in self.layers]
         foot = [self.kind, "", "", total, f"{self.count:,}"]
@@ -79,7 +79,7 @@ class Summary:
 
     def _repr_html_(self) -> str:
         head, rows, foot = self._cells
-        facts = [f"{self.count:,} parameters", *self.dtypes, self._asked()]
+        facts = [count(self.count, "parameter"), *self.dtypes, self._asked()]
         return card(self.kind, facts, table(head, rows, foot, left=len(head) - 1))
 
     def _asked(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..files import replace
-from ..notebook import Html, card, chart, shorten, table
+from ..notebook import Html, card, chart, count, shorten, table
 from ..notebook import row as row_of
 
 __all__ = ["History"]
@@ -125,7 +125,7 @@ class History(Sequence[Row]):
         return f"History({len(self)} epochs; last: {', '.join(last)})"
 
     def _repr_html_(self) -> str:
-        return card("History", [f"{len(self)} epochs", self.backend, self.stopped], *show_rows(self.rows))
+        return card("History", [count(len(self), "epoch"), self.backend, self.stopped], *show_rows(self.rows))
 
 
 def show_rows(rows: Sequence[Row]) -> list[Html]:
@@ -146,7 +146,7 @@ def show_rows(rows: Sequence[Row]) -> list[Html]:
     ]
     first, last = (rows, []) if len(rows) <= MOST_ROWS else (rows[:3], rows[3 - MOST_ROWS :])
     shown = names[:MOST_COLUMNS]
-    cells = [[spell(name, row.get(name, "")) for name in shown] for row in (*first, *last)]
+    cells = [[spell(name, row.get(name)) for name in shown] for row in (*first, *last)]
     if last:
         cells.insert(len(first), ["⋮"] * len(shown))
     head = [shorten(name.replace("_", " ")) for name in shown]
@@ -157,7 +157,7 @@ def spell(name: str, value: Any) -> str:
     """Write a measure as people read it: an accuracy in percent, other numbers with four digits."""
     if isinstance(value, float) and name.endswith("accuracy"):
         return f"{value:.2%}"
-    return shorten(value)
+    return "–" if value is None else shorten(value)
 
 
 def _number(value: Any) -> float:

@@ -10,7 +10,7 @@ from collections import deque
 from importlib import import_module
 from typing import Any, TextIO
 
-from ..notebook import bar, card, is_notebook
+from ..notebook import bar, card, count, is_notebook
 from .callbacks import Callback, Training
 from .history import Row, show_rows
 
@@ -152,16 +152,17 @@ class _Live(Callback):
 
     def _repr_html_(self) -> str:
         training, rows = self.training, self.training.history.rows
-        step = f"epoch {training.epoch} of {training.epochs}, step {training.batch:,} of {training.batches:,}"
-        if self.is_over and (len(rows) == training.epochs or training.stop):
-            step = f"{len(rows)} of {training.epochs} epochs" if training.stop else f"{len(rows)} epochs"
-        elif self.is_over:
-            step = f"ended in {step}"
+        where = (
+            f"epoch {training.epoch} of {training.epochs}, step {training.batch:,} of {training.batches:,}"
+        )
+        if self.is_over:
+            is_whole = training.stop or len(rows) == training.epochs
+            where = count(len(rows), "epoch") if is_whole else f"ended in {where}"
         seconds = f"{self.clock.last - self.clock.start:.1f} s"
         loss = "" if self.is_over or math.isnan(training.loss) else f"loss {training.loss:.4f}"
         steps = (training.epoch - 1) * training.batches + training.batch
         done = "" if self.is_over else bar(steps / (training.epochs * training.batches))
-        facts = [step, loss, str(self.clock), seconds, training.stop] if training.epoch else ["starts"]
+        facts = [where, loss, str(self.clock), seconds, training.stop] if training.epoch else ["starts"]
         return card("Training", facts, done, *show_rows(rows))
 
 
