@@ -552,3 +552,13 @@ def test_a_stream_that_is_asked_for_is_used_in_a_notebook_too(monkeypatch):
     )
     assert display.shown == []
     assert len(stream.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [([], ""), ([0.5, 0.0012345, 0.001], "1.23 ms a step"), ([20.0], "20,000 ms a step")],
+)
+def test_how_long_a_step_takes(seconds, text):
+    clock = progress._Clock(0)
+    clock.seconds.extend(seconds)
+    assert str(clock) == text

@@ -88,7 +88,10 @@ class _Clock:
         return is_due
 
     def __str__(self) -> str:
-        return f"{1000 * statistics.median(self.seconds):.3g} ms a step" if self.seconds else ""
+        if not self.seconds:
+            return ""
+        milliseconds = 1000 * statistics.median(self.seconds)
+        return f"{milliseconds:,.0f} ms a step" if milliseconds > 100 else f"{milliseconds:.3g} ms a step"
 
 
 class _Bar(_Lines):
