@@ -69,8 +69,9 @@ def changed() -> None:
 # Goes up whenever the memory of a Tensor is written in place, by an optimizer, a program, or whoever asks for it.
 WRITES = [0]
 
-# Who is told of every module that is called, before its forward code runs.
-CALLED: ContextVar[Callable[[Any], None] | None] = ContextVar("called", default=None)
+# Who is told of every module that is called, before its forward code runs; a function that is returned is
+# told what the module returns.
+CALLED: ContextVar[Callable[[Any], Any] | None] = ContextVar("called", default=None)
 
 # Where a node was recorded, as nested (outer scope, name, kind, origin, whether it is a layer of this
 # package): kept as it is while recording, and made into text only where somebody reads it.

@@ -547,6 +547,12 @@ class Tensor(Operators):
             text += ", requires_grad=True" if self._node.is_leaf else f", op={_op_name(self._node)}"
         return f"tensor({text})"
 
+    def _repr_html_(self) -> str:
+        from .notebook import block, card, numbers, place  # which terminals do not need
+
+        facts = [f"shape {self.shape}", str(self.dtype)]
+        return card(type(self).__name__, facts, block(numbers(self._data)), place(self._node))
+
     def __reduce__(self) -> Any:
         if self._node is not None and not self._node.is_leaf:
             raise GradientError("a computed Tensor cannot be copied or pickled with its graph: .detach() it")

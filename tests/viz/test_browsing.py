@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
-from tinygrad_mnist import viz
+from tinygrad_mnist import notebook, viz
 from tinygrad_mnist.errors import MissingExtraError, OptionError, ShapeError
 from tinygrad_mnist.viz.figures import BLUE, ORANGE, PALE
 from tinygrad_mnist.viz.plots import browsing
@@ -180,15 +180,15 @@ def shell(monkeypatch, **attributes):
 
 def test_a_notebook_is_known_by_its_kernel(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
-    assert not browsing._is_notebook()
+    assert not notebook.is_notebook()
     shell(monkeypatch)  # IPython is imported, and runs nothing
-    assert not browsing._is_notebook()
+    assert not notebook.is_notebook()
     shell(monkeypatch, colors="linux")  # its shell in a terminal
-    assert not browsing._is_notebook()
+    assert not notebook.is_notebook()
     shell(monkeypatch, kernel=None)
-    assert not browsing._is_notebook()
+    assert not notebook.is_notebook()
     shell(monkeypatch, kernel=object())
-    assert browsing._is_notebook()
+    assert notebook.is_notebook()
 
 
 def test_moving_the_slider_changes_the_picture():

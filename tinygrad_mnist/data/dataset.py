@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import OptionError, ShapeError
 from ..typing import NDArray
+from .sheet import show_examples
 
 __all__ = ["DIGITS", "Dataset", "to_images", "to_vectors"]
 
@@ -171,6 +172,9 @@ class Dataset:
         if self.source:
             parts.append(f"source={self.source!r}")
         return f"Dataset({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        return show_examples(self)
 
 
 def to_vectors(images: NDArray) -> NDArray:

@@ -100,6 +100,9 @@ class Linear(Module):
             )
         return F.linear(x, self.weight, self.bias)
 
+    def _sample_shape(self) -> tuple[int, ...]:
+        return (self.in_features,)
+
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}" + (", bias=False" if self.bias is None else "")
 
@@ -256,6 +259,9 @@ class Sequential(Module):
         for module in self:
             x = module(x)
         return x
+
+    def _sample_shape(self) -> tuple[int, ...] | None:
+        return next((module._sample_shape() for module in self), None)
 
     def __iter__(self) -> Iterator[Module]:
         return iter([part for part in vars(self).values() if isinstance(part, Module)])

@@ -19,6 +19,7 @@ from ..operands import operand
 from ..origins import caller
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
+from .summary import Summary, summarize
 
 __all__ = ["Module", "Parameter"]
 
@@ -115,8 +116,7 @@ class Module(metaclass=_Kind):
         """Run :meth:`forward`, labelling what it records with this module's place in the network."""
         cls = type(self)
         called = CALLED.get()
-        if called is not None:
-            called(self)
+        returned = None if called is None else called(self)
         token = SCOPE.set((SCOPE.get(), self._name, cls.__name__, caller(), cls._is_ours))
         try:
             output = self.forward(*args, **kwargs)
@@ -124,6 +124,8 @@ class Module(metaclass=_Kind):
             SCOPE.reset(token)
         if output is None:
             raise UnsupportedError(f"{cls.__name__}.forward returned nothing; let it end with `return ...`")
+        if returned is not None:
+            returned(output)
         return output
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -311,41 +313,42 @@ class Module(metaclass=_Kind):
         body = "\n".join(children).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
 
-    def summary(self) -> str:
-        """Describe layers and parameters in a table.
+    def summary(self, *inputs: Any) -> Summary:
+        """Describe layers and parameters in a table, with the shapes that the layers return.
+
+        Parameters
+        ----------
+        *inputs : array, or shape
+            What to run the model on: the shape of one sample, such as ``(784,)``, of which a batch of one is
+            made; or an input as it is. Where the input of the first layer is known, as in an MLP, nothing needs
+            to be given. The model runs as in ``eval()``, and nothing is recorded.
+
+        Returns
+        -------
+        Summary
+            Shows itself, in a terminal and in a notebook; ``str(summary)`` is the text.
 
         Examples
         --------
         >>> from tinygrad_mnist.nn import MLP
-        >>> print(MLP([784, 16, 10], rng=0).summary())
-        layer  kind    parameters                    count
-        -----  ------  ----------------------------  -----
-        0      Linear  weight (16, 784), bias (16,)  12560
-        1      ReLU                                      0
-        2      Linear  weight (10, 16), bias (10,)     170
-        -----  ------  ----------------------------  -----
-        MLP            4 arrays, float32             12730
+        >>> MLP([784, 16, 10], rng=0).summary()
+        layer  kind    output   parameters                     count
+        -----  ------  -------  ----------------------------  ------
+        0      Linear  (1, 16)  weight (16, 784), bias (16,)  12,560
+        1      ReLU    (1, 16)                                     0
+        2      Linear  (1, 10)  weight (10, 16), bias (10,)      170
+        -----  ------  -------  ----------------------------  ------
+        MLP                     4 arrays, float32             12,730
+        outputs for an input of shape (1, 784)
         """
-        rows = []
-        first_seen_at = {id(p): path for path, p in self.named_parameters()}
-        for path, module in self.named_modules():
-            own = [
-                (name, p) for name, p in module._own_parts() if first_seen_at.get(id(p)) == _join(path, name)
-            ]
-            if own or not list(module.children()):
-                shapes = ", ".join(f"{name} {p.shape}" for name, p in own)
-                rows.append((path, type(module).__name__, shapes, str(sum(p.size for _, p in own))))
-        every = list(self.parameters())
-        dtypes = ", ".join(sorted({str(p.dtype) for p in every}))
-        total = (type(self).__name__, "", f"{len(every)} arrays, {dtypes}", str(sum(p.size for p in every)))
-        head = ("layer", "kind", "parameters", "count")
-        widths = [max(len(row[i]) for row in (head, total, *rows)) for i in range(4)]
-        rule = tuple("-" * width for width in widths)
-        lines = []
-        for row in (head, rule, *rows, rule, total):
-            cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)]
-            lines.append("  ".join([*cells, row[3].rjust(widths[3])]))
-        return "\n".join(lines)
+        return summarize(self, inputs)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def _sample_shape(self) -> tuple[int, ...] | None:
+        """The shape of one sample of the input, where it is known."""
+        return None
 
 
 #: Attributes that are no part of the network.

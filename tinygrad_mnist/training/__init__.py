@@ -1,9 +1,10 @@
 """Training: the loop, what it measures, what it keeps, and models on disk."""
 
-from .callbacks import Callback, Checkpoint, EarlyStopping, Progress, Training
+from .callbacks import Callback, Checkpoint, EarlyStopping, Training
 from .history import History
 from .loop import evaluate, fit, predict
 from .metrics import accuracy, confusion_matrix
+from .progress import Progress
 from .saving import load_model, save_model
 from .steps import TrainingStep
 

@@ -1,4 +1,4 @@
-"""What can be done between batches and epochs: show progress, stop early, keep the best, save.
+"""What can be done between batches and epochs: stop early, keep the best, save.
 
 A callback derives from :class:`Callback` and overrides any of its four methods, each of which is given
 the :class:`Training` under way. Setting ``training.stop`` to a reason ends it after the present epoch.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from pathlib import Path
-from typing import Any, TextIO
 
 from ..errors import OptionError
 from ..nn import Module
@@ -19,7 +17,7 @@ from ..typing import NDArray
 from .history import History
 from .saving import save_model
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Progress", "Training"]
+__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Training"]
 
 
 class Training:
@@ -147,58 +145,3 @@ class Checkpoint(Callback):
     def _save(self, training: Training) -> None:
         save_model(training.model, self.folder / "model.safetensors")
         training.history.save(self.folder / "history.jsonl")
-
-
-class Progress(Callback):
-    """Show a progress bar on a terminal, and one line an epoch elsewhere.
-
-    Parameters
-    ----------
-    file : text stream, default ``sys.stderr``
-    """
-
-    def __init__(self, file: TextIO | None = None) -> None:
-        self.file = file
-        self._bar: Any = None
-
-    def on_start(self, training: Training) -> None:
-        self.stream = self.file or sys.stderr
-        if self.stream.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=training.batches, file=self.stream, leave=False, unit="batch")
-
-    def on_batch(self, training: Training) -> None:
-        if self._bar is not None:
-            if training.batch == 1:
-                self._bar.reset()
-                self._bar.set_description(f"epoch {training.epoch}/{training.epochs}")
-            self._bar.update()
-            if training.batch % 20 == 0:
-                self._bar.set_postfix(loss=f"{training.loss:.4f}", refresh=False)
-
-    def on_epoch(self, training: Training) -> None:
-        row = training.history[-1]
-        measures = [
-            f"{name.replace('_', ' ')} {_shown(name, row[name])}"
-            for name in row
-            if name not in ("epoch", "lr")
-        ]
-        line = f"epoch {training.epoch:>{len(str(training.epochs))}}/{training.epochs}  " + "  ".join(
-            measures
-        )
-        if self._bar is not None:
-            self._bar.write(line, file=self.stream)
-        else:
-            print(line, file=self.stream, flush=True)
-
-    def on_end(self, training: Training) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-def _shown(name: str, value: Any) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.2%}" if name.endswith("accuracy") else f"{value:.4f}"

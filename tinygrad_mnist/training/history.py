@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,10 +13,15 @@ import numpy as np
 
 from ..errors import DataError, choice, pluralise
 from ..files import replace
+from ..notebook import Html, card, chart, count, shorten, table
+from ..notebook import row as row_of
 
 __all__ = ["History"]
 
 Row = dict[str, Any]
+
+#: The most that a notebook shows.
+MOST_ROWS, MOST_COLUMNS, MOST_CHARTS = 12, 16, 4
 
 
 class History(Sequence[Row]):
@@ -119,6 +125,46 @@ class History(Sequence[Row]):
             return "History(empty)"
         last = [f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in self.rows[-1].items()]
         return f"History({pluralise(len(self), 'epoch')}; last: {', '.join(last)})"
+
+    def _repr_html_(self) -> str:
+        return card("History", [count(len(self), "epoch"), self.backend, self.stopped], *show_rows(self.rows))
+
+
+def show_rows(rows: Sequence[Row]) -> list[Html]:
+    """Show rows in a notebook: curves of the measures, those of one kind in one chart, and a table of some epochs."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    epochs = [_number(row.get("epoch", i)) for i, row in enumerate(rows, 1)]
+    kinds: dict[str, dict[str, list[float]]] = {}
+    for name in names:
+        values = [_number(row.get(name)) for row in rows]
+        if name not in ("epoch", "lr") and np.isfinite(values).any():
+            whose, _, kind = name.rpartition("_")
+            percent = 100 if kind == "accuracy" else 1
+            kinds.setdefault(kind, {})[whose or kind] = [value * percent for value in values]
+    charts = [
+        chart(f"{kind} (%)" if kind == "accuracy" else kind, epochs, lines)
+        for kind, lines in list(kinds.items())[:MOST_CHARTS]
+        if np.isfinite(epochs).all()
+    ]
+    first, last = (rows, []) if len(rows) <= MOST_ROWS else (rows[:3], rows[3 - MOST_ROWS :])
+    shown = names[:MOST_COLUMNS]
+    cells = [[spell(name, row.get(name)) for name in shown] for row in (*first, *last)]
+    if last:
+        cells.insert(len(first), ["⋮"] * len(shown))
+    head = [shorten(name.replace("_", " ")) for name in shown]
+    return [row_of(charts), table(head, cells, left=0)] if rows else []
+
+
+def spell(name: str, value: Any) -> str:
+    """Write a measure as people read it: an accuracy in percent, other numbers with four digits."""
+    if isinstance(value, float) and name.endswith("accuracy"):
+        return f"{value:.2%}"
+    return "–" if value is None else shorten(value)
+
+
+def _number(value: Any) -> float:
+    """A measure as a number, NaN where it is none."""
+    return float(value) if isinstance(value, (int, float, np.number)) and np.isrealobj(value) else math.nan
 
 
 def _jsonable(value: Any) -> Any:

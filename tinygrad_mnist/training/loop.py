@@ -18,8 +18,9 @@ from ..nn import Module
 from ..optim import Optimizer, Schedule
 from ..tensor import Tensor
 from ..typing import Array, NDArray
-from .callbacks import Callback, Progress, Training
+from .callbacks import Callback, Training
 from .history import History
+from .progress import Progress
 from .settings import make_loss
 from .steps import TrainingStep
 
@@ -73,7 +74,7 @@ def fit(
         For shuffling. The same seed and the same model give the same result, bit for bit.
     callbacks : Callback, or iterable of them
     progress : bool, default True
-        Whether to show a bar (on a terminal) or a line an epoch.
+        Whether to show a table and curves in a notebook, a bar on a terminal, or a line an epoch elsewhere.
     compile : {False, True, 'numpy', 'numba', 'auto'}
         Whether to train by a program of :func:`~tinygrad_mnist.compile`: faster, above all with small
         networks and batches, for models that it can trace. True is ``'numpy'``; ``'numba'`` is machine

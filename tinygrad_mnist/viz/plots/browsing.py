@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import OptionError, ShapeError, require
+from ...notebook import is_notebook
 from ...typing import NDArray
 from ..figures import INK, ORANGE, array, as_png, new_figure
 from .images import plot_images
@@ -102,7 +102,7 @@ def browse(
         raise OptionError("browse: only a contact sheet can be written to a path; leave out widget=True")
     index %= len(pictures)
     shown = _Images(pictures, labels, outputs, predictions, classes)
-    if _is_notebook() and path is None if widget is None else widget:
+    if is_notebook() and path is None if widget is None else widget:
         return _slider(shown, index)
     rows = slice(index, index + positive("browse", "count", count))
     titles = [None if given is None else shown.spell(given[rows]) for given in (shown.labels, shown.answers)]
@@ -173,13 +173,6 @@ def _check_classes(what: str, given: NDArray, number: int) -> None:
         raise OptionError(
             f"browse: {what} such as {found} ({given.dtype}) are not classes; expected integers from 0 to {number - 1}"
         )
-
-
-def _is_notebook() -> bool:
-    """Tell whether a Jupyter kernel runs this code: its shell has a kernel, that of a terminal has none."""
-    ipython = sys.modules.get("IPython")  # not imported: in a notebook, it is there already
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
 
 
 def _slider(shown: _Images, index: int) -> Any:

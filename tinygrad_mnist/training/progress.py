@@ -1,0 +1,183 @@
+"""How a training under way is shown: as a table and curves, as a bar, or as lines."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+import time
+from collections import deque
+from importlib import import_module
+from typing import Any, TextIO
+
+from ..notebook import bar, card, count, is_notebook
+from .callbacks import Callback, Training
+from .history import Row, show_rows
+
+__all__ = ["Progress"]
+
+#: The shortest time between two looks at a training, in seconds: on a terminal, and in a notebook.
+PAUSE, PAUSE_OF_NOTEBOOKS = 0.1, 0.25
+
+
+class Progress(Callback):
+    """Show a table and curves in a notebook, a bar on a terminal, and one line an epoch elsewhere.
+
+    Parameters
+    ----------
+    file : text stream, optional
+        Where bar and lines go; by default to a notebook where one is running, else to ``sys.stderr``.
+    """
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self.file = file
+        self._screen = Callback()
+
+    def on_start(self, training: Training) -> None:
+        stream = self.file or sys.stderr
+        if self.file is None and is_notebook():
+            self._screen = _Live()
+        else:
+            self._screen = _Bar(stream) if stream.isatty() else _Lines(stream)
+        self._screen.on_start(training)
+
+    def on_batch(self, training: Training) -> None:
+        self._screen.on_batch(training)
+
+    def on_epoch(self, training: Training) -> None:
+        self._screen.on_epoch(training)
+
+    def on_end(self, training: Training) -> None:
+        self._screen.on_end(training)
+
+
+class _Lines(Callback):
+    """A line an epoch. It says nothing of time, so that the same training prints the same lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def on_epoch(self, training: Training) -> None:
+        print(_line(training, training.history[-1]), file=self.stream, flush=True)
+
+
+class _Clock:
+    """How long a step takes: the median of the last ones, so that compiling and validating do not count."""
+
+    def __init__(self, pause: float) -> None:
+        self.pause = pause
+        self.seconds: deque[float] = deque(maxlen=100)
+        self.start = self.last = time.perf_counter()
+        self.shown = -math.inf
+
+    def tick(self) -> None:
+        """Note that a step ended."""
+        now = time.perf_counter()
+        self.seconds.append(now - self.last)
+        self.last = now
+
+    def skip(self) -> None:
+        """Leave out the time since the last step."""
+        self.last = time.perf_counter()
+
+    def is_due(self) -> bool:
+        """Whether what is shown is old; if so, it is taken to be shown now."""
+        is_due = self.last - self.shown >= self.pause
+        if is_due:
+            self.shown = self.last
+        return is_due
+
+    def __str__(self) -> str:
+        if not self.seconds:
+            return ""
+        milliseconds = 1000 * statistics.median(self.seconds)
+        return f"{milliseconds:,.0f} ms a step" if milliseconds > 100 else f"{milliseconds:.3g} ms a step"
+
+
+class _Bar(_Lines):
+    """A bar on a terminal, and above it a line an epoch."""
+
+    def on_start(self, training: Training) -> None:
+        from tqdm import tqdm
+
+        self.clock = _Clock(PAUSE)
+        layout = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+        self.bar = tqdm(total=training.batches, file=self.stream, leave=False, bar_format=layout)
+
+    def on_batch(self, training: Training) -> None:
+        if training.batch == 1:
+            self.bar.reset()
+            self.bar.set_description(f"epoch {training.epoch}/{training.epochs}")
+        self.clock.tick()
+        if self.clock.is_due():
+            self.bar.set_postfix_str(f"loss {training.loss:.4f}, {self.clock}", refresh=False)
+        self.bar.update()
+
+    def on_epoch(self, training: Training) -> None:
+        self.bar.write(f"{_line(training, training.history[-1])}  {self.clock}", file=self.stream)
+        self.clock.skip()
+
+    def on_end(self, training: Training) -> None:
+        self.bar.close()
+
+
+class _Live(Callback):
+    """A table and curves in a notebook's output, which is overwritten a few times a second.
+
+    It is one piece of HTML, and no widget: it needs no extension, and is still there when the notebook is
+    opened again.
+    """
+
+    def on_start(self, training: Training) -> None:
+        self.training, self.is_over = training, False
+        self.clock = _Clock(PAUSE_OF_NOTEBOOKS)
+        # Not an import: nothing here depends on IPython, which is there where a notebook runs.
+        self.display = import_module("IPython.display").display(self, display_id=True)
+
+    def on_batch(self, training: Training) -> None:
+        self.clock.tick()
+        self._show()
+
+    def on_epoch(self, training: Training) -> None:
+        self._show()
+        self.clock.skip()
+
+    def on_end(self, training: Training) -> None:
+        self.is_over = True
+        self.display.update(self)
+
+    def _show(self) -> None:
+        if self.clock.is_due():
+            self.display.update(self)
+
+    def __repr__(self) -> str:
+        return "\n".join(_line(self.training, row) for row in self.training.history) or "training starts"
+
+    def _repr_html_(self) -> str:
+        training, rows = self.training, self.training.history.rows
+        where = (
+            f"epoch {training.epoch} of {training.epochs}, step {training.batch:,} of {training.batches:,}"
+        )
+        if self.is_over:
+            is_whole = training.stop or len(rows) == training.epochs
+            where = count(len(rows), "epoch") if is_whole else f"ended in {where}"
+        seconds = f"{self.clock.last - self.clock.start:.1f} s"
+        loss = "" if self.is_over or math.isnan(training.loss) else f"loss {training.loss:.4f}"
+        steps = (training.epoch - 1) * training.batches + training.batch
+        done = "" if self.is_over else bar(steps / (training.epochs * training.batches))
+        facts = [where, loss, str(self.clock), seconds, training.stop] if training.epoch else ["starts"]
+        return card("Training", facts, done, *show_rows(rows))
+
+
+def _line(training: Training, row: Row) -> str:
+    epoch = f"epoch {row['epoch']:>{len(str(training.epochs))}}/{training.epochs}"
+    measures = [
+        f"{name.replace('_', ' ')} {_spell(name, row[name])}" for name in row if name not in ("epoch", "lr")
+    ]
+    return "  ".join([epoch, *measures])
+
+
+def _spell(name: str, value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.2%}" if name.endswith("accuracy") else f"{value:.4f}"
