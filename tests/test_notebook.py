@@ -256,6 +256,14 @@ def test_summaries_of_what_is_no_input(given):
         nn.Linear(3, 2).summary(given)
 
 
+def test_a_model_of_many_layers_shows_some():
+    model = nn.Sequential(*(nn.Linear(1, 1, rng=0) for _ in range(1000)))
+    text = read(model)
+    assert "14Linear(1, 1)weight (1, 1), bias (1,)2⋮⋮⋮⋮⋮955Linear" in text
+    assert text.endswith("Sequential2,000 arrays, float322,000")
+    assert len(str(model.summary()).splitlines()) == 1005
+
+
 def test_hostile_names_of_layers():
     model = nn.Sequential()
     setattr(model, HOSTILE, type(HOSTILE, (nn.Linear,), {})(3, 2, rng=0))

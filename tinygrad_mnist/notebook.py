@@ -29,6 +29,7 @@ __all__ = [
     "chart",
     "code",
     "count",
+    "ends",
     "is_notebook",
     "numbers",
     "picture",
@@ -144,6 +145,20 @@ def table(
     return Html(
         f'<div class="tg-wide"><table><thead>{line("th", head)}</thead><tbody>{body}</tbody>{last}</table></div>'
     )
+
+
+def ends(rows: Sequence[Sequence[Any]], most: int) -> Sequence[Sequence[Any]]:
+    """The first and, more of them, the last rows of a long table.
+
+    Examples
+    --------
+    >>> ends([[i] for i in range(100)], 4)
+    [[0], ['⋮'], [97], [98], [99]]
+    """
+    if len(rows) <= most:
+        return rows
+    first = most // 4
+    return [*rows[:first], ["⋮"] * len(rows[0]), *rows[first - most :]]
 
 
 def row(parts: Iterable[Html]) -> Html:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..files import replace
-from ..notebook import Html, card, chart, count, shorten, table
+from ..notebook import Html, card, chart, count, ends, shorten, table
 from ..notebook import row as row_of
 
 __all__ = ["History"]
@@ -144,11 +144,8 @@ def show_rows(rows: Sequence[Row]) -> list[Html]:
         for kind, lines in list(kinds.items())[:MOST_CHARTS]
         if np.isfinite(epochs).all()
     ]
-    first, last = (rows, []) if len(rows) <= MOST_ROWS else (rows[:3], rows[3 - MOST_ROWS :])
     shown = names[:MOST_COLUMNS]
-    cells = [[spell(name, row.get(name)) for name in shown] for row in (*first, *last)]
-    if last:
-        cells.insert(len(first), ["⋮"] * len(shown))
+    cells = ends([[spell(name, row.get(name)) for name in shown] for row in rows], MOST_ROWS)
     head = [shorten(name.replace("_", " ")) for name in shown]
     return [row_of(charts), table(head, cells, left=0)] if rows else []
 
