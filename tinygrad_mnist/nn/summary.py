@@ -83,7 +83,7 @@ class Summary:
     def _repr_html_(self) -> str:
         head, rows, foot = self._cells
         facts = [count(self.count, "parameter"), *self.dtypes, self._asked()]
-        shown = [[shorten(cell) for cell in row] for row in ends(rows, MOST_ROWS)]
+        shown = [row and [shorten(cell) for cell in row] for row in ends(rows, MOST_ROWS)]
         return card(shorten(self.kind), facts, table(head, shown, foot, left=len(head) - 1))
 
     def _asked(self) -> str:
