@@ -15,7 +15,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ __all__ = [
     "chart",
     "code",
     "count",
+    "ends",
     "is_notebook",
     "numbers",
     "picture",
@@ -39,11 +40,16 @@ __all__ = [
     "table",
 ]
 
+T = TypeVar("T")
+
 #: The most characters of a name or a value that are shown.
 LONGEST = 80
 
 #: The most elements of an array that are shown, as for NumPy.
 MOST_NUMBERS = 1000
+
+#: Larger numbers are not drawn: their differences may be larger than any number.
+LARGEST = 1e300
 
 #: The most points of a curve: a chart has no more pixels.
 MOST_POINTS = 300
@@ -124,9 +130,9 @@ def count(number: int, what: str) -> str:
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[Any]], foot: Sequence[Any] = (), *, left: int = 1
+    head: Sequence[str], rows: Iterable[Sequence[Any] | None], foot: Sequence[Any] = (), *, left: int = 1
 ) -> Html:
-    """Return a table whose first ``left`` columns are text, and the others numbers.
+    """Return a table whose first ``left`` columns are text, and the others numbers; where a row is None, dots.
 
     Examples
     --------
@@ -140,10 +146,24 @@ def table(
         return f"<tr>{''.join(cell)}</tr>"
 
     last = f"<tfoot>{line('td', foot)}</tfoot>" if foot else ""
-    body = "".join(line("td", row) for row in rows)
+    body = "".join(line("td", ["⋮"] * len(head) if row is None else row) for row in rows)
     return Html(
         f'<div class="tg-wide"><table><thead>{line("th", head)}</thead><tbody>{body}</tbody>{last}</table></div>'
     )
+
+
+def ends(rows: Sequence[T], most: int) -> list[T | None]:
+    """The first and, more of them, the last of many rows, and between them None.
+
+    Examples
+    --------
+    >>> ends(range(100), 4)
+    [0, None, 97, 98, 99]
+    """
+    if len(rows) <= most:
+        return list(rows)
+    first = most // 4
+    return [*rows[:first], None, *rows[first - most :]]
 
 
 def row(parts: Iterable[Html]) -> Html:
@@ -168,7 +188,8 @@ def shorten(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.4g}"
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return f"{value:,}"
+        bits = int(value).bit_length()
+        return f"{value:,}" if bits <= 128 else f"an integer of {bits:,} bits"
     if isinstance(value, np.ndarray):
         value = numbers(value, 10)
     text = " ".join(str(value)[: 10 * LONGEST].split())
@@ -274,28 +295,30 @@ def png(pixels: NDArray) -> bytes:
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 340, 190, 52, 10, 26, 24
 
 
-def chart(title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]]) -> Html:
-    """Draw lines over x as an SVG picture; where a value is NaN or infinite, a line has a gap.
+def chart(title: str, lines: Mapping[str, Sequence[tuple[Any, Any]]], *, scale: float = 1) -> Html:
+    """Draw lines through points (x, y) as an SVG picture, nothing if there are none.
+
+    Where y is NaN or infinite, or is no number, a line has a gap. Where x is, the point is left out. The numbers
+    are multiplied by ``scale``.
 
     Examples
     --------
-    >>> picture = chart("loss", [1, 2], {"train": [0.5, 0.25]})
+    >>> picture = chart("loss", {"train": [(1, 0.5), (2, 0.25)]})
     >>> picture.count("<path"), picture.count("<circle")
     (1, 2)
     """
-    step = max(-(-len(x) // MOST_POINTS), 1)
-    kept = [*range(0, len(x) - 1, step), len(x) - 1] if x else []
-    xs = np.array([x[i] for i in kept], float)
-    drawn = {name: _finite([values[i] for i in kept]) for name, values in lines.items()}
-    everything = np.concatenate([xs[:0], *(values[np.isfinite(values)] for values in drawn.values())])
-    if not everything.size:
+    drawn = {name: _points(points) * (1, scale) for name, points in lines.items()}
+    drawn = {name: points for name, points in drawn.items() if np.isfinite(points[:, 1]).any()}
+    if not drawn:
         return Html("")
-    (x_low, x_high), (y_low, y_high) = _span(xs), _span(everything)
+    everything = np.concatenate(list(drawn.values()))
+    xs, ys = everything[np.isfinite(everything[:, 1])].T
+    (x_low, x_high), (y_low, y_high) = _span(xs), _span(ys)
 
-    def across(at: Any) -> Any:
+    def across(at: float) -> float:
         return LEFT + 6 + (at - x_low) / (x_high - x_low) * (WIDTH - RIGHT - LEFT - 12)
 
-    def up(at: Any) -> Any:
+    def up(at: float) -> float:
         return HEIGHT - BOTTOM - (at - y_low) / (y_high - y_low) * (HEIGHT - BOTTOM - TOP - 4)
 
     parts = [
@@ -325,18 +348,15 @@ def chart(title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]]) 
             f'stroke-dasharray="{dashes}"/>'
         )
         right = start - 32
-    for number, (name, values) in enumerate(drawn.items()):
+    for number, (name, points) in enumerate(drawn.items()):
         colour, dashes = _look(name, number)
-        points = [
-            (float(across(a)), float(up(b))) if math.isfinite(b) else None
-            for a, b in zip(xs, values, strict=True)
-        ]
+        placed = [(across(x), up(y)) if math.isfinite(y) else None for x, y in points.tolist()]
         parts.append(
-            f'<path d="{_path(points)}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-dasharray="{dashes}"/>'
+            f'<path d="{_path(placed)}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-dasharray="{dashes}"/>'
         )
-        if len(points) <= 40:
+        if len(placed) <= 40:
             parts += [
-                f'<circle cx="{p[0]:.1f}" cy="{p[1]:.1f}" r="2.6" fill="{colour}"/>' for p in points if p
+                f'<circle cx="{p[0]:.1f}" cy="{p[1]:.1f}" r="2.6" fill="{colour}"/>' for p in placed if p
             ]
     return Html(
         f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -358,10 +378,22 @@ def _path(points: Iterable[tuple[float, float] | None]) -> str:
     return "".join(pieces)
 
 
-def _finite(values: Sequence[float]) -> NDArray:
-    """Numbers that can be drawn, and NaN for those that cannot."""
-    numbers = np.array(values, float)
-    return np.where(np.abs(numbers) < 1e300, numbers, np.nan)
+def _points(points: Sequence[tuple[Any, Any]]) -> NDArray:
+    """Some of many points, the last among them, as numbers that can be drawn, or NaN."""
+    step = max(-(-len(points) // MOST_POINTS), 1)
+    kept = [*points[:-1][::step], *points[-1:]]
+    numbers = np.array([(_number(x), _number(y)) for x, y in kept]).reshape(-1, 2)
+    return numbers[np.isfinite(numbers[:, 0])]
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, (int, float, np.number)) or np.iscomplexobj(value):
+        return math.nan
+    try:
+        number = float(value)
+    except OverflowError:  # an integer
+        return math.nan
+    return number if abs(number) < LARGEST else math.nan
 
 
 def _span(values: NDArray) -> tuple[float, float]:

@@ -256,6 +256,14 @@ def test_summaries_of_what_is_no_input(given):
         nn.Linear(3, 2).summary(given)
 
 
+def test_a_model_of_many_layers_shows_some():
+    model = nn.Sequential(*(nn.Linear(1, 1, rng=0) for _ in range(1000)))
+    text = read(model)
+    assert "14Linear(1, 1)weight (1, 1), bias (1,)2⋮⋮⋮⋮⋮955Linear" in text
+    assert text.endswith("Sequential2,000 arrays, float322,000")
+    assert len(str(model.summary()).splitlines()) == 1005
+
+
 def test_hostile_names_of_layers():
     model = nn.Sequential()
     setattr(model, HOSTILE, type(HOSTILE, (nn.Linear,), {})(3, 2, rng=0))
@@ -311,7 +319,18 @@ def test_a_long_history_shows_some_epochs():
         [{"epoch": 1, "loss": 1e-320}, {"epoch": 2, "loss": 0.0}],
         [{"epoch": 1, "loss": 1e16}, {"epoch": 2, "loss": 1e16 + 2}],
         [{"epoch": 1, HOSTILE: 1.0, "x_" + HOSTILE: HOSTILE}, {"epoch": 2, HOSTILE: 1}],
-        [{"epoch": np.int64(1), "norm": np.float32(0.5), "flag": True, "z": 1j, "array": np.ones(100)}],
+        [
+            {
+                "epoch": np.int64(1),
+                "norm": np.float32(0.5),
+                "flag": True,
+                "z": 1j,
+                "huge": 10**400,
+                "huger": 10**5000,
+                "half": np.float16(2),
+                "array": np.ones(100),
+            }
+        ],
     ],
 )
 def test_odd_histories(rows):
@@ -325,7 +344,7 @@ def points(html: str) -> list[tuple[str, float, float]]:
 
 
 def test_a_curve_goes_where_the_numbers_say():
-    html = notebook.chart("loss", [1, 2, 3, 4, 5], {"train": [4.0, 2.0, np.nan, 0.0, 2.0]})
+    html = notebook.chart("loss", {"train": list(enumerate([4.0, 2.0, np.nan, 0.0, 2.0], 1))})
     pens, across, up = zip(*points(html), strict=True)
     assert "".join(pens) == "MLML"
     steps = np.diff(across)
@@ -335,17 +354,28 @@ def test_a_curve_goes_where_the_numbers_say():
     assert Reader(html).text == "loss01234" + "12345" + "train"
 
 
+def test_a_measure_that_is_taken_now_and_then_is_a_line():
+    rows = [{"epoch": i, "loss": 1 / i, "norm": i if i % 17 == 0 else None} for i in range(1, 1001)]
+    rows[100]["odd"] = 1.0
+    html = History(rows)._repr_html_()
+    loss, norm, odd = (points(part) for part in html.split("<svg")[1:])
+    assert (len(loss), len(norm), len(odd)) == (251, 1000 // 17, 1)
+    assert "".join(pen for pen, _, _ in norm) == "M" + "L" * (len(norm) - 1)
+    assert 0.9 < norm[-1][1] / loss[-1][1] <= 1.0
+    assert html.count("<circle") == 1
+
+
 def test_a_long_curve_keeps_its_ends():
-    html = notebook.chart("loss", list(range(100_001)), {"train": np.linspace(1, 0, 100_001)})
+    html = notebook.chart("loss", {"train": [(i, 1 - i / 100_000) for i in range(100_001)]})
     places = points(html)
     assert len(places) <= 302
-    short = points(notebook.chart("loss", [0, 1], {"train": [1.0, 0.0]}))
+    short = points(notebook.chart("loss", {"train": [(0, 1.0), (1, 0.0)]}))
     assert [place[1:] for place in (places[0], places[-1])] == [place[1:] for place in short]
 
 
 def test_training_and_validation_keep_their_colours():
-    both = notebook.chart("loss", [1, 2], {"train": [1.0, 2.0], "validation": [1.0, 2.0]})
-    alone = notebook.chart("loss", [1, 2], {"validation": [1.0, 2.0]})
+    both = notebook.chart("loss", {"train": [(1, 1.0)], "validation": [(1, 1.0)]})
+    alone = notebook.chart("loss", {"validation": [(1, 1.0)]})
     blue, orange = notebook.LOOKS[0][0], notebook.LOOKS[1][0]
     assert blue in both
     assert orange in both

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..graph import CALLED, _set, no_grad
-from ..notebook import card, count, table
+from ..notebook import card, count, ends, shorten, table
 from ..tensor import Tensor
 from ..trees import leaves
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .module import Module
 
 __all__ = ["Layer", "Summary", "summarize"]
+
+#: The most layers that a notebook shows; the text names all.
+MOST_ROWS = 60
 
 
 class Layer(NamedTuple):
@@ -80,7 +83,8 @@ class Summary:
     def _repr_html_(self) -> str:
         head, rows, foot = self._cells
         facts = [count(self.count, "parameter"), *self.dtypes, self._asked()]
-        return card(self.kind, facts, table(head, rows, foot, left=len(head) - 1))
+        shown = [row and [shorten(cell) for cell in row] for row in ends(rows, MOST_ROWS)]
+        return card(shorten(self.kind), facts, table(head, shown, foot, left=len(head) - 1))
 
     def _asked(self) -> str:
         """Say what the shapes in the column of outputs are for."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import DataError, choice, pluralise
 from ..files import replace
-from ..notebook import Html, card, chart, count, shorten, table
+from ..notebook import Html, card, chart, count, ends, shorten, table
 from ..notebook import row as row_of
 
 __all__ = ["History"]
@@ -133,26 +133,24 @@ class History(Sequence[Row]):
 def show_rows(rows: Sequence[Row]) -> list[Html]:
     """Show rows in a notebook: curves of the measures, those of one kind in one chart, and a table of some epochs."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    epochs = [_number(row.get("epoch", i)) for i, row in enumerate(rows, 1)]
-    kinds: dict[str, dict[str, list[float]]] = {}
+    kinds: dict[str, dict[str, list[tuple[Any, Any]]]] = {}
     for name in names:
-        values = [_number(row.get(name)) for row in rows]
-        if name not in ("epoch", "lr") and np.isfinite(values).any():
+        if name not in ("epoch", "lr"):
             whose, _, kind = name.rpartition("_")
-            percent = 100 if kind == "accuracy" else 1
-            kinds.setdefault(kind, {})[whose or kind] = [value * percent for value in values]
-    charts = [
-        chart(f"{kind} (%)" if kind == "accuracy" else kind, epochs, lines)
-        for kind, lines in list(kinds.items())[:MOST_CHARTS]
-        if np.isfinite(epochs).all()
-    ]
-    first, last = (rows, []) if len(rows) <= MOST_ROWS else (rows[:3], rows[3 - MOST_ROWS :])
+            kinds.setdefault(kind, {})[whose or kind] = [
+                (row.get("epoch", i), row[name]) for i, row in enumerate(rows, 1) if row.get(name) is not None
+            ]
+    charts = (
+        chart("accuracy (%)", lines, scale=100) if kind == "accuracy" else chart(kind, lines)
+        for kind, lines in kinds.items()
+    )
     shown = names[:MOST_COLUMNS]
-    cells = [[spell(name, row.get(name)) for name in shown] for row in (*first, *last)]
-    if last:
-        cells.insert(len(first), ["⋮"] * len(shown))
     head = [shorten(name.replace("_", " ")) for name in shown]
-    return [row_of(charts), table(head, cells, left=0)] if rows else []
+    cells = [
+        None if row is None else [spell(name, row.get(name)) for name in shown]
+        for row in ends(rows, MOST_ROWS)
+    ]
+    return [row_of(islice(filter(None, charts), MOST_CHARTS)), table(head, cells, left=0)] if rows else []
 
 
 def spell(name: str, value: Any) -> str:
@@ -160,11 +158,6 @@ def spell(name: str, value: Any) -> str:
     if isinstance(value, float) and name.endswith("accuracy"):
         return f"{value:.2%}"
     return "–" if value is None else shorten(value)
-
-
-def _number(value: Any) -> float:
-    """A measure as a number, NaN where it is none."""
-    return float(value) if isinstance(value, (int, float, np.number)) and np.isrealobj(value) else math.nan
 
 
 def _jsonable(value: Any) -> Any:
