@@ -486,7 +486,10 @@ def index(d: Any, a: str, writing: bool = False) -> str:
 
 def index_like(value: Any, n: int) -> bool:
     value = np.asarray(value)
-    return value.dtype.kind in "iu" and bool(value.size) and bool(np.all((value >= -n) & (value < n)))
+    if value.dtype.kind not in "iu" or not value.size:
+        return False
+    # As Python's numbers: NumPy before 2.2.2 reads beyond unsigned arrays where they are compared with negative ones.
+    return -n <= int(value.min()) and int(value.max()) < n
 
 
 def taken(d: Any) -> Drawn:

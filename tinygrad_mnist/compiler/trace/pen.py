@@ -125,7 +125,10 @@ def who_asks() -> str:
 def what_decides() -> str:
     """What in the user's line asked whether something is true."""
     code, place = users_line()
-    name = dis.opname[code.co_code[place]]
+    names = (step.opname for step in dis.get_instructions(code) if step.offset >= place)
+    name = next(names)
+    if name in ("TO_BOOL", "COMPARE_OP"):  # since Python 3.13, before the jump or the `not` that needs it
+        name = next(names)
     if "JUMP" in name:
         return "a Python `if`, `while`, `assert`, `and` or `or`"
     return {"UNARY_NOT": "`not`", "CONTAINS_OP": "`in`"}.get(
