@@ -65,9 +65,9 @@ __all__ = [
 
 
 class _Callable(ModuleType):
-    """A module that is called as its function of the same name is.
+    """A module that can be called like its function of the same name.
 
-    ``tg.tensor`` is both: the function that users call, and what ``import tinygrad_mnist.tensor as m`` gives.
+    ``tg.tensor`` is both: the function that users call, and what ``import tinygrad_mnist.tensor as m`` imports.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -77,13 +77,13 @@ class _Callable(ModuleType):
         return import_module, (self.__name__,)
 
 
-if not TYPE_CHECKING:  # which sees the functions, and so do editors
+if not TYPE_CHECKING:  # type checkers and editors see the functions themselves
     from . import primitive, tensor
 
     for _module, _function in ((primitive, primitive.primitive), (tensor, tensor.tensor)):
         _module.__class__, _module.__wrapped__, _module.__doc__ = _Callable, _function, _function.__doc__
 
-# These are imported when first used, so that importing the core stays about as quick as importing NumPy.
+# These are imported on first use, so that importing the core is about as quick as importing NumPy.
 _LAZY = ("data", "nn", "optim", "testing", "training", "viz")
 _LAZY_FUNCTIONS = {"compile": "compiler", "detect_anomaly": "testing.anomaly"}
 

@@ -1,7 +1,7 @@
-"""``with`` blocks that are decorators too: of functions, and of what runs in pieces.
+"""``with`` blocks that are also decorators: of functions, generators and coroutines.
 
-A generator or a coroutine gives way to its caller between two pieces of its work. A setting that was made for
-the one must not be seen by the other, so each piece gets a block of its own.
+A generator or a coroutine returns control to its caller between two pieces of its work. The caller must not
+see a setting that was made for the work, so each piece gets its own block.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["Block", "block"]
 
 P = ParamSpec("P")
 
-# The blocks that this thread or task is in, the innermost last, each with what undoes it. They are kept here
-# and not in the blocks, one of which may be entered twice, or by two threads at once.
+# The blocks that this thread or task is in, the innermost last, each with the block that undoes it. They are
+# kept here and not in the blocks, because a block may be entered twice, or by two threads at once.
 _ENTERED: ContextVar[tuple[tuple[Any, AbstractContextManager[None]], ...]] = ContextVar("entered", default=())
 
 
 class Block:
-    """A ``with`` block that may be entered again and again, also while it is entered, and decorates functions."""
+    """A reentrant and reusable ``with`` block that also decorates functions."""
 
     def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
         self._make = make
@@ -35,15 +35,15 @@ class Block:
 
     def __exit__(self, *error: Any) -> bool | None:
         entered = _ENTERED.get()
-        for i in reversed(range(len(entered))):  # a generator may leave its blocks in another order
+        for i in reversed(range(len(entered))):  # a generator may leave its blocks in a different order
             block, undo = entered[i]
             if block is self:
                 _ENTERED.set(entered[:i] + entered[i + 1 :])
                 return undo.__exit__(*error)
-        return None  # entered in another task, which took its settings along
+        return None  # entered in another task, which has its own settings
 
     def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        """Run a function within the block; of a generator or a coroutine, each piece of its work."""
+        """Run a function within the block; for a generator or a coroutine, run each piece of its work there."""
         if inspect.iscoroutinefunction(f):
 
             @wraps(f)
@@ -81,13 +81,13 @@ class Block:
             def function(*args: Any, **kwargs: Any) -> Any:
                 with self._make():
                     result = f(*args, **kwargs)
-                # Of a function that returns a generator, such as an expression `(... for ...)`, this is the work.
+                # If the function returns a generator, such as an expression `(... for ...)`, this is the work.
                 return self._in_pieces(result) if inspect.isgenerator(result) else result
 
         return function
 
     def _in_pieces(self, work: Any) -> Generator[Any, Any, Any]:
-        """Do the work of a generator or a coroutine, with what is sent and thrown in between."""
+        """Do the work of a generator or a coroutine, and pass on what is sent and thrown into it."""
         step, given = work.send, None
         while True:
             try:
@@ -106,7 +106,7 @@ class Block:
 
 
 class _Awaited:
-    """A coroutine, each piece of whose work runs within a block."""
+    """A coroutine that runs each piece of its work within a block."""
 
     def __init__(self, around: Block, work: Any) -> None:
         self._around, self._work = around, work

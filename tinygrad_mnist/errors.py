@@ -35,11 +35,11 @@ __all__ = [
 
 
 class TinygradError(Exception):
-    """The root of the family: catch it to catch every error raised on purpose here."""
+    """The base class: catch it to catch every error that this project raises on purpose."""
 
 
 class ShapeError(TinygradError, ValueError):
-    """Shapes that do not fit each other or what a layer expects."""
+    """Shapes that do not fit each other, or do not fit a layer."""
 
 
 class DTypeError(TinygradError, TypeError):
@@ -51,7 +51,7 @@ class GradientError(TinygradError, RuntimeError):
 
 
 class LostGradientWarning(UserWarning):
-    """A gradient ends where its user may not know it: the value was taken out of the graph, or nothing keeps it."""
+    """A gradient ends where the user may not expect it: the value left the graph, or nothing keeps the gradient."""
 
 
 class UnsupportedError(TinygradError, TypeError):
@@ -63,16 +63,16 @@ class OptionError(TinygradError, ValueError):
 
 
 class CompileError(TinygradError, RuntimeError):
-    """A function that cannot become a straight line of NumPy calls."""
+    """A function that cannot become a straight sequence of NumPy calls."""
 
 
 class UntraceableError(CompileError):
-    """A step that a compiled program cannot take; an operation in which it happens is called as a whole.
+    """A step that a compiled program cannot take; the program calls the surrounding operation as a whole.
 
     Attributes
     ----------
     as_a_whole : callable
-        ``as_a_whole(primitive, args, settings, rule)`` writes that call down.
+        ``as_a_whole(primitive, args, settings, rule)`` records that call.
     """
 
     def __init__(self, message: str, as_a_whole: Any = None) -> None:
@@ -119,7 +119,7 @@ def choice(what: str, value: object, valid: Iterable[str]) -> OptionError:
 
 
 def pluralise(number: int, noun: str) -> str:
-    """Say how many there are of something.
+    """Return a number with its noun, in the plural if necessary.
 
     Examples
     --------
@@ -127,13 +127,13 @@ def pluralise(number: int, noun: str) -> str:
     ('1 epoch', '1,000 epochs', '2 batches', '2 axes')
     """
     plural = (
-        noun[:-2] + "es" if noun.endswith("is") else noun + ("es" if noun.endswith(("ch", "s", "x")) else "s")
+        noun[:-2] + "es" if noun.endswith("is") else noun + ("es" if noun.endswith(("tch", "s", "x")) else "s")
     )
     return f"{number:,} {noun if number == 1 else plural}"
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional dependency, or name the pip line that installs it.
+    """Import an optional dependency, or raise an error with the pip line that installs it.
 
     Examples
     --------

@@ -20,22 +20,22 @@ __all__ = ["load", "read_metadata", "replace", "save"]
 def save(
     state: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write named arrays to a file, all of it or nothing.
+    """Write named arrays to a file, either completely or not at all.
 
     Parameters
     ----------
     state : mapping of str to array_like
-        Such as a module's ``state_dict()``.
+        For example, a module's ``state_dict()``.
     path : path ending in ``.safetensors`` or ``.npz``
     metadata : mapping of str to str, optional
-        Text kept beside the arrays (safetensors only).
+        Text stored with the arrays (safetensors only).
 
     Raises
     ------
     OptionError
-        If the ending is another, or a name is no text.
+        If the file has another ending, or a name is not a string.
     DTypeError
-        If the file format cannot hold an array's dtype. Nothing has been written then.
+        If the file format cannot hold an array's dtype; nothing is written in that case.
 
     Examples
     --------
@@ -53,8 +53,8 @@ def save(
         replace(path, encode(arrays, metadata=dict(metadata or {}) or None))
     elif path.suffix == ".npz":
         if metadata:
-            raise OptionError(f"{path}: an npz file keeps no metadata; save as .safetensors")
-        import zipfile  # here, since importing it takes longer than importing the rest of the package
+            raise OptionError(f"{path}: an npz file cannot hold metadata; save as .safetensors")
+        import zipfile  # imported here, because it takes longer to import than the rest of the package
 
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
@@ -83,12 +83,12 @@ def load(path: str | os.PathLike[str]) -> dict[str, NDArray]:
         from safetensors.numpy import load as decode
 
         return decode(content)
-    except Exception as error:  # each reader has errors of its own; all mean a file that cannot be read
+    except Exception as error:  # each reader has its own errors; all mean that the file cannot be read
         raise DataError(f"{path}: not a readable {path.suffix or 'safetensors'} file: {error}") from error
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read the text kept beside the arrays of a safetensors file."""
+    """Read the text stored with the arrays of a safetensors file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -99,7 +99,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a half."""
+    """Write a file so that a crash leaves the old one or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -108,14 +108,14 @@ def replace(path: Path, content: bytes) -> None:
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)  # it has its name where Ctrl-C comes just after
+        Path(temporary).unlink(missing_ok=True)  # it exists if Ctrl-C comes just after its creation
         raise
 
 
 def _plain(name: Any, value: Any, path: Path) -> NDArray:
-    """Return an array in row-major order, if the format can hold it."""
+    """Return an array in row-major order; raise an error if the format cannot hold it."""
     if not isinstance(name, str):
-        raise OptionError(f"{path}: {name!r} is no name for an array; names are text")
+        raise OptionError(f"{path}: {name!r} cannot be the name of an array; names are strings")
     array = np.asarray(value.data if hasattr(value, "node") else value, order="C")
     held = "biufc" if path.suffix == ".npz" else "biuf"
     if array.dtype.kind not in held or (array.dtype.itemsize > 8 and path.suffix != ".npz"):

@@ -1,21 +1,21 @@
-r"""The graph an expression leaves behind, and the sweep that differentiates it.
+r"""The graph that an expression leaves behind, and the sweep that differentiates it.
 
 A :class:`Node` is one recorded operation: which primitive ran, on which arrays, with what result.
 :func:`sweep` walks the nodes backward from a result and applies each primitive's rules. It knows
-nothing of Tensors. Given arrays it computes with arrays; given a ``lift`` that wraps values in
-something that records, the same lines record the backward pass itself, which is all that gradients
-of gradients take.
+nothing of Tensors. Given arrays, it computes with arrays. Given a ``lift`` that wraps values in
+something that records, the same lines record the backward pass itself; gradients of gradients need
+nothing else.
 
 Every node carries a serial number, handed out in order of creation, and one invariant holds the
 file together: **a node's parents are older than the node**. Visiting nodes from the youngest to the
-oldest is therefore a topological order, found with a heap and no recursion; and a parameter that is
-overwritten is given a new serial, so that a graph which saved its older value breaks the invariant
-and is caught.
+oldest is therefore a topological order, found with a heap and without recursion. A parameter that is
+overwritten gets a new serial, so a graph that saved its older value breaks the invariant and is
+caught.
 
-For complex values the gradient users see is PyTorch's, :math:`\partial L/\partial a + i\,\partial L/\partial b`
-for a real :math:`L` and :math:`z = a + ib`. Inside the sweep its conjugate is passed on, which is the
-plain derivative :math:`\partial L/\partial z`: the rules of calculus then hold as they stand, and
-``g * b`` is the rule of a product whether the numbers are real or complex.
+For complex values the gradient that users see is PyTorch's, :math:`\partial L/\partial a + i\,\partial L/\partial b`
+for a real :math:`L` and :math:`z = a + ib`. The sweep passes on its conjugate, the plain derivative
+:math:`\partial L/\partial z`, so the rules of calculus hold unchanged: ``g * b`` is the rule of a
+product whether the numbers are real or complex.
 """
 
 from __future__ import annotations
@@ -41,40 +41,40 @@ if TYPE_CHECKING:
 __all__ = ["Node", "changed", "conjugate", "enable_grad", "fit", "is_recording", "no_grad", "scope", "sweep"]
 
 # Context variables, not globals: a thread or an asyncio task that turns recording off
-# does so for itself alone.
+# does so only for itself.
 # RECORDING holds False, True, or the Watch of a detect_anomaly() block, which looks at every result.
 RECORDING: ContextVar[Any] = ContextVar("recording", default=True)
 WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 # Whether a function that a transform differentiates is running.
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 
-# Whether a rule is called to be transposed, by forward mode. The gradient it is given then stands for
-# any, and no rule may decide something by its values.
+# Whether forward mode is calling a rule to transpose it. The gradient that the rule gets then stands for
+# any gradient, and no rule may make a decision based on its values.
 TRANSPOSING: ContextVar[bool] = ContextVar("transposing", default=False)
 
-# Another number whenever a module or its class got an attribute, or a leaf other memory, another place in the
-# graph or a hook: as long as it stays the same, nothing of the kind needs to be looked at.
+# Changes whenever a module or its class gets an attribute, or a leaf gets other memory, another place in the
+# graph or a hook. As long as it stays the same, none of these has to be examined.
 CHANGES = [0]
 _NUMBERS = itertools.count(1)
 
 
 def changed() -> None:
-    """Say that something of this kind has changed, once it has.
+    """Report such a change, after it was made.
 
-    No number comes twice, so that a change is noticed whatever other threads change at the same time.
+    No number occurs twice, so a change is noticed even if other threads make changes at the same time.
     """
     CHANGES[0] = next(_NUMBERS)
 
 
-# Goes up whenever the memory of a Tensor is written in place, by an optimizer, a program, or whoever asks for it.
+# Goes up whenever the memory of a Tensor is written in place, by an optimizer, a program or other code.
 WRITES = [0]
 
-# Who is told of every module that is called, before its forward code runs; a function that is returned is
-# told what the module returns.
+# Called with every module that is called, before its forward code runs. If it returns a function, that function
+# is called with the result of the module.
 CALLED: ContextVar[Callable[[Any], Any] | None] = ContextVar("called", default=None)
 
 # Where a node was recorded, as nested (outer scope, name, kind, origin, whether it is a layer of this
-# package): kept as it is while recording, and made into text only where somebody reads it.
+# package). It stays in this form while recording, and becomes text only when somebody reads it.
 Scope = tuple["Scope", str, str, Origin | None, bool] | None
 SCOPE: ContextVar[Scope] = ContextVar("scope", default=None)
 
@@ -82,30 +82,30 @@ SERIALS = itertools.count()
 
 
 class Watch(Protocol):
-    """Somebody who is shown everything that is computed, forward and backward.
+    """An observer of everything that is computed, forward and backward.
 
     Attributes
     ----------
     keeps_graph : bool
-        Whether whatever is recorded is to be kept, so that a checkpoint forgets nothing.
+        Whether to keep everything that is recorded, so that a checkpoint forgets nothing.
     """
 
     keeps_graph: bool
 
     def computed(self, node: Node) -> None:
-        """See an operation that was just recorded."""
+        """Observe an operation that was just recorded."""
 
     def arrived(self, node: Node, g: Array) -> None:
-        """See the gradient of an operation's result, or of a leaf: the sum of all that was passed back to it."""
+        """Observe the gradient of an operation's result, or of a leaf: the sum of all contributions."""
 
     def passed(self, node: Node, position: int, g: Array, contribution: Array) -> None:
-        """See what a rule made of an incoming gradient."""
+        """Observe the contribution that a rule computed from an incoming gradient."""
 
     def pushed(self, node: Node, tangents: Sequence[tuple[int, Array]], change: Array) -> None:
-        """See how the result of an operation changes when its inputs do."""
+        """Observe how the result of an operation changes when its inputs change."""
 
     def looked_at(self, node: Node) -> None:
-        """See that the user's code asks for the gradient that a leaf has."""
+        """Observe that the user's code reads the gradient of a leaf."""
 
 
 class Node:
@@ -117,26 +117,26 @@ class Node:
         The operation; ``None`` for a leaf.
     value : ndarray, or a tuple of ndarrays for an operation with several results
     args : tuple of ndarrays, or None
-        Raw inputs, tracked or not. ``None`` once a backward pass has freed them.
+        The raw inputs, tracked or not. ``None`` once a backward pass has freed them.
     kwargs : mapping
-        The settings the operation ran with, defaults filled in.
+        The settings of the call, with the defaults filled in.
     parents : sequence of (position, Node)
         The tracked inputs, with their places in ``args``.
     serial : int
         Larger than the serial of every parent.
     within : nested tuples, or None
-        The module the operation ran in; read it as :attr:`scope`.
-    origin : code object and place in it, or None
-        Where the user's program called the operation, unless a layer of this package did, whose scope
-        knows where it was called itself; read it as :attr:`line`.
+        The module in which the operation ran; read it as :attr:`scope`.
+    origin : code object and position in it, or None
+        Where the user's program called the operation; ``None`` if a layer of this package called it,
+        because its scope knows where the layer was called. Read it as :attr:`line`.
     name : str
-        For a leaf, what its owner calls it (``weight``), or ``""``.
+        For a leaf, the name its owner gave it (``weight``), or ``""``.
     hooks : list of callables, or None
         Each may replace the gradient that passes through this node.
     retains : bool
         Whether an inner node keeps its gradient as a leaf does.
     grad : Array or None
-        The gradient accumulated here; a Tensor only where the sweep was recorded.
+        The gradient accumulated here; a Tensor only if the sweep was recorded.
     """
 
     __slots__ = (
@@ -169,7 +169,7 @@ class Node:
 
     @property
     def scope(self) -> str:
-        """The module the operation ran in, as a path and a kind (``layers.0.Linear``), or ``""``."""
+        """The module in which the operation ran, as a path and a kind (``layers.0.Linear``), or ``""``."""
         return scope_text(self.within)
 
     @property
@@ -183,7 +183,7 @@ class Node:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether nothing was computed to get here."""
+        """Whether no operation computed this node."""
         return self.primitive is None
 
     def touch(self) -> None:
@@ -191,7 +191,7 @@ class Node:
         self.serial = next(SERIALS)
 
     def release(self) -> None:
-        """Drop what the backward pass needed: saved arrays, and the way to the parents."""
+        """Drop what the backward pass needed: the saved arrays and the links to the parents."""
         self.args = None
         self.parents = ()
 
@@ -212,28 +212,28 @@ def sweep(
     Parameters
     ----------
     seeds : mapping of Nodes to Arrays
-        Where to start, each node with the gradient of the final result with respect to it, of the
+        Where to start: each node with the gradient of the final result with respect to it, of the
         shape and dtype of its value.
     targets : collection of Nodes, optional
         The only nodes whose gradients are wanted, leaves or not. They count as independent: the
-        sweep ends at them, and leaves alone what is older than all of them and so cannot depend on
-        them.
+        sweep ends at them and skips all nodes that are older than all of them and so cannot depend
+        on them.
     retain : bool
-        Whether to keep the saved arrays for another sweep; by default each node lets go of its
-        own as soon as it has been used.
+        Whether to keep the saved arrays for another sweep; by default each node drops its
+        own as soon as they have been used.
     lift : callable, optional
         ``lift(node)`` returns a stand-in for ``node.value`` that records what is done to it. With
-        it, the rules record themselves.
+        a lift, the rules record themselves.
 
     Returns
     -------
     dict
-        The gradient of each leaf reached and of each node that ``retains``; of the targets, if given.
+        The gradient of each leaf reached and of each node that ``retains``; only of the targets, if given.
 
     Raises
     ------
     GradientError
-        If the graph was already freed, or saved a value that has been overwritten since.
+        If the graph was already freed, or if it saved a value that has since been overwritten.
     """
     found: dict[Node, Array] = {}
     pending: dict[Node, Array] = {node: conjugate(seed) for node, seed in seeds.items()}
@@ -251,7 +251,7 @@ def sweep(
         primitive, args = node.primitive, node.args
         is_wanted = primitive is None or node.retains if targets is None else node in targets
         if is_wanted:
-            # A leaf's gradient was given memory of its own on the way here, unless it came as the seed.
+            # A leaf's gradient already has its own memory here, unless it is the seed.
             is_own = lift is not None or (primitive is None and node not in seeds)
             found[node] = conjugate(g if is_own else g.copy())
             if targets is not None:
@@ -297,7 +297,7 @@ def sweep(
 
 
 def _call_hooks(hooks: Sequence[Callable[[Array], Array | None]], g: Array) -> Array:
-    """Show a gradient to hooks, each of which may replace it."""
+    """Call hooks with a gradient; each of them may replace it."""
     for hook in tuple(hooks):
         replacement = hook(conjugate(g))
         g = g if replacement is None else conjugate(replacement)
@@ -305,7 +305,7 @@ def _call_hooks(hooks: Sequence[Callable[[Array], Array | None]], g: Array) -> A
 
 
 def conjugate(x: Array) -> Array:
-    """Return the complex conjugate; a real ``x`` itself, at no cost."""
+    """Return the complex conjugate; a real ``x`` is returned unchanged, at no cost."""
     if x.__class__ is tuple:
         return tuple(map(conjugate, x))
     return np.conjugate(x) if x.dtype.kind == "c" else x
@@ -315,15 +315,15 @@ def fit(g: Array, like: Any) -> Array:
     """Give a gradient the shape and dtype of the value it belongs to.
 
     This is the one place that undoes broadcasting and dtype promotion, so that no rule needs to.
-    Axes that broadcasting added or stretched are summed; a gradient that is smaller than its value,
-    as the rule of a sum returns it, is broadcast up.
+    Axes that broadcasting added or stretched are summed. A gradient that is smaller than its value,
+    such as the rule of a sum returns, is broadcast.
 
     Parameters
     ----------
     g : Array
-        What a rule returned.
+        The result of a rule.
     like : ndarray, or tuple of ndarrays
-        The value of the input the gradient is for.
+        The value of the input to which the gradient belongs.
 
     Examples
     --------
@@ -348,7 +348,7 @@ def no_grad() -> Iterator[None]:
     """Compute without recording, within a ``with`` block or a decorated function, generator or coroutine.
 
     The setting belongs to the current thread or asyncio task. A decorated generator computes without
-    recording, and what is done with its values between two of them is recorded as usual.
+    recording, but the code that uses its values between two of them records as usual.
 
     Examples
     --------
@@ -379,12 +379,12 @@ def enable_grad() -> Iterator[None]:
 
 
 def is_recording() -> bool:
-    """Whether operations on tracked Tensors are recorded here and now."""
+    """Whether operations on tracked Tensors are recorded at the moment."""
     return bool(RECORDING.get())
 
 
 def recording_on() -> Any:
-    """The value of ``RECORDING`` that switches it on, watched where somebody watches."""
+    """Return the value of ``RECORDING`` that switches it on: the watch, if there is one."""
     return RECORDING.get() or WATCH.get() or True
 
 
@@ -405,7 +405,7 @@ def scope(name: str) -> Iterator[None]:
 
 
 def scope_text(within: Scope) -> str:
-    """Spell a scope out: the names from the outermost in, then the kind of the innermost."""
+    """Spell out a scope: the names from the outermost to the innermost, then the kind of the innermost."""
     parts = [within[2]] if within is not None else []
     while within is not None:
         parts.append(within[1])
@@ -423,7 +423,7 @@ def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
 
 
 def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
-    """Sum ``g`` over the axes in which ``shape`` was broadcast, then broadcast what is missing."""
+    """Sum ``g`` over the axes in which ``shape`` was broadcast, then broadcast it over the missing ones."""
     extra = len(g.shape) - len(shape)
     added = tuple(range(extra))
     is_broadcast = extra >= 0
@@ -447,13 +447,13 @@ def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
     return g
 
 
-# Up to this size, filling an array takes less time than np.broadcast_to needs to look like one.
+# Up to this size, filling an array takes less time than a call of np.broadcast_to.
 _SMALL = 8192
 _PLAIN = (np.ndarray, np.float32, np.float64)
 
 
 def _plus(a: Array, b: Array) -> Array:
-    """Add two contributions into memory of their own: either may be shared with another node."""
+    """Add two contributions into new memory, because either may be shared with another node."""
     if a.__class__ is tuple:
         return tuple(_plus(x, y) for x, y in zip(a, b, strict=True))
     return a + b
@@ -462,7 +462,7 @@ def _plus(a: Array, b: Array) -> Array:
 def _lifted(
     args: tuple[Any, ...], parents: Sequence[tuple[int, Node]], lift: Callable[[Node], Array]
 ) -> tuple[Array, ...]:
-    """Replace the tracked inputs among ``args`` by their recording stand-ins."""
+    """Replace the tracked inputs among ``args`` with stand-ins that record."""
     lifted = list(args)
     for position, parent in parents:
         lifted[position] = lift(parent)
@@ -472,8 +472,8 @@ def _lifted(
 def _own(g: Array, others: tuple[Any, ...]) -> Array:
     """Return ``g`` in memory that nothing else refers to.
 
-    A rule may return its incoming gradient, one of its inputs, or a view of either; what it
-    computed afresh (possibly seen through a transposing view) is kept without a copy.
+    A rule may return its incoming gradient, one of its inputs, or a view of either; those are
+    copied. An array that it computed itself (possibly behind a transposing view) is not copied.
     """
     memory = g.base
     if memory is None:

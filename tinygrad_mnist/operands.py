@@ -1,4 +1,4 @@
-"""What an operation can compute with, and the kinds of array that it refuses."""
+"""The operands that an operation accepts, and the kinds of array that it refuses."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ _PYTHON = (float, int, complex, list, tuple)
 
 
 def operand(x: Any) -> Any:
-    """Return what an operation can compute with: of a list an array, anything else as it is.
+    """Return an operand for an operation: a list becomes an array, anything else is returned unchanged.
 
     Raises
     ------
     UnsupportedError
-        For the kinds of array whose arithmetic is another than an ndarray's: masked ones, matrices.
+        For arrays with an arithmetic of their own: masked arrays and matrices.
     """
     if isinstance(x, (list, tuple)):
         for part in leaves(x):
             if isinstance(part, np.ndarray):
                 operand(part)
         return np.asarray(x)
-    masked = sys.modules.get("numpy.ma")  # which NumPy imports only where somebody uses it
+    masked = sys.modules.get("numpy.ma")  # NumPy imports it only when somebody uses it
     if masked is not None and isinstance(x, masked.MaskedArray):
         raise UnsupportedError(
-            f"a masked array of shape {x.shape} was given; its mask would be lost, here or in the gradient. Say what "
-            "the masked elements count as, with array.filled(value), or keep the mask apart and choose with "
+            f"a masked array of shape {x.shape} was given, but its mask would be lost, here or in the gradient. Give "
+            "the masked elements a value with array.filled(value), or keep the mask separately and choose with "
             "np.where(mask, value, ...)"
         )
     if isinstance(x, np.matrix):
         raise UnsupportedError(
-            f"an np.matrix of shape {x.shape} was given, whose * is a product of matrices; pass np.asarray(matrix), "
+            f"an np.matrix of shape {x.shape} was given, whose * is a matrix product; pass np.asarray(matrix), "
             "and multiply matrices with @"
         )
     return x
 
 
 def as_array(x: Any) -> Any:
-    """Return an array of a number or a list; what is an array already, or stands for one, as it is."""
+    """Turn a number or a list into an array; return an array, or a stand-in for one, unchanged."""
     return x if type(x) is np.ndarray else np.asarray(operand(x)) if type(x) in _PYTHON else operand(x)

@@ -1,8 +1,7 @@
-"""The operators and methods a Tensor shares with ndarray, written out by hand.
+"""The operators and methods that a Tensor shares with ndarray, written out by hand.
 
-Each is a call of the NumPy function of the same meaning, looked up where NumPy's own dispatch would
-end up, without the detour. (NumPy's ``NDArrayOperatorsMixin`` would break hashing and in-place
-operators.)
+Each is a call of the NumPy function with the same meaning, looked up directly where NumPy's dispatch
+would end. (NumPy's ``NDArrayOperatorsMixin`` would break hashing and in-place operators.)
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ class Operators:
 
     @staticmethod
     def __primitive__(primitive: Primitive, args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-        """Run an operation on Tensors; Tensor says how."""
-        raise TypeError("Operators are those of a Tensor")
+        """Run an operation on Tensors; implemented by Tensor."""
+        raise TypeError("only Tensor implements these operators")
 
     # -- arithmetic ------------------------------------------------------------------------------
 
@@ -218,35 +217,35 @@ class Operators:
 
     @property
     def flat(self) -> Tensor:
-        """The elements in one row, to read; assign to ``t[...]`` itself."""
+        """The elements in one row, for reading; to write, assign to ``t[...]``."""
         return _call(np.ravel, self)
 
     def flatten(self, order: Any = "C") -> Tensor:
-        """The elements in one row, which may be written into."""
+        """The elements in one row; writing into it is allowed."""
         row = _call(np.ravel, self, order=order)
         row._owners = ()
         return row
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
-        """As :func:`numpy.reshape`; the shape as one tuple or as several integers."""
+        """Reshape like :func:`numpy.reshape`; the shape is one tuple or several integers."""
         return _call(np.reshape, self, shape[0] if len(shape) == 1 else shape, order=order)
 
     def transpose(self, *axes: Any) -> Tensor:
-        """As :func:`numpy.transpose`; the axes as one tuple or as several integers."""
+        """Permute the axes like :func:`numpy.transpose`; they are one tuple or several integers."""
         return _call(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
 
     def compress(self, condition: Any, axis: int | None = None) -> Tensor:
         """As :func:`numpy.compress`."""
         return _call(np.compress, condition, self, axis=axis)
 
-    # -- ndarray's methods that change it in place: the handle is bound to the result ------------
+    # -- ndarray's in-place methods: the handle is bound to the result ------------
 
     def sort(self, axis: int = -1, **how: Any) -> None:
-        """Sort in place, as :meth:`numpy.ndarray.sort`."""
+        """Sort in place, like :meth:`numpy.ndarray.sort`."""
         self._write(_call(np.sort, self, axis=axis, **how))
 
     def partition(self, kth: Any, axis: int = -1, **how: Any) -> None:
-        """Partition in place, as :meth:`numpy.ndarray.partition`."""
+        """Partition in place, like :meth:`numpy.ndarray.partition`."""
         self._write(_call(np.partition, self, kth, axis=axis, **how))
 
     def fill(self, value: Any) -> None:
@@ -254,12 +253,12 @@ class Operators:
         self[...] = value  # type: ignore[index]
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
-        """Set elements of the flattened array, as :func:`numpy.put`."""
+        """Set elements of the flattened array, like :func:`numpy.put`."""
         _call(np.put, self, indices, values, mode=mode)
 
     def _write(self, new: Any) -> Any:
-        """Make this handle stand for another value, if it is no part of another; Tensor says how."""
-        raise TypeError("Operators are those of a Tensor")
+        """Make this handle stand for another value, unless it is a part of another Tensor; implemented by Tensor."""
+        raise TypeError("only Tensor implements these operators")
 
 
 def _binary(ufunc: Any, a: Any, b: Any) -> Tensor:

@@ -1,7 +1,7 @@
-"""Where in the user's program an operation was called: noted while recording, looked up when asked.
+"""The place in the user's program that called an operation: noted while recording, looked up on demand.
 
-Noting has to be quick, since every operation does it: a frame's code object and the place in it are
-kept, and become a file, a line and its text only for a message that shows them.
+Noting must be quick, because every operation does it: only a frame's code object and its position
+are kept. They become a file, a line and its text when a message shows them.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _frame = sys._getframe
 
 
 def caller() -> Origin:
-    """Note the line that called the function which asks."""
+    """Note the line that called the function that calls this one."""
     frame = _frame(2)
     return frame.f_code, frame.f_lasti
 
 
 def users_line() -> Origin:
-    """Note the innermost line on the stack that is the user's own."""
+    """Note the innermost line on the stack that belongs to the user."""
     try:
-        frame = _frame(3)  # above this function, record and what called it
+        frame = _frame(3)  # skips this function, record and its caller
     except ValueError:  # a thread that runs nothing else
         frame = _frame(2)
     while _INTERNAL[frame.f_code.co_filename] and frame.f_back is not None:
@@ -70,12 +70,12 @@ class Line(NamedTuple):
 
 
 def line_of(origin: Origin) -> Line:
-    """Look up the line that was noted."""
+    """Look up a line that was noted."""
     code, place = origin
     number = next((n for start, end, n in code.co_lines() if start <= place < end and n), code.co_firstlineno)
     file = code.co_filename
     try:
         text = linecache.getline(file, number).strip()
-    except ValueError:  # a name that no file can have
+    except ValueError:  # not a possible file name
         text = ""
     return Line(file, number, code.co_name, text)

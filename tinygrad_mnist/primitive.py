@@ -1,4 +1,4 @@
-"""Differentiable operations: what one is, where all are registered, and inputs to test them on.
+"""Differentiable operations: their definition, their registry, and inputs to test them on.
 
 An operation is declared in one place, in plain NumPy: its value, then one rule per array argument
 for the gradient. ::
@@ -15,11 +15,11 @@ for the gradient. ::
 
 Positional-only parameters (before the ``/``, or ``*arrays``) are the arrays; all others are
 settings. A rule gets the gradient ``g`` of the result, the result ``y``, and then exactly what the
-operation got. It neither undoes broadcasting nor minds dtypes: the sweep does both. Complex numbers
-need no thought either where a function has a complex derivative: ``g`` is then the plain derivative
-of the final result, unconjugated, so that the rule is the real one.
+operation got. It neither undoes broadcasting nor converts dtypes: the sweep does both. Complex
+numbers need no special treatment if a function has a complex derivative: ``g`` is then the plain
+derivative of the final result, unconjugated, so that the rule for real numbers holds.
 
-A NumPy function that others can express needs no rules: it is declared with :func:`implements`, by
+A NumPy function that other operations can express needs no rules: :func:`implements` declares it by
 its definition in terms of them.
 """
 
@@ -59,7 +59,7 @@ __all__ = [
 
 Rule = Callable[..., Array]
 
-#: What stands in for a NumPy function when one of its arguments is a Tensor.
+#: The implementation of each NumPy function for calls with a Tensor among the arguments.
 REGISTRY: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 _ALL: dict[str, Primitive] = {}
@@ -72,16 +72,16 @@ _STRUCTURES = ("", "elementwise", "linear", "multilinear", "reduction")
 class Primitive:
     """A differentiable operation: call it with arrays or Tensors.
 
-    Given arrays it computes with NumPy and nothing else; given a Tensor anywhere among its array
-    arguments it is recorded. Make one with :func:`primitive`.
+    Called with arrays, it computes with NumPy and nothing else; called with a Tensor anywhere among
+    its array arguments, it is recorded. Make one with :func:`primitive`.
 
     Attributes
     ----------
     jvp : {"elementwise", "linear", "multilinear", "reduction", ""}
-        What is known of its derivative, so that tangents can be pushed forward quickly; see
+        The structure of its derivative, if known, for a fast forward mode; see
         :func:`primitive`.
     inside : callable, or None
-        For one that was recorded as a whole, a checkpoint: records again what it consists of, and
+        For an operation that was recorded as a whole (a checkpoint): records its contents again and
         returns the nodes of its results.
     """
 
@@ -120,10 +120,10 @@ class Primitive:
         self._otherwise: Callable[..., Any] | None = None
 
     def otherwise(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Say what calls with NumPy's rarer arguments (``where=``, ``dtype=``) mean (a decorator).
+        """Implement calls with NumPy's rarer arguments (``where=``, ``dtype=``); a decorator.
 
-        The decorated function takes all of NumPy's arguments, and expresses such a call by this
-        operation without them, and by others. The plain calls never come by it.
+        The decorated function takes all of NumPy's arguments, and expresses such a call in terms of
+        other operations and of this one without those arguments. Plain calls do not use it.
         """
         self._otherwise = Composite(function, [self], ())
         return function
@@ -159,13 +159,13 @@ class Primitive:
         return self
 
     def tangents(self, *rules: Rule) -> Primitive:
-        """State how changes of the arguments change the result, where it saves time.
+        """State how a change of each argument changes the result, if that saves time.
 
         Parameters
         ----------
         *rules : callable
             ``rule(v, y, *arrays, **settings)`` returns the change of the result for a change ``v`` of
-            one argument; as many as there are rules of :meth:`vjp`.
+            one argument; one for each rule of :meth:`vjp`.
         """
         self.pushes = rules
         return self
@@ -223,14 +223,14 @@ class Primitive:
         return self.forward(*map(as_array, args), **settings)
 
     def argument(self, position: int) -> str:
-        """What an array argument is called in messages: its name, or its number among ``*arrays``."""
+        """Name an array argument for messages: by its name, or its number among ``*arrays``."""
         return self._arrays[position] if position < len(self._arrays) else str(position)
 
     def missing_rule(self, position: int) -> GradientError:
         """Build the error for a tracked input that has no rule."""
         return GradientError(
             f"{self.name}: there is no gradient with respect to its argument {self.argument(position)!r}; "
-            "pass a plain array or .detach() it, or state the rule with .vjp(...)"
+            "pass a plain array or t.detach(), or state the rule with .vjp(...)"
         )
 
     def __repr__(self) -> str:
@@ -258,14 +258,14 @@ class Constant(Primitive):
 
 
 class _Rules(dict[int, Rule | None]):
-    """Rules by position: none for the arrays of ``*arrays``, nor where none was stated."""
+    """Rules by position: ``None`` for the arrays of ``*arrays``, and where no rule was stated."""
 
     def __missing__(self, position: int) -> None:
         return None
 
 
 class _Each:
-    """Rules for any number of arguments, all the same but for the position."""
+    """Rules for any number of arguments, which differ only in the position."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -278,7 +278,7 @@ class _Each:
 
 
 class Composite:
-    """A NumPy function expressed by other operations: it is not itself recorded, what it calls is."""
+    """A NumPy function expressed by other operations: the operations it calls are recorded, not the function itself."""
 
     def __init__(
         self, function: Callable[..., Any], covers: Sequence[Callable[..., Any]], samples: Sequence[Any]
@@ -294,7 +294,7 @@ class Composite:
         self._out = list(parameters).index("out") if "out" in parameters else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute; a keyword the definition does not know is an error, unless it says nothing."""
+        """Compute; a keyword that the definition does not know is an error, unless it has its default value."""
         kwargs = {name: value for name, value in kwargs.items() if value is not np._NoValue}
         if self._out is not None and len(args) > self._out and args[self._out] is not None:
             raise UnsupportedError(f"{self.name}: pass out= by name, so that the gradient can follow")
@@ -317,18 +317,18 @@ def primitive(
     Parameters
     ----------
     *covers : NumPy functions
-        Those this operation stands in for when they are called on Tensors; none for an operation
-        that NumPy lacks.
+        The functions that this operation replaces when they are called on Tensors; none for an
+        operation that NumPy lacks.
     samples : sequence of Sample, or of tuples of shapes
         Inputs from which the tests are generated.
     name : str, optional
-        By default the function's own name.
+        The default is the function's name.
     jvp : {"elementwise", "linear", "multilinear", "reduction"}, optional
-        How tangents go forward. ``"elementwise"``: each output element depends on the elements at
-        its own place only, so that the rules serve in both directions. ``"linear"``: linear in all
-        arrays together, as joining is; ``"multilinear"``: in each of them alone, as a product is.
+        How tangents are pushed forward. ``"elementwise"``: each output element depends only on the
+        elements at its own place, so the rules serve in both directions. ``"linear"``: linear in all
+        arrays together, like joining; ``"multilinear"``: linear in each of them alone, like a product.
         ``"reduction"``: each input element goes into one output element only, along the settings
-        ``axis`` and ``keepdims``. For others say it with :meth:`Primitive.tangents`, or leave it: the
+        ``axis`` and ``keepdims``. For other operations, use :meth:`Primitive.tangents` or nothing: the
         rules are then transposed, which is always right and costs more.
 
     Returns
@@ -384,7 +384,7 @@ def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0)) -
     ufunc : np.ufunc
         Of one or two arguments. If it takes complex numbers, it is tested on them too.
     domain : (float, float)
-        Where its random test inputs are drawn from.
+        The interval from which its random test inputs are drawn.
     """
     shapes = [((),), ((2, 3),)] if ufunc.nin == 1 else [((2, 3), (3,)), ((), (2, 1)), ((2, 1), (1, 3))]
     samples = [Sample(*s, domain=domain) for s in shapes]
@@ -408,15 +408,15 @@ def constant(*functions: Callable[..., Any]) -> None:
 def implements(
     *functions: Callable[..., Any], samples: Sequence[Any] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Say how NumPy functions act on Tensors in terms of other operations (a decorator).
+    """Implement NumPy functions for Tensors in terms of other operations (a decorator).
 
-    The decorated function takes NumPy's own arguments, by NumPy's names. It is not itself recorded:
-    what it calls is.
+    The decorated function takes NumPy's own arguments, by NumPy's names. The operations it calls are
+    recorded, not the function itself.
 
     Parameters
     ----------
     *functions : NumPy functions
-        Those it stands in for.
+        The functions it replaces.
     samples : sequence of Sample, or of tuples of shapes
         Inputs from which the tests are generated.
     """
@@ -431,7 +431,7 @@ def implements(
 
 
 def _is_default(value: Any) -> bool:
-    """Whether passing this is the same as passing nothing."""
+    """Whether passing this value is the same as passing nothing."""
     return value is None or value is np._NoValue
 
 
@@ -442,7 +442,7 @@ def _unsupported(function: str, name: str, value: Any, supported: Iterable[str])
 
 
 def as_plain(*functions: Callable[..., Any]) -> None:
-    """List NumPy functions that ask something of arrays: the answer is NumPy's own, and no Tensor."""
+    """List NumPy functions that ask about arrays: NumPy itself answers, and the answer is not a Tensor."""
 
     def bare(x: Any) -> Any:
         return x.data if hasattr(x, "__primitive__") else x
@@ -459,12 +459,12 @@ def primitives() -> Iterable[Primitive]:
 
 
 def operation(name: str) -> Primitive | None:
-    """Find a declared operation by its name, or a function that is constant."""
+    """Find a declared operation by its name, or a locally constant function."""
     return _ALL.get(name) or _CONSTANTS.get(name)
 
 
 def composites() -> Iterable[Composite]:
-    """Every NumPy function that others express, in order of declaration."""
+    """Every NumPy function that is expressed by others, in order of declaration."""
     return list(_COMPOSITES)
 
 
@@ -482,15 +482,15 @@ class Sample:
     Parameters
     ----------
     *arrays : tuple of int, ndarray, or anything else
-        For each array argument the shape of random floats, or the very array to use (an index, a
-        mask), or what else to pass (``None`` for an optional array left out).
+        For each array argument: the shape of random floats, or the array itself (an index, a mask),
+        or any other value to pass (``None`` for an optional array that is left out).
     domain : (float, float)
-        The interval random values are drawn from.
+        The interval from which random values are drawn.
     complex : bool
-        Whether the random values are complex: real and imaginary part each from the domain.
+        Whether the random values are complex: the real and the imaginary part are both drawn from the domain.
     prepare : callable, optional
-        Makes the operation's positional arguments, as a tuple, of the arrays drawn: a list of them,
-        or the symmetric matrix that a decomposition asks for. It is given Tensors too.
+        Turns the arrays drawn into the operation's positional arguments (a tuple): for example a list
+        of them, or the symmetric matrix that a decomposition needs. It is called with Tensors too.
     **settings
         Passed to the operation by name.
     """
@@ -510,15 +510,15 @@ class Sample:
         self.settings = settings
 
     def draw(self, seed: int = 0, dtype: Any = np.float64) -> list[Any]:
-        """Make the inputs: the same for the same seed, the values of each array well apart.
+        """Make the inputs: the same for the same seed, with the values of each array well apart.
 
-        The gaps keep finite differences clear of ties, where a maximum has no derivative.
+        The gaps keep finite differences away from ties, where a maximum has no derivative.
 
         Parameters
         ----------
         seed : int
         dtype : dtype
-            A real one; complex samples are of the complex dtype of that precision.
+            A real dtype; complex samples have the complex dtype of the same precision.
         """
         rng = np.random.default_rng(seed)
         kind = np.result_type(dtype, np.complex64) if self.complex else dtype
@@ -539,7 +539,7 @@ class Sample:
         return (low + (high - low) * places).reshape(shape)
 
     def arguments(self, *arrays: Any) -> tuple[Any, ...]:
-        """Return the operation's positional arguments, of the arrays drawn or of Tensors in their place."""
+        """Return the operation's positional arguments, made from the arrays drawn or from Tensors instead."""
         return arrays if self.prepare is None else self.prepare(*arrays)
 
     def __repr__(self) -> str:
@@ -554,7 +554,7 @@ def _short(value: Any) -> str:
 
 @primitive(samples=[((2, 3),)], jvp="linear")
 def identity(x: Array, /) -> Array:
-    """``x`` itself, in a new place of the graph."""
+    """``x`` itself, as a new node of the graph."""
     return x
 
 
@@ -563,7 +563,7 @@ identity.vjp(lambda g, y, x: g)
 
 @primitive(samples=[((2,), ())], jvp="linear")
 def pack(*arrays: Array) -> tuple[Array, ...]:
-    """Several arrays as the one result of one operation."""
+    """Several arrays as the single result of one operation."""
     return arrays
 
 
@@ -572,7 +572,7 @@ pack.vjp(each=lambda i, g, y, *arrays: g[i])
 
 @primitive(name="pick", jvp="linear")
 def pick(results: Any, /, index: int) -> Any:
-    """One of the results of an operation that has several (``split``, ``svd``)."""
+    """One result of an operation that has several (``split``, ``svd``)."""
     return results[index]
 
 

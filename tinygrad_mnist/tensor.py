@@ -37,7 +37,7 @@ __all__ = ["Tensor", "buffer", "certainly", "is_known", "possibly", "qualified",
 if TYPE_CHECKING:
 
     class Unknown(np.object_):  # type: ignore[misc]  # final, which only mypy minds
-        """What a type checker takes the elements for: NumPy's stubs would promise ``np.mean(t)`` to be a number."""
+        """The element type for type checkers: NumPy's stubs would otherwise say that ``np.mean(t)`` is a number."""
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -50,13 +50,13 @@ class Tensor(Operators):
     data : array_like
         Numbers. An ndarray is not copied unless ``requires_grad`` is set: a leaf owns its memory.
     requires_grad : bool, default False
-        Whether to record the operations on this Tensor, so that :meth:`backward` can leave a
+        Whether to record the operations on this Tensor, so that :meth:`backward` stores a
         gradient here.
 
     Raises
     ------
     DTypeError
-        If ``data`` holds no numbers, or integers or booleans that would require a gradient.
+        If ``data`` is not numeric, or if a gradient is required of integers or booleans.
 
     See Also
     --------
@@ -75,7 +75,7 @@ class Tensor(Operators):
 
     _data: NDArray
     _node: Node | None
-    _owners: tuple[ref[Tensor], ...]  # set where it may be a part of other Tensors: those
+    _owners: tuple[ref[Tensor], ...]  # the Tensors that this one may be a part of; set only if there are some
 
     def __init__(self, data: Any, *, requires_grad: bool = False) -> None:
         self._data = _numbers(data)
@@ -94,7 +94,7 @@ class Tensor(Operators):
 
     @property
     def node(self) -> Node | None:
-        """The place in the graph this Tensor stands for; ``None`` if it is untracked."""
+        """The node of the graph that this Tensor stands for; ``None`` if it is untracked."""
         return self._node
 
     @property
@@ -149,12 +149,12 @@ class Tensor(Operators):
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by the user rather than computed from tracked Tensors."""
+        """Whether the user made it, rather than computed it from tracked Tensors."""
         return self._node is None or self._node.is_leaf
 
     @property
     def name(self) -> str:
-        """What a leaf is called in drawings and messages; a module names its parameters."""
+        """The name of a leaf in drawings and messages; a module names its parameters."""
         return self._node.name if self._node is not None else ""
 
     @name.setter
@@ -169,7 +169,7 @@ class Tensor(Operators):
         Raises
         ------
         GradientError
-            If this Tensor is tracked: what is computed from an array has no gradient. Say
+            If this Tensor is tracked: anything computed from an array has no gradient. Use
             ``t.detach().numpy()``, or look at ``t.data``.
         """
         return np.array(self)
@@ -196,8 +196,8 @@ class Tensor(Operators):
     def grad(self) -> Tensor | None:
         """The gradient accumulated by :meth:`backward`, or ``None``.
 
-        Leaves have one, and computed Tensors after :meth:`retain_grad`. It is itself tracked only
-        after ``backward(create_graph=True)``.
+        Leaves have one, and so do computed Tensors after :meth:`retain_grad`. It is itself tracked
+        only after ``backward(create_graph=True)``.
         """
         watch = WATCH.get()
         if watch is not None and self._node is not None:
@@ -208,8 +208,8 @@ class Tensor(Operators):
             if not (self._node.is_leaf or self._node.retains):
                 warnings.warn(
                     f"this Tensor was computed ({_op_name(self._node)}), and backward() keeps the gradients of leaves "
-                    "only: its .grad is None. Call .retain_grad() on it before backward(), or ask the Tensors it was "
-                    "computed from",
+                    "only: its .grad is None. Call .retain_grad() on it before backward(), or use the .grad of the "
+                    "Tensors it was computed from",
                     LostGradientWarning,
                     stacklevel=2,
                 )
@@ -238,25 +238,25 @@ class Tensor(Operators):
     def backward(
         self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False
     ) -> None:
-        """Add to the ``grad`` of every leaf the derivative of this Tensor with respect to it.
+        """Add the derivative of this Tensor with respect to every leaf to that leaf's ``grad``.
 
         Parameters
         ----------
         gradient : array_like, same shape as this Tensor, optional
-            The derivative of the final result with respect to this Tensor. May be left out where
-            this Tensor has one element, and is then 1.
+            The derivative of the final result with respect to this Tensor. Optional for a Tensor with
+            one element; the default is 1.
         retain_graph : bool, default False
             Keep the saved arrays, so that another backward pass can run through the same graph.
         create_graph : bool, default False
             Record the backward pass itself, so that the gradients can be differentiated. Implies
             ``retain_graph``. A leaf's ``grad`` then refers to a graph that refers to the leaf: this
-            circle is freed by the garbage collector, or at once by :meth:`zero_grad`.
+            cycle is freed by the garbage collector, or at once by :meth:`zero_grad`.
 
         Raises
         ------
         GradientError
-            If this Tensor is untracked, has more than one element and no ``gradient`` was given, if
-            its graph was freed by an earlier pass, or if it saved a value overwritten since.
+            If this Tensor is untracked; if it has more than one element and no ``gradient`` was given; if
+            an earlier pass freed its graph; or if a value that the graph saved was overwritten since.
 
         Examples
         --------
@@ -271,7 +271,7 @@ class Tensor(Operators):
         root = self._node
         if root is None:
             raise GradientError(
-                "backward: this Tensor is untracked, nothing it was computed from requires a gradient; "
+                "backward: this Tensor is untracked: nothing that it was computed from requires a gradient; "
                 "make an input with requires_grad=True, and compute outside no_grad()"
             )
         seed = self._seed(gradient)
@@ -287,19 +287,19 @@ class Tensor(Operators):
         if gradient is None:
             if self.dtype.kind == "c":
                 raise GradientError(
-                    "backward: this Tensor is complex, and only a real number can grow or shrink; differentiate "
-                    "np.real(t), np.abs(t) or the like, or pass the gradient of what comes after"
+                    "backward: this Tensor is complex, and only a real number can grow or shrink; differentiate a real "
+                    "number, such as np.real(t) or np.abs(t), or pass the gradient of the final result"
                 )
             if self.size != 1:
                 raise GradientError(
                     f"backward: this Tensor has shape {self.shape}, and only a scalar has a gradient of its "
-                    "own; reduce it first, as in t.sum().backward(), or pass the gradient of what comes "
-                    f"after it, of shape {self.shape}"
+                    "own; reduce it first, as in t.sum().backward(), or pass the gradient of the "
+                    f"final result with respect to it, of shape {self.shape}"
                 )
             return _handle(np.ones_like(self._data), None)
         seed = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
         if seed.shape != self.shape:
-            raise ShapeError(f"backward: gradient of shape {seed.shape} for a Tensor of {self.shape}")
+            raise ShapeError(f"backward: gradient of shape {seed.shape} for a Tensor of shape {self.shape}")
         return seed.astype(self.dtype, copy=False)
 
     def retain_grad(self) -> None:
@@ -312,7 +312,7 @@ class Tensor(Operators):
         Parameters
         ----------
         hook : callable
-            Gets the gradient as a Tensor; what it returns, unless ``None``, replaces the gradient.
+            Gets the gradient as a Tensor; its return value, unless ``None``, replaces the gradient.
 
         Returns
         -------
@@ -361,8 +361,8 @@ class Tensor(Operators):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, np.dtype[Unknown]]:
         if self._node is not None and RECORDING.get():
             raise GradientError(
-                "a tracked Tensor was to become a plain array, which would lose its gradient; "
-                "use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
+                "cannot turn a tracked Tensor into a plain array: its gradient would be lost. "
+                "Use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
                 "and np.stack([...]) rather than np.array([...]) to join them"
             )
         if type(self._data) is not np.ndarray:  # a stand-in, which may refuse
@@ -371,10 +371,10 @@ class Tensor(Operators):
 
     @property
     def _mask(self) -> Any:
-        """Nothing: a masked array (``np.ma``) asks for it where it takes ``_data`` past these protocols."""
+        """Refuse masked arrays (``np.ma``), which look for this where they would take ``_data`` past the protocols."""
         raise UnsupportedError(
-            "a masked array met a Tensor, and would take its values without their gradient; give the masked elements a "
-            "value with array.filled(value), or keep the mask apart and choose with np.where(mask, value, ...)"
+            "a masked array and a Tensor cannot be combined: the gradient would be lost; give the masked elements a "
+            "value with array.filled(value), or keep the mask separately and choose with np.where(mask, value, ...)"
         )
 
     def __array_ufunc__(
@@ -400,13 +400,13 @@ class Tensor(Operators):
 
     @staticmethod
     def _into(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Let a Tensor that was passed as ``out=`` stand for the result."""
+        """Let a Tensor that was passed as ``out=`` become the result."""
         out = kwargs.pop("out")
         if not isinstance(out, Tensor):
-            raise UnsupportedError(f"{qualified(func)}: out= cannot hold what is computed from a Tensor")
+            raise UnsupportedError(f"{qualified(func)}: out= must be a Tensor, because the result is computed from one")
         return out._write(out.__array_function__(func, (), args, kwargs))
 
-    # -- in place: the handle is bound to a new node, the old value stays what it was ------------
+    # -- in place: the handle is bound to a new node, and the old value does not change ----------
 
     def __iadd__(self, other: Any) -> Tensor:
         return self._rebind(self + other)
@@ -441,40 +441,40 @@ class Tensor(Operators):
         self._write(SETITEM(self, value, index))
 
     def _write(self, new: Any) -> Tensor:
-        """Make this handle stand for ``new``, unless NumPy would have written into another one too."""
+        """Make this handle stand for ``new``, unless NumPy would have written into another Tensor too."""
         for owner in getattr(self, "_owners", ()):
             other = owner()
             if other is not None and np.may_share_memory(other._data, self._data):
                 raise UnsupportedError(
-                    f"a write into a part, of shape {self.shape}, of a Tensor of shape {other.shape}: it would not "
-                    "reach the Tensor itself, as NumPy's would. Index once, as in t[0, 1] = value for t[0][1] = value "
+                    f"cannot write into a part (shape {self.shape}) of a Tensor of shape {other.shape}: unlike in "
+                    "NumPy, the Tensor itself would not change. Index once, as in t[0, 1] = value for t[0][1] = value "
                     "and t[i] = value for a loop over rows; or write into a copy, as in row = t[0].copy()"
                 )
         return self._rebind(new)
 
     def _rebind(self, new: Any) -> Tensor:
-        """Make this handle stand for ``new``, which has to fit as NumPy's in-place operators ask.
+        """Make this handle stand for ``new``, which must fit by the rules of NumPy's in-place operators.
 
-        Within ``no_grad()`` a leaf stays the leaf it is and its memory is overwritten, which is how
-        an optimizer written by hand updates a weight.
+        Within ``no_grad()`` a leaf stays a leaf and its memory is overwritten: this is how an
+        optimizer written by hand updates a weight.
         """
         if new.shape != self.shape:
-            raise ShapeError(f"in place: a result of shape {new.shape} does not fit {self.shape}")
+            raise ShapeError(f"an in-place operation cannot change shape {self.shape} to {new.shape}")
         if new.dtype != self.dtype:
             if not np.can_cast(new.dtype, self.dtype, "same_kind"):
-                raise DTypeError(f"in place: a result of dtype {new.dtype} does not fit {self.dtype}")
+                raise DTypeError(f"an in-place operation cannot change dtype {self.dtype} to {new.dtype}")
             new = new.astype(self.dtype)
         if self._node is not None and not RECORDING.get():
             if not self._node.is_leaf:
                 raise GradientError(
-                    "in place within no_grad(): this Tensor was computed, and would be cut off from its graph; "
-                    "write t = t.detach() first if that is meant"
+                    "in-place change within no_grad(): this Tensor was computed, so it would be cut off from its "
+                    "graph; if that is what you want, write t = t.detach() first"
                 )
             np.copyto(buffer(self), new._data)
             return self
         was_leaf = self._node is None or self._node.is_leaf
         if self._node is not None and was_leaf and new._node is not None:
-            new._node.retains = True  # the user who made this leaf still asks it for its grad
+            new._node.retains = True  # the user made this leaf and still expects its grad
         self._data, self._node = new._data, new._node
         if was_leaf:
             changed()
@@ -496,7 +496,7 @@ class Tensor(Operators):
         n = len(self)
         if n < 4 or self._node is None:
             return (self[i] for i in range(n))
-        # By halves, so that n gradients are joined two by two: to put each among zeros takes n times as long.
+        # By halves, so that n gradients are joined pairwise: to pad each with zeros takes n times as long.
         halves = self[: n // 2], self[n // 2 :]
         return (part for half in halves for part in half)
 
@@ -516,7 +516,7 @@ class Tensor(Operators):
         return complex(self._leaving("complex"))
 
     def _leaving(self, what: str) -> NDArray:
-        """The value, to become a Python number, through which no gradient passes."""
+        """Return the value for conversion to a Python number, which passes no gradient."""
         if self._node is not None and RECORDING.get():
             if TRACING.get():
                 raise GradientError(
@@ -524,7 +524,7 @@ class Tensor(Operators):
                     f"the gradient would be lost. {_NO_NUMBER}"
                 )
             warnings.warn(
-                f"{what}(t) makes a Python number of a tracked Tensor, and its gradient ends there. {_NO_NUMBER}",
+                f"{what}(t) turns a tracked Tensor into a Python number, and its gradient ends there. {_NO_NUMBER}",
                 LostGradientWarning,
                 stacklevel=3,
             )
@@ -555,23 +555,23 @@ class Tensor(Operators):
 
     def __reduce__(self) -> Any:
         if self._node is not None and not self._node.is_leaf:
-            raise GradientError("a computed Tensor cannot be copied or pickled with its graph: .detach() it")
+            raise GradientError("a computed Tensor cannot be copied or pickled with its graph; use t.detach()")
         grad = None if self.grad is None else self.grad._data
         return _rebuild, (type(self), self._data, self.requires_grad, self.name, grad)
 
     def astype(
         self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
     ) -> Tensor:
-        """Convert to another dtype; the gradient comes back in this one's."""
+        """Convert to another dtype; the gradient has the original dtype."""
         dtype = np.dtype(dtype)
         if casting != "unsafe":
-            np.empty(0, self.dtype).astype(dtype, casting=casting)  # NumPy's own error for what it forbids
+            np.empty(0, self.dtype).astype(dtype, casting=casting)  # NumPy's own error for a conversion that it forbids
         if self.dtype == dtype:
             return self.copy() if copy else self
         return REGISTRY[np.astype](self, dtype)
 
     def copy(self, order: Any = "C") -> Tensor:
-        """Copy the values, keeping the gradient's way through."""
+        """Copy the values; gradients pass through the copy."""
         return REGISTRY[np.positive](self) if self._node is not None else _handle(self._data.copy(), None)
 
 
@@ -583,9 +583,9 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     data : array_like
         Numbers: nested lists, an ndarray, an untracked Tensor.
     dtype : dtype, optional
-        By default ``data``'s own, as NumPy decides it.
+        By default ``data``'s own, as NumPy determines it.
     requires_grad : bool, default False
-        Whether to record what is computed from it.
+        Whether to record the operations on it.
 
     Examples
     --------
@@ -603,7 +603,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
 
 
 def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
-    """Run an operation, and leave a node behind if an input is tracked.
+    """Run an operation, and add a node to the graph if an input is tracked.
 
     Parameters
     ----------
@@ -611,7 +611,7 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
     args : sequence of Tensor, ndarray or number
         Its array arguments.
     settings : dict
-        Its settings, defaults filled in.
+        Its settings, with the defaults filled in.
 
     Returns
     -------
@@ -660,8 +660,8 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
             recording.computed(node)
     elif value.dtype.kind not in "biufc":
         raise DTypeError(
-            f"{primitive.name}: the result would be an array of {value.dtype}, through which no gradient passes; "
-            "convert what is of this dtype first, as in array.astype(float)"
+            f"{primitive.name}: the result would be an array of {value.dtype}, which passes no gradient; "
+            "convert that array first, as in array.astype(float)"
         )
     return result
 
@@ -670,15 +670,15 @@ Tensor.__primitive__ = staticmethod(record)  # type: ignore[method-assign]
 
 
 def _owners(viewed: Any) -> tuple[ref[Tensor], ...]:
-    """The Tensors whose memory a result may share: the one it was made of, and those that this is a part of."""
+    """The Tensors whose memory a result may share: the one it was made from, and those that this one is a part of."""
     return (ref(viewed), *getattr(viewed, "_owners", ())) if isinstance(viewed, Tensor) else ()
 
 
 def buffer(t: Tensor) -> NDArray:
-    """Return a Tensor's own memory, to be overwritten in place.
+    """Return a Tensor's own memory, for overwriting in place.
 
-    This is the door through which optimizers and ``load_state_dict`` update parameters. Graphs
-    that saved the older value are made stale: a backward pass through one is an error.
+    Optimizers and ``load_state_dict`` update parameters through it. Graphs that saved the older
+    value become out of date: a backward pass through one is an error.
     """
     WRITES[0] += 1
     if t._node is not None:
@@ -687,15 +687,15 @@ def buffer(t: Tensor) -> NDArray:
 
 
 def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:
-    """Raise an error where a condition on values holds; in a compiled program, check it at every call.
+    """Raise an error if a condition on values holds; a compiled program checks it in every call.
 
     Parameters
     ----------
     condition : bool, or Tensor or array of one
     error : callable
-        Makes the error, which may look at the values.
+        Makes the error; it may look at the values.
     brief : str
-        The message of the ``ValueError`` that a program raises, which cannot look at them.
+        The message of the ``ValueError`` that a program raises; it cannot look at the values.
     """
     value = condition._data if isinstance(condition, Tensor) else condition
     if hasattr(value, "__refuse__"):
@@ -707,13 +707,13 @@ def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:
 def certainly(condition: Any) -> bool:
     """Whether a condition on values holds: in a compiled program only if it does in every call.
 
-    Code that takes a short way where it can asks this, so that programs take the long one.
+    Code that takes a shortcut if it can asks this, so that programs do not take the shortcut.
     """
     return is_known(condition) and bool(condition)
 
 
 def possibly(condition: Any) -> bool:
-    """Whether a condition on values may hold: in a compiled program yes, unless it does in no call."""
+    """Whether a condition on values may hold: in a compiled program, yes unless it holds in no call."""
     return not is_known(condition) or bool(condition)
 
 
@@ -724,11 +724,11 @@ def is_known(x: Any) -> bool:
 
 
 _NO_NUMBER = (
-    "Use NumPy's functions (np.sin, not math.sin), write into a Tensor (np.zeros_like(t), tg.tensor(array)), or say "
+    "Use NumPy's functions (np.sin, not math.sin), write into a Tensor (np.zeros_like(t), tg.tensor(array)), or use "
     "t.item() to look at the value"
 )
 _NOTHING: dict[str, Any] = {}
-_PLAIN = (np.ndarray, float, int)  # what an operation takes as it is, and nothing needs to be asked of
+_PLAIN = (np.ndarray, float, int)  # types that an operation takes unchanged, without a check
 _new = object.__new__
 
 
@@ -741,7 +741,7 @@ def _handle(value: Any, node: Node | None) -> Tensor:
 
 
 def _lift(node: Node) -> Any:
-    """Make the Tensor that stands for a node; a tuple of them if it has several results."""
+    """Make the Tensor that stands for a node, or a tuple of Tensors if it has several results."""
     if node.value.__class__ is not tuple:
         return _handle(node.value, node)
     return tuple(
@@ -760,7 +760,7 @@ def _numbers(data: Any) -> NDArray:
 
 
 def unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-    """Call a NumPy function that has no rule: fine on constants, an error on tracked Tensors."""
+    """Call a NumPy function that has no rule: this works on constants and is an error on tracked Tensors."""
     if RECORDING.get() and any(isinstance(x, Tensor) and x._node is not None for x in leaves([args, kwargs])):
         raise _no_rule(name)
     args, kwargs = tree_map(lambda x: x._data if isinstance(x, Tensor) else operand(x), [args, kwargs])
@@ -770,7 +770,7 @@ def unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dic
 
 def _no_rule(name: str) -> UnsupportedError:
     return UnsupportedError(
-        f"{name} has no gradient rule here. If no gradient is meant to flow, call it on t.detach(). "
+        f"{name} has no gradient rule here. If no gradient should flow, call it on t.detach(). "
         "To add the rule:\n\n"
         f"    @tg.primitive({name})\n"
         "    def f(x, /):\n"
@@ -781,9 +781,9 @@ def _no_rule(name: str) -> UnsupportedError:
 
 
 def qualified(func: Callable[..., Any]) -> str:
-    """Name a function as its users write it: ``np.linalg.norm``, ``scipy.special.gammaln``."""
+    """Return a function's name as its users write it: ``np.linalg.norm``, ``scipy.special.gammaln``."""
     name = func.__name__
-    if isinstance(func, np.ufunc):  # which do not say where they are from
+    if isinstance(func, np.ufunc):  # ufuncs do not know their module
         places = ("numpy", "scipy.special")
         known = (m for m in places if getattr(sys.modules.get(m), name, None) is func)
         module = next(known, "")
@@ -793,15 +793,15 @@ def qualified(func: Callable[..., Any]) -> str:
 
 
 def _misfit(primitive: Primitive, values: list[Any], error: ValueError) -> Exception:
-    """Say which shapes an operation was given when NumPy refuses them."""
+    """Make the error that says which shapes NumPy refused."""
     if type(error) is not ValueError:
-        return error  # AxisError, LinAlgError and our own already say what they are about
+        return error  # AxisError, LinAlgError and our own already explain themselves
     found = [np.shape(v) for v in values]
     shapes = " and ".join(map(str, found))
     scope = scope_text(SCOPE.get())
     where = f" in {scope}" if scope else ""
     why = str(error)
-    if len(found) == 2 and "core dimension" in why and all(found):  # a product of matrices
+    if len(found) == 2 and "core dimension" in why and all(found):  # a matrix product
         inner = found[0][-1], found[1][-2 if len(found[1]) > 1 else 0]
         why = f"{pluralise(inner[0], 'column')} of the first meet {pluralise(inner[1], 'row')} of the second"
         if found[1][-1] == found[0][-1]:
@@ -823,15 +823,15 @@ def _rebuild(cls: type[Tensor], data: NDArray, requires_grad: bool, name: str, g
 
 
 def GETITEM(t: Tensor, index: Any) -> Any:  # noqa: N802
-    """Index a Tensor: ``ops.indexing`` registers how under this function."""
+    """Index a Tensor; ``ops.indexing`` registers the implementation under this function."""
     return REGISTRY[GETITEM](t, index)
 
 
 def UFUNC(*args: Any) -> Any:  # noqa: N802
-    """Call a ufunc with keywords, or one of its methods: ``ops.ufuncs`` registers how under this function."""
+    """Call a ufunc with keywords, or one of its methods; ``ops.ufuncs`` registers the implementation."""
     return REGISTRY[UFUNC](*args)
 
 
 def SETITEM(t: Tensor, value: Any, index: Any) -> Any:  # noqa: N802
-    """Assign to part of a Tensor: ``ops.indexing`` registers how under this function."""
+    """Assign to part of a Tensor; ``ops.indexing`` registers the implementation under this function."""
     return REGISTRY[SETITEM](t, value, index)

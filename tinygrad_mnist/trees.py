@@ -1,4 +1,4 @@
-"""Nested lists, tuples and dicts of arrays, taken apart into their leaves and put together again."""
+"""Nested lists, tuples and dicts of arrays: flatten them into their leaves, and rebuild them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["leaves", "matching", "rebuild", "tree_map"]
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """Walk over everything in a tree that is no list, tuple or dict; ``None`` holds nothing.
+    """Walk over everything in a tree that is not a list, tuple or dict; ``None`` counts as empty.
 
     Examples
     --------
@@ -30,12 +30,12 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 
 def matching(tree: Any, like: Any) -> Iterator[Any]:
-    """Walk over a tree in the order of another, whose form it has to have.
+    """Walk over a tree in the order of another tree, which must have the same form.
 
     Raises
     ------
     ShapeError
-        Where the forms differ.
+        If the forms differ.
 
     Examples
     --------
@@ -44,17 +44,17 @@ def matching(tree: Any, like: Any) -> Iterator[Any]:
     """
     if isinstance(like, dict):
         if not isinstance(tree, dict) or tree.keys() != like.keys():
-            raise ShapeError(f"there is {_form(tree)} in place of {_form(like)}")
+            raise ShapeError(f"found {_form(tree)}, expected {_form(like)}")
         for key, part in like.items():
             yield from matching(tree[key], part)
     elif isinstance(like, (list, tuple)):
         if not isinstance(tree, (list, tuple)) or len(tree) != len(like):
-            raise ShapeError(f"there is {_form(tree)} in place of {_form(like)}")
+            raise ShapeError(f"found {_form(tree)}, expected {_form(like)}")
         for part, like_part in zip(tree, like, strict=True):
             yield from matching(part, like_part)
     elif like is not None:
         if tree is None or isinstance(tree, dict):
-            raise ShapeError(f"there is {_form(tree)} in place of an array")
+            raise ShapeError(f"found {_form(tree)}, expected an array")
         yield tree
 
 
@@ -67,7 +67,7 @@ def _form(tree: Any) -> str:
 
 
 def rebuild(like: Any, values: Iterable[Any]) -> Any:
-    """Make a tree of the form of another, with other leaves in the same order.
+    """Make a tree of the same form as another, with new leaves in the same order.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def rebuild(like: Any, values: Iterable[Any]) -> Any:
 
 def _rebuilt(tree: Any, source: Iterator[Any]) -> Any:
     if isinstance(tree, dict):
-        rebuilt = copy(tree)  # of its own kind, which may be a defaultdict
+        rebuilt = copy(tree)  # a copy keeps its type, which may be a defaultdict
         for key, part in tree.items():
             rebuilt[key] = _rebuilt(part, source)
         return rebuilt

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Array", "ArrayT", "NDArray"]
 
-#: An ndarray *or* a Tensor. Code typed so is plain NumPy and runs on either: NumPy's own
-#: dispatch decides which, so no static type says more than this one does.
+#: An ndarray *or* a Tensor. Code with this type is plain NumPy and runs on either: NumPy's own
+#: dispatch decides which, so no static type could say more.
 Array: TypeAlias = Any
 
 #: A NumPy array and nothing else.
 NDArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-#: A Tensor or an ndarray, and the result is what this argument is.
+#: A Tensor or an ndarray; the result has the same type as this argument.
 ArrayT = TypeVar("ArrayT", "Tensor", NDArray)

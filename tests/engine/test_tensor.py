@@ -363,7 +363,7 @@ def test_out_may_be_a_tensor_as_in_t_plus_equals():
     assert x.sum(axis=0, out=again) is again
     (np.sum(t) + np.sum(total) + np.sum(again)).backward()
     np.testing.assert_array_equal(x.grad.data, np.full((2, 3), 4.0))
-    with pytest.raises(ShapeError, match="in place"):
+    with pytest.raises(ShapeError, match="in-place"):
         np.multiply(x, 2, out=tensor(np.zeros(2)))
     for function in (np.sum, np.exp):
         with pytest.raises((UnsupportedError, GradientError), match="out="):
