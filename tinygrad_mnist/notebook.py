@@ -28,7 +28,6 @@ __all__ = [
     "card",
     "chart",
     "code",
-    "count",
     "ends",
     "is_notebook",
     "numbers",
@@ -116,17 +115,6 @@ def code(text: Any) -> Html:
 def block(text: str) -> Html:
     """Set lines as they are, in letters of one width."""
     return Html(f"<pre>{_html(text)}</pre>")
-
-
-def count(number: int, what: str) -> str:
-    """Say how many there are of something.
-
-    Examples
-    --------
-    >>> count(1, "epoch"), count(1000, "epoch")
-    ('1 epoch', '1,000 epochs')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def table(

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from tinygrad_mnist.errors import DataError
+from tinygrad_mnist.errors import DataError, OptionError
 from tinygrad_mnist.training import History
 
 ROWS = [
@@ -35,7 +35,8 @@ def test_columns():
     history = History([*ROWS, {"epoch": 4, "extra": 1}])
     assert history["train_loss"] == [0.5, 0.25, 0.3, None]
     assert history["extra"] == [None, None, None, 1]
-    assert history["nothing"] == [None] * 4
+    with pytest.raises(OptionError, match="unknown measure 'nothing'; valid: epoch, extra"):
+        history["nothing"]
 
 
 def test_appending_leaves_the_list_it_was_made_of():

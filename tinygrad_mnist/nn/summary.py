@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import OptionError
+from ..errors import OptionError, pluralise
 from ..graph import CALLED, _set, no_grad
-from ..notebook import card, count, ends, shorten, table
+from ..notebook import card, ends, shorten, table
 from ..tensor import Tensor
 from ..trees import leaves
 
@@ -59,7 +59,7 @@ class Summary:
     @property
     def _cells(self) -> tuple[list[str], list[list[str]], list[str]]:
         """Head, rows and foot; without the column of shapes where none is known."""
-        total = ", ".join([count(self.arrays, "array"), *self.dtypes])
+        total = ", ".join([pluralise(self.arrays, "array"), *self.dtypes])
         head = ["layer", "kind", "output", "parameters", "count"]
         rows = [[*layer[:-1], f"{layer.numbers:,}"] for layer in self.layers]
         foot = [self.kind, "", "", total, f"{self.count:,}"]
@@ -82,7 +82,7 @@ class Summary:
 
     def _repr_html_(self) -> str:
         head, rows, foot = self._cells
-        facts = [count(self.count, "parameter"), *self.dtypes, self._asked()]
+        facts = [pluralise(self.count, "parameter"), *self.dtypes, self._asked()]
         shown = [row and [shorten(cell) for cell in row] for row in ends(rows, MOST_ROWS)]
         return card(shorten(self.kind), facts, table(head, shown, foot, left=len(head) - 1))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import DataError, choice, pluralise
 from ..files import replace
-from ..notebook import Html, card, chart, count, ends, shorten, table
+from ..notebook import Html, card, chart, ends, shorten, table
 from ..notebook import row as row_of
 
 __all__ = ["History"]
@@ -127,7 +127,9 @@ class History(Sequence[Row]):
         return f"History({pluralise(len(self), 'epoch')}; last: {', '.join(last)})"
 
     def _repr_html_(self) -> str:
-        return card("History", [count(len(self), "epoch"), self.backend, self.stopped], *show_rows(self.rows))
+        return card(
+            "History", [pluralise(len(self), "epoch"), self.backend, self.stopped], *show_rows(self.rows)
+        )
 
 
 def show_rows(rows: Sequence[Row]) -> list[Html]:

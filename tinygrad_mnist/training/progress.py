@@ -10,7 +10,8 @@ from collections import deque
 from importlib import import_module
 from typing import Any, TextIO
 
-from ..notebook import bar, card, count, is_notebook
+from ..errors import pluralise
+from ..notebook import bar, card, is_notebook
 from .callbacks import Callback, Training
 from .history import Row, show_rows
 
@@ -160,7 +161,7 @@ class _Live(Callback):
         )
         if self.is_over:
             is_whole = training.stop or len(rows) == training.epochs
-            where = count(len(rows), "epoch") if is_whole else f"ended in {where}"
+            where = pluralise(len(rows), "epoch") if is_whole else f"ended in {where}"
         seconds = f"{self.clock.last - self.clock.start:.1f} s"
         loss = "" if self.is_over or math.isnan(training.loss) else f"loss {training.loss:.4f}"
         steps = (training.epoch - 1) * training.batches + training.batch
