@@ -617,6 +617,17 @@ def test_whether_an_argument_is_recorded_is_part_of_what_it_is():
         same(compiled(x).data, f(x).data)
 
 
+def test_a_turned_array_in_one_row_is_a_copy():
+    def f(x):
+        turned = (x * 2).T
+        row = turned.reshape(-1)
+        return row * 1, turned + 1, row
+
+    x = np.arange(12.0).reshape(3, 4)
+    for got, expected in zip(tg.compile(f)(x), f(x), strict=True):
+        same(got, expected)
+
+
 def test_arguments_that_share_memory_with_a_written_one_are_refused():
     def f(a, b):
         a += 1
