@@ -590,6 +590,44 @@ def test_a_read_only_argument_is_an_error():
     same(x, np.ones(3))
 
 
+def test_nothing_is_done_where_a_read_only_argument_is_written_into():
+    weight = nn.Parameter(np.ones(3, np.float32))
+
+    def loss(x):
+        x += 1
+        return (weight * x).sum()
+
+    step = tg.compile(loss, optimizer=optim.SGD([weight], lr=0.5))
+    step(np.zeros(3, np.float32))
+    same(weight.data, np.full(3, 0.5, np.float32))
+    x = np.zeros(3, np.float32)
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        step(x)
+    same(weight.data, np.full(3, 0.5, np.float32))
+
+
+def test_whether_an_argument_is_recorded_is_part_of_what_it_is():
+    def f(x):
+        return x * x if x.requires_grad else x * 3
+
+    compiled = tg.compile(f)
+    plain, recorded = tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.0], requires_grad=True)
+    for x in (plain, recorded, plain):
+        same(compiled(x).data, f(x).data)
+
+
+def test_a_turned_array_in_one_row_is_a_copy():
+    def f(x):
+        turned = (x * 2).T
+        row = turned.reshape(-1)
+        return row * 1, turned + 1, row
+
+    x = np.arange(12.0).reshape(3, 4)
+    for got, expected in zip(tg.compile(f)(x), f(x), strict=True):
+        same(got, expected)
+
+
 def test_arguments_that_share_memory_with_a_written_one_are_refused():
     def f(a, b):
         a += 1

@@ -14,6 +14,7 @@ from benchmarks.workloads import ADAM_BETAS, ADAM_EPS, WORKLOADS, problem
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
+from tinygrad_mnist.compiler.machine.load import machine_of
 from tinygrad_mnist.training.settings import make_loss
 
 pytest.importorskip("numba", reason="machine code needs numba: pip install 'tinygrad-mnist[fast]'")
@@ -346,6 +347,87 @@ def test_a_zero_does_not_hide_an_infinity_in_an_array_of_the_users():
     weight[1, 1] = np.inf
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(step(x), x @ weight)
+
+
+def masked_step():
+    """A step of one row through two layers, whose second hidden unit is below zero, and what runs beside it."""
+    model = nn.Sequential(
+        nn.Linear(3, 4, rng=0, dtype=np.float64), nn.ReLU(), nn.Linear(4, 2, rng=1, dtype=np.float64)
+    )
+    with tg.no_grad():
+        model[0].bias[:] = [1.0, -9.0, 1.0, 1.0]
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    loss = nn.MSELoss()
+    return model, numba_step(lambda x, y: loss(model(x), y), optimizer=optimizer)
+
+
+@pytest.mark.parametrize(("weight", "target"), [(1.0, 1.0), (1e304, 1e6), (1e308, 200.0), (1.0, np.inf)])
+def test_what_is_multiplied_by_zero_afterwards_may_be_infinite(weight, target):
+    model, step = masked_step()
+    with tg.no_grad():
+        model[2].weight[:, 1] = weight
+    twin = copy.deepcopy(model)
+    optimizer = optim.SGD(twin.parameters(), lr=0.1)
+    x, y = np.array([[1.0, -1.0, 0.5]]), np.full((1, 2), -target)
+    with np.errstate(all="ignore"):
+        step(x, y)
+        nn.MSELoss()(twin(x), y).backward()
+        optimizer.step()
+    assert np.isnan(twin[0].bias.data[1]) == (target * weight > 1e300)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-12)
+
+
+def test_what_is_multiplied_by_zero_afterwards_is_left_out():
+    model, _ = masked_step()
+    step = tg.compile(
+        lambda x: (model(x) ** 2).sum(), backend="numba", optimizer=optim.SGD(model.parameters(), lr=0.1)
+    )
+    step(np.ones((1, 3)))
+    entry = step._entry()
+    pieces = machine_of(entry.source, entry.arrays).pieces
+    assert any(line.startswith("row_dot_where(") for piece in pieces for line in piece.lines)
+
+
+def test_zeros_below_zero_stay_so_where_they_are_returned():
+    weight, mask = nn.Parameter(-np.ones((3, 2))), np.array([[1, 0]], np.float32)
+
+    def loss(x):
+        y = x @ weight.T
+        return (y**2).sum(), (np.exp(y) @ weight) * mask
+
+    x = np.array([[1, 2]], np.float32)
+    expected = loss(x)[1].data
+    step = numba_step(loss, optimizer=optim.SGD([weight], lr=0.0), has_aux=True)
+    got = step(x)[1].data
+    assert np.signbit(expected).all()
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
+
+
+def test_a_product_that_is_multiplied_by_what_is_computed_with_it():
+    """A factor that only exists within a loop can leave nothing out before it."""
+    model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.Linear(4, 2, rng=1))
+
+    def loss(x):
+        hidden = model[0](x)  # returned, so that its cosine is computed late
+        return (model[1](np.sin(hidden)) ** 2).sum(), hidden
+
+    twin, x = copy.deepcopy(model), np.ones((1, 3), np.float32)
+    numba_step(loss, optimizer=optim.SGD(model.parameters(), lr=0.1), has_aux=True)(x)
+    (twin[1](np.sin(twin[0](x))) ** 2).sum().backward()
+    optim.SGD(twin.parameters(), lr=0.1).step()
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-5)
+
+
+def test_an_update_by_a_row_with_gaps():
+    weight, factors = nn.Parameter(np.ones((5, 3))), np.array([[1.0, 0.0, 2.0]])
+    step = numba_step(
+        lambda x: ((x[:, ::100] @ weight) * factors).sum(), optimizer=optim.SGD([weight], lr=1.0)
+    )
+    x = np.arange(500, dtype=np.float32)[None]
+    step(x)
+    np.testing.assert_array_equal(weight.data, 1 - x[0, ::100, None] * factors)
 
 
 # -- where arguments lie ---------------------------------------------------------------------------------------

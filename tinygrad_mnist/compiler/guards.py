@@ -130,7 +130,8 @@ class Entry:
         return "\n".join(lines)
 
     def _all(self, tests: list[Test]) -> str:
-        return " and ".join(test.text.format(*map(self._name, test.objects)) for test in tests) or "True"
+        texts = (test.text.format(*map(self._name, test.objects)) for test in tests)
+        return " and ".join(dict.fromkeys(texts)) or "True"
 
     def _care(self, fits: _Arguments) -> list[str]:
         """What is looked at before a program runs that writes into memory which is not its own."""

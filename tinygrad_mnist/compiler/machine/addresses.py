@@ -72,8 +72,8 @@ class Addresses:
         self._slots: dict[str, list[_Slot]] = {}
         self._held: dict[Op, _Slot] = {}
         self._where = {op: i for i, group in enumerate(found.groups) for op in group.ops}
-        self._kept = {base_of(op) for op in found.program.results}
-        self._kept |= {base_of(s.value) for s in found.program.stores if s.value not in found.direct}
+        self.kept = {base_of(op) for op in found.program.results}
+        self.kept |= {base_of(s.value) for s in found.program.stores if s.value not in found.direct}
         self._joins = [op for group in found.groups if group.kind == "join" for op in group.ops]
         self._parts = self._parts_of_joins()
         for i, group in enumerate(found.groups):
@@ -86,9 +86,14 @@ class Addresses:
         if op in self.found.direct or op.instruction is check or op in self.stored:
             return False
         group = self.found.groups[self._where[op]]
-        if group.kind != "loop" or op in self._kept:
+        if group.kind != "loop" or op in self.kept:
             return True
         return any(self._where.get(user) != self._where[op] for user in self.found.users.get(op, ()))
+
+    def is_there(self, op: Op, i: int) -> bool:
+        """Whether an array lies in memory when a group begins."""
+        base = base_of(op)
+        return base in self.given or (base in self.stored and self._where[base] < i)
 
     def of(self, op: Op) -> Address:
         """Find the address of an array, or of a view of one; a Python number lies in memory too."""
@@ -152,7 +157,7 @@ class Addresses:
         self.stored[op] = name, slot.start
 
     def _until(self, op: Op) -> float:
-        if op in self._kept:
+        if op in self.kept:
             return float("inf")
         ends = [self._where[user] for user in self.found.users.get(op, ()) if user in self._where]
         # A joined vector has to stay for as long as anybody needs one of the parts that lie in it.

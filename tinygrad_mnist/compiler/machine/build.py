@@ -7,9 +7,11 @@ function, which goes through the table where their turn is.
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,8 +84,21 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
             kinds.append(_any_array(op.dtype, op.ndim))
     if machine.bounds:
         kinds.append(numba.int64)
-    made = numba.njit(tuple(kinds), **FAST)(namespace["machine"])
+    with _without_collecting():
+        made = numba.njit(tuple(kinds), **{**FAST, "no_cfunc_wrapper": True})(namespace["machine"])
     return _wrapped(source, made, arrays, machine, shared)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Let Python look for no garbage: a compiler makes many objects that live on, and each look costs more."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def memory_of(sizes: dict[str, int]) -> dict[str, np.ndarray]:

@@ -344,6 +344,68 @@ def _row_dot(x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: 
         j += 1
 
 
+def _row_dot_where(
+    x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any, mask: Any, found: Any,
+    most: float,
+) -> None:  # fmt: skip
+    """Multiply a row by a matrix that is stored by columns, of which some are multiplied by zero afterwards.
+
+    These are not even read where the products are known to be finite: where the absolute values of the row add up
+    to less than ``most``.
+    """
+    size = zero
+    for i in range(rows):
+        size = add_freely(size, abs(peek(x, i * step)))
+    is_finite = size < most
+    n = 0
+    for j in range(columns):
+        poke(found, n, j)
+        n += not is_finite or peek(mask, j) != 0
+        poke(out, j, zero)
+    q = 0
+    while q < n:
+        # Four at a time; the last four may hold some twice.
+        j0, j1 = peek(found, q), peek(found, min(q + 1, n - 1))
+        j2, j3 = peek(found, min(q + 2, n - 1)), peek(found, min(q + 3, n - 1))
+        w0, w1 = part(w, j0 * ld, rows), part(w, j1 * ld, rows)
+        w2, w3 = part(w, j2 * ld, rows), part(w, j3 * ld, rows)
+        t0 = t1 = t2 = t3 = zero
+        for i in range(rows):
+            a = peek(x, i * step)
+            t0, t1 = multiply_add(a, peek(w0, i), t0), multiply_add(a, peek(w1, i), t1)
+            t2, t3 = multiply_add(a, peek(w2, i), t2), multiply_add(a, peek(w3, i), t3)
+        poke(out, j0, t0)
+        poke(out, j1, t1)
+        poke(out, j2, t2)
+        poke(out, j3, t3)
+        q += 4
+
+
+def _update_rows(
+    w: Any, rows: int, columns: int, x: Any, step: int, row: Any, zero: Any, found: Any
+) -> float:
+    """Subtract a column times a row from a matrix; return what no element changed by more than.
+
+    Rows of the matrix that meet a zero in the column stay as they are, where the row is finite: zero times infinity
+    is no number. They are found beforehand, so that the processor need not guess which is next.
+    """
+    within = total = zero
+    for j in range(columns):
+        total = add_freely(total, abs(peek(row, j)))
+    n = 0
+    for i in range(rows):
+        a = peek(x, i * step)
+        within = add_freely(within, abs(a))
+        poke(found, n, i)
+        n += a != 0 or not total < math.inf
+    for q in range(n):
+        i = peek(found, q)
+        a, kept = peek(x, i * step), part(w, i * columns, columns)
+        for j in range(columns):
+            poke(kept, j, peek(kept, j) - a * peek(row, j))
+    return np.float64(within) * np.float64(total)
+
+
 def _divided(a: Any, b: Any) -> Any:
     """Divide Python numbers."""
     if b == 0:
@@ -362,7 +424,8 @@ def _powered(a: Any, b: Any) -> Any:
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
-    return numba.njit(**FAST)(function)
+    """Compile a function that is only called from machine code."""
+    return numba.njit(**{**FAST, "no_cpython_wrapper": True, "no_cfunc_wrapper": True})(function)
 
 
 #: What the text of a program refers to.
@@ -383,5 +446,7 @@ NAMES: dict[str, Any] = {
     "poke": poke,
     "powered": _compiled(_powered),
     "row_dot": _compiled(_row_dot),
+    "row_dot_where": _compiled(_row_dot_where),
     "row_times": _compiled(_row_times),
+    "update_rows": _compiled(_update_rows),
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..program import Constant, Op
 from .addresses import Address, Addresses
-from .formulas import combined, converted, dtype_of, dtypes_of, first_value, formula, number, total_dtype
+from .formulas import combined, converted, dtype_of, dtypes_of, first_value, formula, total_dtype
 from .groups import (
     Group,
     Groups,
@@ -57,7 +57,6 @@ class Loop:
                 self.reduction(op, first)
             else:
                 self.element(op)
-        self.skip_zeros(first, last)
         self.writer.lines += [*first, *self.nest.lines(), *last]
 
     def tile(self, lengths: list[int], rows: int, first: list[str], last: list[str]) -> list[int]:
@@ -178,32 +177,6 @@ class Loop:
             self.writer.poke(place, steps, combined(op, total, value, op.dtype)),
         ]
 
-    def skip_zeros(self, first: list[str], last: list[str]) -> None:
-        """Leave out rows of ``w - column * row`` that meet a zero in the column: they stay as they are.
-
-        Only where the row is finite: zero times infinity is no number.
-        """
-        update = outer_update(self.writer.found, self.writer.places, self.group)
-        if update is None:
-            return
-        target, column, row = update
-        dtype = dtype_of(base_of(row))
-        i, total, within = self.reads[row], self.writer.name("t"), self.writer.name("t")
-        text, _ = self.value(column, dtype)
-        first += self.sum_of_sizes(total, dtype, self.places[i], self.steps[i][1], self.nest.lengths[1])
-        self.nest.guard = f"{text} != 0 or not {total} < math.inf"
-        if target in self.writer.bounds:
-            i, bound = self.reads[column], self.writer.bounds[target]
-            last += self.sum_of_sizes(within, dtype, self.places[i], self.steps[i][0], self.nest.lengths[0])
-            change = f"float64({within}) * float64({total})"
-            last.append(self.writer.poke(bound, (), f"{self.writer.peek(bound)} + {change}"))
-
-    def sum_of_sizes(self, name: str, dtype: Any, place: Address, step: int, n: int) -> list[str]:
-        """Add up absolute values: what is not finite shows in the sum."""
-        nest = Nest([n])
-        nest.before[-1].append(f"{name} = add_freely({name}, abs({self.writer.peek(place, [step])}))")
-        return [f"{name} = {number(0, dtype)}", *nest.lines()]
-
 
 def outer_update(found: Groups, places: Addresses, group: Group) -> tuple[Address, Op, Op] | None:
     """Recognize a group ``w - column * row``, which is written over ``w``: the place of ``w``, column and row."""
@@ -225,6 +198,8 @@ def outer_update(found: Groups, places: Addresses, group: Group) -> tuple[Addres
         return None
     column, row = (arrays[shapes.index(shape)] for shape in ((n, 1), (1, m)))
     if any(base_of(arg).dtype != change.dtype or isinstance(base_of(arg), Constant) for arg in arrays):
+        return None
+    if places.of(row).steps[-1] != 1:
         return None
     return target, column, row
 

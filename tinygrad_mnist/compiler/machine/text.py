@@ -9,10 +9,10 @@ import numpy as np
 
 from ..instructions import product_into
 from ..memory import is_ours
-from ..program import Input, Op
+from ..program import Input, Op, inputs_of
 from .addresses import Address, Addresses
 from .formulas import number
-from .groups import Group, Groups, NoMachineCodeError, base_of
+from .groups import Group, Groups, NoMachineCodeError, base_of, is_same_order, rule_of
 from .loops import Loop, outer_update
 from .nests import Nest, contiguous, merged
 from .pieces import Pieces
@@ -38,7 +38,11 @@ class Writer(Pieces):
         """Write a group."""
         self.begin()
         if group.kind == "loop":
-            Loop(self, group, i).write()
+            update = outer_update(self.found, self.places, group)
+            if update is None:
+                Loop(self, group, i).write()
+            else:
+                self.update_rows(*update, i)
             return
         (op,) = group.ops
         if group.kind in ("product", "update"):
@@ -113,8 +117,9 @@ class Writer(Pieces):
     def row_times(self, op: Op, x: Address, step: int, w: Address, target: Address, i: int) -> None:
         """Multiply a vector by a matrix.
 
-        Rows of the matrix that meet a zero need not be read where they are known to be finite: where the matrix
-        is a parameter that this program changes, a bound of its elements is kept from call to call.
+        Rows of the matrix that meet a zero, and columns whose sum is multiplied by zero afterwards, need not be
+        read where the matrix is known to be finite: where it is a parameter that this program changes, a bound of
+        its elements is kept from call to call.
         """
         rows, columns = w.shape if len(w.shape) == 2 else (w.shape[0], 1)
         down, across = w.steps if len(w.steps) == 2 else (w.steps[0], 1)
@@ -124,25 +129,73 @@ class Writer(Pieces):
             raise NoMachineCodeError(f"{op.instruction.name} into a strided array")
         row, matrix, out = self.part(x, rows), self.part(w, rows * columns), self.part(target, columns)
         zero = number(0, op.dtype)
+        most = float(np.finfo(op.dtype).max) / 1e3
         if across == 1 and columns > 1:
             found = self.part(self.places.scratch(i, np.int64, rows), rows)
-            is_finite = "False"
-            if w in self.updated and self.is_changed_here_only(w):
-                bound = self.bounds.setdefault(w, self.places.lasting(np.float64))
-                is_finite = f"{self.peek(bound)} < {float(np.finfo(op.dtype).max) / 1e3!r}"
-            length = str(columns) if columns <= SHORT else f"int64({columns})"
+            bound = self.bound_of(w)
+            is_finite = f"{self.peek(bound)} < {most!r}" if bound is not None else "False"
             self.lines.append(
-                f"row_times({row}, {step}, {matrix}, int64({rows}), {length}, int64({down}), {zero}, {out}, "
+                f"row_times({row}, {step}, {matrix}, int64({rows}), {_length(columns)}, int64({down}), {zero}, {out}, "
                 f"{found}, bool({is_finite}))"
             )
         elif down == 1 or rows == 1 or columns == 1:
             if columns == 1 and down != 1 and rows > 1:
                 raise NoMachineCodeError(f"{op.instruction.name} of a strided vector")
+            sizes = f"{row}, {step}, {matrix}, int64({rows})"
+            turned = Address(w.array, w.start, w.shape[::-1], w.steps[::-1])
+            bound, mask = self.bound_of(turned), self.mask_of(op, i)
+            if bound is None or mask is None:
+                self.lines.append(f"row_dot({sizes}, int64({columns}), int64({across}), {zero}, {out})")
+                return
+            found = self.part(self.places.scratch(i, np.int64, columns), columns)
             self.lines.append(
-                f"row_dot({row}, {step}, {matrix}, int64({rows}), int64({columns}), int64({across}), {zero}, {out})"
+                f"row_dot_where({sizes}, int64({columns}), int64({across}), {zero}, {out}, "
+                f"{self.part(mask, columns)}, {found}, {most!r} / {self.peek(bound)})"
             )
         else:
             raise NoMachineCodeError(f"{op.instruction.name} of a strided matrix")
+
+    def update_rows(self, target: Address, column: Op, row: Op, i: int) -> None:
+        """Subtract a column times a row from a matrix, and keep the bound of its elements."""
+        x, y = self.places.of(column), self.places.of(row)
+        rows, columns = target.shape
+        step = next((s for n, s in zip(x.shape, x.steps, strict=True) if n != 1), 1)
+        chosen = self.part(self.places.scratch(i, np.int64, rows), rows)
+        change = self.name("t")
+        self.lines.append(
+            f"{change} = update_rows({self.part(target, rows * columns)}, int64({rows}), {_length(columns)}, "
+            f"{self.part(x, 1)}, {step}, {self.part(y, columns)}, {number(0, row.dtype)}, {chosen})"
+        )
+        if target in self.bounds:
+            bound = self.bounds[target]
+            self.lines.append(self.poke(bound, (), f"{self.peek(bound)} + {change}"))
+
+    def bound_of(self, w: Address) -> Address | None:
+        """Where a number is kept that no element of a matrix exceeds, if that is known of it."""
+        if w not in self.updated or not self.is_changed_here_only(w):
+            return None
+        if w not in self.bounds:
+            self.bounds[w] = self.places.lasting(np.float64)
+        return self.bounds[w]
+
+    def mask_of(self, op: Op, i: int) -> Address | None:
+        """By which vector, known before, every use of a product multiplies it, so that zeros in it stay zeros."""
+        users = self.found.users.get(op, [])
+        masks = {other for user in users for other in _factors_beside(op, user)}
+        if op in self.places.kept or len(masks) != 1 or not all(map(self.forgets_sign, users)):
+            return None
+        (mask,) = masks
+        if mask is None or mask.size != op.size or not self.places.is_there(mask, i):
+            return None
+        place = self.places.of(mask)
+        return place if place.is_contiguous and base_of(mask).dtype == mask.dtype else None
+
+    def forgets_sign(self, op: Op) -> bool:
+        """Whether it does not matter if zeros of a result are below zero: they only go into sums."""
+        if op in self.found.direct or rule_of(op) in ("product", "update") or op.is_plain_reduction:
+            return True
+        users = self.found.users.get(op, [])
+        return op.calls(np.multiply) and op not in self.places.kept and all(map(self.forgets_sign, users))
 
     def is_changed_here_only(self, w: Address) -> bool:
         """Whether a matrix is changed by one update only, and by nobody who would not say so."""
@@ -168,6 +221,21 @@ class Writer(Pieces):
         self.lines.append(
             f"gemm({tb}, {ta}, {n}, {m}, {a.shape[1]}, {alpha}, {first}, {ldb}, {second}, {lda}, {beta}, {out}, {ldc})"
         )
+
+
+def _length(columns: int) -> str:
+    """How many elements a row has; the optimizer is told if they are few."""
+    return str(columns) if columns <= SHORT else f"int64({columns})"
+
+
+def _factors_beside(op: Op, user: Op) -> list[Op | None]:
+    """What an operation multiplies a result by, element by element; None for anything else that it does."""
+    if not user.calls(np.multiply) or user.size != op.size:
+        return [None]
+    at = [isinstance(arg, Op) and base_of(arg) is op for arg in user.args]
+    other = user.args[0] if at[1] else user.args[1]
+    is_one_by_one = sum(at) == 1 and isinstance(other, Op) and all(map(is_same_order, inputs_of(user)))
+    return [other if is_one_by_one else None]
 
 
 def _stored(op: Op, place: Address) -> tuple[str, int]:
