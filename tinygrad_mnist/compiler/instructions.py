@@ -379,10 +379,10 @@ def check(condition: Any, message: str) -> None:
         raise ValueError(message)
 
 
-@instruction(is_new=True, machine="cast", expression="np.asarray({x})")
+@instruction(is_new=True, machine="cast", expression="np.array({x})")
 def as_array(x: Any) -> Any:
-    """Make an array of what a function returned as a Python number."""
-    return np.asarray(x)
+    """Make an array without axes, where a function returns a number."""
+    return np.array(x)
 
 
 @instruction(is_declared=False, expression="{function}({arguments})")

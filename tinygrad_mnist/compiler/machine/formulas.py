@@ -160,6 +160,9 @@ def combined(op: Op, total: str, value: str, dtype: Any) -> str:
     ufunc = op.instruction.function.__self__
     if ufunc is np.add and dtype.kind == "f":
         return f"add_freely({total}, {value})"
+    if ufunc in (np.maximum, np.minimum) and dtype.kind == "f":  # of zeros of both signs it is the last one
+        sign = ">=" if ufunc is np.maximum else "<="
+        return f"{value} if {value} {sign} {total} or {value} != {value} else {total}"
     template = instruction_of(ufunc).machine.get(dtype.kind)
     if template is None:
         raise NoMachineCodeError(f"{op.instruction.name} of {dtype}")

@@ -21,7 +21,7 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ...tracing import described, named
 from ...trees import leaves, rebuild, tree_map
-from ..instructions import getitem
+from ..instructions import as_array, getitem
 from ..program import Input, Op, Program, name_of
 from ..rewrite.builder import replaced
 from .capture import Capture
@@ -29,7 +29,7 @@ from .creation import making_stand_ins
 from .functions import is_pythons
 from .numbers import Dice
 from .standins import Tracer, known
-from .tape import Trace, is_stand_in
+from .tape import Trace, is_stand_in, value_of
 from .vectors import Vector, arrange, same_steps
 from .watch import Test
 
@@ -321,7 +321,10 @@ def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
     if type(x) is Tracer:
         if is_pythons(x.op):  # what NumPy returns as one of Python's numbers stays one
             return x.op.args[0]
-        return trace.record(getitem, (x, ()), {}, x.value) if x.is_number else x.op
+        if x.is_number:
+            return trace.record(getitem, (x, ()), {}, x.value)
+    if isinstance(x, np.ndarray) and not x.ndim:  # whatever makes it in the program may make a number
+        return trace.record(as_array, (x,), {}, value_of(x))
     if isinstance(x, (Tensor, np.ndarray)):
         return trace.operand(x)
     if isinstance(x, Dice):
