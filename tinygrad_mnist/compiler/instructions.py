@@ -381,7 +381,7 @@ def check(condition: Any, message: str) -> None:
 
 @instruction(is_new=True, machine="cast", expression="np.array({x})")
 def as_array(x: Any) -> Any:
-    """Make an array without axes, where a function returns a number."""
+    """Make an array without axes of a number, or of another such array."""
     return np.array(x)
 
 

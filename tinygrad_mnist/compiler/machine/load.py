@@ -199,7 +199,7 @@ def _result(writer: Writer, op: Op, i: int) -> str:
         place = writer.places.lasting(op.dtype)
         writer.copy(op, place)
         number = f"{place.array}[{place.start}]"
-        return f"array({number})" if op.instruction is as_array else number
+        return f"array({number})" if op.instruction is as_array or isinstance(op, Constant) else number
     shape = ", ".join(map(str, op.shape))
     writer.lines.append(f"r{i} = np.empty(({shape},), np.{op.dtype.type.__name__})")
     writer.copy(op, Address(f"r{i}", 0, op.shape, contiguous(op.shape)))

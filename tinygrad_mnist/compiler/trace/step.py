@@ -29,7 +29,7 @@ from .creation import making_stand_ins
 from .functions import is_pythons
 from .numbers import Dice
 from .standins import Tracer, known
-from .tape import Trace, is_stand_in, value_of
+from .tape import Trace, is_stand_in
 from .vectors import Vector, arrange, same_steps
 from .watch import Test
 
@@ -321,10 +321,13 @@ def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
     if type(x) is Tracer:
         if is_pythons(x.op):  # what NumPy returns as one of Python's numbers stays one
             return x.op.args[0]
-        if x.is_number:
-            return trace.record(getitem, (x, ()), {}, x.value)
-    if isinstance(x, np.ndarray) and not x.ndim:  # whatever makes it in the program may make a number
-        return trace.record(as_array, (x,), {}, value_of(x))
+        if x.ndim:
+            return x.op
+        # A program does not tell numbers from arrays without axes; who looks at its result does.
+        function, args = (getitem, (x, ())) if x.is_number else (as_array, (x,))
+        made = trace.record(function, args, {}, x.value)
+        made.place = x.op.place
+        return made
     if isinstance(x, (Tensor, np.ndarray)):
         return trace.operand(x)
     if isinstance(x, Dice):
