@@ -324,8 +324,8 @@ def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
         if x.ndim:
             return x.op
         # A program does not tell numbers from arrays without axes; who looks at its result does.
-        function, args = (getitem, (x, ())) if x.is_number else (as_array, (x,))
-        made = trace.record(function, args, {}, x.value)
+        args: tuple[Any, ...] = (x, ()) if x.is_number else (x,)
+        made = trace.record(getitem if x.is_number else as_array, args, {}, x.value)
         made.place = x.op.place
         return made
     if isinstance(x, (Tensor, np.ndarray)):
