@@ -64,23 +64,28 @@ class Difference:
 
 
 class Jiggler:
-    """Changes floating-point numbers by about a rounding error."""
+    """Changes floating-point numbers by about a rounding error: all upwards, or all downwards.
+
+    So of two numbers that are nearly the same, the one that was rounded more often becomes the larger one, or the
+    smaller one. Most jiggles go downwards, since what is at the end of a function's domain is then still in it.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
+        self.sign = 1 if seed == 1 else -1
 
     def __call__(self, value: Any) -> Any:
         dtype = getattr(value, "dtype", None)
         if dtype is None:
             if isinstance(value, float):
-                return value * (1 - 8e-16 * self.random.random())
+                return value * (1 + self.sign * 8e-16 * self.random.random())
             return value
         if dtype.char not in JIGGLE:
             return value
         amplitude = JIGGLE[dtype.char]
         real = {"F": "f", "D": "d"}.get(dtype.char, dtype.char)
         with np.errstate(all="ignore"):
-            return value * (1 - amplitude * self.random.random(value.shape)).astype(real)[()]
+            return value * (1 + self.sign * amplitude * self.random.random(value.shape)).astype(real)[()]
 
     def in_place(self, value: Any) -> None:
         if isinstance(value, np.ndarray) and value.dtype.char in JIGGLE and value.flags.writeable:
