@@ -27,6 +27,7 @@ import tinygrad_mnist as tg
 TOLERANCE = {"float16": 1e-2, "float32": 1e-5, "complex64": 1e-5, "float64": 1e-12, "complex128": 1e-12}
 JIGGLES = 3
 JIGGLE = {"e": 1e-3, "f": 4e-7, "d": 8e-16, "F": 4e-7, "D": 8e-16}
+_EXTREMES = re.compile(r"\b(a?max|a?min|ptp)\(")
 ABSOLUTE = {2: 1e-7, 4: 1e-44, 8: 1e-322}  # some subnormal numbers
 
 
@@ -381,6 +382,12 @@ def check(program: Program, backend: str, expected: list[list[Call]] | None = No
         for name in ("result", "arguments", "state"):
             trees = [getattr(c, name) for c in (call, got, *others)]
             if found := compare(trees):
+                if (
+                    backend == "numba"
+                    and found.startswith("sign of zero")
+                    and _EXTREMES.search(program.source())
+                ):
+                    continue  # docs/compile.md names it
                 after = " after an exception" if call.raised else ""
                 return wrong(
                     f"{name}{after}: {found.partition(':')[0]}"
