@@ -393,3 +393,26 @@ def test_numbers_and_arrays_without_axes(f: Any) -> None:
 def test_of_zeros_of_both_signs_the_last_one_is_the_largest_and_the_smallest(f: Any) -> None:
     for x in ([-0.0, 0.0], [0.0, -0.0], [-0.0, 0.0, 0.0], [0.0, -0.0, -0.0]):
         assert_same_machine_code(f, np.array(x))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint8])
+def test_integers_that_overflow_wrap_around_whoever_looks_at_them(dtype: Any) -> None:
+    """Their sign is not that of the factors, which an optimizer that knows of no overflow takes for granted."""
+
+    def f(x: Any) -> Any:
+        one = x.dtype.type(1)
+        return (
+            x * 2 > 0,
+            x + one > x,
+            x - one < x,
+            np.square(x) >= 0,
+            -x < 0,
+            np.abs(x) >= 0,
+            np.sum(x + x) > 0,
+        )
+
+    info = np.iinfo(dtype)
+    with np.errstate(over="ignore"):
+        assert_same_machine_code(
+            f, np.array([info.max, info.min, 1, 0, info.max // 2 + 1, 3, 2, info.max], dtype)
+        )
