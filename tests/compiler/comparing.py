@@ -27,6 +27,7 @@ import tinygrad_mnist as tg
 TOLERANCE = {"float16": 1e-2, "float32": 1e-5, "complex64": 1e-5, "float64": 1e-12, "complex128": 1e-12}
 JIGGLES = 3
 JIGGLE = {"e": 1e-3, "f": 4e-7, "d": 8e-16, "F": 4e-7, "D": 8e-16}
+_EXTREMES = re.compile(r"\b(a?max|a?min|ptp)\(")
 ABSOLUTE = {2: 1e-7, 4: 1e-44, 8: 1e-322}  # some subnormal numbers
 
 
@@ -64,23 +65,28 @@ class Difference:
 
 
 class Jiggler:
-    """Changes floating-point numbers by about a rounding error."""
+    """Changes floating-point numbers by about a rounding error: all upwards, or all downwards.
+
+    So of two numbers that are nearly the same, the one that was rounded more often becomes the larger one, or the
+    smaller one. Most jiggles go downwards, since what is at the end of a function's domain is then still in it.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
+        self.sign = 1 if seed == 1 else -1
 
     def __call__(self, value: Any) -> Any:
         dtype = getattr(value, "dtype", None)
         if dtype is None:
             if isinstance(value, float):
-                return value * (1 - 8e-16 * self.random.random())
+                return value * (1 + self.sign * 8e-16 * self.random.random())
             return value
         if dtype.char not in JIGGLE:
             return value
         amplitude = JIGGLE[dtype.char]
         real = {"F": "f", "D": "d"}.get(dtype.char, dtype.char)
         with np.errstate(all="ignore"):
-            return value * (1 - amplitude * self.random.random(value.shape)).astype(real)[()]
+            return value * (1 + self.sign * amplitude * self.random.random(value.shape)).astype(real)[()]
 
     def in_place(self, value: Any) -> None:
         if isinstance(value, np.ndarray) and value.dtype.char in JIGGLE and value.flags.writeable:
@@ -376,6 +382,12 @@ def check(program: Program, backend: str, expected: list[list[Call]] | None = No
         for name in ("result", "arguments", "state"):
             trees = [getattr(c, name) for c in (call, got, *others)]
             if found := compare(trees):
+                if (
+                    backend == "numba"
+                    and found.startswith("sign of zero")
+                    and _EXTREMES.search(program.source())
+                ):
+                    continue  # docs/compile.md names it
                 after = " after an exception" if call.raised else ""
                 return wrong(
                     f"{name}{after}: {found.partition(':')[0]}"

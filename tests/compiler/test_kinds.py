@@ -11,6 +11,7 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import CompileError, UntraceableError
 from tinygrad_mnist.nn import functional as F  # noqa: N812
+from tinygrad_mnist.trees import leaves
 
 WHOLE = np.arange(1.0, 200.0)
 TABLE = np.arange(12.0).reshape(3, 4)
@@ -347,3 +348,71 @@ def test_views_of_an_array_that_lies_backwards_after_it_was_written_into() -> No
 
 def test_squares_in_another_dtype_are_summed_in_it() -> None:
     assert_same(lambda x: np.multiply(x, x, dtype=np.float32).sum(), np.array([0.3, 0.7]))
+
+
+# -- machine code ----------------------------------------------------------------------------------------------
+
+
+def assert_same_machine_code(f: Any, *args: Any) -> None:
+    """Compare with the uncompiled function, bit by bit; that it cannot be machine code would be a warning."""
+    pytest.importorskip("numba")
+    got, expected = tg.compile(f, backend="numba")(*args), f(*args)
+    for a, b in zip(leaves(got), leaves(expected), strict=True):
+        assert type(a) is type(b)
+        np.testing.assert_array_equal(a, b, strict=True)
+        np.testing.assert_array_equal(np.signbit(a), np.signbit(b))
+
+
+def test_what_is_written_over_an_argument_is_written_after_all_have_read_it() -> None:
+    def f(x: Any) -> Any:
+        low = np.min(x, axis=0)
+        return low + 0.5 - low, x >= low
+
+    assert_same_machine_code(f, np.array([[[-1.5, 0.25, -0.5, 0.125, 1.25]]]))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.copy(),
+        lambda x: x[()],
+        lambda x: (x, x + 1, np.asarray(x + 1)),
+        lambda x: np.ones(2)[..., 0] + x,
+        lambda x: (x.reshape(1)[..., 0], x.reshape(1)[0]),
+        lambda x: (x, np.array(3.0)),
+    ],
+)
+def test_numbers_and_arrays_without_axes(f: Any) -> None:
+    x = np.array(1.5)
+    assert_same_machine_code(f, x)
+    got, expected = both(f, x)
+    assert list(map(type, leaves(got))) == list(map(type, leaves(expected)))
+
+
+@pytest.mark.parametrize("f", [np.max, np.min, lambda x: np.max(x, 0), lambda x: np.min(x[None], 1)])
+def test_of_zeros_of_both_signs_the_last_one_is_the_largest_and_the_smallest(f: Any) -> None:
+    for x in ([-0.0, 0.0], [0.0, -0.0], [-0.0, 0.0, 0.0], [0.0, -0.0, -0.0]):
+        assert_same_machine_code(f, np.array(x))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint8])
+def test_integers_that_overflow_wrap_around_whoever_looks_at_them(dtype: Any) -> None:
+    """Their sign is not that of the factors, which an optimizer that knows of no overflow takes for granted."""
+
+    def f(x: Any) -> Any:
+        one = x.dtype.type(1)
+        return (
+            x * 2 > 0,
+            x + one > x,
+            x - one < x,
+            np.square(x) >= 0,
+            -x < 0,
+            np.abs(x) >= 0,
+            np.sum(x + x) > 0,
+        )
+
+    info = np.iinfo(dtype)
+    with np.errstate(over="ignore"):
+        assert_same_machine_code(
+            f, np.array([info.max, info.min, 1, 0, info.max // 2 + 1, 3, 2, info.max], dtype)
+        )

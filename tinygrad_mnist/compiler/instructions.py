@@ -88,8 +88,9 @@ def _elementwise(
 ) -> None:
     """Declare a ufunc: its formulas on real numbers, integers and truth values, for machine code.
 
-    ``T`` is the type in which the arguments are. A formula is exactly NumPy's, or it is left out: then a program
-    with such numbers runs as NumPy's calls.
+    ``T`` is the type in which the arguments are, and ``U`` that of integers without a sign which are as long: what
+    overflows wraps around there, while numba takes for granted that integers with a sign do not overflow. A formula
+    is exactly NumPy's, or it is left out: then a program with such numbers runs as NumPy's calls.
     """
     formulas = {"f": real, "i": whole, "u": unsigned or whole, "b": truth}
     declare(function, machine={kind: text for kind, text in formulas.items() if text}, **facts)
@@ -102,15 +103,15 @@ def _infix(sign: str) -> dict[str, Any]:
     return {"expression": lambda op: text if is_safe or op.loop[0].kind == "f" else "{function}({arguments})"}
 
 
-_elementwise(np.add, "{0} + {1}", "{0} + {1}", "{0} or {1}", **_infix("+"))
-_elementwise(np.subtract, "{0} - {1}", "{0} - {1}", **_infix("-"))
-_elementwise(np.multiply, "{0} * {1}", "{0} * {1}", "{0} and {1}", **_infix("*"))
+_elementwise(np.add, "{0} + {1}", "U({0}) + U({1})", "{0} or {1}", **_infix("+"))
+_elementwise(np.subtract, "{0} - {1}", "U({0}) - U({1})", **_infix("-"))
+_elementwise(np.multiply, "{0} * {1}", "U({0}) * U({1})", "{0} and {1}", **_infix("*"))
 _elementwise(np.divide, "{0} / {1}", **_infix("/"))
 _elementwise(np.power, "{0} ** {1}", may_raise=lambda op: op.dtype.kind in "iu", **_infix("**"))
 _elementwise(np.negative, "-{0}", "-{0}", unsigned="T(0) - {0}", linear_in=(0,),
              expression=lambda op: "-{0}" if op.dtype.kind == "f" else "{function}({arguments})")  # fmt: skip
 _elementwise(np.positive, "{0}", "{0}")
-_elementwise(np.square, "{0} * {0}", "{0} * {0}")
+_elementwise(np.square, "{0} * {0}", "U({0}) * U({0})")
 _elementwise(np.reciprocal, "T(1) / {0}")
 _elementwise(np.absolute, "abs({0})", "-{0} if {0} < 0 else {0}", "{0}", unsigned="{0}")
 _elementwise(np.fabs, "abs({0})")
@@ -379,10 +380,10 @@ def check(condition: Any, message: str) -> None:
         raise ValueError(message)
 
 
-@instruction(is_new=True, machine="cast", expression="np.asarray({x})")
+@instruction(is_new=True, machine="cast", expression="np.array({x})")
 def as_array(x: Any) -> Any:
-    """Make an array of what a function returned as a Python number."""
-    return np.asarray(x)
+    """Make an array without axes of a number, or of another such array."""
+    return np.array(x)
 
 
 @instruction(is_declared=False, expression="{function}({arguments})")

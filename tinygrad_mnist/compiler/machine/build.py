@@ -46,7 +46,8 @@ class Machine(NamedTuple):
     first : what is tested first
     numbers : Python numbers that are needed in memory, each with its formula
     pieces : what is done, one group after the other
-    returned : the results: arrays that are made at each call, by name, or where a single number lies
+    made : the arrays that are made at each call, by name
+    returned : the results: what was made, or a single number that is picked up where it lies
     given : arrays that are given once, by their names in the text
     sizes : how many elements of each dtype are needed as memory
     draws : what has to be drawn before each call, in this order
@@ -56,7 +57,8 @@ class Machine(NamedTuple):
     first: list[str]
     numbers: list[tuple[Address, str]]
     pieces: list[Piece]
-    returned: list[str | Address]
+    made: list[str]
+    returned: list[str]
     given: dict[str, np.ndarray]
     sizes: dict[str, int]
     draws: list[Draw]
@@ -122,12 +124,11 @@ def _text(source: Source, machine: Machine, shared: _Shared, arrays: dict[str, n
             rows = []
         lines += piece.inline(i)
     names = [f"a{i}" for i in range(len(source.arguments))]
-    made = [name for name in machine.returned if isinstance(name, str)]
     return "\n".join(
         [
             f"def machine({', '.join([*names, *(['writes'] if machine.bounds else [])])}):",
             *(f"    {line}" for line in lines),
-            f"    return {', '.join(made) or 'None'}",
+            f"    return {', '.join(machine.made) or 'None'}",
             "",
         ]
     )
@@ -230,9 +231,7 @@ def _wrapped(
     given = [f"asarray(a{i})" if op.dtype is not None and not op.ndim else f"a{i}" for i, op in arguments]
     copied = [f"a{i}" if op.dtype is None else f"array(a{i}, order='C')" for i, op in arguments]
     more = ["WRITES[0]"] if machine.bounds else []
-    made_here = ", ".join(name for name in machine.returned if isinstance(name, str))
-    received = f"{made_here} = " if made_here else ""
-    results = [x if isinstance(x, str) else f"{x.array}[{x.start}]" for x in machine.returned]
+    received = f"{', '.join(machine.made)} = " if machine.made else ""
     drawing = [f"    draw_{draw.name}({draw.name})\n" for draw in machine.draws]
     text = f"""
 def step({", ".join(f"a{i}" for i, _ in arguments)}):
@@ -242,7 +241,7 @@ def step({", ".join(f"a{i}" for i, _ in arguments)}):
         {received}machine({", ".join([*copied, *more])})
     except SystemError as error:
         raise cause_of(error)
-    return {", ".join(results) or None}
+    return {", ".join(machine.returned) or None}
 """
     # The dispatcher would look at the types of the arguments once more: its only function does not.
     namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "array": np.array}

@@ -7,6 +7,7 @@ arguments are converted to these, and nothing is promoted.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,13 @@ def formula(op: Op, texts: list[str]) -> str:
     template = op.instruction.machine.get(like.kind)
     if template is None or any(np.dtype(other) != like for other in given):
         raise NoMachineCodeError(f"{op.instruction.name} of {', '.join(str(np.dtype(g)) for g in given)}")
-    text = template.format(*texts).replace("T(", f"{type_of(like)}(")
+    return _filled(template, texts, like, dtype)
+
+
+def _filled(template: str, texts: Sequence[str], like: Any, dtype: Any) -> str:
+    """A formula of arguments of one dtype, whose result is of another."""
+    kind = type_of(like)
+    text = template.format(*texts).replace("T(", f"{kind}(").replace("U(", f"u{kind.removeprefix('u')}(")
     # What numba makes of two integers may be wider than they are.
     return f"{type_of(dtype)}({text})" if np.dtype(dtype).kind in "iu" else text
 
@@ -160,8 +167,10 @@ def combined(op: Op, total: str, value: str, dtype: Any) -> str:
     ufunc = op.instruction.function.__self__
     if ufunc is np.add and dtype.kind == "f":
         return f"add_freely({total}, {value})"
+    if ufunc in (np.maximum, np.minimum) and dtype.kind == "f":  # of zeros of both signs it is the last one
+        sign = ">=" if ufunc is np.maximum else "<="
+        return f"{value} if {value} {sign} {total} or {value} != {value} else {total}"
     template = instruction_of(ufunc).machine.get(dtype.kind)
     if template is None:
         raise NoMachineCodeError(f"{op.instruction.name} of {dtype}")
-    text = template.format(value, total)
-    return f"{type_of(dtype)}({text})" if dtype.kind in "iu" else text
+    return _filled(template, (value, total), dtype, dtype)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import require
-from ..instructions import draw
+from ..instructions import as_array, draw
 from ..program import Constant, Input, Op, Program, inputs_of
 from ..rewrite.builder import replaced
 from ..source.run import run_source
@@ -102,7 +102,8 @@ def machine_of(source: Source, arrays: dict[str, Any]) -> Machine:
     returned = [_result(writer, op, i) for i, op in enumerate(program.results)]
     numbers = [(places.of(op), expression(op, names)) for op in places.numbers]
     first = _layout_tests(source, names)
-    return Machine(first, numbers, writer.pieces, returned, extra, places.sizes, draws, bounds)
+    made = [text for op, text in zip(program.results, returned, strict=True) if op.ndim]
+    return Machine(first, numbers, writer.pieces, made, returned, extra, places.sizes, draws, bounds)
 
 
 def _bounds(writer: Writer) -> list[str]:
@@ -190,14 +191,15 @@ def _layout_tests(source: Source, names: dict[Op, str]) -> list[str]:
     return [f"if {' or '.join(tests)}:", '    raise TypeError("layout")'] if tests else []
 
 
-def _result(writer: Writer, op: Op, i: int) -> str | Address:
+def _result(writer: Writer, op: Op, i: int) -> str:
     """Copy a result into an array of its own; a single number is picked up where it lies."""
     if op.dtype is None:
         raise NoMachineCodeError("a result that is a Python number")
     if not op.ndim:
         place = writer.places.lasting(op.dtype)
         writer.copy(op, place)
-        return place
+        number = f"{place.array}[{place.start}]"
+        return f"array({number})" if op.instruction is as_array or isinstance(op, Constant) else number
     shape = ", ".join(map(str, op.shape))
     writer.lines.append(f"r{i} = np.empty(({shape},), np.{op.dtype.type.__name__})")
     writer.copy(op, Address(f"r{i}", 0, op.shape, contiguous(op.shape)))

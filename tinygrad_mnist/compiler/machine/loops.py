@@ -144,7 +144,8 @@ class Loop:
         self.values[op] = name, level
         if op in self.writes:
             i = self.writes[op]
-            self.nest.before[-1].append(self.writer.poke(self.places[i], self.steps[i], name))
+            # Written last: the place may be that of an argument which others read too, in another shape.
+            self.nest.after[-1].append(self.writer.poke(self.places[i], self.steps[i], name))
 
     def taken(self, op: Op) -> tuple[str, int]:
         """Write the reading of one element by its number; beyond the last is the last."""

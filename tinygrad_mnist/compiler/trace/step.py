@@ -21,7 +21,7 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ...transforms.call import described, named
 from ...trees import leaves, rebuild, tree_map
-from ..instructions import getitem
+from ..instructions import as_array, getitem
 from ..program import Input, Op, Program, name_of
 from ..rewrite.builder import replaced
 from .capture import Capture
@@ -321,7 +321,13 @@ def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
     if type(x) is Tracer:
         if is_pythons(x.op):  # what NumPy returns as one of Python's numbers stays one
             return x.op.args[0]
-        return trace.record(getitem, (x, ()), {}, x.value) if x.is_number else x.op
+        if x.ndim:
+            return x.op
+        # A program does not tell numbers from arrays without axes; who looks at its result does.
+        args: tuple[Any, ...] = (x, ()) if x.is_number else (x,)
+        made = trace.record(getitem if x.is_number else as_array, args, {}, x.value)
+        made.place = x.op.place
+        return made
     if isinstance(x, (Tensor, np.ndarray)):
         return trace.operand(x)
     if isinstance(x, Dice):
