@@ -347,3 +347,262 @@ def test_views_of_an_array_that_lies_backwards_after_it_was_written_into() -> No
 
 def test_squares_in_another_dtype_are_summed_in_it() -> None:
     assert_same(lambda x: np.multiply(x, x, dtype=np.float32).sum(), np.array([0.3, 0.7]))
+
+
+# -- errors: what is raised, and what was changed until then ---------------------------------------------------
+
+
+class Scales:
+    """Something a function finds by its name, and writes into."""
+
+    def __init__(self) -> None:
+        self.seen = np.zeros(3)
+        self.rng = np.random.default_rng(3)
+
+
+def writes_then_picks(s: Scales, x: Any, i: Any) -> Any:
+    x += 1
+    s.seen *= 0.5
+    s.seen += x
+    y = x[i]
+    x *= 2
+    s.seen[:] = 7
+    return y
+
+
+def picks_before_it_writes(s: Scales, x: Any, i: Any) -> Any:
+    y = x[i]
+    x += 1
+    s.seen += x
+    return y
+
+
+def draws_between(s: Scales, x: Any, i: Any) -> Any:
+    x += s.rng.random(3)
+    s.seen += x
+    y = x[i] * s.rng.random()
+    x += s.rng.random(3)
+    return y
+
+
+def raises_while_it_is_traced(s: Scales, x: Any, i: Any) -> Any:
+    x += 1
+    s.seen += s.rng.random(3)
+    return x | i
+
+
+def shapes_that_do_not_fit(s: Scales, x: Any, i: Any) -> Any:
+    s.seen -= 1
+    return F.linear(x, np.ones((2, 5)))
+
+
+def a_class_out_of_range(s: Scales, x: Any, i: Any) -> Any:
+    s.seen -= 1
+    return F.cross_entropy(x.reshape(1, 3), i.reshape(1))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        writes_then_picks, picks_before_it_writes, draws_between, raises_while_it_is_traced, shapes_that_do_not_fit,
+        a_class_out_of_range,
+    ],
+)  # fmt: skip
+def test_after_an_error_everything_is_as_the_function_leaves_it(f: Any) -> None:
+    found = []
+    for change in (lambda g: g, tg.compile):
+        s = Scales()
+        g = change(lambda x, i: f(s, x, i))  # noqa: B023
+        for index in (1, 9, 2):
+            x, error = np.arange(3.0), None
+            try:
+                g(x, np.array(index))
+            except Exception as raised:
+                error = type(raised), str(raised)
+            found.append((error, x.tolist(), s.seen.tolist(), s.rng.bit_generator.state))
+    assert found[: len(found) // 2] == found[len(found) // 2 :]
+    assert any(error is not None for error, *_ in found)
+
+
+def test_after_an_error_in_a_training_step_nothing_was_updated_but_what_the_function_did() -> None:
+    found = []
+    for compiled in (False, True):
+        w, seen = tg.tensor(np.ones((3, 3)), requires_grad=True), np.zeros(3)
+        optimizer = tg.optim.SGD([w], lr=0.1)
+
+        def loss(x: Any, y: Any) -> Any:
+            seen.__iadd__(x[0])  # noqa: B023
+            return F.cross_entropy(x @ w, y)  # noqa: B023
+
+        step = tg.compile(loss, optimizer=optimizer)
+        for label in (1, 9, 2):
+            x, y, error = np.ones((1, 3)), np.array([label]), None
+            try:
+                if compiled:
+                    step(x, y)
+                else:
+                    optimizer.zero_grad()
+                    loss(x, y).backward()
+                    optimizer.step()
+            except ValueError as raised:
+                error = type(raised), str(raised)
+            found.append((error, w.data.round(12).tolist(), seen.tolist()))
+    assert found[:3] == found[3:]
+    assert found[1][0] is not None
+
+
+def test_an_error_of_the_program_alone_is_a_warning_and_the_right_result() -> None:
+    program = tg.compile(lambda i: np.bincount(i, minlength=2))
+    program(np.array([0, 1]))
+    with pytest.warns(UserWarning, match="ran uncompiled"):
+        np.testing.assert_array_equal(program(np.array([0, 3])), [1, 0, 0, 1], strict=True)
+
+
+def test_what_is_given_is_overwritten_in_place_where_nothing_raises_any_more() -> None:
+    """Else the function could not begin anew; and else every step would copy its parameters."""
+    seen = np.zeros(3)
+    for f, is_in_place in (
+        (lambda x: seen.__imul__(x), True),
+        (lambda x: x[seen.__imul__(x).astype(int)], False),
+    ):
+        program = tg.compile(f)
+        program(np.ones(3))
+        assert ("multiply(seen, x, seen)" in program.source) is is_in_place, program.source
+
+
+# -- numbers and arrays without axes, of NumPy's and of Python's --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.max()[...],
+        lambda x: x.max()[...] * 1,
+        lambda x: np.squeeze(x.sum() != 2),
+        lambda x: np.squeeze(np.not_equal(x.sum()[..., None] * 0.5, 1)),
+        lambda x: np.reshape(x.sum(), ()),
+        lambda x: np.real(x.sum()),
+        lambda x: np.imag(x.sum()[...]),
+        lambda x: np.fix(x.sum()),
+        lambda x: x.sum().astype(np.int64),
+        lambda x: x.sum()[...].astype(np.int64),
+        lambda x: x.sum().copy(),
+        lambda x: x.sum().view(np.int32),
+        lambda x: x[0].T,
+    ],
+)
+def test_a_number_is_a_number_and_an_array_an_array(f: Any) -> None:
+    got, expected = both(f, np.array([1.0, 2.0], np.float32))
+    assert type(got) is type(expected)
+    np.testing.assert_array_equal(got, expected, strict=True)
+
+
+def test_a_variable_that_becomes_a_number_is_refused() -> None:
+    s = Scales()
+    s.total = np.array(1.0)  # type: ignore[attr-defined]
+
+    def f(x: Any) -> Any:
+        s.total = s.total + 1  # type: ignore[attr-defined]
+        return x
+
+    with pytest.raises(CompileError, match="became a number"):
+        tg.compile(f)(np.ones(2))
+    assert type(s.total) is np.ndarray  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda r, x: r.random() * x,
+        lambda r, x: x * (1 - r.random()) + x * -r.random() / 2,
+        lambda r, x: (r.standard_normal() * 0.1 + 1) ** 2 * x,
+        lambda r, x: 1 / (1 + r.random()) + x,
+        lambda r, x: np.where(r.random() < 0.5, x, x[::-1]),
+        lambda r, x: np.exp(r.random()) * x,
+        lambda r, x: np.fix(np.imag(r.standard_normal(None))) + x,
+        lambda r, x: r.random() < 0.5,
+        lambda r, x: r.random() * 2,
+        lambda r, x: r.random() * tg.tensor(x),
+        lambda r, x: np.stack([x[0], x[1] * r.random()]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_random_number_is_a_number_of_pythons(f: Any, dtype: Any) -> None:
+    program, x = tg.compile(f), np.array([1, 2.5], dtype)
+    rngs = np.random.default_rng(0), np.random.default_rng(0)
+    for _ in range(3):
+        got, expected = program(rngs[0], x), f(rngs[1], x)
+        assert type(got) is type(expected)
+        got, expected = (y.data if isinstance(y, tg.Tensor) else y for y in (got, expected))
+        assert np.asarray(got).dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_python_integers_that_would_give_way_are_refused() -> None:
+    with pytest.raises(CompileError, match="number of Python's"):
+        tg.compile(lambda r, x: r.poisson(3.0) * x)(np.random.default_rng(0), np.ones(2, np.float32))
+
+
+# -- results that go somewhere else ----------------------------------------------------------------------------
+
+
+def test_where_and_out_of_another_dtype_on_tensors() -> None:
+    def f(v: Any) -> Any:
+        return np.log(v, where=v > 0, out=np.ones_like(v)).data
+
+    assert_same(f, tg.tensor(np.array([1, 0, 20])))
+    assert_same(f, tg.tensor(np.array(3)))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.matmul(x, x, out=np.zeros(1) * x[0]),
+        lambda x: np.cumsum(x[0], axis=0, out=x[0][..., None]),
+    ],
+)
+def test_a_result_of_another_shape_into_out_is_refused(f: Any) -> None:
+    with pytest.raises(CompileError, match="another shape"):
+        tg.compile(f)(np.ones((1, 1)))
+
+
+def test_the_numbers_of_a_tensor_are_not_written_into() -> None:
+    def f(x: Any) -> Any:
+        np.asarray(tg.tensor(x) * 2).fill(3)
+        return x
+
+    for function in (f, tg.compile(f)):
+        with pytest.raises(ValueError, match="read-only"):
+            function(np.ones(2))
+
+
+def test_methods_of_arrays_take_the_numbers_of_tensors() -> None:
+    def f(x: Any, t: Any) -> Any:
+        return x.dot(t)
+
+    x = np.ones(2)
+    got, expected = both(f, x, tg.tensor(x))
+    assert type(got) is type(expected)
+    for function in (tg.grad(f, 1), tg.compile(tg.grad(f, 1))):
+        with pytest.raises(tg.errors.GradientError):
+            function(x, x)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [lambda x, i: np.take(x, i), lambda x, i: np.take_along_axis(x, i, 0), lambda x, i: np.quantile(x, i)],
+)
+def test_indices_out_of_range_raise_though_nobody_needs_the_result(f: Any) -> None:
+    def g(x: Any, i: Any) -> Any:
+        f(x, i)
+        return x
+
+    program = tg.compile(g)
+    program(np.ones(3), np.array([1]))
+    with pytest.raises((IndexError, ValueError)):
+        program(np.ones(3), np.array([5]))
+
+
+def test_products_of_infinite_complex_numbers() -> None:
+    x = np.array([[complex(np.inf, 1e-310), -1.5 + 1j, 2 + 2j, 1 - 1j]])
+    assert_same(lambda x: x.T @ x, x)

@@ -193,7 +193,8 @@ def _is_whole(index: Any) -> bool:
 def number_of_number(b: Builder, op: Op) -> Op | None:
     """``s[()]`` makes a number of an array without axes; what computes a number returns one."""
     x, index = op.args
-    is_number = x.is_ufunc or x.is_plain_reduction or x.instruction.is_product or x.calls(getitem)
+    is_number = x.is_ufunc or x.is_plain_reduction or x.instruction.is_product
+    is_number = is_number or (x.calls(getitem) and not x.is_view)
     return x if index == () and not x.ndim and is_number else None
 
 

@@ -21,15 +21,14 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ...tracing import described, named
 from ...trees import leaves, rebuild, tree_map
-from ..instructions import getitem
+from ..instructions import as_array, getitem
 from ..program import Input, Op, Program, name_of
 from ..rewrite.builder import replaced
 from .capture import Capture
 from .creation import making_stand_ins
-from .functions import is_pythons
 from .numbers import Dice
 from .standins import Tracer, known
-from .tape import Trace, is_stand_in
+from .tape import Trace, is_pythons, is_stand_in
 from .vectors import Vector, arrange, same_steps
 from .watch import Test
 
@@ -319,9 +318,18 @@ def _clip(vectors: list[Vector], max_norm: float) -> None:
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
     if type(x) is Tracer:
-        if is_pythons(x.op):  # what NumPy returns as one of Python's numbers stays one
+        if is_pythons(x):  # what NumPy returns as one of Python's numbers stays one
             return x.op.args[0]
-        return trace.record(getitem, (x, ()), {}, x.value) if x.is_number else x.op
+        if x.ndim:
+            return x.op
+        # A program does not tell numbers from arrays without axes; who looks at its result does.
+        made = (
+            trace.record(getitem, (x, ()), {}, x.value)
+            if x.is_number
+            else trace.record(as_array, (x,), {}, x.value)
+        )
+        made.place = x.op.place
+        return made
     if isinstance(x, (Tensor, np.ndarray)):
         return trace.operand(x)
     if isinstance(x, Dice):
