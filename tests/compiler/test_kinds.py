@@ -451,8 +451,9 @@ def test_after_an_error_in_a_training_step_nothing_was_updated_but_what_the_func
     assert found[1][0] is not None
 
 
-def test_an_error_of_the_program_alone_is_a_warning_and_the_right_result() -> None:
-    program = tg.compile(lambda i: np.bincount(i, minlength=2))
+@pytest.mark.parametrize("check", [False, True])
+def test_an_error_of_the_program_alone_is_a_warning_and_the_right_result(check: bool) -> None:
+    program = tg.compile(lambda i: np.bincount(i, minlength=2), check=check)
     program(np.array([0, 1]))
     with pytest.warns(UserWarning, match="ran uncompiled"):
         np.testing.assert_array_equal(program(np.array([0, 3])), [1, 0, 0, 1], strict=True)

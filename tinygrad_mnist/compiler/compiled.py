@@ -201,23 +201,22 @@ class Compiled:
             result = self._run_one(args, kwargs)
             if result is not MISSED:
                 return result
-            error = None
             try:
                 entry = self._made(args, kwargs)
             except FINAL:
                 raise
             except Exception as raised:
                 error = raised
-            if error is not None:
-                return self._uncompiled.after(error, args, kwargs)
-            self._keep(entry, args, kwargs)
-            result = entry.call(args, kwargs)
-            if result is MISSED:
-                raise CompileError(
-                    f"compile: {entry.reason(args, kwargs)}, which {named(self.function)} uses, is another object at "
-                    "every look, so that no program fits it for long"
-                )
-            return result
+            else:
+                self._keep(entry, args, kwargs)
+                result = entry.call(args, kwargs)
+                if result is MISSED:
+                    raise CompileError(
+                        f"compile: {entry.reason(args, kwargs)}, which {named(self.function)} uses, is another object "
+                        "at every look, so that no program fits it for long"
+                    )
+                return result
+        return self._uncompiled.after(error, args, kwargs)
 
     def _run_one(self, args: Any, kwargs: Any) -> Any:
         """Run the first program that fits."""
