@@ -151,7 +151,7 @@ def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
             made = made.astype(dtype, copy=False)
         is_copied = is_copy and settings.get("copy", True)
         if isinstance(x, Tensor) and made is given and not is_copied:
-            return given.read_only()  # so are a Tensor's own numbers
+            return x.data
         if given.is_number:
             return written(made.tape, as_array, (made,), {}, np.array(made.value))
         is_shared = made is given and not isinstance(x, (list, tuple))

@@ -30,6 +30,7 @@ from ...tensor import Tensor
 from .. import instructions
 from ..instructions import arithmetic, astype, check, getitem, setitem, view_as
 from ..program import Constant, Op, is_basic, swap
+from .attributes import Flags, Flat
 from .functions import (
     call_function,
     call_ufunc,
@@ -227,7 +228,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     size, nbytes, itemsize = _of_value("size"), _of_value("nbytes"), _of_value("itemsize")
     strides = property(lambda self: self._strides(), _refusing_to_set("strides"))
     base = property(lambda self: self._source)
-    flags = property(lambda self: self.value.view().flags)
+    flags = property(lambda self: Flags(self))
 
     def __len__(self) -> int:
         return len(self.value)
@@ -357,19 +358,13 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         row = self.reshape(-1)
         if row._source is None:
             row._source, row._seen = self, self._version
-        return _Flat(row)
+        return Flat(row)
 
     def view(self, dtype: Any = None) -> Any:
         """Look at the same memory, as another dtype if one is given."""
         if dtype is None:
             return self._viewed(getitem, Ellipsis, self.value[...])
         return self._viewed(view_as, np.dtype(dtype), self._itself().view(dtype))
-
-    def read_only(self) -> Any:
-        """Look at the same memory, without writing into it."""
-        value = self.value.view()
-        value.flags.writeable = False
-        return self._viewed(getitem, Ellipsis, value)
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """Give another shape: as one tuple or as several integers."""
@@ -459,29 +454,6 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     __contains__ = _asked("`in`", lambda array, x: x in array)
     item = _asked("`.item()`", lambda array, *args: array.item(*args))
     tolist = _asked("`.tolist()`", lambda array: array.tolist())
-
-
-class _Flat:
-    """``x.flat``: what is taken out is a copy, what is written goes into ``x``."""
-
-    def __init__(self, row: Tracer) -> None:
-        self.row = row
-
-    def __getitem__(self, index: Any) -> Any:
-        part = self.row[index]
-        return part if getattr(part, "is_number", True) else part.copy()
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self.row[index] = value
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.row)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.row.copy(), name)
 
 
 _METHODS = (
