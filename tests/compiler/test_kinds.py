@@ -417,6 +417,20 @@ def test_one_random_number_is_a_number_of_pythons(f: Any, dtype: Any) -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("numbers", [(2, 0), (True, 1), (0.5, 2)])
+@pytest.mark.parametrize("ufunc", [np.greater, np.add, np.maximum])
+def test_plain_numbers_into_an_array_that_is_traced(ufunc: Any, numbers: Any) -> None:
+    def f(x: Any) -> Any:
+        ufunc(*numbers, out=x)
+        return x + 1
+
+    assert_same(f, np.zeros(2))
+    x, y = np.zeros(2), np.zeros(2)
+    tg.compile(f)(x)
+    f(y)
+    np.testing.assert_array_equal(x, y)
+
+
 def test_python_integers_that_would_give_way_are_refused() -> None:
     with pytest.raises(CompileError, match="number of Python's"):
         tg.compile(lambda r, x: r.poisson(3.0) * x)(np.random.default_rng(0), np.ones(2, np.float32))
@@ -494,3 +508,14 @@ def test_the_data_of_a_tensor_is_not_written_into() -> None:
     for function in (f, tg.compile(f)):
         with pytest.raises(ValueError, match="read-only"):
             function(np.ones(2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (2, 2)])
+def test_a_loss_of_zero_has_no_sign(dtype: Any, shape: Any) -> None:
+    """Of a single class, or of one that is certain, the loss is 0.0."""
+    logits = np.zeros(shape, dtype)
+    logits[:, 0] = 1000
+    got, expected = both(F.cross_entropy, logits, np.zeros(shape[0], int))
+    assert got == expected == 0
+    assert np.signbit(got) == np.signbit(expected)

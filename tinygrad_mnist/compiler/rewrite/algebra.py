@@ -58,7 +58,7 @@ def _evenly(op: Op, c: Any, d: Any, **_: Any) -> bool:
 
 
 def _never_positive(op: Op, x: Any, **_: Any) -> bool:
-    """So that a sum of zeros has one sign."""
+    """So that what is added up is never a zero of both signs; and 0 - 0.0 is 0.0, as such a sum is."""
     return is_real(op.dtype) and range_of(x)[1] <= 0
 
 
@@ -86,7 +86,7 @@ EQUATIONS = [
     Equation(1 / x, np.reciprocal(x), _real),
     Equation(-(x * (c / y)), x * (-c / y), _has_negative),
     Equation(0 - x * (c / y), x * (-c / y), _one_zero),
-    Equation(_sum(-x), -_sum(x), _never_positive),
+    Equation(_sum(-x), 0 - _sum(x), _never_positive),
 ]
 
 

@@ -50,8 +50,11 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
         return getattr(ufunc, method)(*swap(inputs, value_of), **values_of(kwargs))
     settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
     targets = out if out is not None else ()
-    if ufunc in _OPERATORS and all(type(x) in PYTHON_NUMBERS or is_pythons(x) for x in inputs):
-        if ufunc not in _COMPARISONS:
+    is_of_python = any(map(is_pythons, inputs)) and all(
+        type(x) in PYTHON_NUMBERS or is_pythons(x) for x in inputs
+    )
+    if ufunc in _OPERATORS and is_of_python:
+        if ufunc not in _COMPARISONS or out is not None:
             raise untraceable(trace, "a number of Python's that changes from call to call was computed with")
         value = ufunc(*map(value_of, inputs))
         return written(trace, as_bool, (written(trace, ufunc, inputs, {}, value),), {}, bool(value))
