@@ -519,3 +519,20 @@ def test_a_loss_of_zero_has_no_sign(dtype: Any, shape: Any) -> None:
     got, expected = both(F.cross_entropy, logits, np.zeros(shape[0], int))
     assert got == expected == 0
     assert np.signbit(got) == np.signbit(expected)
+
+
+def test_one_element_takes_the_number_of_a_tracked_tensor() -> None:
+    t = tg.tensor(2.0, requires_grad=True)
+
+    def one(x: Any) -> Any:
+        x[1] **= t * 1
+        return x + 0
+
+    def several(x: Any) -> Any:
+        x[1:] = t * 1
+        return x
+
+    assert_same(lambda x: one(x * 1), np.arange(3.0))
+    for function in (several, tg.compile(several)):
+        with pytest.raises(tg.errors.GradientError):
+            function(np.arange(3.0))

@@ -332,10 +332,12 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         index = plain_index(index)
         if picks_unknown(index) and np.size(value_of(value)) != 1:
             raise unshaped(self.tape, "a boolean index picks")
-        refuse_tracked(value)
+        numbers = swap(index, value_of)
+        if np.ndim(value) or np.ndim(self.value[numbers]):
+            refuse_tracked(value)  # NumPy asks a Tensor for its array; for one element it asks for a number
         value = made_array(value)
         changed = self.value.copy()
-        changed[swap(index, value_of)] = value_of(value)
+        changed[numbers] = value_of(value)
         self._become(written(self.tape, setitem, (self, index, value), {}, changed))
 
     def astype(self, dtype: Any, *args: Any, copy: bool = True, **kwargs: Any) -> Any:
