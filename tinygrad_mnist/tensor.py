@@ -377,7 +377,8 @@ class Tensor(Operators):
         out = kwargs.pop("out")
         if not isinstance(out, Tensor):
             raise UnsupportedError(f"{_qualified(func)}: out= cannot hold what is computed from a Tensor")
-        return out._write(out.__array_function__(func, (), args, kwargs))
+        new = out.__array_function__(func, (), args, kwargs)
+        return out._write(new if isinstance(new, Tensor) else Tensor(new))
 
     # -- in place: the handle is bound to a new node, the old value stays what it was ------------
 

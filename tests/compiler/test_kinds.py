@@ -536,3 +536,15 @@ def test_one_element_takes_the_number_of_a_tracked_tensor() -> None:
     for function in (several, tg.compile(several)):
         with pytest.raises(tg.errors.GradientError):
             function(np.arange(3.0))
+
+
+def test_a_tensor_takes_the_result_of_a_function_of_arrays() -> None:
+    def f(x: Any, part: Any) -> Any:
+        t = tg.tensor(x * 2)
+        np.take(x, [0], axis=0, out=t[:1] if part else t)
+        return t.data + 0
+
+    assert_same(lambda x: f(x, False), np.ones((1, 2)))
+    for function in (f, tg.compile(f)):
+        with pytest.raises(tg.errors.UnsupportedError, match="a write into a part"):
+            function(np.ones((1, 2)), True)

@@ -333,8 +333,9 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if picks_unknown(index) and np.size(value_of(value)) != 1:
             raise unshaped(self.tape, "a boolean index picks")
         numbers = swap(index, value_of)
-        if np.ndim(value) or np.ndim(self.value[numbers]):
-            refuse_tracked(value)  # NumPy asks a Tensor for its array; for one element it asks for a number
+        # NumPy asks a Tensor for its array, which a tracked one refuses; for one element it asks for a number.
+        if not (isinstance(value, Tensor) and not value.ndim and not np.ndim(self.value[numbers])):
+            refuse_tracked(value)
         value = made_array(value)
         changed = self.value.copy()
         changed[numbers] = value_of(value)
