@@ -548,3 +548,12 @@ def test_a_tensor_takes_the_result_of_a_function_of_arrays() -> None:
     for function in (f, tg.compile(f)):
         with pytest.raises(tg.errors.UnsupportedError, match="a write into a part"):
             function(np.ones((1, 2)), True)
+
+
+@pytest.mark.parametrize("x", [-0.0, -np.inf, 4.0, -1.0])
+@pytest.mark.parametrize("exponent", [0.5, 2, -1, 1])
+def test_powers_of_numbers_and_of_arrays(x: float, exponent: Any) -> None:
+    for f in (lambda x: x[0] ** exponent, lambda x: x**exponent, lambda x: x[0, ...] ** exponent):
+        got, expected = both(f, np.array([x]))
+        np.testing.assert_array_equal(got, expected, strict=True)
+        assert (np.signbit(got) == np.signbit(expected)).all() or np.isnan(expected).all()

@@ -299,6 +299,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if is_pythons_float(self) and type(exponent) is int:
             return written(self.tape, arithmetic["**"], (self, exponent), {}, value_of(self) ** exponent)
         is_quick = type(exponent) in (int, float) and exponent in _POWERS
+        is_quick = is_quick and not (self.is_number and exponent == 0.5)  # whose -inf ** 0.5 is inf, no root
         if is_quick and (self.dtype.kind in "fc" or (self.dtype == bool and exponent == 2)):
             return _POWERS[exponent](self)
         return np.power(self, exponent)
