@@ -406,7 +406,8 @@ class Tensor(Operators):
             raise UnsupportedError(
                 f"{qualified(func)}: out= must be a Tensor, because the result is computed from one"
             )
-        return out._write(out.__array_function__(func, (), args, kwargs))
+        new = out.__array_function__(func, (), args, kwargs)
+        return out._write(new if isinstance(new, Tensor) else Tensor(new))
 
     # -- in place: the handle is bound to a new node, and the old value does not change ----------
 

@@ -37,7 +37,12 @@ def prepare(d: Any) -> None:
                 f"np.{dtype if dtype != 'bool' else 'bool_'}({t.split('(', 1)[1].rsplit(',', 1)[0]})"
                 for t in texts
             ]
-        if program.kind == "values" and dtype in ("float64", "float32") and d.chance(0.1):
+        if (
+            program.kind == "values"
+            and dtype in ("float64", "float32")
+            and d.chance(0.1)
+            and "np.ma." not in which
+        ):
             texts = [f"tg.tensor({t})" for t in texts]
         argument(f"x{i}", texts)
     if program.kind != "training" and d.chance(0.08):
@@ -57,7 +62,7 @@ def prepare(d: Any) -> None:
         i = d.random.randrange(len([n for n in program.signature if n[0] == "x"]))
         for call in range(CALLS):
             given[call][i] = f"(s := {given[call][i]})"
-        argument("y0", [d.random.choice(["s", "s", "s[...]", "s[::-1]", "s.T"])] * CALLS)
+        argument("y0", [d.random.choice(["s", "s", "s[...]", "np.flip(s)", "s.T"])] * CALLS)
     if d.chance(0.3):
         argument("i0", [indices(d) for _ in range(CALLS)])
     if d.chance(0.12):
@@ -85,7 +90,7 @@ def prepare(d: Any) -> None:
 LAYOUTS = {
     "{}": 70, "{}.T.copy().T": 8, "{}[::-1].copy()[::-1]": 5, "{}.repeat(2, axis=-1)[..., ::2]": 4, "np.broadcast_to({0}, (2, *{0}.shape))": 3,
     "np.asfortranarray({})": 3, "{0}.astype({0}.dtype.newbyteorder())": 2, "np.broadcast_to({0}[:1], {0}.shape)": 2, "np.ma.masked_less({}, 0)": 1,
-    "np.lib.stride_tricks.sliding_window_view(np.append({}, 1), 2)": 1, "np.frombuffer({0}.tobytes(), {0}.dtype).reshape({0}.shape)": 2,
+    "np.lib.stride_tricks.sliding_window_view(np.append({}, [1, 1]), 2)": 1, "np.frombuffer({0}.tobytes(), {0}.dtype).reshape({0}.shape)": 2,
 }  # fmt: skip
 
 

@@ -618,7 +618,7 @@ def test_bad_training_steps():
     assert (w.data == [1, 2]).all()
     assert w.grad is None
     other = tg.tensor([1.0], requires_grad=True)
-    with pytest.raises(GradientError, match="does not depend"):
+    with pytest.raises(GradientError, match="no parameter has a gradient"):
         tg.compile(lambda x: np.sum(w * x), optimizer=optim.SGD([other], lr=0.1))(x)
     with pytest.raises(CompileError, match="no Optimizer"):
         tg.compile(lambda x: x, optimizer=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import types
 from typing import Any
 
 import numpy as np
@@ -416,3 +417,213 @@ def test_integers_that_overflow_wrap_around_whoever_looks_at_them(dtype: Any) ->
         assert_same_machine_code(
             f, np.array([info.max, info.min, 1, 0, info.max // 2 + 1, 3, 2, info.max], dtype)
         )
+
+
+# -- numbers and arrays without axes, of NumPy's and of Python's --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.max()[...],
+        lambda x: x.max()[...] * 1,
+        lambda x: np.squeeze(x.sum() != 2),
+        lambda x: np.squeeze(np.not_equal(x.sum()[..., None] * 0.5, 1)),
+        lambda x: np.reshape(x.sum(), ()),
+        lambda x: np.real(x.sum()),
+        lambda x: np.imag(x.sum()[...]),
+        lambda x: np.fix(x.sum()),
+        lambda x: x.sum().astype(np.int64),
+        lambda x: x.sum()[...].astype(np.int64),
+        lambda x: x.sum().copy(),
+        lambda x: x.sum().view(np.int32),
+        lambda x: x[0].T,
+    ],
+)
+def test_a_number_is_a_number_and_an_array_an_array(f: Any) -> None:
+    got, expected = both(f, np.array([1.0, 2.0], np.float32))
+    assert type(got) is type(expected)
+    np.testing.assert_array_equal(got, expected, strict=True)
+
+
+def test_a_variable_that_becomes_a_number_is_refused() -> None:
+    s = types.SimpleNamespace(total=np.array(1.0))
+
+    def f(x: Any) -> Any:
+        s.total = s.total + 1
+        return x
+
+    with pytest.raises(CompileError, match="became a number"):
+        tg.compile(f)(np.ones(2))
+    assert type(s.total) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda r, x: r.random() * x,
+        lambda r, x: x * (1 - r.random()) + x * -r.random() / 2,
+        lambda r, x: (r.standard_normal() * 0.1 + 1) ** 2 * x,
+        lambda r, x: 1 / (1 + r.random()) + x,
+        lambda r, x: np.where(r.random() < 0.5, x, x[::-1]),
+        lambda r, x: np.exp(r.random()) * x,
+        lambda r, x: np.fix(np.imag(r.standard_normal(None))) + x,
+        lambda r, x: r.random() < 0.5,
+        lambda r, x: r.random() * 2,
+        lambda r, x: r.random() * tg.tensor(x),
+        lambda r, x: np.stack([x[0], x[1] * r.random()]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_random_number_is_a_number_of_pythons(f: Any, dtype: Any) -> None:
+    program, x = tg.compile(f), np.array([1, 2.5], dtype)
+    rngs = np.random.default_rng(0), np.random.default_rng(0)
+    for _ in range(3):
+        got, expected = program(rngs[0], x), f(rngs[1], x)
+        assert type(got) is type(expected)
+        got, expected = (y.data if isinstance(y, tg.Tensor) else y for y in (got, expected))
+        assert np.asarray(got).dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("numbers", [(2, 0), (True, 1), (0.5, 2)])
+@pytest.mark.parametrize("ufunc", [np.greater, np.add, np.maximum])
+def test_plain_numbers_into_an_array_that_is_traced(ufunc: Any, numbers: Any) -> None:
+    def f(x: Any) -> Any:
+        ufunc(*numbers, out=x)
+        return x + 1
+
+    assert_same(f, np.zeros(2))
+    x, y = np.zeros(2), np.zeros(2)
+    tg.compile(f)(x)
+    f(y)
+    np.testing.assert_array_equal(x, y)
+
+
+def test_python_integers_that_would_give_way_are_refused() -> None:
+    with pytest.raises(CompileError, match="number of Python's"):
+        tg.compile(lambda r, x: r.poisson(3.0) * x)(np.random.default_rng(0), np.ones(2, np.float32))
+
+
+# -- results that go somewhere else ----------------------------------------------------------------------------
+
+
+def test_where_and_out_of_another_dtype_on_tensors() -> None:
+    def f(v: Any) -> Any:
+        return np.log(v, where=v > 0, out=np.ones_like(v)).data
+
+    assert_same(f, tg.tensor(np.array([1, 0, 20])))
+    assert_same(f, tg.tensor(np.array(3)))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.matmul(x, x, out=np.zeros(1) * x[0]),
+        lambda x: np.cumsum(x[0], axis=0, out=x[0][..., None]),
+    ],
+)
+def test_a_result_of_another_shape_into_out_is_refused(f: Any) -> None:
+    with pytest.raises(CompileError, match="another shape"):
+        tg.compile(f)(np.ones((1, 1)))
+
+
+def test_the_numbers_of_a_tensor_are_not_written_into() -> None:
+    def f(x: Any) -> Any:
+        np.asarray(tg.tensor(x) * 2).fill(3)
+        return x
+
+    for function in (f, tg.compile(f)):
+        with pytest.raises(ValueError, match="read-only"):
+            function(np.ones(2))
+
+
+def test_methods_of_arrays_take_the_numbers_of_tensors() -> None:
+    def f(x: Any, t: Any) -> Any:
+        return x.dot(t)
+
+    x = np.ones(2)
+    got, expected = both(f, x, tg.tensor(x))
+    assert type(got) is type(expected)
+    for function in (tg.grad(f, 1), tg.compile(tg.grad(f, 1))):
+        with pytest.raises(tg.errors.GradientError):
+            function(x, x)
+
+
+def test_products_of_infinite_complex_numbers() -> None:
+    x = np.array([[complex(np.inf, 1e-310), -1.5 + 1j, 2 + 2j, 1 - 1j]])
+    assert_same(lambda x: x.T @ x, x)
+
+
+def test_flags_of_arrays_are_read_and_not_set() -> None:
+    def f(x: Any) -> Any:
+        return x * x.flags.c_contiguous * x.flags["C_CONTIGUOUS"]
+
+    def g(x: Any) -> Any:
+        x.flags.writeable = False
+        return x + 1
+
+    assert_same(f, np.ones((2, 3)))
+    with pytest.raises(CompileError, match=r"flags\.writeable"):
+        tg.compile(g)(np.ones(3))
+
+
+def test_the_data_of_a_tensor_is_not_written_into() -> None:
+    def f(x: Any) -> Any:
+        data = tg.tensor(x * 2).data
+        data += 1
+        return data
+
+    for function in (f, tg.compile(f)):
+        with pytest.raises(ValueError, match="read-only"):
+            function(np.ones(2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (2, 2)])
+def test_a_loss_of_zero_has_no_sign(dtype: Any, shape: Any) -> None:
+    """Of a single class, or of one that is certain, the loss is 0.0."""
+    logits = np.zeros(shape, dtype)
+    logits[:, 0] = 1000
+    got, expected = both(F.cross_entropy, logits, np.zeros(shape[0], int))
+    assert got == expected == 0
+    assert np.signbit(got) == np.signbit(expected)
+
+
+@pytest.mark.filterwarnings("ignore::tinygrad_mnist.errors.LostGradientWarning")
+def test_one_element_takes_the_number_of_a_tracked_tensor() -> None:
+    t = tg.tensor(2.0, requires_grad=True)
+
+    def one(x: Any) -> Any:
+        x[1] **= t * 1
+        return x + 0
+
+    def several(x: Any) -> Any:
+        x[1:] = t * 1
+        return x
+
+    assert_same(lambda x: one(x * 1), np.arange(3.0))
+    for function in (several, tg.compile(several)):
+        with pytest.raises(tg.errors.GradientError):
+            function(np.arange(3.0))
+
+
+def test_a_tensor_takes_the_result_of_a_function_of_arrays() -> None:
+    def f(x: Any, part: Any) -> Any:
+        t = tg.tensor(x * 2)
+        np.take(x, [0], axis=0, out=t[:1] if part else t)
+        return t.data + 0
+
+    assert_same(lambda x: f(x, False), np.ones((1, 2)))
+    for function in (f, tg.compile(f)):
+        with pytest.raises(tg.errors.UnsupportedError, match="cannot write into a part"):
+            function(np.ones((1, 2)), True)
+
+
+@pytest.mark.parametrize("x", [-0.0, -np.inf, 4.0, -1.0])
+@pytest.mark.parametrize("exponent", [0.5, 2, -1, 1])
+def test_powers_of_numbers_and_of_arrays(x: float, exponent: Any) -> None:
+    for f in (lambda x: x[0] ** exponent, lambda x: x**exponent, lambda x: x[0, ...] ** exponent):
+        got, expected = both(f, np.array([x]))
+        np.testing.assert_array_equal(got, expected, strict=True)
+        assert (np.signbit(got) == np.signbit(expected)).all() or np.isnan(expected).all()

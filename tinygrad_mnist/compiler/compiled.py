@@ -22,6 +22,7 @@ from .source.run import run_source
 from .trace.agreement import require_agreement
 from .trace.capture import Capture
 from .trace.step import Recorded, record
+from .uncompiled import FINAL, Uncompiled
 
 __all__ = ["Compiled", "Stats", "compile"]
 
@@ -160,6 +161,7 @@ class Compiled(Generic[P, R]):
         self.optimizer = optimizer
         self._options = options
         self._load = load
+        self._uncompiled = Uncompiled(function, optimizer, options["has_aux"], options["clip_norm"])
         self.__compiled__ = function
         self._made_so_far = 0
         self._entries: list[Entry] = []
@@ -201,15 +203,22 @@ class Compiled(Generic[P, R]):
             result = self._run_one(args, kwargs)
             if result is not MISSED:
                 return result
-            entry = self._made(args, kwargs)
-            self._keep(entry, args, kwargs)
-            result = entry.call(args, kwargs)
-            if result is MISSED:
-                raise CompileError(
-                    f"compile: {entry.reason(args, kwargs)}, which {named(self.function)} uses, is another object at "
-                    "every look, so that no program fits it for long"
-                )
-            return result
+            try:
+                entry = self._made(args, kwargs)
+            except FINAL:
+                raise
+            except Exception as raised:
+                error = raised
+            else:
+                self._keep(entry, args, kwargs)
+                result = entry.call(args, kwargs)
+                if result is MISSED:
+                    raise CompileError(
+                        f"compile: {entry.reason(args, kwargs)}, which {named(self.function)} uses, is another object "
+                        "at every look, so that no program fits it for long"
+                    )
+                return result
+        return self._uncompiled.after(error, args, kwargs)
 
     def _run_one(self, args: Any, kwargs: Any) -> Any:
         """Run the first program that fits."""
@@ -241,7 +250,7 @@ class Compiled(Generic[P, R]):
         again = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
         require_agreement(named(self.function), recorded.program, again.program)
         source = write_down(recorded.program, recorded.arguments)
-        entry = Entry(self.function, recorded, source, self._load(), args, kwargs)
+        entry = Entry(self._uncompiled, recorded, source, self._load(), args, kwargs)
         self._look_at(entry, recorded)
         return entry
 
@@ -287,7 +296,7 @@ class Checked(Compiled[P, R]):
         load: Callable[[], Loader],
     ) -> None:
         super().__init__(function, optimizer, options, load)
-        self._checker = Checker(function, optimizer, options, load)
+        self._checker = Checker(function, self._uncompiled, load)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the program and the function, and compare."""

@@ -22,8 +22,8 @@ from .program import Op
 from .source.driver import Loader, loaded
 from .source.text import Source
 from .trace.step import Recorded, argument_names, is_numeric
-from .trace.vectors import Vector
 from .trace.watch import Test
+from .uncompiled import FINAL, Uncompiled
 
 __all__ = ["MISSED", "Entry"]
 
@@ -47,7 +47,7 @@ class Entry:
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        uncompiled: Uncompiled,
         recorded: Recorded,
         source: Source,
         load: Loader,
@@ -74,11 +74,12 @@ class Entry:
         for name, x in (("MISSED", MISSED), ("CHANGES", CHANGES), ("GONE", _GONE), ("entry", self)):
             self._names[name] = x
         self._names |= {"program": self.program, "type": type, "len": len, "map": map, "id": id}
+        self._names |= {"FINAL": FINAL, "Exception": Exception, "uncompiled_after": uncompiled.after}
         self._given = [_kept(x) for x in leaves([args, kwargs])]  # since objects are known by their ids
         self._signature = _Signature(args, kwargs)
-        self.names = list(argument_names(function, args, kwargs))
+        self.names = list(argument_names(uncompiled.function, args, kwargs))
         self.seen = CHANGES[0]
-        exec(self.text(recorded.vectors, args, kwargs), self._names)
+        exec(self.text(recorded, args, kwargs), self._names)
         self.call: Callable[[Any, Any], Any] = self._names["call"]
 
     def replace(self, program: Callable[..., Any]) -> None:
@@ -87,8 +88,9 @@ class Entry:
 
     # -- a call, written out -------------------------------------------------------------------------
 
-    def text(self, vectors: list[Vector], args: Any, kwargs: Any) -> str:
+    def text(self, recorded: Recorded, args: Any, kwargs: Any) -> str:
         """Write out a call."""
+        vectors = recorded.vectors
         fits = _Arguments(self._name, self._same, self._is_by_layout)
         fits.call(args, kwargs)
         given = [fits.array(i) for i in self._sources]
@@ -116,9 +118,12 @@ class Entry:
             "            return MISSED",
             "    except GONE:",
             "        return MISSED",
-            *self._care(fits),
             *([f"    {self._name(WRITES)}[0] += 1"] if self.source.program.stores else []),
-            f"    {results + ' = ' if results else ''}program({', '.join(given)})",
+            *self._or_uncompiled(
+                recorded,
+                fits,
+                [*self._care(fits), f"    {results + ' = ' if results else ''}program({', '.join(given)})"],
+            ),
             *(f"    {count}" for count in counts),
             *self._returning(),
             "def is_unchanged():",
@@ -151,6 +156,32 @@ class Entry:
                     "        entry.take_care(args, kwargs)",
                 ]
         return lines
+
+    def _or_uncompiled(self, recorded: Recorded, fits: _Arguments, lines: list[str]) -> list[str]:
+        """Run the function itself where these lines end in an error: they have changed nothing but Generators.
+
+        Those are put back, which costs a microsecond at every call. So it is done only where the error may come after
+        something was written: else what the program has drawn until then is what the function would have drawn.
+        """
+        generators = [self._name(x) for x in recorded.given.values() if isinstance(x, np.random.Generator)]
+        generators += [f"a{i}" for i in self._sources if isinstance(fits.leaves[i], np.random.Generator)]
+        updates = sum(len(vector.stores) for vector in recorded.vectors)
+        is_written = bool(recorded.writes) or len(recorded.program.stores) > updates
+        if generators and not (is_written and any(op.may_raise for op in recorded.program.ops)):
+            return lines
+        return [
+            *(f"    state{i} = {rng}.bit_generator.state" for i, rng in enumerate(generators)),
+            "    error = None",
+            "    try:",
+            *(f"    {line}" for line in lines),
+            "    except FINAL:",
+            "        raise",
+            "    except Exception as raised:",
+            "        error = raised",
+            "    if error is not None:",
+            *(f"        {rng}.bit_generator.state = state{i}" for i, rng in enumerate(generators)),
+            "        return uncompiled_after(error, args, kwargs)",
+        ]
 
     def _returning(self) -> list[str]:
         """Make of the results of the program what the function returns: Tensors, without checking anything."""

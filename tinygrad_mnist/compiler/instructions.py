@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .program import Instruction, Op, is_basic
+from .program import Constant, Instruction, Op, inputs_of, is_basic
 
 __all__ = [
-    "add_along", "add_flat", "arithmetic", "as_array", "astype", "call", "check", "copy", "draw", "getitem",
+    "add_along", "add_flat", "arithmetic", "as_array", "as_bool", "astype", "call", "check", "copy", "draw", "getitem",
     "instruction_of", "join", "pick", "product_into", "setitem", "take_along", "take_flat", "view_as",
 ]  # fmt: skip
 
@@ -235,6 +235,16 @@ for _function in (
     np.isclose,
 ):  # fmt: skip
     declare(_function)
+
+
+def _is_of_values(op: Op) -> bool:
+    """Whether an argument besides the array changes, and may be out of range."""
+    others = inputs_of(Op(op.instruction, op.args[1:], op.settings, (), None))
+    return any(not isinstance(arg, Constant) for arg in others)
+
+
+for _function in (np.take, np.take_along_axis, np.quantile, np.searchsorted):
+    declare(_function, may_raise=_is_of_values)
 for _function in (np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.cholesky, np.linalg.eigh, np.linalg.svd,
                   np.linalg.slogdet, np.linalg.qr):  # fmt: skip
     declare(_function, may_raise=True)
@@ -373,7 +383,7 @@ def _increased(x: Any, index: Any, value: Any) -> Any:
 # -- what is no array function -------------------------------------------------------------------------------
 
 
-@instruction(has_effect=True, batch="test", machine="check")
+@instruction(has_effect=True, may_raise=True, batch="test", machine="check")
 def check(condition: Any, message: str) -> None:
     """Raise an error where a condition holds."""
     if condition:
@@ -384,6 +394,12 @@ def check(condition: Any, message: str) -> None:
 def as_array(x: Any) -> Any:
     """Make an array without axes of a number, or of another such array."""
     return np.array(x)
+
+
+@instruction(expression="bool({x})")
+def as_bool(x: Any) -> bool:
+    """Make one of Python's truth values."""
+    return bool(x)
 
 
 @instruction(is_declared=False, expression="{function}({arguments})")
@@ -397,7 +413,17 @@ def _drawn_into(op: Op) -> str:
     return "{rng}.{method}(None, {dtype}, {out})" if takes_out else ""
 
 
-@instruction(has_effect=True, into=_drawn_into, expression="{rng}.{method}({arguments})")
+def _is_drawn_by_values(op: Op) -> bool:
+    """Whether what is drawn depends on arrays, whose numbers NumPy may refuse."""
+    return len(list(inputs_of(op))) > 1
+
+
+@instruction(
+    has_effect=True,
+    may_raise=_is_drawn_by_values,
+    into=_drawn_into,
+    expression="{rng}.{method}({arguments})",
+)
 def draw(rng: Any, method: str, *args: Any, **settings: Any) -> Any:
     """Draw random numbers."""
     return getattr(rng, method)(*args, **settings)

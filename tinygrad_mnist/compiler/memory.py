@@ -99,9 +99,11 @@ def plan(program: Program) -> Plan:
     for join in (op for op in program.ops if op.instruction.has_parts):
         _give_slots(join, place, last, slots, copied, at, buffers)
 
+    # What is given to the program stays as it is until nothing can raise an error any more: see ``uncompiled``.
+    safe = max((i for i, op in enumerate(program.ops) if op.may_raise), default=-1)
     for i, op in enumerate(program.ops):
         if op.takes_out and op not in at:
-            buffer = slots.get(op) or _in_place(op, i, at, stored, kept) or _from(free, op)
+            buffer = slots.get(op) or _in_place(op, i, i > safe, at, stored, kept) or _from(free, op)
             if buffer is None:
                 buffer = Buffer(op.shape, op.dtype, since=i)
                 buffers.append(buffer)
@@ -168,14 +170,17 @@ def _bases(op: Op) -> list[Op]:
 
 
 def _in_place(
-    op: Op, i: int, at: dict[Op, Buffer], stored: set[tuple[Op, Op]], kept: set[Op]
+    op: Op, i: int, is_safe: bool, at: dict[Op, Buffer], stored: set[tuple[Op, Op]], kept: set[Op]
 ) -> Buffer | None:
     """The memory of an argument that nobody needs afterwards."""
     for arg in (op.args[i] for i in op.overwrites):
         if not isinstance(arg, Op) or arg not in at or (arg.shape, arg.dtype) != (op.shape, op.dtype):
             continue
         buffer = at[arg]
-        if buffer.root.input is not None and op in kept and (buffer.root.input, op) not in stored:
+        given = buffer.root.input
+        if given is not None and not is_safe:
+            continue
+        if given is not None and op in kept and (given, op) not in stored:
             continue  # it would be overwritten by what is stored there in the end
         if buffer.root.until <= i and buffer.shape == op.shape:
             return buffer

@@ -234,7 +234,12 @@ class Op:
     @property
     def has_to_run(self) -> bool:
         """Whether the call does something, or may raise an error, besides returning a value."""
-        return self.instruction.has_effect or bool(self._ask(self.instruction.may_raise))
+        return self.instruction.has_effect or self.may_raise
+
+    @property
+    def may_raise(self) -> bool:
+        """Whether the call may raise an error that the uncompiled code raises too."""
+        return bool(self._ask(self.instruction.may_raise))
 
     @property
     def into(self) -> str:

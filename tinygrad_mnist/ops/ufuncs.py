@@ -99,7 +99,9 @@ def call(
         number = 2 if ufunc is np.arccosh else 0.5
         safe = (np.where(mask, x, _like(x, number)) for x in inputs)
         y = _function(ufunc)(*safe, **rest)
-        return np.where(mask, y, np.zeros((), y.dtype) if base is None else base)
+        if base is None:
+            return np.where(mask, y, np.zeros((), y.dtype))
+        return np.where(mask, y if y.dtype == base.dtype else y.astype(base.dtype), base)
     y = _function(ufunc)(*(np.broadcast_to(x, shape)[mask] for x in inputs), **rest)
     return SETITEM(Tensor(np.zeros(shape, y.dtype)) if base is None else base, y, mask)
 

@@ -58,7 +58,7 @@ def _evenly(op: Op, c: Any, d: Any, **_: Any) -> bool:
 
 
 def _never_positive(op: Op, x: Any, **_: Any) -> bool:
-    """So that a sum of zeros has one sign."""
+    """So that what is added up is never a zero of both signs; and 0 - 0.0 is 0.0, as such a sum is."""
     return is_real(op.dtype) and range_of(x)[1] <= 0
 
 
@@ -86,7 +86,7 @@ EQUATIONS = [
     Equation(1 / x, np.reciprocal(x), _real),
     Equation(-(x * (c / y)), x * (-c / y), _has_negative),
     Equation(0 - x * (c / y), x * (-c / y), _one_zero),
-    Equation(_sum(-x), -_sum(x), _never_positive),
+    Equation(_sum(-x), 0 - _sum(x), _never_positive),
 ]
 
 
@@ -193,7 +193,8 @@ def _is_whole(index: Any) -> bool:
 def number_of_number(b: Builder, op: Op) -> Op | None:
     """``s[()]`` makes a number of an array without axes; what computes a number returns one."""
     x, index = op.args
-    is_number = x.is_ufunc or x.is_plain_reduction or x.instruction.is_product or x.calls(getitem)
+    is_number = x.is_ufunc or x.is_plain_reduction or x.instruction.is_product
+    is_number = is_number or (x.calls(getitem) and not x.is_view)
     return x if index == () and not x.ndim and is_number else None
 
 

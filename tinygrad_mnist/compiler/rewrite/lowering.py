@@ -17,8 +17,11 @@ __all__ = ["LOWERINGS", "ordered"]
 
 
 def product(b: Builder, op: Op) -> Op | None:
-    """``np.dot`` finds its way to the BLAS sooner than ``np.matmul``, for rows and columns too."""
-    if op.ndim > 2 or any(arg.ndim > 2 for arg in op.args) or op.dtype.kind not in "fc":
+    """``np.dot`` finds its way to the BLAS sooner than ``np.matmul``, for rows and columns too.
+
+    Infinite complex numbers have other products there.
+    """
+    if op.ndim > 2 or any(arg.ndim > 2 for arg in op.args) or op.dtype.kind != "f":
         return None
     return b.call(np.dot, op.args, op)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -170,6 +170,11 @@ class Capture:
                     raise CompileError(
                         f"compile: the call changes {_described(kept.kind, kept.name, key)}, which no program does "
                         "again; return what changes, or keep it in an array (Module.register_buffer)"
+                    )
+                if is_stand_in(new) and cast(Any, new).is_number:
+                    raise CompileError(
+                        f"compile: {replaced.name} became a number of NumPy's; it was an array without axes, and has "
+                        "to stay one: write into it, as in x[...] = x + 1"
                     )
                 results[replaced.op] = self.trace.operand(new)
         for found in self._inputs:

@@ -149,10 +149,13 @@ def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
         given = made = _stacked(x)
         if dtype is not None:
             made = made.astype(dtype, copy=False)
+        is_copied = is_copy and settings.get("copy", True)
+        if isinstance(x, Tensor) and made is given and not is_copied:
+            return x.data
         if given.is_number:
             return written(made.tape, as_array, (made,), {}, np.array(made.value))
         is_shared = made is given and not isinstance(x, (list, tuple))
-        return made.copy() if is_shared and is_copy and settings.get("copy", True) else made
+        return made.copy() if is_shared and is_copied else made
 
     return convert
 

@@ -11,11 +11,10 @@ from ...graph import is_recording
 from ...primitive import REGISTRY
 from ...tensor import Tensor, _handle
 from ...trees import tree_map
-from .. import instructions
-from ..instructions import call
-from ..program import Op, swap
+from ..instructions import as_bool, call
+from ..program import swap
 from .pen import PYTHON_NUMBERS, as_array, known, unshaped, untraceable, values_of, written
-from .tape import Callee, StandIn, Trace, is_stand_in, is_traced, value_of
+from .tape import Callee, StandIn, Trace, is_pythons, is_stand_in, is_traced, value_of
 from .views import VIEWS
 
 __all__ = [
@@ -32,6 +31,15 @@ __all__ = [
 _repeat = np.repeat  # which is another function for the code that is traced
 
 
+_COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
+#: What is called by Python's operators too, which make a number of Python's of such numbers, or another error.
+_OPERATORS = _COMPARISONS | {
+    np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.divmod, np.power, np.matmul,
+    np.negative, np.positive, np.absolute, np.invert, np.left_shift, np.right_shift, np.bitwise_and, np.bitwise_or,
+    np.bitwise_xor, np.square, np.reciprocal, np.sqrt,
+}  # fmt: skip
+
+
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any = None, **kwargs: Any) -> Any:
     """Do what ``__array_ufunc__`` was asked to do."""
     if any(isinstance(x, Tensor) for x in inputs):
@@ -42,8 +50,14 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
         return getattr(ufunc, method)(*swap(inputs, value_of), **values_of(kwargs))
     settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
     targets = out if out is not None else ()
-    if all(type(x) in PYTHON_NUMBERS or (is_traced(x) and is_pythons(x.op)) for x in inputs):
-        raise untraceable(trace, "a number of Python's that changes from call to call was computed with")
+    is_of_python = any(map(is_pythons, inputs)) and all(
+        type(x) in PYTHON_NUMBERS or is_pythons(x) for x in inputs
+    )
+    if ufunc in _OPERATORS and is_of_python:
+        if ufunc not in _COMPARISONS or out is not None:
+            raise untraceable(trace, "a number of Python's that changes from call to call was computed with")
+        value = ufunc(*map(value_of, inputs))
+        return written(trace, as_bool, (written(trace, ufunc, inputs, {}, value),), {}, bool(value))
     if method == "at" and is_traced(inputs[0]):
         return rewrite(ufunc.at, *inputs)
     inputs = tuple(map(made_array, inputs))
@@ -57,7 +71,17 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
             x if type(x) in PYTHON_NUMBERS else np.where(where, x, np.ones((), _dtype_of(x))) for x in inputs
         )
     value = getattr(ufunc, method)(*swap(inputs, value_of), **values_of(settings))
+    if any(is_pythons(x) and x.op.dtype.kind in "ic" for x in inputs):
+        exact = getattr(ufunc, method)(*(_of_python(x) for x in inputs), **values_of(settings))
+        if getattr(exact, "dtype", None) != getattr(value, "dtype", None):
+            raise untraceable(
+                trace, "a number of Python's that changes from call to call met an array of another dtype"
+            )
     values = value if isinstance(value, tuple) else (value,)
+    if ufunc.signature is not None and any(
+        t is not None and t.shape != x.shape for t, x in zip(targets, values, strict=False)
+    ):
+        raise untraceable(trace, f"np.{ufunc.__name__} was to write a result of another shape into out=")
     pairs = zip(targets, values, strict=False)
     if any(t is not None and (t.shape, t.dtype) != (x.shape, x.dtype) for t, x in pairs):
         copies = tuple(None if t is None else laid_out_as(t.value, t.value) for t in targets)
@@ -81,6 +105,10 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
     return kept if isinstance(result, tuple) else kept[0]
 
 
+def _of_python(x: Any) -> Any:
+    return x.value.item() if is_pythons(x) else value_of(x)
+
+
 def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
     """Do what ``__array_function__`` was asked to do."""
     trace = _trace_of(args, kwargs)
@@ -95,7 +123,7 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     if func in _LIKE:
         return known(trace, _LIKE[func](*swap(args, value_of), **values_of(kwargs)))
     if any(issubclass(kind, Tensor) for kind in types):
-        return REGISTRY[func](*args, **kwargs) if func in REGISTRY else NotImplemented
+        return NotImplemented  # Tensors know what to do
     if func not in _UNKNOWN_SHAPE and any(map(_is_users, (*args, *kwargs.values()))):
         return _taken_apart(trace, func, args, kwargs)
     if func in _DEFINED and not trace.is_inside and _is_float(args) and _is_plain(args, kwargs):
@@ -110,12 +138,14 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     if _has_unknown_shape(func, args, settings):
         raise unshaped(trace, f"np.{name} returns")
     refuse_tracked((args, tuple(settings.values())))
-    if out is not None:  # NumPy says whether the result fits
-        func(*swap(args, value_of), out=laid_out_as(out.value, out.value), **values_of(settings))
     value = func(*swap(args, value_of), **values_of(settings))
-    if type(value) in PYTHON_NUMBERS:  # as np.array_equal returns, for example
-        number = trace.record(func, tuple(args), settings, value)
-        return written(trace, instructions.as_array, (number,), {}, as_array(value))
+    if out is not None:
+        if np.shape(value) != out.shape:
+            raise untraceable(trace, f"np.{name} was to write a result of another shape into out=")
+        # NumPy says whether its dtype fits
+        func(*swap(args, value_of), out=laid_out_as(out.value, out.value), **values_of(settings))
+    if type(value) in PYTHON_NUMBERS:
+        return written(trace, func, args, settings, value)
     if not _holds_arrays(value):
         raise untraceable(trace, f"np.{name} was asked for a {type(value).__name__} that depends on values")
     if func in _REDUCTIONS and len(args) <= 2 and not (settings.keys() - {"axis", "keepdims"}):
@@ -124,8 +154,6 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     else:
         result = written(trace, func, args, settings, value)
     if out is not None:
-        if np.shape(result) != out.shape:
-            raise untraceable(trace, f"np.{name} was to write a result of another shape into out=")
         return out._become(_fitted(trace, result, out))
     for part in result if isinstance(result, (tuple, list)) else (result,):
         if is_traced(part):
@@ -304,6 +332,8 @@ def _reduced(trace: Trace, function: Any, inputs: Any, settings: dict[str, Any],
 
 def take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """Write all views in a few ways too."""
+    if a.is_number and isinstance(func(value_of(a), *args, **kwargs), np.generic):
+        return a  # of some views of a number NumPy makes no array
     order = kwargs.get("order", args[-1] if args and isinstance(args[-1], str) else "C")
     if order in ("F", "f"):
         wanted = func(a.value, *args, **kwargs).shape
@@ -318,11 +348,6 @@ def take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> An
         while array is not None:  # how it lies in memory says whether the result is a view of it
             array._is_reshaped, array = True, array._source
     return view
-
-
-def is_pythons(op: Op) -> bool:
-    """Whether NumPy's function returned one of Python's numbers, of which an array was made for the program."""
-    return op.calls(instructions.as_array) and op.args[0].dtype is None
 
 
 def is_of_numbers(x: Any) -> bool:

@@ -15,6 +15,7 @@ from ...graph import Node, is_recording
 from ...origins import is_internal, line_of, users_line
 from ...primitive import Primitive, operation
 from ...tensor import Tensor, _handle, qualified
+from .. import instructions
 from ..instructions import call, pick
 from ..program import Constant, inputs_of, swap
 from .tape import Callee, Trace, is_traced, value_of
@@ -45,12 +46,15 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
             trace, f"the result is an array of dtype {value.dtype}, which no program computes with"
         )
     op = trace.record(function, tuple(args), settings, value)
+    is_pythons = type(value) in PYTHON_NUMBERS  # as np.array_equal returns, for example
     if isinstance(value, (tuple, list)):
         parts = [written(trace, pick, (op, i), {}, part) for i, part in enumerate(value)]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if not op.instruction.has_effect and all(isinstance(arg, Constant) for arg in inputs_of(op)):
         trace.ops.pop()
-        return value if isinstance(value, np.generic) else known(trace, value)
+        return value if is_pythons or isinstance(value, np.generic) else known(trace, value)
+    if is_pythons:
+        op, value = trace.record(instructions.as_array, (op,), {}, as_array(value)), as_array(value)[()]
     return trace.stand_in(trace, op, as_array(value), is_number=isinstance(value, np.generic))
 
 

@@ -28,8 +28,9 @@ from ...origins import caller, is_internal
 from ...primitive import Primitive
 from ...tensor import Tensor
 from .. import instructions
-from ..instructions import astype, check, getitem, setitem, view_as
+from ..instructions import arithmetic, astype, check, getitem, setitem, view_as
 from ..program import Constant, Op, is_basic, swap
+from .attributes import Flags, Flat
 from .functions import (
     call_function,
     call_ufunc,
@@ -42,7 +43,7 @@ from .functions import (
 )
 from .indices import number_of, picks_unknown, pinned_mask, plain_index
 from .pen import as_array, known, unshaped, untraceable, values_of, what_decides, who_asks, written
-from .tape import ArrayStandIn, Trace, is_traced, value_of
+from .tape import ArrayStandIn, Trace, is_pythons, is_pythons_float, is_traced, value_of
 
 __all__ = ["Tracer", "known", "untraceable", "written"]
 
@@ -55,6 +56,20 @@ def _in_place(name: str) -> Callable[[Any, Any], Any]:
     """An operator in place; a single number is replaced instead."""
     operator_in_place = getattr(np.lib.mixins.NDArrayOperatorsMixin, name)
     return lambda self, other: NotImplemented if self.is_number else operator_in_place(self, other)
+
+
+def _arithmetic(name: str, sign: str) -> Callable[..., Any]:
+    """An operator, which of Python floats makes a Python float."""
+    of_arrays = getattr(np.lib.mixins.NDArrayOperatorsMixin, name)
+
+    def compute(self: Any, *other: Any) -> Any:
+        numbers = (*other, self) if name.startswith("__r") else (self, *other)
+        if not all(type(x) in (int, float) or is_pythons_float(x) for x in numbers):
+            return of_arrays(self, *other)
+        value = arithmetic[sign].function(*map(value_of, numbers))
+        return written(self.tape, arithmetic[sign], numbers, {}, value)
+
+    return compute
 
 
 def _of_value(name: str) -> Any:
@@ -134,6 +149,8 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def kind(self) -> type:
         """What its type would be without a trace."""
+        if is_pythons(self):
+            return type(self.value.item())
         return type(self.value[()]) if self.is_number else np.ndarray
 
     # -- views ---------------------------------------------------------------------------------------
@@ -193,12 +210,12 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if not isinstance(new, Tracer):
             new = known(self.tape, np.array(new))
         self.tape.is_by_layout |= self._is_reshaped
+        if not self.value.flags.writeable:
+            raise ValueError("assignment destination is read-only")
         source = self._source
         if source is not None:
             if self._take is None:
                 raise untraceable(self.tape, "a view of an array was written into")
-            if not self.value.flags.writeable:
-                raise ValueError("assignment destination is read-only")
             source._become(_put_back(source, *self._take, new))
             self._seen = source._version
         self._op, self._value = new.op, laid_out_as(self._value, new.value)
@@ -211,7 +228,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     size, nbytes, itemsize = _of_value("size"), _of_value("nbytes"), _of_value("itemsize")
     strides = property(lambda self: self._strides(), _refusing_to_set("strides"))
     base = property(lambda self: self._source)
-    flags = property(lambda self: self.value.view().flags)
+    flags = property(lambda self: Flags(self))
 
     def __len__(self) -> int:
         return len(self.value)
@@ -279,7 +296,10 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
 
     def __pow__(self, exponent: Any) -> Any:
+        if is_pythons_float(self) and type(exponent) is int:
+            return written(self.tape, arithmetic["**"], (self, exponent), {}, value_of(self) ** exponent)
         is_quick = type(exponent) in (int, float) and exponent in _POWERS
+        is_quick = is_quick and not (self.is_number and exponent == 0.5)  # whose -inf ** 0.5 is inf, no root
         if is_quick and (self.dtype.kind in "fc" or (self.dtype == bool and exponent == 2)):
             return _POWERS[exponent](self)
         return np.power(self, exponent)
@@ -287,6 +307,11 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def __ipow__(self, other: Any) -> Any:
         return NotImplemented if self.is_number else self._become(self**other)
 
+    __add__, __radd__ = _arithmetic("__add__", "+"), _arithmetic("__radd__", "+")
+    __sub__, __rsub__ = _arithmetic("__sub__", "-"), _arithmetic("__rsub__", "-")
+    __mul__, __rmul__ = _arithmetic("__mul__", "*"), _arithmetic("__rmul__", "*")
+    __truediv__, __rtruediv__ = _arithmetic("__truediv__", "/"), _arithmetic("__rtruediv__", "/")
+    __neg__ = _arithmetic("__neg__", "neg")
     __iadd__, __isub__, __imul__ = _in_place("__iadd__"), _in_place("__isub__"), _in_place("__imul__")
     __itruediv__, __ifloordiv__ = _in_place("__itruediv__"), _in_place("__ifloordiv__")
     __imod__, __imatmul__ = _in_place("__imod__"), _in_place("__imatmul__")
@@ -308,35 +333,42 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         index = plain_index(index)
         if picks_unknown(index) and np.size(value_of(value)) != 1:
             raise unshaped(self.tape, "a boolean index picks")
-        refuse_tracked(value)
+        numbers = swap(index, value_of)
+        # NumPy asks a Tensor for its array, which a tracked one refuses; for one element it asks for a number.
+        if not (isinstance(value, Tensor) and not value.ndim and not np.ndim(self.value[numbers])):
+            refuse_tracked(value)
         value = made_array(value)
         changed = self.value.copy()
-        changed[swap(index, value_of)] = value_of(value)
+        changed[numbers] = value_of(value)
         self._become(written(self.tape, setitem, (self, index, value), {}, changed))
 
     def astype(self, dtype: Any, *args: Any, copy: bool = True, **kwargs: Any) -> Any:
         """Convert, or copy."""
-        value = self.value.astype(dtype, *args, **kwargs)
+        value = self._itself().astype(dtype, *args, **kwargs)
         if value.dtype == self.dtype:
             return written(self.tape, instructions.copy, (self,), {}, value) if copy else self
         return written(self.tape, astype, (self, value.dtype), {}, value)
 
+    def _itself(self) -> Any:
+        """Its numbers, or the number: a method of a number returns one."""
+        return self.value[()] if self.is_number else self.value
+
     def copy(self, order: Any = "C") -> Any:
         """Copy."""
-        return written(self.tape, instructions.copy, (self,), {}, self.value.copy(order))
+        return written(self.tape, instructions.copy, (self,), {}, self._itself().copy(order))
 
     def _flat(self) -> Any:
         """All elements in a row, to be read, and to be written if they lie so."""
         row = self.reshape(-1)
         if row._source is None:
             row._source, row._seen = self, self._version
-        return _Flat(row)
+        return Flat(row)
 
     def view(self, dtype: Any = None) -> Any:
         """Look at the same memory, as another dtype if one is given."""
         if dtype is None:
             return self._viewed(getitem, Ellipsis, self.value[...])
-        return self._viewed(view_as, np.dtype(dtype), self.value.view(dtype))
+        return self._viewed(view_as, np.dtype(dtype), self._itself().view(dtype))
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """Give another shape: as one tuple or as several integers."""
@@ -392,7 +424,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         """A method of arrays that NumPy has a function for."""
         if name in _METHODS:
             function = getattr(np, name)
-            return lambda *args, **kwargs: function(self, *args, **kwargs)
+            return lambda *args, **kwargs: function(self, *swap(args, _seen_by_arrays), **kwargs)
         if hasattr(np.ndarray, name) and not name.startswith("__"):
             raise untraceable(self.tape, f"array.{name} reads or changes an array that is traced")
         raise AttributeError(f"an array has no attribute {name!r}")
@@ -428,34 +460,17 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     tolist = _asked("`.tolist()`", lambda array: array.tolist())
 
 
-class _Flat:
-    """``x.flat``: what is taken out is a copy, what is written goes into ``x``."""
-
-    def __init__(self, row: Tracer) -> None:
-        self.row = row
-
-    def __getitem__(self, index: Any) -> Any:
-        part = self.row[index]
-        return part if getattr(part, "is_number", True) else part.copy()
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self.row[index] = value
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.row)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.row.copy(), name)
-
-
 _METHODS = (
     "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "conj", "conjugate",
     "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",
     "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
 )  # fmt: skip
+
+
+def _seen_by_arrays(x: Any) -> Any:
+    """What an array's own method makes of an argument: of a Tensor its array, which a tracked one refuses."""
+    refuse_tracked(x)
+    return x._data if isinstance(x, Tensor) else x
 
 
 #: What the operator ``**`` knows of exponents, unlike ``np.power``.

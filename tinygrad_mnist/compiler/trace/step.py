@@ -26,10 +26,9 @@ from ..program import Input, Op, Program, name_of
 from ..rewrite.builder import replaced
 from .capture import Capture
 from .creation import making_stand_ins
-from .functions import is_pythons
 from .numbers import Dice
 from .standins import Tracer, known
-from .tape import Trace, is_stand_in
+from .tape import Trace, is_pythons, is_stand_in
 from .vectors import Vector, arrange, same_steps
 from .watch import Test
 
@@ -319,7 +318,7 @@ def _clip(vectors: list[Vector], max_norm: float) -> None:
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
     if type(x) is Tracer:
-        if is_pythons(x.op):  # what NumPy returns as one of Python's numbers stays one
+        if is_pythons(x):  # what NumPy returns as one of Python's numbers stays one
             return x.op.args[0]
         if x.ndim:
             return x.op

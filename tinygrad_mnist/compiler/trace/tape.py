@@ -12,10 +12,10 @@ import numpy as np
 from ...graph import SCOPE, Node, scope_text
 from ...origins import Origin, is_internal, line_of, users_line
 from ...tensor import Tensor
-from ..instructions import instruction_of
+from ..instructions import as_array, instruction_of
 from ..program import Constant, Input, Op, Place, swap
 
-__all__ = ["ArrayStandIn", "Callee", "StandIn", "Trace", "is_stand_in", "is_traced", "value_of"]
+__all__ = ["ArrayStandIn", "Callee", "StandIn", "Trace", "is_pythons", "is_stand_in", "is_traced", "value_of"]
 
 
 class StandIn:
@@ -32,9 +32,11 @@ class StandIn:
 
 
 class ArrayStandIn(StandIn):
-    """Stands for an array."""
+    """Stands for an array, or a number."""
 
     __slots__ = ()
+
+    is_number: bool
 
 
 def is_traced(x: Any) -> bool:
@@ -50,7 +52,19 @@ def is_stand_in(x: Any) -> bool:
 def value_of(arg: Any) -> Any:
     """The value behind a stand-in, or in a Tensor."""
     arg = arg._data if isinstance(arg, Tensor) else arg
+    if is_traced(arg) and arg.is_number:
+        return arg.value.item() if is_pythons_float(arg) else arg.value[()]
     return arg.value if is_stand_in(arg) else arg
+
+
+def is_pythons(x: Any) -> bool:
+    """Whether something stands for a number of Python's, of which an array was made for the program."""
+    return is_traced(x) and x.op.calls(as_array) and x.op.args[0].dtype is None
+
+
+def is_pythons_float(x: Any) -> bool:
+    """Whether it stands for a Python float, which gives way to other dtypes."""
+    return is_pythons(x) and x.op.dtype == np.float64
 
 
 def plain(x: Any) -> Any:
@@ -164,7 +178,7 @@ class Trace:
         if isinstance(arg, Tensor):
             arg = arg._data
         if is_stand_in(arg):
-            return arg.op
+            return arg.op.args[0] if is_pythons_float(arg) else arg.op
         if isinstance(arg, np.ndarray):
             return self.constant(arg)
         if isinstance(arg, np.generic) and not isinstance(arg, (np.bool_, np.integer)):

@@ -1,0 +1,63 @@
+"""The function itself, without a program: what a program is compared with, and what runs where one ends in an error.
+
+A program does its operations in an order of its own, so that an error would come at another moment than in the
+function, and sometimes as another one. But it writes into nothing that the caller sees before the last operation that
+may raise (see ``memory``). So when it has raised, nothing has happened yet, and the function itself can run: it
+raises what it raises, and has changed until then what it changes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import CompileError
+from ..optim import Optimizer, clip_grad_norm_
+from ..tensor import Tensor
+from ..transforms.call import named
+from ..trees import leaves, rebuild
+
+__all__ = ["FINAL", "Uncompiled"]
+
+#: Errors that the function itself would not raise, or might at any line, after a program has written already.
+FINAL = (CompileError, FloatingPointError, MemoryError, Warning)
+
+
+class Uncompiled:
+    """What a function does without a program: for a training step, all of the step."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        optimizer: Optimizer | None,
+        has_aux: bool,
+        clip_norm: float | None,
+    ) -> None:
+        self.function, self.optimizer = function, optimizer
+        self.has_aux, self.clip_norm = has_aux, clip_norm
+
+    def __call__(self, args: Any, kwargs: Any) -> Any:
+        """Run it."""
+        if self.optimizer is None:
+            return self.function(*args, **kwargs)
+        self.optimizer.zero_grad()
+        result = self.function(*args, **kwargs)
+        (result[0] if self.has_aux else result).backward()
+        if self.clip_norm is not None:
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+            clip_grad_norm_(parameters, self.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return result
+
+    def after(self, error: Exception, args: Any, kwargs: Any) -> Any:
+        """Run it because its program, or its trace, has ended in an error: it should raise one too."""
+        result = self(args, kwargs)
+        warnings.warn(
+            f"compile: {named(self.function)} ran uncompiled, since its program ended in an error that the function "
+            f"itself does not raise: {type(error).__name__}: {error}",
+            stacklevel=4,
+        )
+        parts = (x.detach() if isinstance(x, Tensor) else x for x in leaves(result))
+        return rebuild(result, parts)  # results are not recorded, here as elsewhere
