@@ -66,7 +66,10 @@ def size(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """All tests, and how much of the package they run."""
-    run(session, "pytest", "--cov", "--cov-report=term:skip-covered", *session.posargs)
+    run(session, "coverage", "erase")
+    run(session, "coverage", "run", "-m", "pytest", *session.posargs)
+    run(session, "coverage", "combine", "--quiet")
+    run(session, "coverage", "report", "--skip-covered")
 
 
 @nox.session(python=CPYTHONS["oldest"], venv_backend="venv")
