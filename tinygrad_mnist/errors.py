@@ -127,7 +127,9 @@ def pluralise(number: int, noun: str) -> str:
     ('1 epoch', '1,000 epochs', '2 batches', '2 axes')
     """
     plural = (
-        noun[:-2] + "es" if noun.endswith("is") else noun + ("es" if noun.endswith(("tch", "s", "x")) else "s")
+        noun[:-2] + "es"
+        if noun.endswith("is")
+        else noun + ("es" if noun.endswith(("tch", "s", "x")) else "s")
     )
     return f"{number:,} {noun if number == 1 else plural}"
 

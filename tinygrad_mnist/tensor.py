@@ -403,7 +403,9 @@ class Tensor(Operators):
         """Let a Tensor that was passed as ``out=`` become the result."""
         out = kwargs.pop("out")
         if not isinstance(out, Tensor):
-            raise UnsupportedError(f"{qualified(func)}: out= must be a Tensor, because the result is computed from one")
+            raise UnsupportedError(
+                f"{qualified(func)}: out= must be a Tensor, because the result is computed from one"
+            )
         return out._write(out.__array_function__(func, (), args, kwargs))
 
     # -- in place: the handle is bound to a new node, and the old value does not change ----------
@@ -555,7 +557,9 @@ class Tensor(Operators):
 
     def __reduce__(self) -> Any:
         if self._node is not None and not self._node.is_leaf:
-            raise GradientError("a computed Tensor cannot be copied or pickled with its graph; use t.detach()")
+            raise GradientError(
+                "a computed Tensor cannot be copied or pickled with its graph; use t.detach()"
+            )
         grad = None if self.grad is None else self.grad._data
         return _rebuild, (type(self), self._data, self.requires_grad, self.name, grad)
 
@@ -565,7 +569,9 @@ class Tensor(Operators):
         """Convert to another dtype; the gradient has the original dtype."""
         dtype = np.dtype(dtype)
         if casting != "unsafe":
-            np.empty(0, self.dtype).astype(dtype, casting=casting)  # NumPy's own error for a conversion that it forbids
+            np.empty(0, self.dtype).astype(
+                dtype, casting=casting
+            )  # NumPy's own error for a conversion that it forbids
         if self.dtype == dtype:
             return self.copy() if copy else self
         return REGISTRY[np.astype](self, dtype)
