@@ -123,12 +123,12 @@ def test_a_loss_by_name():
     ("settings", "message"),
     [
         ({"optimizer": "adem"}, "unknown optimizer 'adem' .did you mean 'adam'"),
-        ({"optimizer": 3}, "is no Optimizer, no class or function"),
-        ({"optimizer": lambda params: None}, "is no Optimizer, no class or function"),
+        ({"optimizer": 3}, "is not an Optimizer, nor a function or class"),
+        ({"optimizer": lambda params: None}, "is not an Optimizer, nor a function or class"),
         ({"loss": "msee"}, "unknown loss 'msee' .did you mean 'mse'"),
         ({"loss": lambda output, y: None}, "the loss returned nothing"),
-        ({"callbacks": [print]}, "is no Callback; derive a class"),
-        ({"callbacks": print}, "is no Callback; derive a class"),
+        ({"callbacks": [print]}, "is not a Callback; derive a class"),
+        ({"callbacks": print}, "is not a Callback; derive a class"),
     ],
 )
 def test_settings_that_are_wrong(settings, message):
