@@ -39,13 +39,13 @@ __all__ = [
     "table",
 ]
 
-#: The largest number of characters of a name or a value.
+#: The most characters of a name or a value that are shown.
 LONGEST = 80
 
 #: The largest number of elements of an array, as in NumPy.
 MOST_NUMBERS = 1000
 
-#: The largest number of points of a curve: a chart has no more pixels.
+#: The most points of a curve: a chart has no more pixels.
 MOST_POINTS = 300
 
 #: Colours that colour-blind readers can distinguish, on light and dark (M. Okabe and K. Ito, 2008); with dashes.
@@ -113,7 +113,7 @@ def block(text: str) -> Html:
 
 
 def count(number: int, what: str) -> str:
-    """Return a number with its noun, in the plural if necessary.
+    """Say how many there are of something.
 
     Examples
     --------
@@ -275,7 +275,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 340, 190, 52, 10, 26, 24
 
 
 def chart(title: str, x: Sequence[float], lines: Mapping[str, Sequence[float]]) -> Html:
-    """Draw lines over x as an SVG picture; a value that is NaN or infinite leaves a gap.
+    """Draw lines over x as an SVG picture; where a value is NaN or infinite, a line has a gap.
 
     Examples
     --------
@@ -359,7 +359,7 @@ def _path(points: Iterable[tuple[float, float] | None]) -> str:
 
 
 def _finite(values: Sequence[float]) -> NDArray:
-    """Replace numbers that cannot be drawn by NaN."""
+    """Numbers that can be drawn, and NaN for those that cannot."""
     numbers = np.array(values, float)
     return np.where(np.abs(numbers) < 1e300, numbers, np.nan)
 

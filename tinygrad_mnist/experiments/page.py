@@ -1,4 +1,4 @@
-"""The design of an experiment's page: one HTML file next to its pictures, readable offline."""
+"""The looks of the page of an experiment: one HTML file beside its pictures, readable without a network."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Report:
     folder : path
         The folder; it is made if it is missing.
     title, description : str
-        The beginning of the page.
+        What the page begins with.
 
     Attributes
     ----------
@@ -162,8 +162,8 @@ class Report:
         self.image(name, caption)
 
     def image(self, name: str, caption: str = "") -> None:
-        """Show a picture that is already in the folder."""
-        size = self.folder.joinpath(name).read_bytes()[16:20]  # the width in the header of a PNG file
+        """Show a picture that is in the folder already."""
+        size = self.folder.joinpath(name).read_bytes()[16:20]  # where a PNG file says how wide it is
         wide = f' style="width: {int.from_bytes(size) / DPI:.2f}in"' if name.endswith(".png") else ""
         self._add(
             f'<figure><img src="{escape(name)}" alt="{escape(caption or name)}"{wide}>'

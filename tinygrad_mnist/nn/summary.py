@@ -55,7 +55,7 @@ class Summary:
 
     @property
     def _cells(self) -> tuple[list[str], list[list[str]], list[str]]:
-        """Head, rows and foot; without the column of shapes if none is known."""
+        """Head, rows and foot; without the column of shapes where none is known."""
         total = ", ".join([count(self.arrays, "array"), *self.dtypes])
         head = ["layer", "kind", "output", "parameters", "count"]
         rows = [[*layer[:-1], f"{layer.numbers:,}"] for layer in self.layers]

@@ -163,7 +163,7 @@ def spell(name: str, value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    """Convert a measure to a number; NaN if it is not a number."""
+    """A measure as a number, NaN where it is none."""
     return float(value) if isinstance(value, (int, float, np.number)) and np.isrealobj(value) else math.nan
 
 
