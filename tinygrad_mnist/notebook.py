@@ -1,8 +1,8 @@
-"""What notebooks show, as HTML: cards with a table, curves, pictures or numbers; and whether one is running.
+"""HTML for notebooks: cards with a table, curves, pictures or numbers; and a check for a running notebook.
 
-All text is escaped here, so that a name is shown and never read as HTML. Colours are those of the page
-(``currentColor`` and greys that let it through), so that everything reads on light and on dark paper. What
-is shown has a largest size, however large the object is.
+All text is escaped here, so a name is shown and never read as HTML. Colours are those of the page
+(``currentColor`` and translucent greys), so that everything is readable on light and dark backgrounds.
+The size of the output is limited, however large the object is.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ T = TypeVar("T")
 #: The most characters of a name or a value that are shown.
 LONGEST = 80
 
-#: The most elements of an array that are shown, as for NumPy.
+#: The largest number of elements of an array, as in NumPy.
 MOST_NUMBERS = 1000
 
 #: Larger numbers are not drawn: their differences may be larger than any number.
@@ -53,7 +53,7 @@ LARGEST = 1e300
 #: The most points of a curve: a chart has no more pixels.
 MOST_POINTS = 300
 
-#: Told apart by colour-blind readers, on light and on dark paper (M. Okabe and K. Ito, 2008); with dashes.
+#: Colours that colour-blind readers can distinguish, on light and dark (M. Okabe and K. Ito, 2008); with dashes.
 LOOKS = [("#0072b2", ""), ("#d55e00", "5 3"), ("#009e73", "2 2"), ("#cc79a7", "8 3 2 3")]
 
 STYLE = """<style>
@@ -81,20 +81,20 @@ border:0;border-bottom:1px solid rgba(128,128,128,.3);background:none;color:inhe
 
 
 class Html(str):
-    """Text that is HTML already; all other text is escaped."""
+    """Text that is already HTML; all other text is escaped."""
 
     __slots__ = ()
 
 
 def is_notebook() -> bool:
-    """Tell whether a Jupyter kernel runs this code: its shell has a kernel, that of a terminal has none."""
-    ipython = sys.modules.get("IPython")  # not imported: in a notebook, it is there already
+    """Tell whether a Jupyter kernel runs this code: its shell has a kernel, that of a terminal does not."""
+    ipython = sys.modules.get("IPython")  # not imported: in a notebook, it is already loaded
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
 
 
 def card(title: str, facts: Iterable[str], *parts: str) -> str:
-    """Return what a notebook shows of an object: its kind, facts in one line, and the parts.
+    """Return the notebook view of an object: its kind, facts in one line, and the parts.
 
     Examples
     --------
@@ -108,12 +108,12 @@ def card(title: str, facts: Iterable[str], *parts: str) -> str:
 
 
 def code(text: Any) -> Html:
-    """Set a name or a piece of a program."""
+    """Format a name or a piece of code."""
     return Html(f"<code>{_html(shorten(text))}</code>")
 
 
 def block(text: str) -> Html:
-    """Set lines as they are, in letters of one width."""
+    """Format lines unchanged, in a monospaced font."""
     return Html(f"<pre>{_html(text)}</pre>")
 
 
@@ -155,7 +155,7 @@ def ends(rows: Sequence[T], most: int) -> list[T | None]:
 
 
 def row(parts: Iterable[Html]) -> Html:
-    """Set pieces beside each other, as many as there is room for."""
+    """Put pieces side by side, as many as there is room for."""
     inner = "".join(parts)
     return Html(f'<div class="tg-row">{inner}</div>' if inner else "")
 
@@ -166,7 +166,7 @@ def bar(share: float) -> Html:
 
 
 def shorten(value: Any) -> str:
-    r"""Return a value as text in one line that is not too long, a number with four digits.
+    r"""Return a value as one short line of text; a number with four digits.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def shorten(value: Any) -> str:
 
 
 def numbers(array: NDArray, most: int = MOST_NUMBERS) -> str:
-    r"""Return an array as NumPy prints it; of a large one with many axes, only the first rows and columns.
+    r"""Return an array as NumPy prints it; for a large one with many axes, only the first rows and columns.
 
     Examples
     --------
@@ -208,7 +208,7 @@ def numbers(array: NDArray, most: int = MOST_NUMBERS) -> str:
 
 
 def place(node: Any) -> Html:
-    """Say where in the graph a Tensor's node stands; it is only read.
+    """Describe the place of a Tensor's node in the graph; the node is only read.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def place(node: Any) -> Html:
 
 
 def picture(pixels: NDArray, caption: str) -> Html:
-    """Show an image of 0–255 with a line below.
+    """Show an image of 0–255 with a caption below.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def picture(pixels: NDArray, caption: str) -> Html:
 
 
 def png(pixels: NDArray) -> bytes:
-    r"""Return an image as the content of a PNG file (ISO/IEC 15948), which the standard library can write.
+    r"""Return an image as the content of a PNG file (ISO/IEC 15948), written with the standard library.
 
     Examples
     --------
@@ -353,7 +353,7 @@ def chart(title: str, lines: Mapping[str, Sequence[tuple[Any, Any]]], *, scale: 
 
 
 def _look(name: str, number: int) -> tuple[str, str]:
-    """Colour and dashes of a line: those of training and validation are the same in every picture."""
+    """Choose colour and dashes of a line: training and validation look the same in every picture."""
     known = {"train": 0, "validation": 1}
     return LOOKS[known.get(name, number) % len(LOOKS)]
 
@@ -385,7 +385,7 @@ def _number(value: Any) -> float:
 
 
 def _span(values: NDArray) -> tuple[float, float]:
-    """The lowest and the highest value, apart from each other."""
+    """The lowest and the highest value, moved apart if they are equal."""
     low, high = float(values.min()), float(values.max())
     if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-300):
         room = abs(low) / 2 if abs(low) > 1e-290 else 0.5
@@ -394,7 +394,7 @@ def _span(values: NDArray) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
-    """A few round numbers between two.
+    """Choose a few round numbers between two others.
 
     Examples
     --------

@@ -356,14 +356,14 @@ def test_a_run_says_what_trained_it(arguments, setting, backend, said):
     result = json_line(succeed("train", *quick, *arguments, "--json").out)
     assert result["backend"] == backend
     assert json.loads(Path("made/config.json").read_text())["compile"] == setting
-    assert re.search(f"^trained by: .*{said}", succeed("explain", "made").out, re.MULTILINE)
+    assert re.search(f"^trained with: .*{said}", succeed("explain", "made").out, re.MULTILINE)
 
 
 def test_machine_code_is_taken_where_it_repays_itself(monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setattr(tg.training.steps, "repays", lambda *counts: True)
     succeed("train", "--dataset", "digits", "--hidden", "8", "--epochs", "2", "--no-plots", "--out", "made")
-    assert "trained by: machine code" in succeed("explain", "made").out
+    assert "trained with: machine code" in succeed("explain", "made").out
 
 
 def test_machine_code_needs_numba(monkeypatch):
@@ -380,7 +380,7 @@ def test_a_run_that_does_not_say_what_trained_it(run, result):
         (run / "result.json").unlink()
     else:
         (run / "result.json").write_text(result)
-    assert "trained by: not known" in succeed("explain", run).out
+    assert "trained with: unknown" in succeed("explain", run).out
 
 
 def test_every_option_at_once(tmp_path):

@@ -187,16 +187,16 @@ def images_header(magic=0x803, count=20, height=28, width=28):
     [
         (lambda b: images_header(magic=0x801) + b[16:], "magic number 0x00000801"),
         (lambda b: images_header(magic=0xD03) + b[16:], "magic number 0x00000d03"),
-        (lambda b: images_header(count=21) + b[16:], "15,680 bytes of data where 16,464 were promised"),
-        (lambda b: images_header(count=19) + b[16:], "more data follows"),
-        (lambda b: images_header(count=2**32 - 1) + b[16:], "promises 4,294,967,295 examples"),
-        (lambda b: images_header(count=0), "promises 0 examples"),
+        (lambda b: images_header(count=21) + b[16:], "15,680 bytes of data, but the header announces 16,464"),
+        (lambda b: images_header(count=19) + b[16:], "there is more data after"),
+        (lambda b: images_header(count=2**32 - 1) + b[16:], ": 4,294,967,295 examples"),
+        (lambda b: images_header(count=0), ": 0 examples"),
         (lambda b: images_header(height=2**31, width=2**31) + b[16:], "2147483648×2147483648 pixels"),
         (lambda b: images_header(height=14, width=56) + b[16:], "14×56 pixels"),
         (lambda b: b[:-1], "cut short"),
         (lambda b: b[:10], "cut short"),
         (lambda b: b"", "cut short"),
-        (lambda b: b + b"\0", "more data follows"),
+        (lambda b: b + b"\0", "there is more data after"),
         (lambda b: b"<html>404 not found</html>", "magic number"),
     ],
 )
@@ -243,7 +243,7 @@ def test_gzip_bomb_is_not_unpacked(tmp_path, arrays, monkeypatch):
     path = write_idx(tmp_path, arrays) / f"{NAMES[0]}.gz"
     path.write_bytes(gzip.compress(images_header() + bytes(30_000_000)))
     monkeypatch.setattr(limits.gzip, "GzipFile", Counted)
-    refused(tmp_path, str(path), "more data follows")
+    refused(tmp_path, str(path), "there is more data after")
     assert Counted.unpacked < 100_000
 
 
@@ -251,7 +251,7 @@ def test_part_of_the_idx_files(tmp_path, arrays):
     write_idx(tmp_path, arrays)
     (tmp_path / f"{NAMES[3]}.gz").unlink()
     refused(tmp_path, NAMES[3], "missing")
-    refused(tmp_path / f"{NAMES[0]}.gz", "folder that holds all four")
+    refused(tmp_path / f"{NAMES[0]}.gz", "folder with all four")
 
 
 def test_nothing_there(tmp_path):
@@ -277,7 +277,7 @@ def test_a_file_that_may_not_be_read(tmp_path, arrays):
         ({"x_train": np.zeros((20, 28, 28))}, "dtype float64"),
         ({"x_train": np.zeros((19, 28, 28), np.uint8)}, "19 images but 20 labels"),
         ({"x_train": np.uint8(3)}, "one row per example"),
-        ({"x_train": np.zeros((0, 28, 28), np.uint8)}, "promises 0 examples"),
+        ({"x_train": np.zeros((0, 28, 28), np.uint8)}, ": 0 examples"),
         ({"y_test": np.zeros((10, 10), np.uint8)}, "one label per image"),
         ({"y_test": np.full(10, -1)}, "label -1 of example 0"),
         ({"y_test": np.array([3] * 9 + [99])}, "label 99 of example 9"),
@@ -291,8 +291,8 @@ def test_npz_that_lies(tmp_path, arrays, changes, words):
 
 def test_npz_with_a_boastful_header(tmp_path, arrays):
     for shape, words in [
-        ((20, 2**40), "no set of 28×28 images"),
-        ((2**40, 28, 28), "promises"),
+        ((20, 2**40), "not a set of 28×28 images"),
+        ((2**40, 28, 28), " examples; expected 1 to"),
         ((200_000, 28, 28), "cut short"),
     ]:
         stream = io.BytesIO()
@@ -324,7 +324,7 @@ def test_npz_that_is_none(tmp_path):
         ("5,\x1c5" + ",0" * 782 + ",x", "row 2, column 785: 'x'"),
         ("10" + ",0" * 784, "row 2: the label is 10"),
         ("label" + ",0" * 784, "row 2, column 1: 'label'"),
-        ("5" + ",0" * 784 + " " * 9000, "row 2: longer than"),
+        ("5" + ",0" * 784 + " " * 9000, "row 2: too long for"),
         ("\0" * 50, "row 2: 1 values"),
         ('"5"' + ",0" * 784, "row 2, column 1"),
     ],

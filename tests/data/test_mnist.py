@@ -277,7 +277,7 @@ def test_a_new_data_set_is_one_entry(tmp_path, monkeypatch):
 
 
 def test_a_data_set_that_comes_with_a_package_is_read_from_no_path(tmp_path):
-    with pytest.raises(OptionError, match="'sample' comes with its package and is not read from a path"):
+    with pytest.raises(OptionError, match="'sample' comes with its package and cannot be read from a path"):
         load("sample", tmp_path)
     with pytest.raises(OptionError, match=r"unknown data set 'minst' \(did you mean 'mnist'\?\)"):
         load("minst")

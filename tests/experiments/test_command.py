@@ -127,7 +127,7 @@ def test_full_does_not_fall_back_to_the_sample(monkeypatch):
 def test_nothing_is_overwritten():
     Path("out").mkdir()
     Path("out/mine.txt").write_text("dear to me")
-    with pytest.raises(tg.errors.RunError, match="already there and not empty"):
+    with pytest.raises(tg.errors.RunError, match="already exists and is not empty"):
         call(make(lambda report, **given: None), "--out", "out")
     assert Path("out/mine.txt").read_text() == "dear to me"
 
@@ -164,8 +164,8 @@ def test_what_cannot_be_resumed():
     config = json.loads((folder / "config.json").read_text())
     for change, problem in [
         ({"experiment": "another"}, "is a run of 'another', not of 'test_command'"),
-        ({"data": "the moon"}, "was begun with other data"),
-        ({"options": None}, "is not the settings of an experiment"),
+        ({"data": "the moon"}, "was started with other data"),
+        ({"options": None}, "does not hold the settings of an experiment"),
     ]:
         (folder / "config.json").write_text(json.dumps({**config, **change}))
         with pytest.raises(tg.errors.RunError, match=re.escape(problem)):

@@ -76,9 +76,9 @@ def test_a_damaged_result_is_named(tmp_path, damage):
 def test_misuse_is_refused(tmp_path):
     with pytest.raises(OptionError, match=r"unknown backend 'dusk' .did you mean 'dask'"):
         sweep(scaled_sum, grid(x=[1]), tmp_path, backend="dusk")
-    with pytest.raises(OptionError, match="a scheduler goes with backend='dask'"):
+    with pytest.raises(OptionError, match="scheduler= works only with backend='dask'"):
         sweep(scaled_sum, grid(x=[1]), tmp_path, scheduler="tcp://somewhere:1")
-    with pytest.raises(OptionError, match="two settings are alike"):
+    with pytest.raises(OptionError, match="two settings are equal"):
         sweep(scaled_sum, grid(x=[1, 1]), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

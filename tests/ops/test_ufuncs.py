@@ -67,7 +67,7 @@ def test_dtype_and_casting():
     x = leaf(A)
     np.sum(np.multiply(x, x, dtype=np.float32)).backward()
     assert x.grad.dtype == np.float64
-    with pytest.raises(DTypeError, match=r"np.add: dtype=float32 was asked for, and float64 cannot be cast"):
+    with pytest.raises(DTypeError, match=r"np.add: dtype=float32 was requested, but float64 cannot be cast"):
         np.add(leaf(A), 1, dtype=np.float32, casting="safe")
     with pytest.raises(TypeError):
         np.add(A, 1, dtype=np.float32, casting="safe")

@@ -43,9 +43,9 @@ FORWARD = [
     (
         "a leaf of NaN",
         lambda: leaf(np.nan) * 2,
-        ["multiply: NaN", "input a held NaN before", "data and parameters"],
+        ["multiply: NaN", "input a already held NaN", "data and parameters"],
     ),
-    ("a constant NaN", lambda: leaf(1.0) * np.array([np.nan]), ["multiply: NaN", "input b held NaN before"]),
+    ("a constant NaN", lambda: leaf(1.0) * np.array([np.nan]), ["multiply: NaN", "input b already held NaN"]),
     ("inf - inf", lambda: leaf(1.0) * np.inf - np.inf, ["subtract: NaN", "input a is inf, input b is inf"]),
     (
         "matmul",

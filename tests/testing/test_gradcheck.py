@@ -184,7 +184,7 @@ def test_numerical_gradient():
 
 def test_a_kink_is_called_one():
     with pytest.raises(
-        GradcheckError, match=r"The slope from the left is 0 .*: this is a kink; check beside it"
+        GradcheckError, match=r"The slope from the left is 0 .*: this is a kink; check next to it"
     ):
         gradcheck(tg.nn.functional.relu, np.array([1.0, 0.0]))
     with pytest.raises(GradcheckError) as raised:

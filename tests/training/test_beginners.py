@@ -60,13 +60,13 @@ def test_the_gradient_of_a_computed_tensor():
 
 def test_a_model_in_the_place_of_its_parameters():
     with pytest.raises(
-        OptionError, match=r"got a MLP; give its parameters, as in Adam\(model.parameters\(\)\)"
+        OptionError, match=r"got a MLP; pass its parameters, as in Adam\(model.parameters\(\)\)"
     ):
         tg.optim.Adam(model())
 
 
 def test_a_learning_rate_in_quotation_marks():
-    with pytest.raises(OptionError, match=r"lr = '0.1' is text; give a number"):
+    with pytest.raises(OptionError, match=r"lr = '0.1' is a string; pass a number"):
         tg.optim.Adam(model().parameters(), lr="0.1")
 
 
@@ -123,12 +123,12 @@ def test_a_loss_by_name():
     ("settings", "message"),
     [
         ({"optimizer": "adem"}, "unknown optimizer 'adem' .did you mean 'adam'"),
-        ({"optimizer": 3}, "is no Optimizer, no class or function"),
-        ({"optimizer": lambda params: None}, "is no Optimizer, no class or function"),
+        ({"optimizer": 3}, "is not an Optimizer, nor a function or class"),
+        ({"optimizer": lambda params: None}, "is not an Optimizer, nor a function or class"),
         ({"loss": "msee"}, "unknown loss 'msee' .did you mean 'mse'"),
         ({"loss": lambda output, y: None}, "the loss returned nothing"),
-        ({"callbacks": [print]}, "is no Callback; derive a class"),
-        ({"callbacks": print}, "is no Callback; derive a class"),
+        ({"callbacks": [print]}, "is not a Callback; derive a class"),
+        ({"callbacks": print}, "is not a Callback; derive a class"),
     ],
 )
 def test_settings_that_are_wrong(settings, message):
@@ -159,7 +159,7 @@ def test_a_forward_without_return(inside, compile):
             self.layer(x)
 
     net = tg.nn.Sequential(Forgets(), tg.nn.ReLU()) if inside else Forgets()
-    with pytest.raises(UnsupportedError, match=r"Forgets\.forward returned nothing; let it end with `return"):
+    with pytest.raises(UnsupportedError, match=r"Forgets\.forward returned nothing; end it with `return"):
         fit(net, (X, Y), compile=compile)
 
 

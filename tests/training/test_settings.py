@@ -61,12 +61,12 @@ def test_they_are_read_again_as_they_were(train_data):
     [
         ({"optimizer": "adma"}, r"unknown optimizer 'adma' \(did you mean 'adam'\?\)"),
         ({"dataset": ["mnist"]}, "unknown dataset"),
-        ({"label_smoothing": 0.1}, "--label-smoothing goes with --loss cross-entropy only"),
-        ({"keep": "last", "patience": 2}, "--patience goes back to the best epoch"),
-        ({"keep": "best", "validation": 0.0}, "they need a larger --validation"),
-        ({"hidden": (16, 1.5)}, "hidden is 1.5, and has to be of type int"),
-        ({"lr": "fast"}, "lr is 'fast', and has to be of type int"),
-        ({"epochs": True}, "epochs is True, and has to be of type int"),
+        ({"label_smoothing": 0.1}, "--label-smoothing works only with --loss cross-entropy"),
+        ({"keep": "last", "patience": 2}, "--patience returns to the best epoch"),
+        ({"keep": "best", "validation": 0.0}, "so --validation must be larger"),
+        ({"hidden": (16, 1.5)}, "hidden is 1.5, but must be of type int"),
+        ({"lr": "fast"}, "lr is 'fast', but must be of type int"),
+        ({"epochs": True}, "epochs is True, but must be of type int"),
     ],
 )
 def test_what_cannot_be_is_refused(train_data, change, message):
@@ -80,7 +80,7 @@ def test_a_run_says_which_settings_are_missing_or_damaged(train_data, tmp_path):
     for change, error, message in (
         ({"lr": "fast"}, DataError, "`tinygrad-mnist train` does not write: lr is 'fast'"),
         ({"side": None}, DataError, "side is None"),
-        (None, RunError, "lacks lr, side; the run is damaged"),
+        (None, RunError, "has no lr, side, so the run is damaged"),
     ):
         damaged = (
             {**config, **change} if change else {k: v for k, v in config.items() if k not in ("lr", "side")}

@@ -124,7 +124,7 @@ def test_the_result_has_to_be_one_real_number():
 
 @pytest.mark.parametrize("x", [np.arange(3), np.array([True]), "text", [1.0, np.arange(2)]], ids=str)
 def test_what_cannot_be_differentiated_by(x):
-    with pytest.raises(DTypeError, match="cannot differentiate by an argument of dtype"):
+    with pytest.raises(DTypeError, match="cannot differentiate with respect to an argument of dtype"):
         grad(lambda x: 1.0)(x)
 
 
@@ -335,10 +335,10 @@ def test_vjp_pulls_trees_any_number_of_times():
         np.testing.assert_allclose(ga, [3, 3, 3])
         np.testing.assert_allclose(gb, np.ones((3, 3)))
     with pytest.raises(
-        ShapeError, match="is of another form: there is ndarray in place of a dict of 's', 'p'"
+        ShapeError, match="has another form: found ndarray, expected a dict of 's', 'p'"
     ):
         pull(np.ones((3, 3)))
-    with pytest.raises(ShapeError, match=r"has shape \(2,\) where an array of shape \(3, 3\)"):
+    with pytest.raises(ShapeError, match=r"has shape \(2,\), but should have shape \(3, 3\)"):
         pull({"s": np.ones(2), "p": [np.ones((3, 3))]})
 
 
@@ -469,7 +469,7 @@ def test_checkpoint_of_what_cannot_be_repeated():
     rng = np.random.default_rng(0)
     x = tg.tensor(X, requires_grad=True)
     y = np.sum(checkpoint(lambda x: F.dropout(x, 0.5, rng=rng))(np.broadcast_to(x, (20, 3))))
-    with pytest.raises(GradientError, match=r"something else the second time.*random"):
+    with pytest.raises(GradientError, match=r"something different the second time.*random"):
         y.backward()
     w = tg.tensor(2.0, requires_grad=True)
     y = checkpoint(lambda x: x * w)(x)
@@ -650,9 +650,9 @@ def test_forms_are_matched_by_name_not_by_order():
     _, pull = vjp(lambda x: {"a": 2 * x, "b": 3 * x}, 1.0)
     assert pull({"b": 0.0, "a": 1.0})[0] == 2.0
     for wrong in ({"a": 1.0}, {"a": 1.0, "c": 1.0}, [1.0, 1.0], None, {"a": 1.0, "b": None}):
-        with pytest.raises(ShapeError, match="jvp: the tangent is of another form: there is"):
+        with pytest.raises(ShapeError, match="jvp: the tangent has another form: found"):
             jvp(f, {"a": 1.0, "b": 1.0}, wrong)
-    with pytest.raises(ShapeError, match="there is float in place of a list of 2"):
+    with pytest.raises(ShapeError, match="found float, expected a list of 2"):
         jvp(lambda p: p[0] * p[1][0], ([1.0, [1.0, 1.0]],), ([[1.0, 1.0], 1.0],))
     np.testing.assert_allclose(
         jvp(np.sin, X, [1.0, 0.0, 0.0])[1], [np.cos(X[0]), 0, 0]

@@ -159,7 +159,7 @@ def test_a_dataset_brings_its_labels_and_the_names_of_its_classes():
         ),
         ((IMAGES,), {"outputs": OUTPUTS, "classes": "ab"}, ShapeError, "2 names for 3 classes"),
         ((IMAGES,), {"count": 0}, OptionError, "count=0"),
-        ((IMAGES,), {"widget": True, "path": "x.png"}, OptionError, "leave out widget=True"),
+        ((IMAGES,), {"widget": True, "path": "x.png"}, OptionError, "omit widget=True"),
         ((np.zeros((2, 7)),), {}, ShapeError, "browse: images of shape"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The command line: train a digit classifier, look at what it learned, ask it about pictures."""
+"""The command line: train a digit classifier, look at what it learned, let it read pictures."""
 
 from .commands import cli, main
 

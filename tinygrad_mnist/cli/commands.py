@@ -1,4 +1,4 @@
-"""The command line: train a digit classifier, look at what it learned, ask it about pictures."""
+"""The command line: train a digit classifier, look at what it learned, let it read pictures."""
 
 from __future__ import annotations
 
@@ -44,89 +44,93 @@ cli.add_command(explain)
 
 @cli.command()
 @click.option(
-    "--dataset", type=click.Choice(list(DATASETS)), default="mnist", show_default=True, help="Which data."
+    "--dataset", type=click.Choice(list(DATASETS)), default="mnist", show_default=True, help="Data set."
 )
-@click.option("--data", "path", type=click.Path(path_type=Path), help="Folder or file where they are.")
+@click.option("--data", "path", type=click.Path(path_type=Path), help="Folder or file with the data.")
 @click.option(
     "--hidden",
     type=Sizes(),
     default="128",
     show_default=True,
-    help="Units of the hidden layers, as 512,256; none for no hidden layer.",
+    help="Sizes of the hidden layers, such as 512,256, or none.",
 )
 @click.option(
     "--activation",
     type=click.Choice(sorted(nn.activations)),
     default="relu",
     show_default=True,
-    help="After each hidden layer.",
+    help="Activation after each hidden layer.",
 )
 @click.option(
     "--dropout",
     type=Number(0, 1, max_open=True),
     default=0.0,
     show_default=True,
-    help="Share of the hidden units switched off at random in training.",
+    help="Share of the hidden units to switch off at random during training.",
 )
 @click.option(
-    "--loss", type=click.Choice(LOSSES), default="cross-entropy", show_default=True, help="What is minimised."
+    "--loss", type=click.Choice(LOSSES), default="cross-entropy", show_default=True, help="Loss to minimise."
 )
 @click.option(
     "--label-smoothing",
     type=Number(0, 1, max_open=True),
     default=0.0,
     show_default=True,
-    help="Share of each target spread over all classes (cross-entropy only).",
+    help="Share of each target to spread over all classes (cross-entropy only).",
 )
 @click.option(
     "--optimizer",
     type=click.Choice(sorted(OPTIMIZERS)),
     default="adamw",
     show_default=True,
-    help="How the weights follow the gradient; momentum is SGD with Nesterov momentum 0.9.",
+    help="Optimizer; momentum is SGD with Nesterov momentum 0.9.",
 )
 @click.option(
     "--lr",
     type=Number(0, min_open=True),
     help="Learning rate.  [default: "
     + ", ".join(f"{name} {recipe.lr:g}" for name, recipe in OPTIMIZERS.items())
-    + "; for layers wider than 128 less, but for sgd and momentum]",
+    + "; lower for layers wider than 128, except with sgd and momentum]",
 )
 @click.option(
     "--weight-decay",
     type=Number(0),
     default=0.05,
     show_default=True,
-    help="How strongly weights are pulled to 0.",
+    help="How strongly weights are pulled towards 0.",
 )
 @click.option(
     "--schedule",
     type=click.Choice(sorted(SCHEDULES)),
     default="one-cycle",
     show_default=True,
-    help="How the learning rate changes during the training.",
+    help="How the learning rate changes during training.",
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), default=10, show_default=True, help="Times through the data."
+    "--epochs",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Number of passes through the data.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Images in an update."
+    "--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Images per update."
 )
-@click.option("--clip-norm", type=Number(0, min_open=True), help="Largest norm of the gradient.")
+@click.option("--clip-norm", type=Number(0, min_open=True), help="Limit the norm of the gradient to this.")
 @click.option(
     "--validation",
     type=Number(0, 0.9),
     default=0.05,
     show_default=True,
-    help="Share of the training images held out to watch.",
+    help="Share of the training images held out for validation.",
 )
 @click.option(
     "--keep",
     type=click.Choice(["last", "best"]),
-    help="Weights of the last epoch, or of that with the best validation loss.  [default: last; best with --patience]",
+    help="Keep the last weights, or those with the best validation loss.  [default: last; best with --patience]",
 )
 @click.option(
-    "--patience", type=click.IntRange(1), help="Stop after so many epochs without a better validation loss."
+    "--patience", type=click.IntRange(1), help="Stop after this many epochs without a better validation loss."
 )
 @click.option("--compile", cls=CompileOption, backends=COMPILE)
 @click.option(
@@ -137,14 +141,14 @@ cli.add_command(explain)
     help="The same seed gives the same weights.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
+    "--out", type=click.Path(path_type=Path), help="Folder for the run.  [default: a new one in runs/]"
 )
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
-@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on the standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 def train(**options: Any) -> int:
     """Train a multi-layer perceptron and leave a run folder behind.
 
-    Without MNIST on this machine, and without a network, it trains on 5,000 digits that come with
+    Without MNIST on this machine and without a network, it trains on 5,000 digits that come with
     the program. Ctrl-C stops early and keeps what has been learned.
     """
     plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")
@@ -153,7 +157,7 @@ def train(**options: Any) -> int:
         f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True
     )
 
-    # Whatever can be refused is refused before anything is written.
+    # All checks come before anything is written.
     try:
         settings = Settings.choose(options, train_data)
     except OptionError as error:
@@ -202,7 +206,7 @@ _INTERRUPTED = "interrupted"
 
 
 def _fit(model: nn.Module, train_data: Dataset, settings: Settings, folder: Path) -> tuple[str, str, float]:
-    """Train into a folder; return why training ended early, or "", what did its steps, and the seconds it took."""
+    """Train into a folder; return why training ended early (or ""), what ran the steps, and the seconds it took."""
     validation = None
     if held_out := round(len(train_data) * settings.validation):
         train_data, validation = train_data.split(len(train_data) - held_out)
@@ -238,7 +242,9 @@ def _fit(model: nn.Module, train_data: Dataset, settings: Settings, folder: Path
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--data", "path", type=click.Path(path_type=Path), help="Other data than those of the run.")
+@click.option(
+    "--data", "path", type=click.Path(path_type=Path), help="Use these data instead of those of the run."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
     """Measure the model of RUN on the test data, class by class."""
@@ -271,11 +277,11 @@ def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object an image.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image.")
 def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
     """Say which digit each of the IMAGES (PNG or .npy) shows.
 
-    They may be of any size, dark on light or light on dark.
+    They may have any size, and be dark on light or light on dark.
     """
     saved = Run(run)
     model = saved.model()
@@ -319,16 +325,22 @@ def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--samples", type=click.IntRange(1), default=8, show_default=True, help="Images in the loss.")
 @click.option(
-    "--elements", type=click.IntRange(0), default=50, show_default=True, help="Elements of each parameter."
+    "--samples", type=click.IntRange(1), default=8, show_default=True, help="Number of images in the loss."
+)
+@click.option(
+    "--elements",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="Number of elements of each parameter.",
 )
 @click.option("--every", is_flag=True, help="Check every element of every parameter (slow).")
 def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
     """Check the gradients of RUN by finite differences.
 
-    In float64. Each parameter is moved along random directions, which involve all of its elements, and then
-    element by element.
+    The check runs in float64. It moves each parameter along random directions, which involve all of its elements,
+    and then element by element.
     """
     saved = Run(run)
     settings = saved.settings
@@ -354,22 +366,22 @@ def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
 
 @cli.group("experiment", cls=Group)
 def experiment_group() -> None:
-    """Run the experiments this project grew out of, and those that follow."""
+    """Run the experiments that this project grew out of, and those that followed."""
 
 
 @experiment_group.command("list")
 def list_experiments() -> None:
-    """List the experiments, with what each is about."""
+    """List the experiments, with one line about each."""
     for name, (_, about) in catalogue().items():
         click.echo(f"{name:<24} {about}")
 
 
-# What follows the name belongs to the experiment, --help too.
+# The arguments after the name belong to the experiment, including --help.
 @experiment_group.command("run", context_settings={"allow_interspersed_args": False})
 @click.argument("name")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def run_one(name: str, args: tuple[str, ...]) -> None:
-    """Run the experiment NAME; all other arguments are its own.
+    """Run the experiment NAME; it gets all other arguments.
 
     `tinygrad-mnist experiment run NAME --help` shows them.
     """
@@ -378,14 +390,14 @@ def run_one(name: str, args: tuple[str, ...]) -> None:
 
 @cli.group("data", cls=Group)
 def data_group() -> None:
-    """See which data are on this machine, or download MNIST."""
+    """Show which data are on this machine, or download MNIST."""
 
 
 @data_group.command()
 def info() -> None:
-    """List where data are looked for, and what is there.
+    """List the places where data are searched for, and what is there.
 
-    The places that would be used now are marked.
+    The places that are in use now are marked.
     """
     used: set[str] = set()
     for place in data.describe():
@@ -397,16 +409,20 @@ def info() -> None:
 
 
 @data_group.command()
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to.  [default: the user's cache]")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Folder to download to.  [default: the user's cache]"
+)
 def fetch(folder: Path | None) -> None:
-    """Download MNIST from its public mirrors, and check it."""
+    """Download MNIST from its public mirrors and check it."""
     click.echo(f"MNIST: {data.fetch_mnist(folder)}")
 
 
 def _load(dataset: str, path: Path | str | None) -> tuple[Dataset, Dataset]:
-    """Load a data set; what it has to say of where it came from is printed, not raised."""
+    """Load a data set; a warning about its source is printed, not raised."""
     if path is not None and not DATASETS[dataset].takes_path:
-        raise click.UsageError(f"--data does not go with --dataset {dataset}, which comes with its package")
+        raise click.UsageError(
+            f"--data cannot be combined with --dataset {dataset}, which comes with its package"
+        )
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", data.BundledSampleWarning)
         loaded = data.load(dataset, path)
@@ -416,7 +432,7 @@ def _load(dataset: str, path: Path | str | None) -> tuple[Dataset, Dataset]:
 
 
 def _load_again(settings: Settings, path: Path | None = None) -> tuple[Dataset, Dataset]:
-    """Load the data a run was trained on, or others in their place."""
+    """Load the data on which a run was trained, or other data instead."""
     if path is not None:
         return _load(settings.dataset if DATASETS[settings.dataset].takes_path else "mnist", path)
     if settings.data == data.SAMPLE:

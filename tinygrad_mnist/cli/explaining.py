@@ -19,15 +19,15 @@ __all__ = ["explain", "explained", "trained_by"]
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where to write it.  [default: program.py in the run]"
+    "--out", type=click.Path(path_type=Path), help="File to write.  [default: program.py in the run]"
 )
-@click.option("--batch-size", type=click.IntRange(1), help="Images in a step.  [default: the run's]")
-@click.option("--use", is_flag=True, help="The model in use, rather than a training step.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images per step.  [default: the run's]")
+@click.option("--use", is_flag=True, help="Write the program of a prediction instead of a training step.")
 def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> None:
-    """Write the NumPy program that one training step of RUN is.
+    """Write one training step of RUN as a NumPy program.
 
-    It is what `train --compile` runs, or makes machine code of: the forward pass, backpropagation and the
-    update, as somebody would write them by hand. What RUN was trained by is said too.
+    This is what `train --compile` runs or turns into machine code: the forward pass, backpropagation and the
+    update, as you would write them by hand. It also says what RUN was trained with.
     """
     saved = Run(run)
     compiled = explained(saved, batch_size, in_training=not use)
@@ -38,36 +38,36 @@ def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> N
         f"program: {path} ({pluralise(stats.operations, 'operation')}, "
         f"{pluralise(stats.buffers, 'buffer')} of {stats.bytes:,} bytes in all)"
     )
-    click.echo(f"trained by: {trained_by(saved)}")
+    click.echo(f"trained with: {trained_by(saved)}")
 
 
 def trained_by(run: Run) -> str:
-    """Say which back end did the steps of a run."""
+    """Say which back end ran the steps of a run."""
     backend = run.result.get("backend") if run.folder.joinpath("result.json").is_file() else None
-    return _BACKENDS.get(str(backend), "not known; the run does not say")
+    return _BACKENDS.get(str(backend), "unknown; the run does not say")
 
 
 _BACKENDS = {
     "eager": "the uncompiled model (--no-compile)",
     "numpy": "this program, as calls of NumPy",
-    "numba": "machine code (numba) made of it",
+    "numba": "machine code (numba), compiled from it",
 }
 
 
 def explained(run: Run, batch_size: int | None = None, *, in_training: bool = True) -> Compiled[..., Any]:
-    """Compile a run's training step, or its model in use, on an empty batch; the run stays as it is.
+    """Compile a run's training step, or its prediction, on an empty batch; the run does not change.
 
     Parameters
     ----------
     run : Run
     batch_size : int, optional
-        By default the run's own.
+        The default is the run's batch size.
     in_training : bool, default True
 
     Raises
     ------
     DataError
-        If the run's settings are not those that `tinygrad-mnist train` writes.
+        If the run has settings that `tinygrad-mnist train` does not write.
     """
     settings = run.settings
     n, side = batch_size or settings.batch_size, settings.side

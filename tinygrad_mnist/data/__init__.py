@@ -1,7 +1,7 @@
-"""Data sets of digits and the batches a network is fed; all of it NumPy arrays.
+"""Data sets of digits, and batches for a network; all of them are NumPy arrays.
 
-``load_mnist``, ``load_fashion_mnist`` and ``load_digits`` return a ``Dataset`` to train with and one to test
-with, and so does ``load`` by the name of one; ``DataLoader`` cuts either into batches.
+``load_mnist``, ``load_fashion_mnist`` and ``load_digits`` return two ``Dataset`` objects, one to train with
+and one to test with. ``load`` does the same by name, and ``DataLoader`` cuts a data set into batches.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The data sets by name: one entry says all that commands and experiments need to know of one."""
+"""The data sets by name; one entry holds everything that commands and experiments need to know."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Path = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from.
+    """The source of a data set.
 
     Attributes
     ----------
@@ -29,12 +29,12 @@ class Source:
     takes_path : bool
         Whether it can be read from a path; False for a data set that comes with a package.
     fill : float
-        The share of the side of an image that the longer side of a digit takes up, so that a picture
-        of a digit can be given the same size.
+        The share of an image's side that the longer side of a digit takes up, so that a picture of a
+        digit can be scaled in the same way.
     quick : str, optional
-        The name of a smaller data set that stands in for it where a quick look is enough.
+        The name of a smaller data set that replaces it if a quick look is enough.
     places : callable
-        Lists the places where it is looked for, with what is there.
+        Lists the places where it is searched for, and what is there.
     """
 
     load: Callable[[Path | None], tuple[Dataset, Dataset]]
@@ -58,7 +58,7 @@ def load(name: str, path: Path | None = None) -> tuple[Dataset, Dataset]:
     Parameters
     ----------
     name : str
-        A key of ``DATASETS``, to which you may add your own.
+        A key of ``DATASETS``, to which you can add your own.
     path : path, optional
         The folder or file to read it from.
 
@@ -69,7 +69,7 @@ def load(name: str, path: Path | None = None) -> tuple[Dataset, Dataset]:
     Raises
     ------
     OptionError
-        If there is no data set of this name, or it is not read from a path.
+        If there is no data set with this name, or if it cannot be read from a path.
 
     Examples
     --------
@@ -81,20 +81,22 @@ def load(name: str, path: Path | None = None) -> tuple[Dataset, Dataset]:
         raise choice("data set", name, DATASETS)
     source = DATASETS[name]
     if path is not None and not source.takes_path:
-        raise OptionError(f"the data set {name!r} comes with its package and is not read from a path: {path}")
+        raise OptionError(
+            f"the data set {name!r} comes with its package and cannot be read from a path: {path}"
+        )
     return source.load(path)
 
 
 def describe() -> list[Place]:
-    """List the places of each data set in the order they are looked at, with what is there.
+    """List the places of each data set in the order in which they are searched, and what is there.
 
-    Nothing is downloaded, and files are found, not read.
+    Nothing is downloaded, and no file is read.
 
     Returns
     -------
     list of Place
-        The first usable one of a data set is where it is loaded from. A variable that is set and
-        not usable is an error then, and the places after it are not looked at.
+        Each data set is loaded from its first usable place. If a variable is set but not usable,
+        loading is an error, and the places after it are not searched.
 
     Examples
     --------

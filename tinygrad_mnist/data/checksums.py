@@ -1,4 +1,4 @@
-"""What the published files look like, to the bit: so that data is called official only when it is."""
+"""Checksums of the published files, so that data are called official only if they are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["OFFICIAL", "Published", "identify"]
 
 
 class Published(NamedTuple):
-    """A file as the mirrors serve it, and as it is unpacked."""
+    """A file in its compressed form on the mirrors, and unpacked."""
 
     name: str
     bytes: int
@@ -64,8 +64,8 @@ _UNPACKED_MD5 = {
 def identify(corpus: Corpus) -> str | None:
     """Return the name of the published data set that this is, bit for bit, or None.
 
-    The checksums are of the IDX files. They can be told from the arrays, so a data set is known in
-    whichever format it came: compressed anew, as CSV or as npz.
+    The checksums are of the IDX files. They can be computed from the arrays, so a data set is recognised in
+    any format: compressed again, as CSV or as npz.
     """
     digests = []
     for array in corpus:

@@ -1,4 +1,4 @@
-"""A data set is two arrays and a function: what lies on disk, and how the network wants to see it."""
+"""A data set is two arrays and a function: the data on disk, and their conversion for the network."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class Dataset:
     Parameters
     ----------
     inputs : ndarray or memmap, shape (N, ...)
-        One example per row, in the dtype it is stored in.
+        One example per row, in the dtype in which they are stored.
     targets : ndarray or memmap, shape (N, ...)
-        What the network should answer; for a classifier, integers.
+        The right answers; for a classifier, integers.
     transform : callable, optional
-        Turns a batch of ``inputs`` into what the network is fed. It always receives a batch, so it
-        is written once, without loops. A top-level function keeps the data set picklable.
+        Turns a batch of ``inputs`` into the input of the network. It always gets a batch, so it needs
+        no loops. If it is a top-level function, the data set can be pickled.
     classes : sequence of str, optional
         The name of each class, by target.
     name : str, optional
-        What to call this data set in messages and plots.
+        The name of this data set in messages and plots.
     source : str, optional
-        Where the data came from, as a sentence for people.
+        The origin of the data, in words.
 
     Raises
     ------
     ShapeError
-        If ``inputs`` and ``targets`` differ in length or have no axis to count along.
+        If ``inputs`` and ``targets`` differ in length or have no first axis.
 
     Examples
     --------
@@ -73,18 +73,18 @@ class Dataset:
     ) -> None:
         if isinstance(inputs, Dataset) or isinstance(targets, Dataset):
             raise OptionError(
-                "got two data sets, (train, test), where one is expected. Take them apart, as in "
-                "train, test = load_mnist(), and give each its place: fit(model, train, validation=test)"
+                "got two data sets, (train, test), but one is expected. Unpack them, as in "
+                "train, test = load_mnist(), and pass each in its place: fit(model, train, validation=test)"
             )
-        # asanyarray keeps a memmap what it is: nothing is read from the file here.
+        # asanyarray keeps a memmap: nothing is read from the file here.
         self.inputs: NDArray = np.asanyarray(inputs)
         self.targets: NDArray = np.asanyarray(targets)
         for what, array in (("inputs", self.inputs), ("targets", self.targets)):
             if array.ndim == 0:
-                raise ShapeError(f"Dataset: {what} is a single value ({array!r}); give one row per example")
+                raise ShapeError(f"Dataset: {what} is a single value ({array!r}); pass one row per example")
         if len(self.inputs) != len(self.targets):
             raise ShapeError(
-                f"Dataset: {len(self.inputs):,} inputs but {len(self.targets):,} targets; give as many"
+                f"Dataset: {len(self.inputs):,} inputs but {len(self.targets):,} targets; their numbers must be equal"
             )
         self.transform = transform
         self.classes = tuple(classes)
@@ -106,17 +106,17 @@ class Dataset:
         return inputs[0], targets[0]
 
     def subset(self, index: slice | Sequence[int] | NDArray) -> Dataset:
-        """Return the data set of some examples; a slice shares memory with this one.
+        """Return a data set of some of the examples; for a slice, it shares memory with this one.
 
         Parameters
         ----------
         index : slice, sequence of int, or index array
-            The examples to keep, in the order wanted.
+            The examples to keep, in the desired order.
 
         Returns
         -------
         Dataset
-            With the same transform, classes, name and source.
+            A data set with the same transform, classes, name and source.
 
         Examples
         --------
@@ -140,7 +140,7 @@ class Dataset:
         Parameters
         ----------
         count : int
-            How many examples the first part holds; at least one, and one must be left.
+            Number of examples in the first part; at least one, and at least one must be left.
 
         Returns
         -------
@@ -178,7 +178,7 @@ class Dataset:
 
 
 def to_vectors(images: NDArray) -> NDArray:
-    """Flatten images of 0–255 into rows of numbers from 0 to 1: what a network of ``Linear`` layers reads.
+    """Flatten images of 0–255 into rows of numbers from 0 to 1: the input of a network of ``Linear`` layers.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def to_vectors(images: NDArray) -> NDArray:
 
 
 def to_images(images: NDArray) -> NDArray:
-    """Scale images of 0–255 to 0–1 and give them a channel axis: what a convolution reads.
+    """Scale images of 0–255 to 0–1 and give them a channel axis: the input of a convolution.
 
     Parameters
     ----------

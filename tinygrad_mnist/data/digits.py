@@ -21,7 +21,7 @@ def load_digits() -> tuple[Dataset, Dataset]:
     Returns
     -------
     train, test : Dataset
-        ``inputs`` are the raw images, uint8 from 0 to 16 of shape (N, 8, 8); the network is fed rows
+        ``inputs`` are the raw images, uint8 from 0 to 16 of shape (N, 8, 8); the network gets rows
         of 64 numbers in [0, 1].
 
     Raises
@@ -31,9 +31,9 @@ def load_digits() -> tuple[Dataset, Dataset]:
 
     Notes
     -----
-    The digits are split in the order they come in, which is writer after writer: most of the last 359
-    are in the hand of people who wrote none of the others. Accuracy is therefore lower than after a
-    random split, and closer to what a stranger's digits would get.
+    The digits are split in their original order, sorted by writer: most of the last 359 were written by
+    people who wrote none of the others. So the accuracy is lower than after a random split, and closer to
+    the accuracy for a stranger's digits.
 
     Examples
     --------

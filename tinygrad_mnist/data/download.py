@@ -1,4 +1,4 @@
-"""Fetch MNIST from its mirrors, trusting no byte that the published checksums do not vouch for."""
+"""Download MNIST from its mirrors, and accept nothing that does not match the published checksums."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ READ_SECONDS = 15.0
 def fetch_mnist(
     folder: str | os.PathLike[str] | None = None, *, mirrors: Sequence[str] | None = None
 ) -> Path:
-    """Download the four files of MNIST, each checked before it gets its name.
+    """Download the four files of MNIST, each of which is checked before it gets its name.
 
-    Files that are there already are checked and kept, so a broken-off download can be taken up
-    again. Each mirror is tried in turn.
+    Files that are already there are checked and kept, so an interrupted download can be continued. The
+    mirrors are tried in turn.
 
     Parameters
     ----------
     folder : path, optional
-        Where to put them; the user's cache by default, where ``load_mnist`` finds them.
+        The folder for the files; the default is the user's cache, where ``load_mnist`` finds them.
     mirrors : sequence of str, optional
         Addresses to which the file names are appended; https, or http on this machine.
 
@@ -56,8 +56,8 @@ def fetch_mnist(
     Raises
     ------
     DataError
-        If no mirror delivers, with what each of them did; or if a file in the folder has one of
-        the four names but other contents.
+        If no mirror delivers a file (the message says why for each of them), or if a file in the folder
+        has one of the four names but different contents.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def fetch_mnist(
     order = list(MIRRORS if mirrors is None else mirrors)
     for file in OFFICIAL:
         if not _is_there(target / file.name, file):
-            # The mirror that answered is asked first from now on.
+            # From now on, start with the mirror that answered.
             mirror = _fetch(file, target, order)
             order.sort(key=lambda other: other != mirror)
     return target
@@ -83,7 +83,7 @@ def _is_there(path: Path, file: Published) -> bool:
             md5.update(block)
     if md5.hexdigest() != file.unpacked_md5:
         raise DataError(
-            f"{path}: not MNIST's {file.name}, and it is not overwritten: move it or delete it first"
+            f"{path}: exists but is not MNIST's {file.name}; it was not overwritten: move or delete it first"
         )
     return True
 
@@ -101,13 +101,13 @@ def _fetch(file: Published, folder: Path, mirrors: list[str]) -> str:
         except (OSError, http.client.HTTPException, DataError) as error:
             failures.append(f"{mirror}: {error}")
     raise DataError(
-        f"{file.name} could not be downloaded: {'; '.join(failures) or 'no mirrors given'}. Try again with a "
-        f"network, or put MNIST's four files into {folder}"
+        f"{file.name} could not be downloaded: {'; '.join(failures) or 'no mirrors given'}. Try again with "
+        f"a network connection, or put MNIST's four files into {folder}"
     )
 
 
 def _download(url: str, path: Path, file: Published) -> None:
-    """Stream a URL into a file beside ``path``, and rename it to ``path`` once its checksum is right."""
+    """Stream a URL into a file next to ``path``, and rename it to ``path`` if its checksum is right."""
     with _open(url) as response:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -122,7 +122,7 @@ def _download(url: str, path: Path, file: Published) -> None:
 def _copy(response: Any, out: Any, file: Published) -> None:
     sha256 = hashlib.sha256()
     received = 0
-    # disable=None: no bar unless someone watches a terminal.
+    # disable=None: no bar unless the output is a terminal.
     with tqdm(total=file.bytes, desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
         while block := response.read(2**16):
             received += len(block)
@@ -140,8 +140,8 @@ def _copy(response: Any, out: Any, file: Published) -> None:
 def _open(url: str) -> Any:
     """Open a URL, or give up after ``ANSWER_SECONDS``.
 
-    The timeout of ``urlopen`` neither covers the look-up of the name nor the sum over a name's
-    addresses, and somebody without a network should not wait for those. Hence the thread.
+    The timeout of ``urlopen`` covers neither the name lookup nor the sum over all addresses of a name, and
+    a user without a network should not wait for those. Hence the thread.
     """
     _check_secure(url)
     opener = urllib.request.build_opener(_SecureRedirects)
@@ -150,7 +150,7 @@ def _open(url: str) -> Any:
     def ask() -> None:
         try:
             answers.put(opener.open(url, timeout=READ_SECONDS))
-        except Exception as error:  # raised again below, in the thread that waits
+        except Exception as error:  # raised again below, in the waiting thread
             answers.put(error)
 
     threading.Thread(target=ask, daemon=True).start()
@@ -177,4 +177,4 @@ def _check_secure(url: str) -> None:
     parts = urlsplit(url)
     is_loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback):
-        raise DataError(f"{url}: only https addresses are downloaded from")
+        raise DataError(f"{url}: only https addresses are allowed")

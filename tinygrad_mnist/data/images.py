@@ -1,7 +1,7 @@
-"""Read a picture of a digit and bring it into the form of MNIST, so that a network can be asked about it.
+"""Read a picture of a digit and bring it into the form of MNIST, as input for a network.
 
-MNIST was made by fitting each digit into 20×20 pixels and putting it into 28×28 with its centre of
-mass in the middle. The same is done here; a picture in that form already goes through unchanged.
+MNIST was made by fitting each digit into 20×20 pixels and placing it in 28×28 pixels with its centre of
+mass in the middle. This is done here, too; a picture that already has this form is not changed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20 / 28) -> NDArray:
-    """Read a picture of one digit and return it the way MNIST's digits look.
+    """Read a picture of one digit and return it in the form of MNIST's digits.
 
-    The picture may be of any size, grey or in colour, dark on light or light on dark; which of the
-    two is told from its border.
+    The picture may have any size; it may be grey or in colour, dark on light or light on dark (the border
+    decides which).
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
     size : int, default 28
         The side of the result.
     fill : float, default 20/28
-        The share of the side that the digit takes up: as in MNIST. scikit-learn's digits fill it all.
+        The share of the side that the digit takes up: 20/28 in MNIST, 1 in scikit-learn's digits.
 
     Returns
     -------
@@ -44,13 +44,13 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
     Raises
     ------
     DataError
-        If the file cannot be read, or there is nothing in the picture.
+        If the file cannot be read, or if the picture is empty.
     MissingExtraError
         If the file is not ``.npy`` and Pillow is not installed.
 
     Examples
     --------
-    A black stroke on white paper, a little off the middle, comes back bright on black and centred:
+    A black stroke on white paper, slightly off the middle, becomes bright on black and centred:
 
     >>> import tempfile
     >>> paper = np.full((100, 80), 255, dtype=np.uint8)
@@ -67,7 +67,7 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
     if size < 8:
         raise OptionError(f"read_digit: size is {size}; a digit needs at least 8 pixels")
     if not 0 < fill <= 1:
-        raise OptionError(f"read_digit: fill is {fill}; it is a share, above 0 and at most 1")
+        raise OptionError(f"read_digit: fill is {fill}; it must be above 0 and at most 1")
     pixels = _read_npy(file) if file.suffix.lower() == ".npy" else _read_picture(file)
     ink = _ink(_grey(_unit(pixels, file), file), file)
     return _centre(_resize(_crop(ink), max(round(size * fill), 1)), size)
@@ -75,7 +75,7 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
 
 def _read_npy(file: Path) -> NDArray:
     try:
-        # Memory-mapped, the file must be as long as its header promises; and this never unpickles.
+        # With a memory map, the file must be as long as its header says, and nothing is unpickled.
         array = np.lib.format.open_memmap(file, mode="r")
         if array.size > MAX_PIXELS:
             raise ValueError(f"{array.size:,} values are too many; scale it down first")
@@ -91,7 +91,7 @@ def _read_picture(file: Path) -> NDArray:
         with pil.open(file) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width}×{image.height} pixels are too many; scale it down first")
-            if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip to 8
+            if image.mode.startswith("I"):  # 16 bits of grey, Pillow would clip them to 8
                 return np.asarray(image).astype(np.uint16)
             upright = ops.exif_transpose(image).convert("RGBA")
             upright.thumbnail((1024, 1024))
@@ -104,7 +104,7 @@ def _unit(pixels: NDArray, file: Path) -> NDArray:
     """Scale pixels of any dtype to 0–1."""
     if not pixels.size or pixels.dtype.kind not in "buif":
         raise DataError(
-            f"{file}: {pixels.dtype} of shape {pixels.shape} is no picture; expected 0–255 or 0–1"
+            f"{file}: {pixels.dtype} of shape {pixels.shape} is not a picture; expected 0–255 or 0–1"
         )
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0 and high <= (65535 if pixels.dtype == np.uint16 else 255)):
@@ -116,7 +116,7 @@ def _unit(pixels: NDArray, file: Path) -> NDArray:
 
 
 def _grey(pixels: NDArray, file: Path) -> NDArray:
-    """Mix colours down to grey (H, W), and lay what is transparent on paper that it stands out from."""
+    """Convert colours to grey (H, W), with transparent parts on paper that contrasts with the rest."""
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         grey: NDArray = pixels[:, :, :3] @ LUMA
         if pixels.shape[2] == 3:
@@ -133,14 +133,14 @@ def _grey(pixels: NDArray, file: Path) -> NDArray:
 
 
 def _ink(grey: NDArray, file: Path) -> NDArray:
-    """Tell ink from paper: 0 is paper, 1 the strongest ink, whichever of the two is the darker one."""
+    """Separate ink from paper: 0 is paper and 1 the strongest ink, whichever of the two is darker."""
     low, high, paper = grey.min(), grey.max(), np.median(_border(grey))
     if high - low < 0.02:
-        raise DataError(f"{file}: the picture is empty, all of its pixels are alike")
+        raise DataError(f"{file}: the picture is empty: all of its pixels are equal")
     ink: NDArray = np.maximum(paper - grey if paper > (low + high) / 2 else grey - paper, 0)
     ink /= ink.max()
-    # What the border shows is the grain of the paper; the quantile lets a stroke run off the edge.
-    # JPEG leaves ripples around strokes, though the border may be clean.
+    # The border shows the grain of the paper; the quantile allows a stroke to run off the edge.
+    # JPEG leaves ripples around strokes, even if the border is clean.
     ripples = 0.1 if file.suffix.lower() in (".jpg", ".jpeg", ".webp") else 0.0
     grain = min(5 * float(np.quantile(_border(ink), 0.9)), 0.5)
     ink[ink <= max(grain, ripples)] = 0
@@ -157,14 +157,14 @@ def _crop(ink: NDArray) -> NDArray:
 
 
 def _resize(image: NDArray, side: int) -> NDArray:
-    """Scale so that the longer side is ``side``, each new pixel the mean of the area it covers."""
+    """Scale the longer side to ``side``; each new pixel is the mean of the area it covers."""
     scale = side / max(image.shape)
     height, width = (max(1, round(length * scale)) for length in image.shape)
     return _areas(image.shape[0], height) @ image @ _areas(image.shape[1], width).T
 
 
 def _areas(old: int, new: int) -> NDArray:
-    """Return the matrix (new, old) of the share that each old pixel has in each new one."""
+    """Return the matrix (new, old) of the shares of the old pixels in the new ones."""
     length = new / old
     start, first = np.arange(new)[:, np.newaxis], np.arange(old) * length
     overlap = np.minimum(start + 1, first + length) - np.maximum(start, first)
@@ -173,7 +173,7 @@ def _areas(old: int, new: int) -> NDArray:
 
 
 def _centre(digit: NDArray, size: int) -> NDArray:
-    """Put the digit into a square with its centre of mass in the middle, or as near as it fits."""
+    """Put the digit into a square with its centre of mass in the middle, or as near to it as possible."""
     height, width = digit.shape
     y = np.average(np.arange(height), weights=digit.sum(axis=1))
     x = np.average(np.arange(width), weights=digit.sum(axis=0))

@@ -1,4 +1,4 @@
-"""Cut a data set into batches: one gather and one transform for each, and no loop over examples."""
+"""Cut a data set into batches, each with one gather and one transform and without a loop over examples."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["DataLoader"]
 
 
 class DataLoader:
-    """Iterate over a data set in batches, in a new order each epoch if asked to shuffle.
+    """Iterate over a data set in batches, with ``shuffle`` in a new order for each epoch.
 
     Parameters
     ----------
     dataset : Dataset or tuple of two ndarrays
-        The examples; ``(inputs, targets)`` is taken as a data set without transform.
+        The examples; ``(inputs, targets)`` is a data set without a transform.
         Memory-mapped arrays stay on disk: each batch reads its own rows.
     batch_size : int
-        Examples in a batch; the last one may be smaller.
+        Number of examples per batch; the last one may be smaller.
     shuffle : bool, default False
-        Visit the examples in a fresh random order each time the loader is iterated.
+        Visit the examples in a new random order in each epoch.
     drop_last : bool, default False
-        Leave out a last batch that is not full.
+        Omit the last batch if it is not full.
     rng : int or numpy.random.Generator, optional
-        Where the orders come from; the same seed gives the same orders. A generator is used as it
-        is, not copied.
+        Source of the random order; the same seed gives the same orders. A generator is used directly,
+        not copied.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class DataLoader:
 
     Notes
     -----
-    Batches own their memory: writing into one leaves the data set as it was.
+    Batches own their memory: writing into one does not change the data set.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class DataLoader:
     [4 5 6 7]
     [8 9]
 
-    Shuffled, each epoch is a permutation of its own:
+    With ``shuffle``, each epoch is a new permutation:
 
     >>> loader = DataLoader((x, y), 10, shuffle=True, rng=0)
     >>> [targets for _, targets in loader]
@@ -74,7 +74,7 @@ class DataLoader:
         if not isinstance(dataset, Dataset):
             if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
                 raise OptionError(
-                    f"DataLoader: got {type(dataset).__name__}; give a Dataset or a pair (inputs, targets)"
+                    f"DataLoader: got {type(dataset).__name__}; pass a Dataset or a pair (inputs, targets)"
                 )
             dataset = Dataset(*dataset)
         self.dataset = dataset
@@ -85,11 +85,11 @@ class DataLoader:
         if self.batch_size < 1:
             raise OptionError(f"DataLoader: batch_size is {batch_size}; it must be at least 1")
         if len(dataset) == 0:
-            raise OptionError(f"DataLoader: {dataset!r} is empty, there is nothing to iterate over")
+            raise OptionError(f"DataLoader: {dataset!r} is empty: there is nothing to iterate over")
         if len(self) == 0:
             raise OptionError(
-                f"DataLoader: drop_last leaves no batch, for {len(dataset):,} examples do not fill "
-                f"one of {self.batch_size:,}; lower batch_size"
+                f"DataLoader: drop_last leaves no batch, because {len(dataset):,} examples do not fill "
+                f"a batch of {self.batch_size:,}; lower batch_size"
             )
 
     def __len__(self) -> int:

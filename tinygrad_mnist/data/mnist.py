@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, from wherever they are on this machine."""
+"""MNIST and Fashion-MNIST, wherever they are on this machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CLOTHES = (
 
 
 class BundledSampleWarning(UserWarning):
-    """The full MNIST could not be had, and 5,000 of its digits are used in its place."""
+    """The full MNIST is not available, and 5,000 of its digits are used instead."""
 
 
 def load_mnist(
@@ -54,20 +54,20 @@ def load_mnist(
 ) -> tuple[Dataset, Dataset]:
     """Load MNIST: 60,000 digits to train with and 10,000 to test with.
 
-    It is looked for, in this order, at ``path``, at ``$TINYGRAD_MNIST_DATA`` and in the user's cache;
-    then it is downloaded into the cache. Without a network, the 5,000 digits that come with this
-    package are used, with a warning. A place that was asked for, by ``path`` or by the variable, and
-    cannot be used is an error: nothing else is used in its place.
+    It is searched for in this order: ``path``, ``$TINYGRAD_MNIST_DATA``, the user's cache. If it is not
+    there, it is downloaded into the cache. Without a network, the 5,000 digits that come with this package
+    are used, with a warning. If ``path`` or the variable names a place that cannot be used, this is an
+    error; nothing else is used instead.
 
     Parameters
     ----------
     path : path or ``"sample"``, optional
         A folder with the IDX files (compressed or not), ``mnist.npz``, ``mnist.pkl.gz``, or
-        ``mnist_train.csv`` and ``mnist_test.csv``; or one of the first three files itself.
+        ``mnist_train.csv`` and ``mnist_test.csv``; or the file itself, if it is an npz or pkl.gz file.
         The word ``"sample"`` stands for the digits that come with this package: 4,000 to train
-        with and 1,000 to test with, an equal number of each class. The variable may say so too.
+        with and 1,000 to test with, an equal number of each class. The variable may have this value too.
     transform : callable, default ``to_vectors``
-        What the network is fed: rows of 784 numbers in [0, 1]. For convolutions: ``to_images``.
+        Makes the input of the network: rows of 784 numbers in [0, 1]. For convolutions, use ``to_images``.
     download : bool, default True
         Whether the network may be used.
 
@@ -80,17 +80,17 @@ def load_mnist(
     Raises
     ------
     DataError
-        If a file is missing, damaged or not what its name says.
+        If a file is missing or damaged, or does not hold what its name says.
 
     Warns
     -----
     BundledSampleWarning
-        If the bundled sample is used without having been asked for.
+        If the bundled sample is used without being requested.
 
     Notes
     -----
-    ``mnist.pkl.gz`` has three parts. Here ``train`` holds its training and its validation digits, in
-    this order, which is the order of the original; ``train.split(50_000)`` takes them apart.
+    ``mnist.pkl.gz`` has three parts. Here, ``train`` holds its training and its validation digits, in
+    their original order; ``train.split(50_000)`` separates them.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def load_mnist(
     else:
         warnings.warn(
             "no MNIST on this machine: using the bundled sample, 5,000 of its 70,000 digits "
-            "(`tinygrad-mnist data info` says more)",
+            "(`tinygrad-mnist data info` shows details)",
             BundledSampleWarning,
             stacklevel=2,
         )
@@ -126,25 +126,25 @@ def load_fashion_mnist(
 ) -> tuple[Dataset, Dataset]:
     """Load Fashion-MNIST: ten kinds of clothes, in the shape and number of MNIST.
 
-    It is looked for at ``path``, at ``$TINYGRAD_FASHION_MNIST_DATA``, where Debian's package
-    ``dataset-fashion-mnist`` puts it, and in the user's cache. It is not downloaded.
+    It is searched for in this order: ``path``, ``$TINYGRAD_FASHION_MNIST_DATA``, the folder of Debian's package
+    ``dataset-fashion-mnist``, the user's cache. It is not downloaded.
 
     Parameters
     ----------
     path : path, optional
         A folder or file in any format that ``load_mnist`` reads.
     transform : callable, default ``to_vectors``
-        What the network is fed: rows of 784 numbers in [0, 1].
+        Makes the input of the network: rows of 784 numbers in [0, 1].
 
     Returns
     -------
     train, test : Dataset
-        With the names of the clothes in ``classes``.
+        Two data sets, with the names of the clothes in ``classes``.
 
     Raises
     ------
     DataError
-        If it is nowhere, with how to get it; or if a file is damaged.
+        If it is not found (the message says how to get it), or if a file is damaged.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_v
     path : path
         The file, compressed or not, with or without a header that begins with ``label``.
     transform : callable, default ``to_vectors``
-        What the network is fed.
+        Makes the input of the network.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_v
     Raises
     ------
     DataError
-        If a row is too short or holds something else, with its number.
+        If a row is too short or holds something else; the message has its number.
 
     Examples
     --------
@@ -196,7 +196,7 @@ def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_v
 
 
 def _asked_for(path: str | os.PathLike[str] | None, variable: str) -> tuple[Corpus, str] | None:
-    """Read what the caller or the environment asks for by name; None if neither does."""
+    """Read the data that the caller or the environment names; return None if neither does."""
     if path is not None:
         return _read(Path(path).expanduser())
     if value := os.environ.get(variable):

@@ -1,4 +1,4 @@
-"""Where data sets are looked for, and what is there."""
+"""The places where data sets are searched for, and what is there."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ FASHION_DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 @dataclass(frozen=True)
 class Place:
-    """One place where a data set is looked for.
+    """One place where a data set is searched for.
 
     Attributes
     ----------
     dataset : str
         The data set, such as ``"MNIST"``.
     place : str
-        What kind of place it is, such as ``"$TINYGRAD_MNIST_DATA"``.
+        The kind of place, such as ``"$TINYGRAD_MNIST_DATA"``.
     path : Path or None
-        Where that is; None if the place is not set up.
+        Its path; None if the place is not set up.
     found : str
-        What lies there, in words.
+        A description of what is there.
     is_usable : bool
-        Whether it can be loaded.
+        Whether the data can be loaded.
     """
 
     dataset: str
@@ -47,7 +47,7 @@ class Place:
 
 
 def mnist_places() -> list[Place]:
-    """List where MNIST is looked for."""
+    """List the places where MNIST is searched for."""
     return [
         _in_variable("MNIST", MNIST_VARIABLE),
         _in_folder("MNIST", "cache", cache_folder("mnist")),
@@ -56,7 +56,7 @@ def mnist_places() -> list[Place]:
 
 
 def fashion_places() -> list[Place]:
-    """List where Fashion-MNIST is looked for."""
+    """List the places where Fashion-MNIST is searched for."""
     return [
         _in_variable("Fashion-MNIST", FASHION_VARIABLE),
         _in_folder("Fashion-MNIST", "Debian's dataset-fashion-mnist", FASHION_DEBIAN),
@@ -65,7 +65,7 @@ def fashion_places() -> list[Place]:
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder in the user's cache where a data set is kept, by the system's own convention."""
+    """Return the folder of a data set in the user's cache, by the convention of the system."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":

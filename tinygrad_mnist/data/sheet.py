@@ -1,4 +1,4 @@
-"""What a notebook shows of a data set: a sheet of its first examples."""
+"""The notebook view of a data set: a sheet of its first examples."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = ["as_pixels", "show_examples"]
 
-#: The most examples that are shown as images, as rows of a table, and the most columns.
+#: The largest numbers of images, of rows of a table, and of columns that are shown.
 MOST_IMAGES, MOST_ROWS, MOST_COLUMNS = 20, 8, 8
 
-#: The longest side that is shown, in pixels; of a larger image, every second, third, … pixel is.
+#: The longest side that is shown, in pixels; of a larger image, every second, third, … pixel is shown.
 LONGEST_SIDE = 96
 
-#: The shortest side of an image. What is smaller is a table of numbers.
+#: The shortest side of an image; smaller arrays are shown as tables of numbers.
 SHORTEST_SIDE = 8
 
-#: The shortest side of an image that is stored as a row of numbers which are not pixels of 0–255.
+#: The shortest side of an image that is stored as a row of numbers other than 0–255.
 SHORTEST_SIDE_OF_A_ROW = 16
 
 
 def show_examples(data: Dataset) -> str:
-    """Show the first examples, images as such; only they are read, which matters where the rest lies on disk."""
+    """Show the first examples, images as pictures; only these are read, because the rest may be on disk."""
     facts = [data.name, f"{len(data):,} × {data.inputs.dtype}{list(data.inputs.shape[1:])}"]
     facts += [f"{len(data.classes)} classes" if data.classes else "", data.source]
     pixels = as_pixels(np.asarray(data.inputs[:MOST_IMAGES]))
@@ -44,7 +44,7 @@ def show_examples(data: Dataset) -> str:
 
 
 def as_pixels(inputs: NDArray) -> NDArray | None:
-    """Bring images to bytes of the shape (N, H, W), or (N, H, W, C); return None if the inputs are no images.
+    """Bring images to bytes of the shape (N, H, W), or (N, H, W, C); return None if the inputs are not images.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def as_pixels(inputs: NDArray) -> NDArray | None:
 
 
 def _scale(images: NDArray) -> NDArray:
-    """Map numbers to 0–255, so that the highest is white, and zero or the lowest, if that is less, black."""
+    """Map numbers to 0–255: the highest becomes white; zero, or the lowest if it is less, becomes black."""
     values = images.astype(float)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -89,7 +89,7 @@ def _scale(images: NDArray) -> NDArray:
 
 
 def _target(data: Dataset, i: int) -> str:
-    """The class of an example by its name, or what else its target is."""
+    """The class of an example by its name, or by its target."""
     target: Any = data.targets[i]
     is_class = isinstance(target, np.integer) and 0 <= target < len(data.classes)
     return shorten(data.classes[int(target)] if is_class else target)

@@ -1,4 +1,4 @@
-"""What the experiments in ``examples/`` share: a command, a page of results, sweeps that can be resumed."""
+"""The common parts of the experiments in ``examples/``: a command, a page of results, sweeps that can be resumed."""
 
 from .command import Experiment, experiment
 from .report import Report, Table

@@ -1,4 +1,4 @@
-"""Make a function the command of an experiment: its options, its data, its run folder."""
+"""Turn a function into the command of an experiment: its options, its data, its run folder."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ __all__ = ["Experiment", "experiment"]
 
 
 class Experiment(click.Command):
-    """A click command that, called as a program, turns errors of the project into messages."""
+    """A click command that turns errors of the project into messages if it runs as a program."""
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        """Run it with the arguments of the program, and exit."""
+        """Run the command with the arguments of the program, and exit."""
         run_command(self, str(self.name))
 
 
 def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experiment]:
-    """Make a function a command that leaves a run folder behind.
+    """Turn a function into a command that leaves a run folder behind.
 
-    The function is given ``report`` (a :class:`Report`), ``full`` (whether to take the time it takes),
-    ``seeds`` (a range, one run each), with ``data`` also ``train`` and ``test`` (Datasets), and its own
-    ``click`` options. If it takes ``compile``, there is an option ``--compile``, to be handed on to its
-    trainings. The help is the docstring of the file it is in; its name is that of the file.
+    The function gets ``report`` (a :class:`Report`), ``full`` (whether to run at full length), ``seeds`` (a
+    range, with one run for each), with ``data`` also ``train`` and ``test`` (Datasets), and its own ``click``
+    options. If it has a parameter ``compile``, there is an option ``--compile``, which it passes on to its
+    trainings. The help is the docstring of its file, and the command's name is that of the file.
 
     Parameters
     ----------
     data : str, optional
-        What it learns from, by its name in ``tinygrad_mnist.data.DATASETS``. MNIST is the
-        bundled sample, unless ``--full`` or ``--data`` asks for more.
+        The data set, by its name in ``tinygrad_mnist.data.DATASETS``. MNIST means the bundled sample,
+        unless ``--full`` or ``--data`` is given.
 
     Examples
     --------
@@ -79,12 +79,12 @@ def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experi
 
 
 def _shared(data: str | None, trains: bool) -> list[click.Parameter]:
-    """List the options that every experiment has, with those for its data and for compiled training."""
+    """List the options that all experiments share, including those for data and for compiled training."""
     path = click.Path(path_type=Path)
-    where = [click.Option(["--data"], type=path, help="Folder or file where the data are; implies --full.")]
+    where = [click.Option(["--data"], type=path, help="Folder or file with the data; implies --full.")]
     return [
         click.Option(
-            ["--full"], is_flag=True, help="On the official data and at full length, not a quick look."
+            ["--full"], is_flag=True, help="Use the official data and the full length, not a quick look."
         ),
         *(where if data is not None and DATASETS[data].takes_path else []),
         click.Option(
@@ -95,12 +95,12 @@ def _shared(data: str | None, trains: bool) -> list[click.Parameter]:
             type=click.IntRange(1),
             default=1,
             show_default=True,
-            help="Runs, each with the next seed; their mean and spread are shown.",
+            help="Number of runs, each with the next seed; their mean and spread are shown.",
         ),
         *([CompileOption(["--compile"], backends=COMPILE)] if trains else []),
-        click.Option(["--out"], type=path, help="Folder of the results.  [default: a new one in runs/]"),
+        click.Option(["--out"], type=path, help="Folder for the results.  [default: a new one in runs/]"),
         click.Option(
-            ["--resume"], type=path, help="Go on in the folder of a run that was stopped, with its settings."
+            ["--resume"], type=path, help="Continue a stopped run in its folder, with its settings."
         ),
     ]
 
@@ -111,7 +111,9 @@ def _run(
     out, resume = options.pop("out"), options.pop("resume")
     if resume is not None:
         _refuse_settings_beside_resume()
-        earlier = {"compile": False} if "compile" in options else {}  # what it was before it could be said
+        earlier = (
+            {"compile": False} if "compile" in options else {}
+        )  # the behaviour before this option existed
         options = {**earlier, **_settings_of(resume, name)}
     require_backend(options.get("compile", False))
     given: dict[str, Any] = {
@@ -130,7 +132,7 @@ def _run(
     else:
         folder = resume
         if (known := _config(resume)["data"]) != source:
-            raise RunError(f"{resume}: was begun with other data ({known}), now found: {source}")
+            raise RunError(f"{resume}: was started with other data ({known}); found now: {source}")
     title, _, rest = doc.partition("\n")
     report = given["report"] = Report(folder, title.rstrip("."), rest.strip("\n"))
     started = time.perf_counter()
@@ -138,8 +140,8 @@ def _run(
         function(**given)
     except BaseException as error:
         why = "stopped" if isinstance(error, (KeyboardInterrupt, click.Abort)) else f"failed: {error}"
-        report.finish(f"{why} after {time.perf_counter() - started:.1f} s; what was done is below")
-        click.echo(f"what was done is in {folder}; --resume {folder} goes on from there", err=True)
+        report.finish(f"{why} after {time.perf_counter() - started:.1f} s; the results so far are below")
+        click.echo(f"the results so far are in {folder}; --resume {folder} continues", err=True)
         raise
     report.finish(
         f"finished in {time.perf_counter() - started:.1f} s · {source or 'no data'} · seed {options['seed']}"
@@ -158,7 +160,7 @@ def _load(data: str, path: Path | None, full: bool) -> tuple[Dataset, Dataset]:
             return data_sets.load(data, path)
         except BundledSampleWarning as warning:
             raise DataError(
-                f"--full needs the 60,000 digits of MNIST, and they are not here: {warning}"
+                f"--full needs the 60,000 digits of MNIST, but they are not here: {warning}"
             ) from None
 
 
@@ -170,9 +172,7 @@ def _refuse_settings_beside_resume() -> None:
         if name != "resume" and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if given:
-        raise click.UsageError(
-            f"--resume takes the settings of the run that was stopped; leave out {', '.join(given)}"
-        )
+        raise click.UsageError(f"--resume uses the settings of the stopped run; leave out {', '.join(given)}")
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def _config(folder: Path) -> dict[str, Any]:
         if not isinstance(config["options"], dict) or not isinstance(config["data"], str):
             raise TypeError("settings are missing")
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file}: is not the settings of an experiment ({error})") from error
+        raise RunError(f"{file}: does not hold the settings of an experiment ({error})") from error
     return config
 
 
@@ -200,5 +200,5 @@ def _jsonable(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unwrapped(doc: str) -> str:
-    r"""Keep click from rewrapping indented lines: it leaves alone what follows a ``\b``."""
+    r"""Keep click from rewrapping indented lines: it does not change a paragraph after ``\b``."""
     return "\n\n".join(f"\b\n{part}" if part.startswith("    ") else part for part in doc.split("\n\n"))

@@ -1,4 +1,4 @@
-"""What the command line and every experiment share: messages instead of tracebacks, and kinds of arguments."""
+"""Common to the command line and all experiments: messages instead of tracebacks, and kinds of arguments."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None = 
     command : click.Command
         If it returns an int, that is the exit status.
     name : str
-        What messages call the program.
+        The name of the program in messages.
     args : sequence of str, optional
-        By default those the program was started with.
+        The default is the program's own arguments.
     """
     try:
         status = command.main(args, prog_name=name, standalone_mode=False)
@@ -36,28 +36,28 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None = 
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (or Python complains again at exit)
         sys.exit(1)
     except (TinygradError, OSError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except MemoryError:
-        click.echo("error: that does not fit into memory; use smaller layers or batches", err=True)
+        click.echo("error: not enough memory; use smaller layers or batches", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 class Group(click.Group):
-    """Commands, with a suggestion where there is none of that name."""
+    """Commands, with a suggestion for an unknown name."""
 
-    #: What others call them.
+    #: Other names of the commands.
     ALIASES: ClassVar = {"download": "fetch", "draw": "draw-graph", "test": "evaluate", "fit": "train"}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or say which one may be meant."""
+        """Find a command, or suggest one with a similar name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -70,12 +70,12 @@ class Group(click.Group):
 
 
 class Sizes(click.ParamType[tuple[int, ...]]):
-    """Layer sizes, as in ``512,256``."""
+    """Layer sizes, such as ``512,256``."""
 
     name = "sizes"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """Read numbers between commas; ``none`` is no layer at all."""
+        """Read numbers separated by commas; ``none`` means no layer at all."""
         if isinstance(value, tuple):
             return value
         if value in ("", "none", "0"):
@@ -86,13 +86,13 @@ class Sizes(click.ParamType[tuple[int, ...]]):
             sizes = (0,)
         if min(sizes) < 1:
             self.fail(
-                f"{value!r} is no list of layer sizes; write it as 128 or 512,256 (or none)", param, ctx
+                f"{value!r} is not a list of layer sizes; write it like 128 or 512,256 (or none)", param, ctx
             )
         return sizes
 
 
 class Number(click.FloatRange):
-    """A float in a range; NaN and infinity are not."""
+    """A finite float in a range."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         """Read a number, and refuse one that is not finite."""
@@ -103,16 +103,16 @@ class Number(click.FloatRange):
 
 
 class CompileOption(click.Option):
-    """``--compile [auto|numpy|numba]``; without a value it is ``auto``, and ``--no-compile`` makes it False.
+    """``--compile [auto|numpy|numba]``; without a value, it is ``auto``, and ``--no-compile`` makes it False.
 
     Parameters
     ----------
     declarations : sequence of str
-        As for any option: its name.
+        The name, as for any option.
     backends : sequence of str
-        What it may be; the first is taken where nothing is said.
+        The valid values; the first is the default.
     settings
-        As for any option.
+        The settings of any option.
     """
 
     def __init__(self, declarations: Sequence[str], *, backends: Sequence[str], **settings: Any) -> None:
@@ -123,20 +123,20 @@ class CompileOption(click.Option):
             flag_value=backends[0],
             default=backends[0],
             show_default=True,
-            help="Train by a compiled program (see explain), which is faster: of NumPy's calls, or machine code "
-            "(numba); auto is machine code where the training is long enough to repay the seconds it takes to make. "
-            "--no-compile is none.",
+            help="Train with a compiled program, which is faster (see explain): numpy, or numba for machine code; auto "
+            "uses machine code if the training is long enough to make up for the time it takes to compile. "
+            "--no-compile turns this off.",
             **settings,
         )
 
     def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
-        """Let ``--no-compile`` be another way to give it."""
+        """Make ``--no-compile`` another spelling of the option."""
         super().add_to_parser(parser, ctx)
         parser.add_option(self, ["--no-compile"], dest=self.name, action="store_const", const="no")
 
 
 class _Backend(click.Choice[str]):
-    """A back end by name, or False for none."""
+    """The name of a back end, or False for none."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         return False if value is False or super().convert(value, param, ctx) == "no" else value

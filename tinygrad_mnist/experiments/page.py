@@ -36,7 +36,7 @@ pre { background: var(--tint); padding: .8rem 1rem; overflow-x: auto; font-size:
 
 
 def page(title: str, description: str, status: str, body: str) -> str:
-    """Return the whole page; only ``body`` is HTML already."""
+    """Return the whole page; only ``body`` is already HTML."""
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -52,7 +52,7 @@ def page(title: str, description: str, status: str, body: str) -> str:
 
 
 def prose(text: str) -> str:
-    r"""Turn paragraphs into HTML; indented ones are shown as they are.
+    r"""Turn paragraphs into HTML; indented ones are kept unchanged.
 
     Examples
     --------

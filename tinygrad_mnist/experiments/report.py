@@ -1,4 +1,4 @@
-"""A run folder with a page that shows what an experiment found: numbers, pictures, weights."""
+"""A run folder with a page of the results of an experiment: numbers, pictures, weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Report", "Table"]
 
 
 class Table:
-    """Rows of measured values, shown as they come; see :meth:`Report.table`."""
+    """Rows of measured values, printed as they are added; see :meth:`Report.table`."""
 
     def __init__(self, report: Report, title: str, mean: bool) -> None:
         self.report, self.title, self.mean = report, title, mean
@@ -38,7 +38,7 @@ class Table:
         self.report.write()
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Return mean, lowest and highest value of each column of floats, where that was asked for."""
+        """Return mean, lowest and highest value of each column of floats, if the table has means."""
         if not self.mean or len(self.rows) < 2:
             return {}
         columns = {
@@ -76,15 +76,15 @@ class Table:
 
 
 class Report:
-    """What an experiment leaves behind, written to its folder as it comes.
+    """The results of an experiment, written to its folder as they are added.
 
-    ``index.html`` shows everything, ``result.json`` holds the tables. Both are complete at any time,
-    so that an experiment that is stopped loses nothing.
+    ``index.html`` shows everything, and ``result.json`` has the tables. Both are complete at any time, so an
+    experiment that is stopped loses nothing.
 
     Parameters
     ----------
     folder : path
-        Made if it is missing.
+        The folder; it is made if it is missing.
     title, description : str
         What the page begins with.
 
@@ -118,27 +118,27 @@ class Report:
         self.write()
 
     def heading(self, text: str) -> None:
-        """Begin a section, here and on the terminal."""
+        """Start a section, on the page and on the terminal."""
         click.echo(f"\n{text}")
         self._add(f"<h2>{escape(text)}</h2>")
 
     def text(self, text: str) -> None:
-        """Say something, here and on the terminal."""
+        """Write text, on the page and on the terminal."""
         click.echo(text)
         self._add(f"<p>{escape(text)}</p>")
 
     def listing(self, text: str, caption: str = "") -> None:
-        """Show text as it is, such as a model's or a message that was raised, here and on the terminal."""
+        """Show preformatted text, such as a model or an error message, on the page and on the terminal."""
         click.echo("\n".join(part for part in (caption, text) if part))
         caption = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
         self._add(f"<figure><pre>{escape(text)}</pre>{caption}</figure>")
 
     def table(self, title: str = "", *, mean: bool = False) -> Table:
-        """Begin a table, to which rows are added as they are measured: ``table.add(seed=0, accuracy=0.97)``.
+        """Start a table, to which measured rows are added: ``table.add(seed=0, accuracy=0.97)``.
 
-        A column whose name ends with ``accuracy`` is shown in per cent, one that ends with ``seconds``
-        in seconds. With ``mean``, the rows are runs of one thing: where there are several, the mean,
-        lowest and highest of each column of floats are shown below them.
+        A column whose name ends with ``accuracy`` is shown in per cent, one that ends with ``seconds`` in
+        seconds. With ``mean``, the rows are repeated runs: if there are several, the mean, lowest and highest
+        value of each column of floats are shown below them.
         """
         table = Table(self, title, mean)
         self._parts.append(table)
@@ -149,7 +149,7 @@ class Report:
     ) -> None:
         """Draw a picture into the folder and show it: ``plot(*args, path=folder / name, **settings)``.
 
-        Without the extra ``plots`` there are no pictures; what to install is said once.
+        Without the extra ``plots`` there are no pictures; one message says what to install.
         """
         if self._lacks_plots:
             return
@@ -178,21 +178,21 @@ class Report:
         xlabel: str = "epoch",
         caption: str = "",
     ) -> None:
-        """Write what happened in each epoch, or whatever a row stands for, and draw it."""
+        """Write and draw the measurements of each epoch, or of each row."""
         rows = [dict(row) for row in history]
         History(rows).save(self.folder / f"{name}.jsonl")
         self._link(f"{name}.jsonl")
         if len(rows) > 1:
-            caption = caption or f"How it went, {xlabel} by {xlabel}"
+            caption = caption or f"Progress, {xlabel} by {xlabel}"
             self.picture(f"{name}.png", viz.plot_history, rows, xlabel=xlabel, caption=caption)
 
     def model(self, model: Module, name: str = "model") -> None:
-        """Write the weights, with the description of the model that they belong to."""
+        """Write the weights, with the description of their model."""
         save_model(model, self.folder / f"{name}.safetensors")
         self._link(f"{name}.safetensors")
 
     def finish(self, status: str) -> None:
-        """Write how it ended, and print the means."""
+        """Write the final status, and print the means."""
         self.status = status
         self.write()
         for table in self._parts:
@@ -200,7 +200,7 @@ class Report:
                 click.echo(f"mean of {len(table.rows)}: {table}")
 
     def write(self) -> None:
-        """Write the page and the numbers as they are now."""
+        """Write the current page and numbers."""
         tables = [part.numbers() for part in self._parts if isinstance(part, Table) and part.rows]
         result = {"status": self.status, "tables": tables}
         replace(self.folder / "result.json", json.dumps(result, indent=2).encode() + b"\n")

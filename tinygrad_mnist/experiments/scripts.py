@@ -1,4 +1,4 @@
-"""Where the experiments are: one script each, in the folder ``examples`` or, once installed, in the package."""
+"""The scripts of the experiments, in the folder ``examples`` or, if installed, in the package."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def catalogue() -> dict[str, tuple[Path, str]]:
 
 
 def run_experiment(name: str, args: Sequence[str]) -> None:
-    """Run an experiment as ``python examples/NAME.py ARGS`` does.
+    """Run an experiment like ``python examples/NAME.py ARGS``.
 
     Raises
     ------
     OptionError
-        If there is none of this name; the others are listed.
+        If there is no experiment with this name; the message lists the others.
     """
     experiments = catalogue()
     known = name.replace("-", "_")

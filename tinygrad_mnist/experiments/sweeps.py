@@ -1,7 +1,7 @@
-"""Many runs with different settings: in parallel, on this machine or a cluster, and never twice.
+"""Many runs with different settings: in parallel, on this machine or a cluster, each only once.
 
-Each result is written to a file of its own as soon as it is there. A sweep that was stopped is begun
-again by the same call, and does only what is missing.
+Each result is written to its own file as soon as it is there. To continue a stopped sweep, make the same
+call again; it computes only the missing results.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Setting = dict[str, Any]
 
 
 def grid(**axes: Iterable[Any]) -> list[Setting]:
-    """Return every combination of values, the last one changing fastest.
+    """Return every combination of values, with the last one changing fastest.
 
     Examples
     --------
@@ -54,15 +54,15 @@ def sweep(
     Parameters
     ----------
     task : function
-        Returns a dict of numbers, text or lists of them. It runs in another process.
+        It returns a dict of numbers, text or lists of them, and runs in another process.
     settings : iterable of dict
-        Numbers or text by name, such as :func:`grid` makes; no two alike.
+        Numbers or text by name, such as :func:`grid` makes; all different.
     folder : path
-        Holds a file for each result. Those that are there already are read, not computed again.
+        The folder with a file for each result. Existing results are read, not computed again.
     shared : mapping, optional
-        Arguments that are the same in all calls, such as the data; what is large is not sent with every call.
+        Arguments that are the same in all calls, such as the data; large values are not sent with every call.
     workers : int, optional
-        By default as many as there are cores, or workers in the cluster.
+        The default is the number of cores, or of workers in the cluster.
     backend : {'loky', 'dask'}
         Processes on this machine, or a Dask cluster.
     scheduler : str, optional
@@ -71,22 +71,22 @@ def sweep(
     Returns
     -------
     list of dict
-        In the order of the settings, each with its setting and what ``task`` returned.
+        In the order of the settings; each is its setting together with the result of ``task``.
 
     Raises
     ------
     MissingExtraError
-        If Dask is not installed, or joblib, where several workers are asked for. Without joblib, and without
-        ``workers``, one run follows the other.
+        If Dask is not installed, or joblib, if several workers are requested. Without joblib and without
+        ``workers``, the runs follow one another.
     OptionError
-        If there is no such backend, two settings are alike, or a scheduler is given without Dask.
+        If there is no such backend, two settings are equal, or a scheduler is given without Dask.
     DataError
         If a file of an earlier result is damaged.
 
     Notes
     -----
-    A run that raises does not end the sweep: the others are done first, and then the first error is raised.
-    Ctrl-C ends it at once. Either way, results are kept.
+    A run that raises an error does not end the sweep: the others finish, and then the first error is raised.
+    Ctrl-C ends the sweep at once. In both cases, results are kept.
 
     Examples
     --------
@@ -99,11 +99,11 @@ def sweep(
     if backend not in BACKENDS:
         raise choice("backend", backend, BACKENDS)
     if scheduler is not None and backend != "dask":
-        raise OptionError(f"sweep: a scheduler goes with backend='dask', not with {backend!r}")
+        raise OptionError(f"sweep: scheduler= works only with backend='dask', not with {backend!r}")
     settings, shared = list(settings), dict(shared or {})
     files = [Path(folder) / f"{_name(setting)}.json" for setting in settings]
     if len(set(files)) < len(files):
-        raise OptionError("sweep: two settings are alike, and would share a file")
+        raise OptionError("sweep: two settings are equal and would share a file")
     results = {i: _read(file, settings[i]) for i, file in enumerate(files) if file.is_file()}
     missing = [(i, setting) for i, setting in enumerate(settings) if i not in results]
     failures: list[Exception] = []
@@ -133,7 +133,7 @@ def _compute(
     backend: str,
     scheduler: str | None,
 ) -> Iterator[tuple[int, Mapping[str, Any] | Exception]]:
-    """Yield each result, with the number of its setting, as soon as it is there."""
+    """Yield each result as soon as it is there, with the number of its setting."""
     if not numbered:
         return
     try:
@@ -147,7 +147,7 @@ def _compute(
     with _cluster(backend, scheduler, list(shared.values())) as options:
         jobs = -1 if workers is None else workers
         with joblib.parallel_config(backend=backend, n_jobs=jobs, **options):
-            # Each shared value is an argument of its own: inside a dict, Dask would send it with every call.
+            # Each shared value is a separate argument: inside a dict, Dask would send it with every call.
             calls = (
                 joblib.delayed(_call)(task, i, setting, [*shared], *shared.values())
                 for i, setting in numbered
@@ -158,7 +158,7 @@ def _compute(
 def _call(
     task: Callable[..., Mapping[str, Any]], number: int, setting: Setting, names: list[str], *shared: Any
 ) -> tuple[int, Mapping[str, Any] | Exception]:
-    """Return an error as a value: raised here, it would discard what other workers are at."""
+    """Return an error as a value: raised here, it would discard the work of other workers."""
     try:
         return number, task(**dict(zip(names, shared, strict=True)), **setting)
     except Exception as error:
@@ -168,7 +168,7 @@ def _call(
 
 @contextmanager
 def _cluster(backend: str, scheduler: str | None, large: list[Any]) -> Iterator[dict[str, Any]]:
-    """Connect to a Dask cluster for as long as it is needed, or start one."""
+    """Connect to a Dask cluster, or start one, for as long as it is needed."""
     if backend != "dask":
         yield {}
         return
@@ -191,7 +191,7 @@ def _read(file: Path, setting: Setting) -> dict[str, Any]:
         kept = json.loads(file.read_bytes())
         if kept["setting"] == setting and isinstance(kept["result"], dict):
             return dict(kept["result"])
-        problem = "it is of another setting"
+        problem = "it belongs to another setting"
     except (ValueError, KeyError, TypeError) as error:
         problem = str(error)
     raise DataError(f"{file}: is not a result of this sweep ({problem}); remove it to compute it again")

@@ -1,7 +1,7 @@
-"""A module as a small JSON value, and back: what a saved model needs beside its weights.
+"""A module as a small JSON value, and back: a saved model needs it besides its weights.
 
-A module is described by its class and the arguments it was made with. Of random generators only the
-place is kept, since the weights they drew are saved themselves.
+A module is described by its class and its constructor's arguments. Random generators are not described,
+only marked, because the weights that they drew are saved themselves.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def describe(module: Module) -> dict[str, Any]:
     Raises
     ------
     OptionError
-        If an argument of its constructor has no JSON form, or a layer occurs twice: what is shared
-        could not be told from what is only alike.
+        If an argument of its constructor has no JSON form, or if a layer occurs twice: a shared layer
+        could not be distinguished from two equal ones.
 
     Examples
     --------
@@ -45,8 +45,8 @@ def describe(module: Module) -> dict[str, Any]:
 def _describe(module: Module, seen: set[int]) -> dict[str, Any]:
     if id(module) in seen:
         raise OptionError(
-            f"a {type(module).__name__} occurs twice in the model, and would be read back as two; save the arrays "
-            "alone, with tg.save(model.state_dict(), path)"
+            f"a {type(module).__name__} occurs twice in the model, and loading would make two of it; save only "
+            "the arrays, with tg.save(model.state_dict(), path)"
         )
     seen.add(id(module))
     args, kwargs = module._arguments
@@ -60,19 +60,19 @@ def _describe(module: Module, seen: set[int]) -> dict[str, Any]:
 
 
 def build(description: Any, classes: Iterable[type[Module]] = ()) -> Module:
-    """Make the module that a description is of, with weights of its own.
+    """Make the module of a description, with new weights.
 
     Parameters
     ----------
     description : dict
-        What :func:`describe` returned.
+        The result of :func:`describe`.
     classes : iterable of Module classes
-        Classes of your own that may occur. Nothing else is ever looked up or imported.
+        Classes of your own that may occur. Nothing else is looked up or imported.
 
     Raises
     ------
     DataError
-        If the description names another class, or is none.
+        If the description names another class, or is not a description.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def build(description: Any, classes: Iterable[type[Module]] = ()) -> Module:
 
 def _build(description: Any, known: dict[str, type[Module]]) -> Module:
     if not isinstance(description, dict):
-        raise DataError(f"a saved model is described by an object, not {description!r}")
+        raise DataError(f"the description of a saved model must be an object, not {description!r}")
     name, args, kwargs = (
         description.get(key, empty) for key, empty in (("class", ""), ("args", []), ("kwargs", {}))
     )

@@ -1,6 +1,6 @@
-"""What NumPy lacks, as functions of arrays or Tensors: activations, losses, dropout.
+"""Functions of arrays or Tensors that NumPy lacks: activations, losses, dropout.
 
-Everything else is NumPy itself: ``np.tanh(t)``, ``np.concatenate([a, b])``, ``t @ w``.
+For everything else, use NumPy itself: ``np.tanh(t)``, ``np.concatenate([a, b])``, ``t @ w``.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def dropout(
     x : array_like of floats
     p : float in [0, 1)
     rng : numpy.random.Generator or seed
-        Where the random numbers come from.
+        Source of the random numbers; without it, they differ every time.
     training : bool, default True
-        Whether to do anything at all.
+        If false, ``x`` is returned unchanged.
 
     References
     ----------
@@ -71,7 +71,7 @@ def dropout(
        JMLR 15 (2014).
     """
     if not 0 <= p < 1:
-        raise OptionError(f"dropout: p = {p!r} is no probability in [0, 1)")
+        raise OptionError(f"dropout: p = {p!r} is not a probability in [0, 1)")
     if not training or p == 0:
         return x
     rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
@@ -84,13 +84,13 @@ def mse_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT
 
     Parameters
     ----------
-    input, target : Tensor or array, of one shape
+    input, target : Tensor or array, of the same shape
     reduction : {'mean', 'sum', 'none'}
 
     Raises
     ------
     ShapeError
-        If the shapes differ. They are not broadcast: a target of shape ``(N,)`` beside an input of
+        If the shapes differ. They are not broadcast: a target of shape ``(N,)`` with an input of
         shape ``(N, 1)`` would silently become an ``(N, N)`` mistake.
 
     Examples
@@ -131,10 +131,10 @@ def cross_entropy(
     Parameters
     ----------
     input : Tensor or array, shape (N, C), (C,) or (N, C, d1, …)
-        Logits: any real numbers, no softmax applied. They never overflow.
+        Logits: any real numbers, before the softmax. They never overflow.
     target : array
-        Integer classes, of the shape of ``input`` without its class axis, each in ``[0, C)``; or
-        probabilities, of the shape of ``input``.
+        Integer classes, with the shape of ``input`` without its class axis, each in ``[0, C)``; or
+        probabilities, with the shape of ``input``.
     label_smoothing : float in [0, 1), default 0
         The share of each target that is spread evenly over all classes.
     reduction : {'mean', 'sum', 'none'}
@@ -164,16 +164,16 @@ def nll_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT
 
 
 def binary_cross_entropy_with_logits(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
-    """Cross-entropy between probabilities and the sigmoid of logits, element by element.
+    """Cross-entropy between probabilities and the sigmoid of logits, elementwise.
 
     Parameters
     ----------
-    input, target : Tensor or array, of one shape
+    input, target : Tensor or array, of the same shape
         Logits, and probabilities in [0, 1].
     reduction : {'mean', 'sum', 'none'}
     """
     input, target = _alike("binary_cross_entropy_with_logits", input, target)
-    # Of two terms that are never negative, so that nothing cancels where the loss is small.
+    # A sum of two terms that are never negative, so nothing cancels where the loss is small.
     return _reduce(target * softplus(-input) + (1 - target) * softplus(input), reduction)
 
 
@@ -185,7 +185,7 @@ def _nll(name: str, logp: Array, target: Array, smoothing: float, reduction: str
     target = target if hasattr(target, "dtype") else np.asarray(target)
     if target.shape == logp.shape and target.dtype.kind == "f":
         target = _cast(target, logp)
-        # What has no probability does not count, not even where its logarithm is -inf.
+        # Classes without probability do not count, not even if their logarithm is -inf.
         loss = -np.sum(np.where(target == 0, 0, logp) * target, axis=axis)
     else:
         _check_classes(name, logp, target, axis)
@@ -206,12 +206,12 @@ def _check_classes(name: str, logp: Array, target: Array, axis: int) -> None:
         )
     if target.dtype.kind not in "iu":
         raise DTypeError(
-            f"{name}: classes must be integers, not {target.dtype}; convert them with .astype(int), or give "
+            f"{name}: classes must be integers, not {target.dtype}; convert them with .astype(int), or pass "
             f"probabilities of shape {logp.shape}"
         )
     if target.size:
         refuse(
-            target.astype(np.uint64).max() >= classes,  # a negative class becomes a huge one
+            target.astype(np.uint64).max() >= classes,  # a negative class becomes a huge number
             lambda: OptionError(
                 f"{name}: classes from {int(target.min())} to {int(target.max())} are out of range; there are "
                 f"{classes}, 0 to {classes - 1}"
@@ -227,7 +227,7 @@ def _class_axis(name: str, x: Array) -> int:
 
 
 def _alike(name: str, input: Array, target: Array) -> tuple[Array, Array]:
-    """Check that two arrays have one shape, and give a constant target the dtype of the input."""
+    """Check that two arrays have the same shape, and give a constant target the dtype of the input."""
     input, target = (x if hasattr(x, "dtype") else np.asarray(x) for x in (input, target))
     if input.shape != target.shape:
         raise ShapeError(
@@ -238,7 +238,7 @@ def _alike(name: str, input: Array, target: Array) -> tuple[Array, Array]:
 
 
 def _cast(target: Array, input: Array) -> Array:
-    """Keep a float64 constant from widening a float32 network."""
+    """Convert a float64 constant, which would widen a float32 network."""
     is_wider = (
         target.dtype != input.dtype
         and input.dtype.kind == "f"

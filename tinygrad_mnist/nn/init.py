@@ -106,13 +106,13 @@ def lecun_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> N
 
 
 def fan_in_uniform(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
-    """Draw from U(±1 / √fan_in), which PyTorch gives to the weights of a linear layer."""
+    """Draw from U(±1 / √fan_in), PyTorch's default for the weights of a linear layer."""
     bound = 1 / math.sqrt(fans(shape)[0])
     return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
 
 
 def book_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
-    """Draw from N(0, 1/n), a standard deviation of 1/√n for n units in the layer the links lead to [1]_.
+    """Draw from N(0, 1/n), a standard deviation of 1/√n, for a layer of n units [1]_.
 
     References
     ----------
@@ -124,12 +124,14 @@ def book_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> ND
 def fans(shape: Shape) -> tuple[int, int]:
     """Count the connections into and out of a unit of an ``(out, in)`` weight."""
     if len(shape) < 2 or 0 in shape:
-        raise ShapeError(f"an initialiser that scales with the fan needs an (out, in) shape, not {shape}")
+        raise ShapeError(
+            f"an initialiser that depends on fan_in or fan_out needs an (out, in) shape, not {shape}"
+        )
     rest = math.prod(shape[2:])
     return shape[1] * rest, shape[0] * rest
 
 
-#: The initialisers by name; each needs a shape and nothing else.
+#: The initialisers by name; each needs only a shape.
 INITIALISERS: dict[str, Callable[..., NDArray]] = {
     function.__name__: function
     for function in (
@@ -140,7 +142,7 @@ INITIALISERS: dict[str, Callable[..., NDArray]] = {
 
 
 def get(initialiser: str | Callable[..., NDArray]) -> Callable[..., NDArray]:
-    """Look an initialiser up by name; a function is returned as it is."""
+    """Look up an initialiser by name; a function is returned unchanged."""
     if callable(initialiser):
         return initialiser
     if initialiser not in INITIALISERS:

@@ -46,9 +46,9 @@ class Linear(Module):
     bias : bool, default True
     weight_init, bias_init : str or callable
         An initialiser of :mod:`tinygrad_mnist.nn.init`, by name, or any function of a shape and
-        ``rng=``. By default both are drawn from U(±1/√in_features), as PyTorch does.
+        ``rng=``. By default both are drawn from U(±1/√in_features), as in PyTorch.
     rng : numpy.random.Generator or seed
-        Where the random numbers come from.
+        Source of the random numbers.
     dtype : dtype, default float32
 
     Examples
@@ -70,7 +70,7 @@ class Linear(Module):
         dtype: Any = np.float32,
     ) -> None:
         if in_features < 1 or out_features < 1:
-            raise OptionError(f"Linear({in_features}, {out_features}): both have to be positive")
+            raise OptionError(f"Linear({in_features}, {out_features}): both must be positive")
         rng = np.random.default_rng(rng)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(init.get(weight_init)((out_features, in_features), rng=rng), dtype=dtype)
@@ -93,7 +93,7 @@ class Linear(Module):
             if math.prod(x.shape[1:]) == self.in_features:
                 hint = "; nn.Flatten() joins the other axes"
             elif math.prod(x.shape) == self.in_features:
-                hint = "; if that is one example, make it a batch of one: x.reshape(1, -1)"
+                hint = "; if this is a single example, make it a batch of one: x.reshape(1, -1)"
             raise ShapeError(
                 f"Linear({self.in_features}, {self.out_features}){place}: expects an input of shape "
                 f"(…, {self.in_features}), got {x.shape}{hint}"
@@ -108,26 +108,26 @@ class Linear(Module):
 
 
 class Flatten(Module):
-    """All axes but the first in one: ``(N, 28, 28)`` becomes ``(N, 784)``."""
+    """Flatten all axes except the first: ``(N, 28, 28)`` becomes ``(N, 784)``."""
 
     def forward(self, x: Array) -> Array:
         return np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
 class Dropout(Module):
-    """Zero a random share of the elements in training; see :func:`~tinygrad_mnist.nn.functional.dropout`.
+    """Set a random share of the elements to zero during training; see :func:`~tinygrad_mnist.nn.functional.dropout`.
 
     Parameters
     ----------
     p : float in [0, 1)
-        The share.
+        The share of elements to zero.
     rng : numpy.random.Generator or seed
-        Drawn from at each call.
+        Source of the random numbers, used in each call.
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         if not 0 <= p < 1:
-            raise OptionError(f"Dropout: p = {p!r} is no probability in [0, 1)")
+            raise OptionError(f"Dropout: p = {p!r} is not a probability in [0, 1)")
         self.p = p
         self.rng = np.random.default_rng(rng)
 
@@ -200,7 +200,7 @@ class Tanh(Module):
 
 
 class Softmax(Module):
-    """``exp(x)`` scaled to add up to 1 along an axis."""
+    """``exp(x)``, normalised to a sum of 1 along an axis."""
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
@@ -225,7 +225,7 @@ class LogSoftmax(Module):
         return f"axis={self.axis}"
 
 
-#: Activations by name, with the initialiser that suits the weights before them.
+#: Activations by name, with an initialiser that suits the weights before them.
 activations: dict[str, tuple[type[Module], str]] = {
     "relu": (ReLU, "kaiming_normal"),
     "leaky_relu": (LeakyReLU, "kaiming_normal"),
@@ -240,7 +240,7 @@ activations: dict[str, tuple[type[Module], str]] = {
 
 
 class Sequential(Module):
-    """Modules called one after the other, each on what the one before returned.
+    """Modules called one after the other, each with the result of the one before.
 
     Examples
     --------
@@ -275,23 +275,23 @@ class Sequential(Module):
 
 
 class MLP(Sequential):
-    """A multi-layer perceptron: linear layers with an activation between each two.
+    """A multi-layer perceptron: linear layers with activations between them.
 
     Parameters
     ----------
     sizes : sequence of int
-        Units of each layer, from the input to the output, such as ``[784, 128, 10]``.
+        Number of units of each layer, from the input to the output, such as ``[784, 128, 10]``.
     activation : str, or a function that makes a Module
-        Between the layers: a name in :data:`activations`, or a class.
+        Activation after each hidden layer: a name in :data:`activations`, or a class.
     output : str, callable or None, default None
-        After the last layer. ``None`` leaves the logits that
+        Activation after the last layer. With ``None``, the outputs are the logits that
         :class:`~tinygrad_mnist.nn.CrossEntropyLoss` takes.
     dropout : float in [0, 1), default 0
-        After each hidden activation.
+        Dropout after each hidden activation.
     weight_init : str or callable, optional
-        By default the one that suits the activation that follows.
+        The default suits the activation that follows.
     rng : numpy.random.Generator or seed
-        Where the weights, and the dropout, come from.
+        Source of the weights and of the dropout.
     dtype : dtype, default float32
 
     Examples
@@ -316,7 +316,7 @@ class MLP(Sequential):
         dtype: Any = np.float32,
     ) -> None:
         if len(sizes) < 2:
-            raise OptionError(f"MLP: sizes {list(sizes)!r} name no input and output")
+            raise OptionError(f"MLP: sizes {list(sizes)!r} need at least an input and an output size")
         rng = np.random.default_rng(rng)
         modules: list[Module] = []
         for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):

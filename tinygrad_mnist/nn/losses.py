@@ -43,7 +43,7 @@ class L1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Squared near zero, absolute beyond: see :func:`~tinygrad_mnist.nn.functional.huber_loss`."""
+    """Squared error near zero, absolute error beyond: see :func:`~tinygrad_mnist.nn.functional.huber_loss`."""
 
     def __init__(self, *, delta: float = 1.0, reduction: str = "mean") -> None:
         self.delta, self.reduction = delta, reduction

@@ -1,8 +1,8 @@
-"""What a layer is: an object with parameters that can be called.
+"""The base class of layers: objects with parameters that can be called.
 
-A :class:`Module` is an ordinary Python object. Its parameters, buffers and submodules are simply
-the attributes that are such (also inside lists, tuples and dicts), found by looking: there is
-nothing to register, and no ``super().__init__()`` to forget.
+A :class:`Module` is an ordinary Python object. Its parameters, buffers and submodules are the
+attributes that are parameters, buffers or modules (also inside lists, tuples and dicts). They are
+looked up each time: nothing has to be registered, and no ``super().__init__()`` can be forgotten.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Parameter(Tensor):
     data : array_like
         Initial values, copied.
     dtype : dtype, default float32
-        Networks gain nothing from more, and run half as fast with it.
+        float64 makes networks no better, and half as fast.
 
     Examples
     --------
@@ -58,9 +58,9 @@ class Parameter(Tensor):
 
 
 class _Kind(ABCMeta):
-    """The class of modules' classes, which tells programs that a class got another method or setting."""
+    """The metaclass of modules; it notes for compiled programs that a class got another method or setting."""
 
-    __instancecheck__ = type.__instancecheck__  # an abstract class's takes five times as long
+    __instancecheck__ = type.__instancecheck__  # that of an abstract class takes five times as long
     __subclasscheck__ = type.__subclasscheck__
 
     def __setattr__(cls, name: str, value: Any) -> None:
@@ -98,22 +98,22 @@ class Module(metaclass=_Kind):
     _is_ours = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Note whether the class is a layer of this package or one of the user's own."""
+        """Note whether the class is a layer of this package or of the user."""
         super().__init_subclass__(**kwargs)
         cls._is_ours = cls.__module__.startswith(__package__)
 
     def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
-        """Set what every module has, so that subclasses need not call a constructor."""
+        """Set the attributes that every module has, so that subclasses need not call a constructor."""
         self = super().__new__(cls)
         self.__dict__.update(training=True, _name="", _buffers=(), _arguments=(args, kwargs))
         return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the output; every subclass writes its own."""
+        """Compute the output; every subclass implements it."""
         raise TypeError(f"{type(self).__name__} does not define forward(self, ...)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Run :meth:`forward`, labelling what it records with this module's place in the network."""
+        """Run :meth:`forward`, and label the recorded operations with this module's place in the network."""
         cls = type(self)
         called = CALLED.get()
         returned = None if called is None else called(self)
@@ -123,7 +123,7 @@ class Module(metaclass=_Kind):
         finally:
             SCOPE.reset(token)
         if output is None:
-            raise UnsupportedError(f"{cls.__name__}.forward returned nothing; let it end with `return ...`")
+            raise UnsupportedError(f"{cls.__name__}.forward returned nothing; end it with `return ...`")
         if returned is not None:
             returned(output)
         return output
@@ -141,7 +141,7 @@ class Module(metaclass=_Kind):
         object.__delattr__(self, name)
         changed()
 
-    # -- what it consists of ---------------------------------------------------------------------
+    # -- parts -----------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Submodules one level down, with their names."""
@@ -154,7 +154,7 @@ class Module(metaclass=_Kind):
                 yield from _parts(attribute, value)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below it, each once, with their paths."""
+        """This module and all modules below it, each once, with their paths."""
         seen: set[int] = set()
 
         def walk(path: str, module: Module) -> Iterator[tuple[str, Module]]:
@@ -167,7 +167,7 @@ class Module(metaclass=_Kind):
         yield from walk(prefix, self)
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """All parameters below, each once, with their paths (``layers.0.weight``)."""
+        """All parameters of this module and those below it, each once, with their paths (``layers.0.weight``)."""
         seen: set[int] = set()
         for path, module in self.named_modules(prefix):
             for name, part in module._own_parts():
@@ -176,7 +176,7 @@ class Module(metaclass=_Kind):
                     yield _join(path, name), part
 
     def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, NDArray]]:
-        """All registered buffers below, with their paths."""
+        """All registered buffers of this module and those below it, with their paths."""
         for path, module in self.named_modules(prefix):
             for name in module._buffers:
                 yield _join(path, name), getattr(module, name)
@@ -186,15 +186,15 @@ class Module(metaclass=_Kind):
         return (module for _, module in self.named_children())
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it."""
+        """This module and all modules below it."""
         return (module for _, module in self.named_modules())
 
     def parameters(self) -> Iterator[Parameter]:
-        """All parameters below, each once: what an optimizer takes."""
+        """All parameters of this module and those below it, each once; pass them to an optimizer."""
         return (parameter for _, parameter in self.named_parameters())
 
     def buffers(self) -> Iterator[NDArray]:
-        """All registered buffers below."""
+        """All registered buffers of this module and those below it."""
         return (array for _, array in self.named_buffers())
 
     def register_buffer(self, name: str, value: Any) -> None:
@@ -204,7 +204,7 @@ class Module(metaclass=_Kind):
             self.__dict__["_buffers"] = (*self._buffers, name)
             changed()
 
-    # -- its state -------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, NDArray]:
         """Copy all parameters and buffers into a dict of plain arrays, by path."""
@@ -220,19 +220,19 @@ class Module(metaclass=_Kind):
         Parameters
         ----------
         state : mapping of str to array_like
-            As :meth:`state_dict` returns it; converted to the dtypes found here.
+            In the form of :meth:`state_dict`; arrays are converted to this module's dtypes.
         strict : bool, default True
-            Whether the names have to be exactly those of this module.
+            Whether the names must be exactly those of this module.
 
         Returns
         -------
         missing, unexpected : lists of str
-            Names that ``state`` lacks, and names it has in excess (empty if ``strict``).
+            Names that ``state`` lacks, and names that this module does not have (empty if ``strict``).
 
         Raises
         ------
         StateDictError
-            Lists every difference. Nothing has been overwritten then.
+            Lists every difference; nothing is overwritten in that case.
         """
         parameters = dict(self.named_parameters())
         own: dict[str, Array] = {**parameters, **dict(self.named_buffers())}
@@ -267,13 +267,13 @@ class Module(metaclass=_Kind):
         return missing, unexpected
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Switch layers such as Dropout to their behaviour in training."""
+        """Switch layers such as Dropout to training behaviour."""
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self: Self) -> Self:
-        """Switch layers such as Dropout to their behaviour in use."""
+        """Switch layers such as Dropout to evaluation behaviour."""
         return self.train(False)
 
     def zero_grad(self) -> None:
@@ -295,15 +295,15 @@ class Module(metaclass=_Kind):
         return self
 
     def apply(self: Self, function: Callable[[Module], Any]) -> Self:
-        """Call ``function`` on this module and all below it."""
+        """Call ``function`` on this module and all modules below it."""
         for module in self.modules():
             function(module)
         return self
 
-    # -- how it looks ----------------------------------------------------------------------------
+    # -- representation --------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows in the parentheses."""
+        """The text that ``repr`` shows in parentheses."""
         return ""
 
     def __repr__(self) -> str:
@@ -319,14 +319,14 @@ class Module(metaclass=_Kind):
         Parameters
         ----------
         *inputs : array, or shape
-            What to run the model on: the shape of one sample, such as ``(784,)``, of which a batch of one is
-            made; or an input as it is. Where the input of the first layer is known, as in an MLP, nothing needs
-            to be given. The model runs as in ``eval()``, and nothing is recorded.
+            The input of the model: the shape of one sample, such as ``(784,)``, which stands for a batch of one
+            such sample; or an array. It may be omitted if the input of the first layer is known, as in an MLP.
+            The model runs as in ``eval()``, and nothing is recorded.
 
         Returns
         -------
         Summary
-            Shows itself, in a terminal and in a notebook; ``str(summary)`` is the text.
+            It prints itself in a terminal and in a notebook; ``str(summary)`` is the text.
 
         Examples
         --------
@@ -347,11 +347,11 @@ class Module(metaclass=_Kind):
         return self.summary()._repr_html_()
 
     def _sample_shape(self) -> tuple[int, ...] | None:
-        """The shape of one sample of the input, where it is known."""
+        """The shape of one sample of the input, if it is known."""
         return None
 
 
-#: Attributes that are no part of the network.
+#: Attributes that are not part of the network.
 _INTERNAL = ("training", "_name", "_buffers", "_arguments")
 
 

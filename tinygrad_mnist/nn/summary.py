@@ -1,4 +1,4 @@
-"""What a model consists of, as a table: its layers, the shapes they return, and their parameters."""
+"""A table of a model: its layers, the shapes that they return, and their parameters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Layer(NamedTuple):
 
     path: str
     kind: str
-    output: str  #: the shape it returned, or ""
+    output: str  #: the shape of its result, or ""
     parameters: str  #: names and shapes
     numbers: int
 
@@ -40,11 +40,11 @@ class Summary:
     kind : str
         The class of the model.
     layers : list of Layer
-        Those that have parameters of their own or no layers below. Each parameter counts once.
+        The layers with their own parameters, or without layers below. Each parameter counts once.
     inputs : tuple of shapes
-        The inputs that the output shapes are for; empty where they are not known.
+        The input shapes to which the output shapes belong; empty if they are not known.
     arrays, count : int
-        How many parameters there are, and how many numbers they hold.
+        The number of parameter arrays, and of the numbers they hold.
     dtypes : list of str
     """
 
@@ -87,7 +87,7 @@ class Summary:
         return card(shorten(self.kind), facts, table(head, shown, foot, left=len(head) - 1))
 
     def _asked(self) -> str:
-        """Say what the shapes in the column of outputs are for."""
+        """Say which input shapes the output shapes belong to."""
         shapes = " and ".join(map(str, self.inputs))
         return shapes and f"outputs for an input of shape {shapes}"
 
@@ -104,7 +104,7 @@ def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
 
 
 def _example(model: Module, given: Any) -> Any:
-    """An input as it is, or a batch of one sample of the shape that is given."""
+    """An input unchanged, or a batch of one sample of the given shape."""
     shape = (given,) if isinstance(given, (int, np.integer)) else given
     if isinstance(shape, (tuple, list)) and all(isinstance(n, (int, np.integer)) for n in shape):
         dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
@@ -114,12 +114,12 @@ def _example(model: Module, given: Any) -> Any:
     if isinstance(given, (np.ndarray, Tensor)):
         return given
     raise OptionError(
-        f"summary: got {given!r}; give the shape of one sample, as (784,), or an input as an array"
+        f"summary: got {given!r}; pass the shape of one sample, such as (784,), or an input as an array"
     )
 
 
 def _outputs(model: Module, inputs: tuple[Any, ...]) -> dict[int, str]:
-    """Run the model, and note what shape each layer returns (by its ``id``); nothing is recorded or learned."""
+    """Run the model, and note the shape that each layer returns (by its ``id``); nothing is recorded or learned."""
     found: dict[int, list[str]] = {}
 
     def watch(module: Module) -> Any:
@@ -132,7 +132,7 @@ def _outputs(model: Module, inputs: tuple[Any, ...]) -> dict[int, str]:
         return note
 
     training = [module for module in model.modules() if module.training]
-    for module in training:  # no other is touched, so that programs need not look at them again
+    for module in training:  # no others are changed, so programs need not check them again
         module.training = False
     try:
         with no_grad(), np.errstate(all="ignore"), _set(CALLED, watch):

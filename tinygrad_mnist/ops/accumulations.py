@@ -1,7 +1,7 @@
-"""Running sums, products and extremes: each element joined with all before it.
+"""Running sums, products and extremes: each element combined with all before it.
 
-Going backward, an element has a part in everything after it. The rules are therefore running sums that
-begin at the other end, with weights where the function is no sum: :func:`weighted_tails`.
+An element influences everything after it. Its gradient rule is therefore a running sum from the
+other end, with weights if the function is not a sum: :func:`weighted_tails`.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def _cumsum(a: Array, axis: int | None = None, dtype: Any = None, out: None = No
 def weighted_tails(g: Array, w: Array) -> Array:
     """``s[i] = g[i] + w[i] * s[i + 1]`` along the last axis, from the end to the beginning.
 
-    The even places satisfy such a recurrence among themselves, of half the length; the odd ones
-    follow from them: log2(n) steps instead of n, and derivatives of any order.
+    The even places satisfy a recurrence of the same kind and half the length among themselves, and the
+    odd ones follow from them: log2(n) steps instead of n, and derivatives of any order.
     """
     n = g.shape[-1]
     if n <= 1:
@@ -73,7 +73,7 @@ def weighted_tails(g: Array, w: Array) -> Array:
 
 
 def followed(x: Array) -> Array:
-    """The element after each along the last axis; 0 after the last."""
+    """For each element, its successor along the last axis; 0 for the last."""
     return np.concatenate([x[..., 1:], np.zeros_like(x[..., :1])], axis=-1)
 
 
@@ -86,14 +86,14 @@ def followed(x: Array) -> Array:
     ],
 )
 def cumprod(a: Array, /, axis: int | None = None) -> Array:
-    """Running product along an axis, or over the flattened array; its gradient stands any zeros."""
+    """Running product along an axis, or over the flattened array; its gradient is right with any number of zeros."""
     return np.cumprod(a, axis=axis)
 
 
 def cumprod_rule(g: Array, y: Array, a: Array, axis: int | None) -> Array:
-    """The product of all before, times the sum of what each product after it goes on to.
+    """The product of all elements before, times a weighted sum of the products after.
 
-    With nothing divided, zeros need no exception.
+    Nothing is divided, so zeros need no special case.
     """
     axis = axis if a.ndim else None
     last = [np.reshape(x, -1) if axis is None else np.moveaxis(x, axis, -1) for x in (g, y, a)]
@@ -111,7 +111,7 @@ def _cumprod(a: Array, axis: int | None = None, dtype: Any = None, out: None = N
     return array(cumprod(array(a, dtype), axis), dtype)
 
 
-# -- what NumPy builds on them ---------------------------------------------------------------------
+# -- functions that NumPy builds on them ---------------------------------------------------------------------
 
 _WITH_NAN = [
     Sample((2, 3), prepare=lambda a: (np.where([[False, True, False], [True, False, False]], np.nan, a),)),
@@ -132,11 +132,13 @@ def nancumprod(a: Array, axis: int | None = None, dtype: Any = None, out: None =
 
 
 def _from_the_start(function: Any, x: Array, axis: int | None, dtype: Any, start: float | None) -> Array:
-    """A running sum or product by the rules of the array API: along an axis, with its first value."""
+    """A running sum or product by the rules of the array API: along an axis, optionally with a first value."""
     x = np.reshape(x, 1) if x.ndim == 0 else x
     if axis is None:
         if x.ndim > 1:
-            raise OptionError(f"{function.name}: an array of shape {x.shape} needs axis=, which to run along")
+            raise OptionError(
+                f"{function.name}: an array of shape {x.shape} needs axis=, the axis to run along"
+            )
         axis = 0
     y = function(x, axis, dtype)
     if start is None:
@@ -164,7 +166,7 @@ if hasattr(np, "cumulative_sum"):  # since NumPy 2.1
         out: None = None,
         include_initial: bool = False,
     ) -> Array:
-        """Running sum along an axis, from 0 on where the first value is included."""
+        """Running sum along an axis, starting with 0 if the first value is included."""
         return _from_the_start(cumsum, x, axis, dtype, 0 if include_initial else None)
 
     @implements(np.cumulative_prod, samples=_CUMULATIVE)
@@ -177,15 +179,15 @@ if hasattr(np, "cumulative_sum"):  # since NumPy 2.1
         out: None = None,
         include_initial: bool = False,
     ) -> Array:
-        """Running product along an axis, from 1 on where the first value is included."""
+        """Running product along an axis, starting with 1 if the first value is included."""
         return _from_the_start(cumprod, x, axis, dtype, 1 if include_initial else None)
 
 
-# -- what the accumulate methods of ufuncs ask for -------------------------------------------------
+# -- functions for the accumulate methods of ufuncs -----------------------------------------------
 
 
 def _latest_extreme(y: Array, a: Array, axis: int) -> Array:
-    """Where each running extreme comes from: the last of equals, as PyTorch's ``cummax`` says."""
+    """The place of each running extreme: the last of equal elements, as in PyTorch's ``cummax``."""
     shape = [-1 if i == axis % a.ndim else 1 for i in range(a.ndim)]
     places = np.arange(a.shape[axis]).reshape(shape)
     return np.maximum.accumulate(np.where((a == y) | (a != a), places, 0), axis=axis)
@@ -216,9 +218,9 @@ def logcumsumexp(a: Array, /, axis: int = 0) -> Array:
 
 
 def logcumsumexp_rule(g: Array, y: Array, a: Array, axis: int) -> Array:
-    """``exp(a[i] - y[k])`` for each later ``k``, as a product of steps of which none is above 1.
+    """``exp(a[i] - y[k])`` for each later ``k``, as a product of steps, none of which exceeds 1.
 
-    An infinite ``y[k]`` has equal shares among the elements that are as infinite.
+    If ``y[k]`` is infinite, the infinite elements share the gradient equally.
     """
     g, y, a = (np.moveaxis(x, axis, -1) for x in (g, y, a))
     infinite = np.isinf(y)
@@ -236,7 +238,7 @@ def logcumsumexp_rule(g: Array, y: Array, a: Array, axis: int) -> Array:
 
 
 def _next(x: Array) -> Array:
-    """The element after each along the last axis; itself at the end."""
+    """For each element, its successor along the last axis; the last element for itself."""
     return np.concatenate([x[..., 1:], x[..., -1:]], axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""What NumPy takes besides arrays, made ready: numbers, lists, and lists with Tensors in them."""
+"""Conversion of NumPy's other arguments: numbers, lists, and lists that contain Tensors."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..typing import Array, NDArray
 
 
 def lift(x: Any) -> Tensor:
-    """Return a Tensor of what may be one, an array, a number or a list."""
+    """Return a Tensor, made from an array, a number or a list if necessary."""
     x = gather(x)
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
 def gather(x: Any) -> Any:
-    """Make one Tensor of a list with Tensors in it, however deep; return anything else as it is."""
+    """Join a list that contains Tensors, at any depth, into one Tensor; return anything else unchanged."""
     if isinstance(x, (list, tuple)):
         parts = [gather(part) for part in x]
         if any(isinstance(part, Tensor) for part in parts):
@@ -28,7 +28,7 @@ def gather(x: Any) -> Any:
 
 
 def bare(x: Any) -> Any:
-    """Return the array of a Tensor, where it says which elements are meant; anything else as it is."""
+    """Return the array of a Tensor that selects elements; return anything else unchanged."""
     return x.data if isinstance(x, Tensor) else x
 
 
@@ -40,7 +40,7 @@ def plain(x: Any) -> NDArray:
 
 
 def array(x: Any, dtype: Any = None) -> Array:
-    """``x`` as an array, or the Tensor that it is or has in it, in another dtype if one is given."""
+    """``x`` as an array, or as a Tensor if it is or contains one; in another dtype if one is given."""
     x = gather(x)
     if not isinstance(x, (Tensor, np.ndarray)):
         return np.asarray(x, dtype)
@@ -48,19 +48,19 @@ def array(x: Any, dtype: Any = None) -> Array:
 
 
 def is_tracked(*arrays: Any) -> bool:
-    """Whether what is computed from these is recorded."""
+    """Whether operations on these are recorded."""
     return any(isinstance(x, Tensor) and x.requires_grad for x in arrays)
 
 
 def places(x: Any) -> NDArray:
-    """Return indices as integers; of a list NumPy takes what it can, of an array only what is whole."""
+    """Return indices as integers; NumPy converts the numbers of a list, but not those of an array."""
     if hasattr(x, "dtype"):
         return plain(x).astype(np.intp, casting="same_kind", copy=False)
     return np.array(x, np.intp)
 
 
 def refuse_to_round(name: str, dtype: np.dtype[Any], *values: Any) -> None:
-    """Raise where tracked values would be written among integers, which have no gradient to give them."""
+    """Raise an error if tracked values would be written into integers, which have no gradient."""
     if dtype.kind not in "fc" and is_tracked(*values):
         raise DTypeError(
             f"{name}: a value is tracked, and its gradient would be lost in an array of {dtype}; "

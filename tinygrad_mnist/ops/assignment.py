@@ -1,8 +1,8 @@
 """NumPy's functions that write into their first argument.
 
-A Tensor they write into becomes another: the handle is bound to a copy with the new values, as
-``t[index] = value`` binds it, and the gradient goes to the values written and to what was left of
-the old ones. A tracked Tensor cannot be written into a plain array, which would lose its gradient.
+A Tensor that they write into becomes a new one: as with ``t[index] = value``, the handle is bound to
+a copy with the new values, and the gradient goes to the values written and to the old ones that are
+left. A tracked Tensor cannot be written into a plain array, which would lose its gradient.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .indexing import checked_along, inside, places_along
 
 
 def writes(function: Callable[..., Any]) -> Callable[[Callable[..., Array]], Callable[..., None]]:
-    """Say what a NumPy function leaves in its first argument, by a function that returns it (a decorator)."""
+    """Implement a NumPy function that changes its first argument by one that returns the new value (a decorator)."""
     name = function.__name__
 
     def register(definition: Callable[..., Array]) -> Callable[..., None]:
@@ -41,8 +41,8 @@ def writes(function: Callable[..., Any]) -> Callable[[Callable[..., Array]], Cal
                 target._write(definition(target, *others))
             elif is_recording() and is_tracked(*others):
                 raise GradientError(
-                    f"np.{name}: a tracked Tensor would be written into a plain array, where its gradient is "
-                    "lost; make the array a Tensor first, as in tg.tensor(array)"
+                    f"np.{name}: a tracked Tensor would be written into a plain array, and its gradient would be "
+                    "lost; turn the array into a Tensor first, as in tg.tensor(array)"
                 )
             else:
                 function(target, *map(bare, others))
@@ -54,22 +54,22 @@ def writes(function: Callable[..., Any]) -> Callable[[Callable[..., Array]], Cal
 
 @writes(np.copyto)
 def copyto(dst: Array, src: Any, casting: Any = "same_kind", where: Any = True) -> Array:
-    """``src`` in place of what is there, everywhere or at some places."""
+    """``src`` instead of the old values, everywhere or at some places."""
     src = np.asarray(src) if isinstance(src, (list, tuple)) else src
     like_src = np.zeros((), src.dtype) if hasattr(src, "dtype") else src
-    np.copyto(np.zeros((), dst.dtype), like_src, casting=casting)  # NumPy's own error for the wrong dtype
+    np.copyto(np.zeros((), dst.dtype), like_src, casting=casting)  # NumPy's own error for a wrong dtype
     written = SETITEM(dst, src, Ellipsis)
     return written if where is True else np.where(where, written, dst)
 
 
 @writes(np.put)
 def put(a: Array, ind: Any, v: Any, mode: Any = "raise") -> Array:
-    """Values at places counted through all elements; too few values begin again."""
+    """Values at flat indices; too few values are repeated."""
     return written_flat(a, inside(np.ravel(places(ind)), a.size, mode), v)
 
 
 def written_flat(a: Array, where: NDArray, values: Any) -> Array:
-    """A copy of ``a`` with values at places counted through all elements."""
+    """A copy of ``a`` with values at flat indices."""
     if not where.size or not np.size(values):
         return a
     row: Any = np.ravel(a)
@@ -78,7 +78,7 @@ def written_flat(a: Array, where: NDArray, values: Any) -> Array:
 
 @writes(np.putmask)
 def putmask(a: Array, mask: Any, values: Any) -> Array:
-    """Values where a mask holds, each at its own place; too few values begin again."""
+    """Values where a mask holds, each from its own place; too few values are repeated."""
     mask = _mask("putmask", a, mask)
     if not np.size(values):
         return a
@@ -89,7 +89,7 @@ def putmask(a: Array, mask: Any, values: Any) -> Array:
 
 @writes(np.place)
 def place(arr: Array, mask: Any, vals: Any) -> Array:
-    """Values where a mask holds, one after the other; too few values begin again."""
+    """Values where a mask holds, one after the other; too few values are repeated."""
     mask = _mask("place", arr, mask)
     if not is_known(mask) and np.size(vals):
         turns = np.reshape(np.cumsum(mask) - 1, arr.shape) % np.size(vals)
@@ -101,7 +101,7 @@ def place(arr: Array, mask: Any, vals: Any) -> Array:
 
 
 def _written_where(mask: NDArray, values: Array, a: Array) -> Array:
-    """A copy of ``a`` with the values where a mask holds that is another in every call."""
+    """A copy of ``a`` with the values where a mask holds; the mask changes from call to call."""
     return np.where(mask, array(values, a.dtype), a)
 
 
@@ -114,7 +114,7 @@ def _mask(name: str, a: Array, mask: Any) -> NDArray:
 
 @writes(np.put_along_axis)
 def put_along_axis(arr: Array, indices: Any, values: Any, axis: int | None) -> Array:
-    """Values along an axis, at an index for each place."""
+    """Values along an axis, at one index for each place."""
     rows, indices, axis = checked_along("put_along_axis", arr, indices, axis)
     return np.reshape(SETITEM(rows, values, places_along(rows.shape, indices, axis)), arr.shape)
 
@@ -141,7 +141,7 @@ def full_like(
     a: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None,
     *, device: Any = None,
 ) -> Array:  # fmt: skip
-    """An array like another, of the one value or of values that are broadcast."""
+    """An array like another, filled with one value or with values that are broadcast."""
     fill_value = gather(fill_value)
     if not isinstance(fill_value, Tensor):
         return Tensor(np.full_like(a.data, fill_value, dtype, order, shape=shape))

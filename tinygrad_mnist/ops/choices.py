@@ -1,7 +1,7 @@
-"""Functions that choose: the larger or the smaller, one array or another at each place, elements by a condition.
+"""Functions that choose: the larger or the smaller, one of several arrays at each place, elements by a condition.
 
-The gradient goes to what was chosen, and zero to all else, whatever its value: what is not chosen may be
-infinite or NaN. At a tie of ``maximum`` each side gets half, and at its bounds ``clip`` passes the gradient
+The gradient goes to the chosen elements and is zero for all others, whatever their value: they may be
+infinite or NaN. At a tie of ``maximum``, each side gets half. At its bounds, ``clip`` passes the gradient
 to its first argument, as in PyTorch.
 """
 
@@ -80,7 +80,7 @@ def _below(a: Array, a_min: Array | None) -> Array:
 
 
 def _above(a: Array, a_min: Array | None, a_max: Array | None) -> Array:
-    # NumPy clips from below first: what a_min raised above a_max ends at a_max.
+    # NumPy clips from below first: an element that a_min raised above a_max ends at a_max.
     return False if a_max is None else (a > a_max if a_min is None else np.maximum(a, a_min) > a_max)
 
 
@@ -101,7 +101,7 @@ clip.vjp(
 def _where(condition: Array, *choices: Array) -> Any:
     if len(choices) not in (0, 2):
         raise OptionError(
-            f"where: {len(choices)} choices were given; pass both, or none to find where it holds"
+            f"where: {len(choices)} choices were given; pass both, or none to get the places where it holds"
         )
     return where(condition, *choices) if choices else np.nonzero(condition)
 
@@ -184,18 +184,18 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 def piecewise(
     x: Any, condlist: Any, funclist: Sequence[Callable[..., Any] | Any], *args: Any, **kw: Any
 ) -> Array:
-    """Each function on the elements for which its condition holds; one more, on all the others."""
+    """Each function applied where its condition holds; one more function, where no condition holds."""
     x = lift(x)
     conditions = bare(condlist)
     first = conditions if np.isscalar(conditions) else conditions[0]
     if np.isscalar(conditions) or (np.ndim(first) == 0 and x.ndim):
-        conditions = [conditions]  # a single one
+        conditions = [conditions]  # a single condition
     conditions = np.asarray([bare(condition) for condition in conditions], bool)
     if len(conditions) == len(funclist) - 1:
         conditions = np.concatenate([conditions, ~np.any(conditions, axis=0, keepdims=True)])
     if len(conditions) != len(funclist):
         raise ValueError(
-            f"piecewise: {len(funclist)} functions for {len(conditions)} conditions; one for each, and perhaps one more"
+            f"piecewise: {len(funclist)} functions for {len(conditions)} conditions; pass one each, or one more"
         )
     y = Tensor(np.zeros_like(x.data))
     for condition, function in zip(conditions, funclist, strict=True):
@@ -217,11 +217,11 @@ def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -
     """The slices along an axis for which a condition holds."""
     condition = np.asarray(bare(condition))
     if condition.ndim != 1:
-        raise ValueError(f"compress: a condition of shape {condition.shape}; it has to have one axis")
+        raise ValueError(f"compress: a condition of shape {condition.shape}; it must have one axis")
     return np.take(lift(a), np.flatnonzero(condition), axis=axis)
 
 
 @implements(np.extract, samples=[Sample((2, 3), prepare=lambda a: (_MASK, a), complex=True)])
 def extract(condition: Any, arr: Any) -> Array:
-    """The elements for which a condition holds, in one row."""
+    """The elements for which a condition holds, as a vector."""
     return np.take(np.ravel(lift(arr)), np.flatnonzero(bare(condition)))

@@ -1,7 +1,6 @@
 """Counts: how often each number occurs, and how many values lie in each bin.
 
-Counts are constant. Where each value counts as much as its weight, the sums of the weights have a
-gradient.
+Counts are constant. With weights, the result is a sum of weights, which has a gradient.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from .ordering import ConstantOfMany
 
 @primitive(samples=[Sample((4,), np.array([0, 2, 2, 4]), minlength=7)], jvp="linear")
 def bin_sums(weights: Array, x: NDArray, /, minlength: int = 0) -> Array:
-    """The sum of the weights that have each number."""
+    """For each number, the sum of the weights of the elements that have it."""
     return np.bincount(x, weights, minlength)
 
 
@@ -37,7 +36,7 @@ bin_sums.vjp(lambda g, y, weights, x, minlength: g[x], None)
     ],
 )
 def bincount(x: Array, weights: Any = None, minlength: int = 0) -> Array:
-    """How often each integer occurs, or the sum of the weights it occurs with."""
+    """How often each integer occurs, or the sum of its weights."""
     x = np.zeros(0, np.intp) if isinstance(x, list) and not x else plain(x)
     if weights is None:
         return Tensor(np.bincount(x, minlength=minlength))
@@ -60,7 +59,7 @@ def bincount(x: Array, weights: Any = None, minlength: int = 0) -> Array:
 def histogram(
     a: Array, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None
 ) -> tuple[Array, Array]:
-    """Counts by bins, which are constant, or sums of weights, which have a gradient; edges have none."""
+    """Counts for each bin, which are constant, or sums of weights, which have a gradient; edges have none."""
     if not isinstance(weights, Tensor):
         counts, edges = _counts(a, bins, range, density, weights)
         return counts, edges
@@ -70,7 +69,7 @@ def histogram(
     edges = np.histogram_bin_edges(plain(a), bins, range, weights.data)
     values, n = np.reshape(plain(a), -1), edges.size - 1
     inside = (values >= edges[0]) & (values <= edges[-1])
-    # The last bin is closed. What is outside adds nothing to the first.
+    # The last bin is closed. Values outside add nothing to the first.
     places = np.where(inside, np.minimum(np.searchsorted(edges, values, "right"), n) - 1, 0)
     chosen = np.where(inside, np.reshape(weights, -1), 0)
     wide = np.complex128 if weights.dtype.kind == "c" else np.float64

@@ -1,8 +1,8 @@
-"""NumPy's functions that make an array: of numbers, lists and arrays, or of points on a line or a grid.
+"""NumPy's functions that make an array from numbers, lists and arrays, or of points on a line or a grid.
 
-Those of lists turn whatever they get into plain arrays, Tensors too, unless one is named with ``like=``:
-``np.array([a, 2 * b], like=a)`` asks for an array like ``a``, which is a Tensor, and keeps the
-gradients of ``a`` and ``b``.
+Those that take lists turn everything into plain arrays, Tensors too, unless ``like=`` names a Tensor:
+``np.array([a, 2 * b], like=a)`` makes an array like ``a``, which is a Tensor, and keeps the gradients
+of ``a`` and ``b``.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _NESTED = Sample((2,), (), prepare=lambda a, b: ([[a[0], a[1]], [b, 2.0]],))
 def array(
     object: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", subok: bool = False, ndmin: int = 0
 ) -> Array:
-    """A Tensor of anything made of numbers, arrays and Tensors."""
+    """A Tensor from anything made of numbers, arrays and Tensors."""
     if copy is False:
         raise UnsupportedError(
-            "array: copy=False is not supported on a Tensor; np.asarray copies only where it must"
+            "array: copy=False is not supported on a Tensor; np.asarray copies only if necessary"
         )
     return _shaped(np.copy(lift(object)) if copy else lift(object), dtype, ndmin)
 
 
 @implements(np.asarray, np.asanyarray, samples=[_NESTED, Sample((2, 3))])
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: Any = None) -> Array:
-    """A Tensor of anything, itself if it is one."""
+    """A Tensor from anything; a Tensor is returned unchanged."""
     return array(a, dtype, copy=copy)
 
 
 @implements(np.ascontiguousarray, np.asfortranarray, samples=[Sample((2, 3)), Sample(())])
 def ascontiguousarray(a: Any, dtype: Any = None) -> Array:
-    """A Tensor of one axis at the least; how it lies in memory is its own affair."""
+    """A Tensor with at least one axis; its memory layout is not promised."""
     return array(a, dtype, copy=None, ndmin=1)
 
 
@@ -48,7 +48,7 @@ def ascontiguousarray(a: Any, dtype: Any = None) -> Array:
     np.full, samples=[Sample((), prepare=lambda x: ((2, 3), x)), Sample((3,), prepare=lambda x: ((2, 3), x))]
 )
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: Any = None) -> Array:
-    """One value, or values that are broadcast, in an array of a given shape."""
+    """An array of a given shape, filled with one value or with values that are broadcast."""
     return np.copy(np.broadcast_to(_shaped(lift(fill_value), dtype, 0), shape))
 
 
@@ -58,7 +58,7 @@ def _shaped(x: Any, dtype: Any, ndmin: int) -> Any:
 
 
 def progress(y: Array, num: int, endpoint: bool, axis: int) -> Array:
-    """How far each point is on the way from start to stop, from 0 to 1, along its axis of ``y``."""
+    """The position of each point between start (0) and stop (1), along its axis of ``y``."""
     steps = np.arange(num, dtype=np.result_type(y.dtype, np.float64)) / max(num - 1 if endpoint else num, 1)
     return steps.astype(y.dtype).reshape((-1,) + (1,) * (y.ndim - 1 - axis % y.ndim))
 
@@ -119,7 +119,7 @@ def _linspace(
 def geomspace(
     start: Array, stop: Array, /, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Array:
-    """Points of equal ratios: ``start**(1-w) * stop**w`` on the way ``w`` from 0 to 1."""
+    """Points with equal ratios: ``start**(1-w) * stop**w`` as ``w`` goes from 0 to 1."""
     return np.geomspace(start, stop, num, endpoint, dtype=dtype, axis=axis)
 
 
@@ -184,10 +184,10 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 
 @implements(np.ix_, samples=[((2,), (3,)), ((2,),)])
 def ix_(*args: Any) -> tuple[Array, ...]:
-    """Rows as the index of the rectangle they span; a mask is the places where it holds."""
+    """Vectors turned into the index of the rectangle they span; a mask stands for the places where it holds."""
     rows: list[Array] = [lift(x) for x in args]
     for x in rows:
         if x.ndim != 1:
-            raise ShapeError(f"ix_: an index of shape {x.shape}; each has to have one axis")
+            raise ShapeError(f"ix_: an index of shape {x.shape}; each must have one axis")
     rows = [np.flatnonzero(x) if x.dtype == bool else x if x.size else x.astype(np.intp) for x in rows]
     return tuple(_across(x, i, len(rows)) for i, x in enumerate(rows))

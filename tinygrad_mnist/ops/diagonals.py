@@ -1,4 +1,4 @@
-"""Parts of matrices, and matrices made of parts: diagonals and triangles."""
+"""Parts of matrices, and matrices made from parts: diagonals and triangles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..typing import Array
 )
 def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The elements on a diagonal of two axes, along a new last axis."""
-    # NumPy checks the axes and counts, on an array that takes no memory.
+    # NumPy checks the axes and counts the elements, on an array that takes no memory.
     length = np.diagonal(np.broadcast_to(False, np.shape(a)), offset, axis1, axis2).shape[-1]
     rows = np.arange(length) + max(-offset, 0)
     return np.moveaxis(np.moveaxis(a, (axis1, axis2), (0, 1))[rows, rows + offset], 0, -1)
@@ -55,15 +55,13 @@ def diag(v: Array, k: int = 0) -> Array:
     if np.ndim(v) == 2:
         return diagonal(v, k)
     if np.ndim(v) != 1:
-        raise ShapeError(
-            f"diag: shape {np.shape(v)}; a vector or a matrix is needed, np.diagonal takes others"
-        )
+        raise ShapeError(f"diag: shape {np.shape(v)}; pass a vector or a matrix; np.diagonal takes more axes")
     return diagflat(v, k)
 
 
 @implements(np.diagflat, samples=[((2, 2),), Sample((), k=1), Sample((2,), k=-1)])
 def diagflat(v: Array, k: int = 0) -> Array:
-    """All elements on a diagonal of a matrix."""
+    """The matrix with all elements on a diagonal."""
     v = np.ravel(v)
     padded = np.concatenate([v, np.zeros(abs(k), v.dtype)])
     here = np.eye(len(padded), k=k, dtype=bool)
@@ -86,10 +84,10 @@ def triu(m: Array, k: int = 0) -> Array:
 
 
 def triangle(m: Array, k: int) -> Array:
-    """Where the lower triangle is, up to and with the diagonal ``k``; of a vector, as for a square matrix."""
+    """A mask of the lower triangle up to and including diagonal ``k``; a vector stands for a square matrix."""
     shape = np.shape(m)
     if not shape:
         raise ShapeError(
-            "tril, triu: a matrix has triangles, and a vector as its rows; a single number has none"
+            "tril, triu: pass a matrix, or a vector that stands for its rows; a scalar has no triangle"
         )
     return np.tri(shape[-2:][0], shape[-1], k=k, dtype=bool)

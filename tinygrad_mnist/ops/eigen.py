@@ -1,12 +1,12 @@
 """Eigenvalues and singular values, and their vectors.
 
-The rules are those of the literature ([1]_, [2]_). A loss that depends on what the matrix does not determine has no
-gradient, and asking for one is an error that says what to do:
+The rules come from the literature ([1]_, [2]_). A loss that depends on something that the matrix does not determine
+has no gradient, and asking for one is an error that says what to do:
 
-- eigenvectors of eigenvalues that coincide, singular vectors of singular values that do (the values
+- eigenvectors of coinciding eigenvalues, singular vectors of coinciding singular values (the values
   themselves have gradients);
 - the phase of a complex eigenvector, or of a pair of singular vectors;
-- the singular vectors that complete a basis, but for the space they span.
+- the singular vectors that complete a basis, except for the space they span.
 
 References
 ----------
@@ -35,12 +35,12 @@ SVDResult: Any = type(np.linalg.svd(np.eye(1)))
 
 
 def symmetric(a: Array) -> tuple[Array]:
-    """Make a symmetric or Hermitian matrix of a sample, its eigenvalues well apart."""
+    """Turn a sample into a symmetric or Hermitian matrix with well separated eigenvalues."""
     return (hermitian_part(a) + np.diag(4.0 * np.arange(a.shape[-1])).astype(a.dtype),)
 
 
 def spread(a: Array) -> tuple[Array]:
-    """Make a matrix of a sample with real eigenvalues, well apart."""
+    """Turn a sample into a matrix with real, well separated eigenvalues."""
     return (a / 4 + np.diag(4.0 * np.arange(a.shape[-1])),)
 
 
@@ -82,7 +82,7 @@ def eigh(a: Array, UPLO: str = "L") -> Any:
     samples=[Sample((3, 3), prepare=symmetric, UPLO="U"), Sample((2, 2, 2), prepare=symmetric, complex=True)],
 )
 def eigvalsh(a: Array, UPLO: str = "L") -> Array:
-    """The eigenvalues alone, whose gradients exist where eigenvalues coincide, too."""
+    """Only the eigenvalues; their gradients exist even if eigenvalues coincide."""
     return hermitian_eigen(a, UPLO=UPLO)[0]
 
 
@@ -99,7 +99,7 @@ def eig_rule(g: Factors, y: Factors, a: Array) -> Array:
     require_unmixed("eig", plain(w), a.shape, gw, gv)
     require_independent(plain(v))
     v = final(v, what="eigenvalues") if same.any() else v
-    if a.dtype.kind != "c":  # the vectors of real eigenvalues are real, even among complex numbers
+    if a.dtype.kind != "c":  # real eigenvalues have real vectors, even in a complex array
         gv = np.where(np.expand_dims(np.imag(plain(w)) == 0, -2), np.real(gv), gv)
     turns = adjoint(v) @ gv
     require_phase_free("eig", turns, gv)
@@ -113,11 +113,11 @@ eigen.vjp(textbook(eig_rule))
 
 
 def require_independent(v: NDArray) -> None:
-    """Refuse the eigenvectors of a matrix that has too few."""
+    """Raise an error for a matrix that has too few independent eigenvectors."""
     if v.size and np.any(np.linalg.cond(v) * np.finfo(v.dtype).eps > 0.1):
         raise GradientError(
             "eig: a matrix has fewer independent eigenvectors than rows; its eigenvalues behave like roots at 0 "
-            "there, and have no gradient. Moving it a little, as by adding small random numbers, separates them"
+            "there, and have no gradient. Perturbing it slightly, with small random numbers, separates them"
         )
 
 
@@ -133,7 +133,7 @@ def eig(a: Array) -> Any:
     samples=[Sample((3, 3)), Sample((2, 2, 2), prepare=spread), Sample((3, 3), complex=True)],
 )
 def eigvals(a: Array) -> Array:
-    """The eigenvalues alone, whose gradients exist where eigenvalues coincide, too."""
+    """Only the eigenvalues; their gradients exist even if eigenvalues coincide."""
     return eigen(a)[0]
 
 
@@ -156,10 +156,10 @@ def singular(a: Array, /, full_matrices: bool = False) -> Factors:
 
 
 def svd_rule(g: Factors, y: Factors, a: Array, full_matrices: bool) -> Array:
-    """``U (diag(gs) + P / (sⱼ - sᵢ) + D / (sⱼ + sᵢ)) Vᴴ``, and what of gU and gV lies outside of U and V.
+    """``U (diag(gs) + P / (sⱼ - sᵢ) + D / (sⱼ + sᵢ)) Vᴴ``, plus the parts of gU and gV outside of U and V.
 
-    P and D are the sum and the difference of the skew parts of ``Uᴴ gU`` and ``Vᴴ gV``: how the loss
-    changes as the two bases turn together, and as they turn against each other.
+    P and D are the sum and the difference of the skew parts of ``Uᴴ gU`` and ``Vᴴ gV``: they say how the
+    loss changes if the two bases turn together, and if they turn in opposite directions.
     """
     (gu, gs, gvh), (u, s, vh) = g, y
     (m, n), k = a.shape[-2:], s.shape[-1]
@@ -198,7 +198,7 @@ singular.vjp(textbook(svd_rule))
     ],
 )
 def svd(a: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    """NumPy's named result of :data:`singular`; of a Hermitian matrix by its eigenvalues."""
+    """NumPy's named result of :data:`singular`; for a Hermitian matrix, computed from its eigenvalues."""
     if hermitian:
         w, v = eigh(a)
         signs = np.copysign(1, plain(w))
@@ -218,7 +218,7 @@ def svd(a: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian
 
 @implements(np.linalg.svdvals, samples=[Sample((2, 3)), Sample((2, 3, 2)), Sample((2, 2), complex=True)])
 def svdvals(x: Array, /) -> Array:
-    """The singular values alone, whose gradients exist where singular values coincide, too."""
+    """Only the singular values; their gradients exist even if singular values coincide."""
     return singular(x)[1]
 
 
@@ -245,7 +245,7 @@ def over_differences(x: Array, values: Array, same: NDArray) -> Array:
 
 
 def coincident(values: NDArray, limit: Any) -> NDArray:
-    """Which two eigenvalues or singular values are the same, but for ``limit``."""
+    """Which pairs of eigenvalues or singular values are equal up to ``limit``."""
     gaps = np.abs(values[..., :, None] - values[..., None, :])
     is_same: NDArray = gaps <= np.expand_dims(limit, -1)
     return is_same & ~np.eye(values.shape[-1], dtype=bool)
@@ -253,10 +253,10 @@ def coincident(values: NDArray, limit: Any) -> NDArray:
 
 @primitive()
 def determined(*bases: Array, name: str, values: NDArray, shape: tuple[int, ...]) -> Factors:
-    """Let gradients through to vectors that a matrix determines, and to no others.
+    """Pass gradients to vectors that the matrix determines, and refuse them for all others.
 
-    ``bases`` are the eigenvectors, or the left and the right singular vectors, these as rows. That a
-    gradient comes here at all says that they are used.
+    ``bases`` are the eigenvectors, or the left and the right singular vectors (the latter as rows). A
+    gradient that arrives here shows that the loss uses them.
     """
     return bases
 
@@ -276,10 +276,10 @@ determined.vjp(each=determined_rule)
 def choices(
     name: str, values: NDArray, shape: tuple[int, ...], like: Array, *, exactly: bool = False
 ) -> NDArray:
-    """Which vectors are a choice: pairs of them, whose values coincide.
+    """Which vectors are not determined: pairs of them, whose values coincide.
 
-    On the diagonal are singular vectors of the value 0, where left and right ones are a choice each: if
-    they are complex, or one kind does not fill the space.
+    The diagonal marks singular vectors of the value 0, whose left and right vectors are free separately, if
+    they are complex or one kind does not fill the space.
     """
     limit: Any = np.zeros(1) if exactly else rounding(values, max(shape[-2:]))
     pairs = coincident(values, limit)
@@ -296,9 +296,9 @@ def touched(k: int, columns: Array, *rows: Array) -> NDArray:
 
 
 def require_separate(name: str, values: NDArray, shape: tuple[int, ...], *gs: Array) -> None:
-    """Refuse gradients of vectors that are a choice.
+    """Refuse gradients of vectors that the matrix does not determine.
 
-    Vectors that get exact zeros are not used, so that a loss may take some of many. Unless all do: then
+    Vectors whose gradients are exact zeros are not used, so a loss may use some of many. If all are zero, however,
     the zeros may be a factor, as in ``V f(w) Vᴴ`` with ``f(w) = 0`` for values that are equal to the last bit.
     """
     if (pairs := choices(name, values, shape, gs[0])).any():
@@ -309,9 +309,9 @@ def require_separate(name: str, values: NDArray, shape: tuple[int, ...], *gs: Ar
 
 
 def require_unmixed(name: str, values: NDArray, shape: tuple[int, ...], g: Array, *gs: Array) -> None:
-    """Refuse gradients ``g`` of values that are equal to the last bit, where vectors have gradients too.
+    """Refuse gradients ``g`` of values that are equal to the last bit if vectors have gradients too.
 
-    In ``V f(w) Vᴴ`` the zeros that some vectors get may be those of ``f(w)``.
+    In ``V f(w) Vᴴ``, the zero gradients of some vectors may come from ``f(w)``.
     """
     pairs = choices(name, values, shape, gs[0], exactly=True)
     if pairs.any() and not TRANSPOSING.get():
@@ -332,8 +332,8 @@ def refuse(name: str, values: NDArray, pairs: NDArray) -> None:
     found = f"{kind}s {i} and {j} coincide ({a:.6g} and {b:.6g})" if i != j else f"{kind} {i} is 0"
     where = f" in matrix {stack}" if stack else ""
     raise GradientError(
-        f"{name}: {found}{where}, so that the vectors are a choice and a loss that depends on it has no gradient. "
-        f"The values alone have one: take them from {_ALONE[name]}. Or move the matrix a little, as by adding "
+        f"{name}: {found}{where}, so the vectors are not unique, and a loss that depends on them has no gradient. "
+        f"The values alone have one: use {_ALONE[name]}. Or perturb the matrix slightly, for example by adding "
         "different small numbers to its diagonal"
     )
 
@@ -344,22 +344,22 @@ def require_phase_free(name: str, turns: Array, *gs: Array) -> None:
         return
     if is_more_than_noise(np.diagonal(plain(turns), axis1=-2, axis2=-1).imag, *gs):
         raise GradientError(
-            f"{name}: the loss depends on the phase of complex vectors, which is a choice: any other is as right. "
-            "Use what does not depend on it, such as np.abs(v) or v @ v.conj().T"
+            f"{name}: the loss depends on the phase of complex vectors, which is arbitrary. "
+            "Use a quantity that does not depend on it, such as np.abs(v) or v @ v.conj().T"
         )
 
 
 @primitive()
 def final(x: Array, /, what: str) -> Array:
-    """``x``, of which no gradient is to be asked: second derivatives, where values coincide."""
+    """``x`` without a gradient rule: its gradient would be a second derivative where values coincide."""
     return x
 
 
 def final_rule(g: Array, y: Array, x: Array, what: str) -> Array:
     """Refuse."""
     raise GradientError(
-        f"second derivatives do not exist where {what} coincide or vanish. Move the matrix a little, as by adding "
-        "different small numbers to its diagonal"
+        f"second derivatives do not exist where {what} coincide or vanish. Perturb the matrix slightly, for example by "
+        "adding different small numbers to its diagonal"
     )
 
 

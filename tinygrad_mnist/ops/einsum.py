@@ -31,16 +31,16 @@ from ..typing import Array
     jvp="multilinear",
 )
 def einsum(*operands: Array, subscripts: str, optimize: Any = False) -> Array:
-    """Sum of products, by Einstein's notation."""
+    """Sum of products in Einstein's notation."""
     return np.einsum(subscripts, *operands, optimize=optimize)
 
 
 def einsum_rule(i: int, g: Array, y: Array, *operands: Array, subscripts: str, optimize: Any) -> Array:
-    """Exchange the roles of the result and operand ``i``: the gradient is again such a sum.
+    """Exchange the roles of the result and operand ``i``: the gradient is a sum of the same kind.
 
-    Two things an operand can do have no counterpart in a result. An index that occurs in this
-    operand alone was summed away: a vector of ones stretches the gradient along it. An index that
-    occurs twice walks a diagonal: an identity matrix puts the gradient back onto it.
+    Two properties of an operand have no counterpart in a result. An index that occurs only in this
+    operand was summed over: a vector of ones repeats the gradient along it. An index that occurs twice
+    runs along a diagonal: an identity matrix puts the gradient back onto it.
     """
     inputs, output = _explicit(subscripts, [np.ndim(x) for x in operands])
     mine, shape = inputs[i], np.shape(operands[i])
@@ -57,15 +57,15 @@ def einsum_rule(i: int, g: Array, y: Array, *operands: Array, subscripts: str, o
             if all(letter not in s for s, _ in terms):
                 terms.append((letter, np.ones(size, g.dtype)))
     names = ",".join(s for s, _ in terms) + "->" + target
-    # A path that was given is one through the operands of the expression itself.
+    # A path that was passed is valid only for the operands of the original expression.
     return np.einsum(names, *(x for _, x in terms), optimize=isinstance(optimize, (list, tuple)) or optimize)
 
 
-_LETTERS = ascii_uppercase + ascii_lowercase  # NumPy's order of the axes of a result that is not named
+_LETTERS = ascii_uppercase + ascii_lowercase  # NumPy's order of the axes if the result is not named
 
 
 def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
-    """Spell an expression out: a letter for every axis an ellipsis stands for, and the result named."""
+    """Spell out an expression: a letter for every axis behind an ellipsis, and an explicit result."""
     left, arrow, output = subscripts.replace(" ", "").partition("->")
     inputs = left.split(",")
     unused = [c for c in _LETTERS if c not in subscripts]
@@ -100,7 +100,7 @@ einsum.vjp(each=einsum_rule)
 def _einsum(
     *operands: Any, optimize: Any = False, dtype: Any = None, casting: Any = "safe", order: str = "K"
 ) -> Array:
-    """Take the subscripts as text or as lists of numbers after each operand; ``order`` says nothing here."""
+    """Take the subscripts as text or as lists of numbers after each operand; ``order`` is ignored."""
     if isinstance(operands[0], str):
         subscripts, *arrays = operands
     else:
@@ -111,7 +111,7 @@ def _einsum(
         arrays = [x if hasattr(x, "astype") else np.asarray(x) for x in arrays]
         for x in arrays:
             if not np.can_cast(x.dtype, dtype, casting):
-                raise TypeError(f"einsum: casting={casting!r} does not turn {x.dtype} into {np.dtype(dtype)}")
+                raise TypeError(f"einsum: casting={casting!r} cannot turn {x.dtype} into {np.dtype(dtype)}")
         arrays = [x.astype(dtype) for x in arrays]
     return einsum(*arrays, subscripts=subscripts, optimize=optimize)
 
@@ -120,7 +120,7 @@ def _letters(labels: Sequence[Any]) -> str:
     for label in labels:
         if label is not Ellipsis and not 0 <= label < len(_LETTERS):
             raise OptionError(
-                f"einsum: the axis label {label}; labels are the integers from 0 to {len(_LETTERS) - 1}"
+                f"einsum: the axis label {label} is not valid; labels are the integers from 0 to {len(_LETTERS) - 1}"
             )
     return "".join("..." if label is Ellipsis else _LETTERS[label] for label in labels)
 

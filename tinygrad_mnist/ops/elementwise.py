@@ -1,8 +1,8 @@
 """NumPy's elementwise functions: arithmetic, powers, logarithms, trigonometry, choices.
 
-Each line is a function and its derivative. The body is NumPy's own; the rules never undo
-broadcasting, the sweep does. For complex numbers the rules are the same. At kinks they follow
-PyTorch: the gradient of ``abs`` at zero is 0.
+Each line is a function and its derivative. The function is NumPy's own; the sweep, not the rules,
+undoes broadcasting. For complex numbers the rules are the same. At kinks they follow PyTorch: the
+gradient of ``abs`` at zero is 0.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ elementwise(np.square).vjp(lambda g, y, x: g * 2 * x)
 elementwise(np.absolute).vjp(lambda g, y, x: g * conjugate(np.sign(x)))
 elementwise(np.fabs).vjp(lambda g, y, x: g * np.sign(x))
 
-# The remainder moves with a, and against b once for each time b went into a.
+# The remainder grows with a, and shrinks with b once for each time that b goes into a.
 elementwise(np.remainder, domain=(0.5, 3.0)).vjp(
     lambda g, y, a, b: g,
     lambda g, y, a, b: -g * np.floor_divide(a, b),
@@ -48,7 +48,7 @@ elementwise(np.fmod, domain=(0.5, 3.0)).vjp(
 
 
 def power_base_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
-    """``b * a**(b-1)``, which is 0 for an exponent of 0, even at 0."""
+    """``b * a**(b-1)``, which is 0 if the exponent is 0, even at a = 0."""
     if not isinstance(b, (int, float)) or b == 0:
         a = a + ((a == 0) & (b == 0))  # 0 * 1**-1 rather than 0 * 0**-1
     return g * b * a ** (b - 1)
@@ -80,14 +80,14 @@ power.vjp(power_base_rule, power_exponent_rule)
 
 @implements(np.float_power, samples=[Sample((2, 3), (3,), domain=(0.3, 2.0))])
 def float_power(a: Array, b: Array) -> Array:
-    """``a**b`` in float64 at the least."""
+    """``a**b`` in at least float64."""
     dtype = np.result_type(np.float64, *(x.dtype for x in (a, b) if hasattr(x, "dtype")))
     return power(*(x.astype(dtype) if hasattr(x, "astype") else x for x in (a, b)))
 
 
 elementwise(np.sqrt, domain=(0.3, 3.0)).vjp(lambda g, y, x: g / (2 * y))
 elementwise(np.cbrt, domain=(0.3, 3.0)).vjp(lambda g, y, x: g / (3 * y * y))
-# At the origin, where distances have a kink and angles no meaning, the gradient is 0.
+# At the origin, distances have a kink and angles are undefined: the gradient is 0.
 elementwise(np.hypot).vjp(
     lambda g, y, a, b: g * (a / (y + (y == 0))),
     lambda g, y, a, b: g * (b / (y + (y == 0))),
@@ -113,14 +113,14 @@ elementwise(np.logaddexp2).vjp(
 
 
 def gap(a: Array, b: Array) -> Array:
-    """``a - b``, and 0 between equal infinities: both then have an equal share in the maximum."""
+    """``a - b``, and 0 between equal infinities: both then share the maximum equally."""
     same = (a == b) & np.isinf(a)
     return np.where(same, 0, a) - np.where(same, 0, b)
 
 
 # -- trigonometry --------------------------------------------------------------------------------
-# The slopes of inverse functions have roots of x² + 1, 1 - x², x² - 1 in them. As a distance or as a product of
-# two factors they neither overflow nor cancel.
+# The slopes of inverse functions contain roots of x² + 1, 1 - x² and x² - 1. Written as a distance or as a product of
+# two factors, they neither overflow nor cancel.
 
 
 def root_with(x: Array) -> Array:
@@ -134,7 +134,9 @@ def one_less_square(x: Array, /) -> Array:
     return (1 - x) * (1 + x)
 
 
-one_less_square.vjp(lambda g, y, x: g * -2 * x)  # of a product, where g may be infinite and 1 - x is 0
+one_less_square.vjp(
+    lambda g, y, x: g * -2 * x
+)  # written as a product, because g may be infinite where 1 - x is 0
 
 
 def root_below(x: Array) -> Array:
@@ -148,11 +150,11 @@ def root_above(x: Array, /) -> Array:
     return np.sqrt(x - 1) * np.sqrt(x + 1)
 
 
-root_above.vjp(lambda g, y, x: g * (x / y))  # of a product, where g may be infinite and y is 0
+root_above.vjp(lambda g, y, x: g * (x / y))  # written as a product, because g may be infinite where y is 0
 
 
 def by_value(f: Callable[[Array], Array], y: Array, x: Array, root: Callable[[Array], Array]) -> Array:
-    """The root; for complex numbers, ``f(y)``: it alone knows on which branch the value lies."""
+    """The root; for complex numbers ``f(y)``, because only the value knows its branch."""
     return f(y) if x.dtype.kind == "c" else root(x)
 
 

@@ -1,7 +1,7 @@
-"""``np.emath``: functions that answer with complex numbers where the real ones have no answer.
+"""``np.emath``: functions that return complex numbers where the real ones return NaN.
 
-A real array is made complex if one of its elements asks for it. The gradient that comes back to it is
-the real part of the complex one.
+A real array becomes complex if one of its elements requires it. Its gradient is the real part of the
+complex one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..primitive import Sample, implements
 from ..typing import Array, NDArray
 from .arguments import lift
 
-_SMALL = (np.int8, np.int16, np.uint8, np.uint16, np.float32, np.complex64)  # what fits complex64
+_SMALL = (np.int8, np.int16, np.uint8, np.uint16, np.float32, np.complex64)  # dtypes that fit into complex64
 
 
 def below_zero(x: NDArray) -> Any:
@@ -50,7 +50,7 @@ _BOTH = [*_INSIDE, Sample((4,))]
 
 @implements(np.emath.sqrt, samples=_BOTH)
 def sqrt(x: Array) -> Array:
-    """The square root, imaginary of a negative number."""
+    """The square root; that of a negative number is imaginary."""
     return np.sqrt(positive(x))
 
 
@@ -89,7 +89,7 @@ def logn(n: Array, x: Array) -> Array:
     ],
 )
 def power(x: Array, p: Array) -> Array:
-    """``x**p``, of negative numbers too."""
+    """``x**p``, for negative numbers too."""
     p = lift(p)
     return np.power(positive(x), p * 1.0 if below_zero(p.data) else p)
 

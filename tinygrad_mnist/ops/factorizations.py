@@ -1,6 +1,6 @@
 """Factorizations into triangular and orthogonal matrices: Cholesky and QR.
 
-The rules are those of the literature ([1]_, [2]_).
+The rules come from the literature ([1]_, [2]_).
 
 References
 ----------
@@ -29,7 +29,7 @@ QRResult: Any = type(np.linalg.qr(np.eye(1)))
 
 
 def positive(a: Array) -> tuple[Array]:
-    """Make a positive definite matrix of a sample."""
+    """Turn a sample into a positive definite matrix."""
     return (a @ adjoint(a) + np.eye(a.shape[-1], dtype=a.dtype),)
 
 
@@ -75,15 +75,15 @@ cholesky.vjp(textbook(cholesky_rule))
     ],
 )
 def orthogonal_triangular(a: Array, /, mode: Any) -> Factors:
-    """``a = Q R``: orthonormal columns, and an upper triangle."""
+    """``a = Q R``: orthonormal columns and an upper triangle."""
     return tuple(np.linalg.qr(a, mode=mode))
 
 
 def qr_rule(g: Factors, y: Factors, a: Array, mode: str) -> Array:
     """Walter & Lehmann's formula for the square part of R.
 
-    The columns of a wide ``a = [X Y]`` beyond its rows only follow the others, ``R = [S QᴴY]``: their
-    gradient goes on to Q, and the rest is the square case, ``X = Q S``.
+    In a wide ``a = [X Y]``, the columns beyond the square part only follow the others, ``R = [S QᴴY]``:
+    their gradient is passed on to Q, and the rest is the square case, ``X = Q S``.
     """
     (gq, gr), (q, r) = g, y
     k = min(a.shape[-2:])
@@ -92,8 +92,8 @@ def qr_rule(g: Factors, y: Factors, a: Array, mode: str) -> Array:
     diagonal = np.abs(np.diagonal(plain(s), axis1=-2, axis2=-1))
     if np.any(diagonal <= rounding(diagonal, max(a.shape[-2:]))):
         raise GradientError(
-            f"qr: the first {k} columns of a matrix of shape {a.shape} are linearly dependent, so that Q and R "
-            "have no gradient; it takes columns of full rank"
+            f"qr: the first {k} columns of a matrix of shape {a.shape} are linearly dependent, so Q and R "
+            "have no gradient; the columns must be independent"
         )
     if a.shape[-1] == k:
         return qr_square_rule(gq, gs, q, s)
@@ -137,10 +137,10 @@ def skew_part(x: Array) -> Array:
 
 
 def basis_of(name: str, g: Array, q: Array, k: int, *, check: bool) -> tuple[Array, Array]:
-    """The gradient of the first ``k`` columns of an orthonormal basis, that of the others joined in; and the columns.
+    """The first ``k`` columns of an orthonormal basis, and their gradient, which includes that of the others.
 
-    The others complete the basis, and follow: ``dQ₂ = -Q₁ dQ₁ᴴ Q₂``. A loss that also changes as they turn
-    among themselves depends on a choice.
+    The others complete the basis and follow: ``dQ₂ = -Q₁ dQ₁ᴴ Q₂``. A loss that also changes when they turn
+    among themselves depends on an arbitrary choice.
     """
     first = q[..., :k]
     g, rest, others = g[..., :k], g[..., k:], q[..., k:]
@@ -148,13 +148,13 @@ def basis_of(name: str, g: Array, q: Array, k: int, *, check: bool) -> tuple[Arr
         return g, first
     if check and is_more_than_noise(plain(skew_part(adjoint(others) @ rest)), rest):
         raise GradientError(
-            f"{name}: the loss depends on which columns complete the basis, those after the first {k}, and not only "
-            "on the space they span. The matrix does not determine them; use the first columns alone"
+            f"{name}: the loss depends on the columns that complete the basis, those after the first {k}, and not only "
+            "on the space they span. The matrix does not determine them; use only the first columns"
         )
     return g - others @ (adjoint(rest) @ first), first
 
 
 def is_more_than_noise(x: NDArray, *like: Array) -> bool:
-    """Whether ``x``, a product of gradients with unit vectors, is more than what rounding leaves of 0."""
+    """Whether ``x``, a product of gradients with unit vectors, is larger than a rounding error."""
     scale = max(np.max(np.abs(plain(g)), initial=0) for g in like)
     return bool(np.any(np.abs(x) > math.sqrt(np.finfo(x.dtype).eps) * scale))

@@ -1,12 +1,12 @@
 """NumPy's Fourier transforms.
 
-A transform multiplies by a matrix, and the gradient goes back through that matrix transposed. The
-matrix of ``fft`` is symmetric, so the rule of ``fft`` is ``fft`` again, and so for ``ifft``. A real
-signal and the half of its spectrum that is kept, which ``rfft`` and ``irfft`` connect, are each other's
-transposes but for one thing: all frequencies that have a mirror image in the other half count twice.
+A transform multiplies by a matrix, and its gradient multiplies by the transposed matrix. The matrix
+of ``fft`` is symmetric, so the rule of ``fft`` is ``fft`` again, and the same holds for ``ifft``.
+``rfft`` and ``irfft`` connect a real signal with the half of its spectrum that is kept. They are each
+other's transposes with one exception: frequencies with a mirror image in the other half count twice.
 
 These four are the operations. As in NumPy, the transforms of Hermitian signals and those over several
-axes are made of them.
+axes are built from them.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def fft(a: Array, /, n: int | None = None, axis: int = -1, norm: Norm = None) ->
 
 @primitive(np.fft.ifft, samples=[*_REAL[:2], *_COMPLEX, Sample((3,), complex=True)], jvp="linear")
 def ifft(a: Array, /, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
-    """The way back from :data:`fft`."""
+    """The inverse of :data:`fft`."""
     return np.fft.ifft(a, n, axis, norm)
 
 
 def resized(x: Array, n: int, axis: int) -> Array:
-    """``x`` cropped or padded with zeros to length ``n``, which undoes that a transform did so to its input."""
+    """``x`` cropped or padded with zeros to length ``n``, which undoes the same step of a transform."""
     if x.shape[axis] >= n:
         return x[along(axis % x.ndim, slice(n))]
     widths = [(0, 0)] * x.ndim
@@ -67,12 +67,12 @@ def rfft(a: Array, /, n: int | None = None, axis: int = -1, norm: Norm = None) -
 
 @primitive(np.fft.irfft, samples=[*_COMPLEX, *_REAL[:2], Sample((3,), complex=True, n=3)], jvp="linear")
 def irfft(a: Array, /, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
-    """The way back from :data:`rfft`, to a real signal of length ``n``."""
+    """The inverse of :data:`rfft`: a real signal of length ``n``."""
     return np.fft.irfft(a, n, axis, norm)
 
 
 def shares(n: int, y: Array, axis: int) -> NDArray:
-    """1 for the frequencies 0 and n/2 of a real signal, 1/2 for those between, which occur twice."""
+    """1 for the frequencies 0 and n/2 of a real signal, 1/2 for those in between, which occur twice."""
     weights = np.full(n // 2 + 1, 0.5, np.finfo(y.dtype).dtype)
     weights[0] = 1
     if n % 2 == 0:
@@ -81,13 +81,13 @@ def shares(n: int, y: Array, axis: int) -> NDArray:
 
 
 def rfft_rule(g: Array, y: Array, a: Array, n: int | None, axis: int, norm: Norm) -> Array:
-    """The real part of ``fft`` of ``g`` without its mirror image: ``hfft``, which would add it, of the shares."""
+    """The real part of the ``fft`` of ``g`` without its mirror image: ``hfft`` of the shares adds it back."""
     n = a.shape[axis] if n is None else n
     return resized(np.fft.hfft(g * shares(n, y, axis), n, axis, norm), a.shape[axis], axis)
 
 
 def irfft_rule(g: Array, y: Array, a: Array, n: int | None, axis: int, norm: Norm) -> Array:
-    """The frequencies of ``g``, as often as each was used. Imaginary parts of 0 and n/2 never were."""
+    """The spectrum of ``g``, times how often each frequency was used; imaginary parts of 0 and n/2 never were."""
     spectrum = np.fft.ihfft(g, None, axis, norm) / shares(y.shape[axis], y, axis)
     return resized(spectrum, a.shape[axis], axis)
 
@@ -95,7 +95,7 @@ def irfft_rule(g: Array, y: Array, a: Array, n: int | None, axis: int, norm: Nor
 rfft.vjp(rfft_rule)
 irfft.vjp(irfft_rule)
 
-# -- signals that are Hermitian, and so have a real spectrum -------------------------------------
+# -- Hermitian signals, which have a real spectrum -----------------------------------------------
 
 _OPPOSITE: dict[Any, Any] = {None: "forward", "backward": "forward", "forward": "backward"}
 
@@ -108,7 +108,7 @@ def hfft(a: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> A
 
 @implements(np.fft.ihfft, samples=[*_REAL, Sample((3,))])
 def ihfft(a: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> Array:
-    """The way back from ``hfft``."""
+    """The inverse of ``hfft``."""
     return np.conjugate(np.fft.rfft(a, n, axis, _OPPOSITE.get(norm, norm)))
 
 
@@ -116,10 +116,10 @@ def ihfft(a: Array, n: int | None = None, axis: int = -1, norm: Norm = None) -> 
 
 
 def steps(a: Array, s: Lengths, axes: Axes, *, is_half: bool = False) -> list[tuple[int, int]]:
-    """The transforms along one axis that make one over several, each a pair of length and axis.
+    """The transforms along single axes that make up one over several axes, each a pair of length and axis.
 
-    As in NumPy, a length of -1 is the input's own, and by default all are; the last one of a spectrum
-    of which half is kept belongs to a signal twice as long.
+    As in NumPy, a length of -1 means the input's own length, and that is the default for all axes. The last
+    axis of a half spectrum belongs to a signal about twice as long.
     """
     if axes is None:
         if s is not None:
@@ -153,7 +153,7 @@ _REPEATED = {"axes": (0, 1, 1)}
 
 @implements(np.fft.fftn, samples=[Sample((2, 3), complex=True, **_) for _ in (*_SEVERAL, _REPEATED)])
 def fftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Array:
-    """``fft`` along one axis after the other, the last first."""
+    """``fft`` along one axis after the other, starting with the last."""
     for n, axis in reversed(steps(a, s, axes)):
         a = np.fft.fft(a, n, axis, norm)
     return a
@@ -161,7 +161,7 @@ def fftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> A
 
 @implements(np.fft.ifftn, samples=[Sample((2, 3), complex=True, **_) for _ in (*_SEVERAL, _REPEATED)])
 def ifftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Array:
-    """The way back from ``fftn``."""
+    """The inverse of ``fftn``."""
     for n, axis in reversed(steps(a, s, axes)):
         a = np.fft.ifft(a, n, axis, norm)
     return a
@@ -179,7 +179,7 @@ def rfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> 
 
 @implements(np.fft.irfftn, samples=[Sample((2, 3), complex=True, **_) for _ in (*_SEVERAL, _REPEATED)])
 def irfftn(a: Array, s: Lengths = None, axes: Axes = None, norm: Norm = None) -> Array:
-    """The way back from ``rfftn``."""
+    """The inverse of ``rfftn``."""
     several = steps(a, s, axes, is_half=True)
     for n, axis in several[:-1]:
         a = np.fft.ifft(a, n, axis, norm)
@@ -197,7 +197,7 @@ def fft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) 
 
 @implements(np.fft.ifft2, samples=[Sample((2, 2, 3), complex=True, **_) for _ in _TWO])
 def ifft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) -> Array:
-    """The way back from ``fft2``."""
+    """The inverse of ``fft2``."""
     return np.fft.ifftn(a, s, axes, norm)
 
 
@@ -209,7 +209,7 @@ def rfft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None)
 
 @implements(np.fft.irfft2, samples=[Sample((2, 2, 3), complex=True, **_) for _ in _TWO])
 def irfft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None) -> Array:
-    """The way back from ``rfft2``."""
+    """The inverse of ``rfft2``."""
     return np.fft.irfftn(a, s, axes, norm)
 
 
@@ -218,13 +218,13 @@ def irfft2(a: Array, s: Lengths = None, axes: Axes = (-2, -1), norm: Norm = None
 
 @implements(np.fft.fftshift, samples=[Sample((3, 4)), Sample((3, 4), axes=0), Sample((3, 4), axes=(0, 1))])
 def fftshift(x: Array, axes: int | Axes = None) -> Array:
-    """The second half of each axis before the first."""
+    """Swap the halves of each axis, so that frequency 0 is in the middle."""
     axes = range(x.ndim) if axes is None else (axes,) if isinstance(axes, (int, np.integer)) else axes
     return np.roll(x, [x.shape[axis] // 2 for axis in axes], tuple(axes))
 
 
 @implements(np.fft.ifftshift, samples=[Sample((3, 4)), Sample((3, 4), axes=0), Sample((3, 4), axes=(0, 1))])
 def ifftshift(x: Array, axes: int | Axes = None) -> Array:
-    """The way back from ``fftshift``."""
+    """The inverse of ``fftshift``."""
     axes = range(x.ndim) if axes is None else (axes,) if isinstance(axes, (int, np.integer)) else axes
     return np.roll(x, [-(x.shape[axis] // 2) for axis in axes], tuple(axes))

@@ -1,8 +1,8 @@
 """Indexing of every kind, assignment, and their common adjoint.
 
-``t[index]`` picks elements; its gradient puts them back where they came from, adding up where one
+``t[index]`` picks elements. Its gradient puts them back where they came from, and adds up where one
 element was picked twice. Index *arrays* are array arguments of the operations, like all arrays;
-slices, integers and the places where the arrays go are settings.
+slices, integers and the positions of the arrays in the index are settings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MASK = np.array([[True, False], [False, True], [True, True]])
 
 
 class _Hole:
-    """Where in an index an array goes."""
+    """A placeholder for an array in an index."""
 
     def __repr__(self) -> str:
         return "array"
@@ -79,7 +79,7 @@ def along(axis: int, part: Any) -> tuple[Any, ...]:
     jvp="linear",
 )
 def getitem(a: Array, /, *arrays: NDArray, index: Any) -> Array:
-    """``a[index]``, with the index arrays apart."""
+    """``a[index]``, with the index arrays as separate arguments."""
     return a[put_together(arrays, index)]
 
 
@@ -93,7 +93,7 @@ def getitem(a: Array, /, *arrays: NDArray, index: Any) -> Array:
     jvp="linear",
 )
 def scatter(g: Array, /, *arrays: NDArray, index: Any, shape: tuple[int, ...]) -> Array:
-    """Zeros of ``shape`` with ``g`` added in at ``index``: the adjoint of ``getitem``."""
+    """Zeros of ``shape`` with ``g`` added at ``index``: the adjoint of ``getitem``."""
     result = np.zeros_like(g, shape=shape)
     if all(a.dtype == bool for a in arrays):
         result[put_together(arrays, index)] = g  # slices and masks pick no element twice
@@ -111,14 +111,14 @@ def only_axis(index: Any) -> int | None:
 
 
 def add_along(a: NDArray, indices: NDArray, values: NDArray, axis: int) -> None:
-    """Add in at indices along one axis."""
+    """Add values at indices along one axis."""
     before, after = math.prod(a.shape[:axis]), math.prod(a.shape[axis + 1 :])
     here = np.arange(before)[:, None, None], indices.reshape(-1, 1), np.arange(after)
     add_at(a.reshape(before, a.shape[axis], after), here, values)
 
 
 def add_at(a: NDArray, here: tuple[NDArray, ...], values: NDArray) -> None:
-    """``np.add.at``, up to six times as fast: by single numbers, counted through all elements."""
+    """``np.add.at``, up to six times as fast, by flat indices."""
     indices = [index.astype(np.intp, copy=False) for index in here]
     if values.size:
         numbers = np.ravel_multi_index(indices, a.shape, mode="wrap")  # a negative index counts from the end
@@ -147,7 +147,7 @@ def setitem(a: Array, value: Array, /, *arrays: NDArray, index: Any) -> Array:
 
 
 def setitem_value_rule(g: Array, y: Array, a: Array, value: Array, *arrays: NDArray, index: Any) -> Array:
-    """The gradient where the value went; where an index repeats, NumPy keeps the last value only."""
+    """The gradient where the value went; where an index repeats, NumPy keeps only the last value."""
     part = getitem(g, *arrays, index=index)
     if all(array.dtype == bool for array in arrays):
         return part
@@ -168,7 +168,7 @@ def _getitem(t: Tensor, index: Any) -> Array:
     arrays, rest = take_apart(index)
     return record(
         getitem, (t, *arrays), {"index": rest}
-    )  # without the detour of a call, since rows are read often
+    )  # without a further call, because rows are read often
 
 
 def _setitem(t: Tensor, value: Any, index: Any) -> Array:
@@ -191,12 +191,12 @@ REGISTRY[SETITEM] = _setitem
     jvp="linear",
 )
 def take(a: Array, indices: NDArray, /, axis: int | None = None, mode: Any = "raise") -> Array:
-    """Elements along an axis, by index; of all elements in one row unless an axis is given."""
+    """Elements along an axis, by index; from the flattened array unless an axis is given."""
     return np.take(a, indices, axis=axis, mode=mode)
 
 
 def take_rule(g: Array, y: Array, a: Array, indices: NDArray, axis: int | None, mode: str) -> Array:
-    """Every element back to where it was taken."""
+    """Put each element back where it was taken."""
     if axis is None or not a.ndim:
         taken = inside(indices, a.size, mode)
         return np.reshape(scatter(g, taken, index=HOLE, shape=(a.size,)), a.shape)
@@ -205,7 +205,7 @@ def take_rule(g: Array, y: Array, a: Array, indices: NDArray, axis: int | None, 
 
 
 def inside(indices: NDArray, n: int, mode: str) -> NDArray:
-    """Indices that are within ``n`` elements, as the mode says: round in a circle, or to the ends."""
+    """Bring indices into the range of ``n`` elements: by wrapping around or by clipping."""
     if mode not in ("raise", "wrap", "clip"):
         raise choice("mode of an index", mode, ("raise", "wrap", "clip"))
     if mode == "raise" or not n:
@@ -229,7 +229,7 @@ def _take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: 
 
 
 def places_along(shape: tuple[int, ...], indices: NDArray, axis: int) -> tuple[NDArray, ...]:
-    """The index arrays that pick ``indices`` along ``axis``, at every place of the other axes."""
+    """The index arrays that pick ``indices`` along ``axis``, at each position of the other axes."""
     ndim = len(shape)
     axis %= ndim
     return tuple(
@@ -246,7 +246,7 @@ def places_along(shape: tuple[int, ...], indices: NDArray, axis: int) -> tuple[N
     jvp="linear",
 )
 def take_along(a: Array, indices: NDArray, /, axis: int) -> Array:
-    """Elements along an axis, by an index for each place."""
+    """Elements along an axis, with one index for each place."""
     return a[places_along(a.shape, indices, axis)]
 
 
@@ -258,13 +258,13 @@ def take_along(a: Array, indices: NDArray, /, axis: int) -> Array:
     jvp="linear",
 )
 def put_along(g: Array, indices: NDArray, /, axis: int, length: int) -> Array:
-    """Zeros of ``length`` along an axis, with ``g`` added in: the adjoint of ``take_along``."""
+    """Zeros of ``length`` along an axis, with ``g`` added: the adjoint of ``take_along``."""
     shape = list(g.shape)
     shape[axis] = length
     result = np.zeros(shape, g.dtype)
     here = places_along(result.shape, indices, axis)
     if indices.shape[axis] == 1:
-        result[here] = g  # one index for each place: none can occur twice
+        result[here] = g  # one index for each place, so none can occur twice
     else:
         add_at(result, here, g)
     return result
@@ -296,21 +296,21 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
 
 
 def checked_along(name: str, arr: Array, indices: Any, axis: int | None) -> tuple[Array, NDArray, int]:
-    """Check the arguments of ``..._along_axis``; without an axis, the array is one row."""
+    """Check the arguments of ``..._along_axis``; without an axis, the array is flattened."""
     indices = plain(indices)
     if indices.dtype.kind not in "iu":
-        raise IndexError(f"{name}: indices are integers, not {indices.dtype}")
+        raise IndexError(f"{name}: indices must be integers, not {indices.dtype}")
     if axis is None:
         arr, axis = np.ravel(arr), 0
     axis = normalize_axis_index(axis, np.ndim(arr))
     if np.ndim(arr) != indices.ndim:
         raise ShapeError(
             f"{name}: indices of shape {indices.shape} for an array of shape {np.shape(arr)}; "
-            "the numbers of axes have to be the same"
+            "the numbers of axes must be equal"
         )
     return arr, indices, axis
 
 
-# Where something is: no small change of the values changes it.
+# Functions that return positions: no small change of the values changes them.
 constant(np.nonzero, np.flatnonzero, np.argwhere, np.unravel_index, np.ravel_multi_index)
 as_plain(np.diag_indices_from, np.tril_indices_from, np.triu_indices_from)

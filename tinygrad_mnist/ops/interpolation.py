@@ -1,7 +1,7 @@
-"""Linear interpolation between knots, differentiable by the knots too.
+"""Linear interpolation between knots, differentiable with respect to the knots, too.
 
-The line through the knots has a corner at each. There the slope is that of the segment on the right,
-and on the last knot of that on its left, which is also how :func:`numpy.interp` looks up the value.
+The line through the knots has a corner at each knot. The slope there is that of the segment on the right;
+at the last knot, that of the segment on the left. :func:`numpy.interp` looks up values in the same way.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _KNOTS = np.array([-1.5, -0.45, 0.65, 1.55])
     ],
 )
 def interpolation(x: Array, xp: Array, fp: Array, left: Any = None, right: Any = None, /) -> Array:
-    """The line through the knots ``(xp, fp)`` at ``x``; ``left`` and ``right`` of them, those values."""
+    """The line through the knots ``(xp, fp)`` at ``x``; outside of the knots, ``left`` and ``right``."""
     left, right = (side.item() if isinstance(side, np.ndarray) else side for side in (left, right))
     return np.interp(x, xp, fp, left, right)
 
 
 def around(x: Array, xp: Array) -> tuple[Array, Array, Array]:
-    """For each ``x``, the knots it lies between, and where: 0 at the one, 1 at the other.
+    """For each ``x``, the two knots around it, and its position between them: 0 at the first, 1 at the second.
 
-    An ``x`` on a knot belongs to the segment on its right, on the last knot to that on its left; one
-    outside, to the nearest knot alone, as does NaN to any.
+    An ``x`` on a knot belongs to the segment on its right, but on the last knot to the segment on its left.
+    An ``x`` outside belongs only to the nearest knot, and NaN to any.
     """
     last = len(xp) - 1
     i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(last - 1, 0))
@@ -48,7 +48,7 @@ def around(x: Array, xp: Array) -> tuple[Array, Array, Array]:
 
 
 def slope_at(x: Array, xp: Array, fp: Array) -> Array:
-    """The slope of the segment that ``x`` belongs to; 0 outside, and where two knots make a jump."""
+    """The slope of the segment to which ``x`` belongs; 0 outside, and where two knots coincide."""
     i, j, _ = around(x, xp)
     width = xp[j] - xp[i]
     is_inside = (x >= xp[0]) & (x <= xp[-1]) & (width > 0)
@@ -56,7 +56,7 @@ def slope_at(x: Array, xp: Array, fp: Array) -> Array:
 
 
 def handed_out(g: Array, x: Array, xp: Array) -> Array:
-    """What each knot gets of ``g``, which goes to the two around ``x``, the more the nearer; none for NaN."""
+    """Distribute ``g`` to the two knots around each ``x``, more to the nearer one; nothing for NaN."""
     i, j, place = around(x, xp)
     g = np.where(np.isnan(x), 0, g)
     near, far = (
@@ -67,7 +67,7 @@ def handed_out(g: Array, x: Array, xp: Array) -> Array:
 
 
 def interpolation_fp_rule(g: Array, y: Array, x: Array, xp: Array, fp: Array, left: Any, right: Any) -> Array:
-    """``g`` handed out, but where ``left`` or ``right`` took the place of the knots."""
+    """``g`` distributed to the knots, except where ``left`` or ``right`` replaced them."""
     if left is not None:
         g = np.where(x < xp[0], 0, g)
     if right is not None:
@@ -93,7 +93,7 @@ interpolation.vjp(
     ],
 )
 def interp(x: Array, xp: Array, fp: Array, left: Any = None, right: Any = None, period: Any = None) -> Array:
-    """Linear interpolation; of periodic knots, if there is a period, whose first and last are repeated."""
+    """Linear interpolation; with a period, the first and the last knot are repeated."""
     x, xp, fp = map(lift, (x, xp, fp))
     if period is None:
         return interpolation(x, xp, fp, left, right)
@@ -101,7 +101,7 @@ def interp(x: Array, xp: Array, fp: Array, left: Any = None, right: Any = None, 
         raise OptionError("interp: period=0; it must not be zero")
     if xp.ndim != 1 or xp.shape != fp.shape:
         raise ShapeError(
-            f"interp: knots of shapes {xp.shape} and {fp.shape}; two sequences of one length are needed"
+            f"interp: knots of shapes {xp.shape} and {fp.shape}; pass two sequences of equal length"
         )
     period = abs(period)
     x, xp = x.astype(np.float64) % period, xp.astype(np.float64) % period

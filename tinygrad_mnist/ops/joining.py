@@ -1,4 +1,4 @@
-"""Functions that join arrays, or take them apart."""
+"""Functions that join arrays or split them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .indexing import along
 
 
 def _listed(*arrays: Any) -> tuple[Any, ...]:
-    """The samples of functions that take their arrays as one list."""
+    """Prepare samples for functions that take their arrays as one list."""
     return (list(arrays),)
 
 
@@ -37,7 +37,7 @@ def concatenate(*arrays: Array, axis: int | None = 0, dtype: Any = None, casting
 
 
 def concatenate_rule(i: int, g: Array, y: Array, *arrays: Array, axis: int | None, **_: Any) -> Array:
-    """The part of the gradient that lies where array ``i`` went."""
+    """The part of the gradient at the place of array ``i``."""
     if axis is None:
         shape = np.shape(arrays[i])
         start = sum(math.prod(np.shape(a)) for a in arrays[:i])
@@ -68,7 +68,7 @@ def _concatenate(
     jvp="linear",
 )
 def stack(*arrays: Array, axis: int = 0, dtype: Any = None, casting: Any = "same_kind") -> Array:
-    """Arrays of one shape joined along a new axis."""
+    """Arrays of the same shape joined along a new axis."""
     return np.stack(arrays, axis=axis, dtype=dtype, casting=casting)
 
 
@@ -105,7 +105,7 @@ def dstack(tup: Any) -> Array:
 
 @implements(np.column_stack, samples=[Sample((2,), (2, 3), (2,), prepare=_listed)])
 def column_stack(tup: Any) -> Array:
-    """Rows as the columns of a matrix, matrices side by side."""
+    """Vectors as the columns of a matrix; matrices side by side."""
     return np.concatenate([a if a.ndim > 1 else np.reshape(a, (-1, 1)) for a in map(lift, tup)], axis=1)
 
 
@@ -119,23 +119,23 @@ def column_stack(tup: Any) -> Array:
     ],
 )
 def block(arrays: Any) -> Array:
-    """Blocks as they lie in nested lists: the innermost side by side along the last axis."""
+    """Blocks arranged like nested lists: the innermost side by side along the last axis."""
     depth, blocks = _depth(arrays), list(_innermost(arrays))
     ndim = max(depth, *(np.ndim(a) for a in blocks))
     return _joined(arrays, depth, ndim)
 
 
 def _joined(blocks: Any, depth: int, ndim: int) -> Array:
-    """What nested lists of this depth hold, joined along as many of the last axes."""
+    """Join the contents of nested lists of this depth along the same number of last axes."""
     if not depth:
         return np.reshape(blocks, (1,) * (ndim - np.ndim(blocks)) + np.shape(blocks))
     return concatenate(*(_joined(block, depth - 1, ndim) for block in blocks), axis=-depth)
 
 
 def _depth(arrays: Any) -> int:
-    """How deep lists are nested, the same everywhere."""
+    """The depth of nested lists, which must be the same everywhere."""
     if isinstance(arrays, tuple):
-        raise TypeError("block: a tuple among the lists; only lists say how blocks lie")
+        raise TypeError("block: found a tuple among the lists; use nested lists only")
     if not isinstance(arrays, list):
         return 0
     depths = {_depth(part) for part in arrays}
@@ -159,14 +159,14 @@ def _innermost(arrays: Any) -> Any:
     samples=[((2, 3), (2,)), Sample((2, 3), (1, 3), axis=0, complex=True), Sample((2, 1), (2, 2), axis=-1)],
 )
 def append(arr: Any, values: Any, axis: int | None = None) -> Array:
-    """Values after those of an array; both in one row unless an axis is given."""
+    """Values after those of an array; both flattened unless an axis is given."""
     arr, values = lift(arr), lift(values)
     if axis is None:
         arr, values, axis = np.ravel(arr), np.ravel(values), 0
     return np.concatenate((arr, values), axis=axis)
 
 
-# -- putting in and taking out -------------------------------------------------------------------
+# -- inserting and deleting ----------------------------------------------------------------------
 
 
 @primitive(
@@ -182,12 +182,12 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Array:
     jvp="linear",
 )
 def insert_at(arr: Array, values: Array, /, obj: Any, axis: int) -> Array:
-    """``arr`` with values put in before the given places."""
+    """``arr`` with values inserted before the given places."""
     return np.insert(arr, obj, values, axis=axis)
 
 
 def inserted(y: Array, arr: Array, obj: Any, axis: int) -> NDArray:
-    """For each place along ``axis`` of the result, which of the values went there; -1 for those of ``arr``."""
+    """For each place along ``axis`` of the result, the number of the value inserted there, or -1 for ``arr``."""
     n = arr.shape[axis]
     return np.insert(np.full(n, -1), obj, np.arange(y.shape[axis] - n))
 
@@ -197,7 +197,7 @@ def insert_values_rule(g: Array, y: Array, arr: Array, values: Array, obj: Any, 
     came_from = inserted(y, arr, obj, axis)
     places = np.argsort(came_from, kind="stable")[arr.shape[axis] :]
     part = np.take(g, places, axis=axis)
-    # Before a single place a whole block is put in, whose first axis is that of the places.
+    # Before a single place a whole block is inserted; its first axis is that of the places.
     return np.moveaxis(part, axis, 0) if not isinstance(obj, slice) and np.ndim(obj) == 0 else part
 
 
@@ -217,7 +217,7 @@ insert_at.vjp(
     ],
 )
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Array:
-    """``arr`` with values put in before the given places; in one row unless an axis is given."""
+    """``arr`` with values inserted before the given places; flattened unless an axis is given."""
     arr, axis = _row(lift(arr), axis)
     values = gather(values)
     refuse_to_round("insert", arr.dtype, values)
@@ -234,23 +234,23 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Array:
     ],
 )
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Array:
-    """``arr`` without the given places; in one row unless an axis is given."""
+    """``arr`` without the given places; flattened unless an axis is given."""
     arr, axis = _row(lift(arr), axis)
     left = np.delete(np.arange(arr.shape[axis]), _places(obj))
     return arr[along(axis, np.isin(np.arange(arr.shape[axis]), left))]
 
 
 def _row(a: Array, axis: int | None) -> tuple[Array, int]:
-    """An array and its axis: that of all elements in one row if none is given."""
+    """An array and its axis; the flattened array if none is given."""
     return (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
 
 
 def _places(obj: Any) -> Any:
-    """Places as NumPy takes them: slices, numbers, lists and arrays, but no Tensors."""
+    """Places in the form that NumPy takes: slices, numbers, lists and arrays, but not Tensors."""
     return np.asarray(obj) if hasattr(obj, "__primitive__") else obj
 
 
-# -- taking apart --------------------------------------------------------------------------------
+# -- splitting -----------------------------------------------------------------------------------
 
 
 @implements(
@@ -263,28 +263,28 @@ def _places(obj: Any) -> Any:
     ],
 )
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
-    """``ary`` in nearly equal parts, or cut before the given places."""
+    """``ary`` split into nearly equal parts, or before the given places."""
     ary = lift(ary)
     axis = normalize_axis_index(axis, ary.ndim)
     n = ary.shape[axis]
     if np.ndim(indices_or_sections) == 0:
         parts = int(indices_or_sections)
         if parts < 1:
-            raise OptionError(f"split: {parts} parts are asked for; at least 1")
+            raise OptionError(f"split: {parts} parts were requested; there must be at least 1")
         cuts = np.cumsum([n // parts + (i < n % parts) for i in range(parts - 1)]).astype(int).tolist()
     else:
         cuts = [int(i) for i in indices_or_sections]
     if len(cuts) > 2 and [0, *cuts, n] == sorted([0, *cuts, n]):
         return pieces(ary, [end - start for start, end in pairwise([0, *cuts, n])], axis)
-    # Cuts may go back and forth: pieces then overlap, or are empty.
+    # Cuts need not be in order: pieces then overlap or are empty.
     return [ary[along(axis, slice(*ends))] for ends in pairwise([0, *cuts, n])]
 
 
 def pieces(a: Array, sizes: list[int], axis: int) -> list[Array]:
     """The pieces of these sizes along an axis.
 
-    The array is cut in two, and each half again: so the gradients of k pieces, too, are joined two by
-    two, where to put each of them among zeros and to add these up would take k times as long.
+    The array is cut in two, and each half again. So the gradients of k pieces are joined pairwise, too;
+    padding each of them with zeros and adding these up would take k times as long.
     """
     half = len(sizes) // 2
     if not half:
@@ -299,7 +299,7 @@ def pieces(a: Array, sizes: list[int], axis: int) -> list[Array]:
     samples=[Sample((4, 2), prepare=lambda a: (a, 2)), Sample((2, 3), prepare=lambda a: (a, (1,), 1))],
 )
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
-    """``ary`` in equal parts, or cut before the given places."""
+    """``ary`` split into equal parts, or before the given places."""
     parts, n = indices_or_sections, np.shape(ary)[axis]
     if np.ndim(parts) == 0 and int(parts) > 0 and n % int(parts):
         raise ShapeError(
@@ -310,7 +310,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 @implements(np.vsplit, samples=[Sample((4, 2), prepare=lambda a: (a, 2))])
 def vsplit(ary: Any, indices_or_sections: Any) -> Any:
-    """Split along the first axis, of two or more."""
+    """Split along the first axis of two or more."""
     return split(_with_axes("vsplit", ary, 2), indices_or_sections, 0)
 
 
@@ -333,15 +333,15 @@ def _with_axes(name: str, a: Any, ndim: int) -> Array:
     a = lift(a)
     if a.ndim < ndim:
         raise ShapeError(
-            f"{name}: an array of {pluralise(ndim, 'axis')} or more is needed, this has shape {a.shape}"
+            f"{name}: needs an array of {pluralise(ndim, 'axis')} or more, but this one has shape {a.shape}"
         )
     return a
 
 
 def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
-    """The parts along an axis, which goes away."""
+    """The parts along an axis, without that axis."""
     if x.ndim == 0:
-        raise ShapeError("unstack: a number has no axis to be taken apart along")
+        raise ShapeError("unstack: a scalar has no axis to unstack")
     axis = normalize_axis_index(axis, x.ndim)
     n = x.shape[axis]
     if n < 4:

@@ -1,4 +1,4 @@
-"""Pseudo-inverses and least squares, also for matrices that are not square or not of full rank."""
+"""Pseudo-inverses and least squares, also for matrices that are not square or lack full rank."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .linalg import adjoint, hermitian_part, is_used, rounding, textbook
 
 
 def low_rank(a: Array, b: Array) -> tuple[Array]:
-    """Make a matrix of a sample as a product of a tall and a wide one."""
+    """Turn a sample into a matrix that is the product of a tall and a wide one."""
     return (a @ b,)
 
 
@@ -32,15 +32,15 @@ def low_rank(a: Array, b: Array) -> tuple[Array]:
     ],
 )
 def pinv(a: Array, /, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue) -> Array:
-    """The pseudo-inverse, with singular values below ``rcond`` times the largest taken for 0."""
+    """The pseudo-inverse, with singular values below ``rcond`` times the largest treated as 0."""
     return np.linalg.pinv(a, rcond, hermitian, rtol=rtol)
 
 
 def pinv_rule(g: Array, y: Array, a: Array, rcond: Any, hermitian: bool, rtol: Any) -> Array:
-    """The rule for matrices of constant rank, unless singular values were cut off that are not 0."""
+    """The rule for matrices of constant rank, unless singular values were cut off that are not zero."""
     if a.size == 0:
         return np.zeros_like(a)
-    if hermitian:  # NumPy looks at the lower triangle
+    if hermitian:  # NumPy reads only the lower triangle
         a = np.tril(a) + adjoint(np.tril(a, -1))
     s = np.linalg.svdvals(plain(a))
     is_kept = s > pinv_cutoff(a, rcond, rtol) * s[..., :1]
@@ -50,7 +50,7 @@ def pinv_rule(g: Array, y: Array, a: Array, rcond: Any, hermitian: bool, rtol: A
 
 
 def pinv_cutoff(a: Array, rcond: Any, rtol: Any) -> NDArray:
-    """What part of the largest singular value is taken for 0, by NumPy's two names and defaults."""
+    """The cutoff, relative to the largest singular value, from NumPy's two names and defaults."""
     if rcond is None:
         rcond = 1e-15 if rtol is np._NoValue else rtol
     if rcond is None:
@@ -66,13 +66,13 @@ def constant_rank_rule(g: Array, p: Array, a: Array) -> Array:
 
 
 def chain(a: Array, b: Array, c: Array) -> Array:
-    """``a b c``, in the order that takes fewer multiplications: a long matrix has no room for its square."""
+    """``a b c`` in the order that takes fewer multiplications: the square of a long matrix may not fit in memory."""
     (i, j), (k, n) = a.shape[-2:], c.shape[-2:]
     return (a @ b) @ c if i * k * (j + n) <= j * n * (k + i) else a @ (b @ c)
 
 
 def truncated_rule(g: Array, a: Array, is_kept: NDArray) -> Array:
-    """By the singular values and vectors: the pseudo-inverse is ``V diag(f) Uᴴ`` with ``f = 1/s`` for those kept."""
+    """Use the SVD: the pseudo-inverse is ``V diag(f) Uᴴ`` with ``f = 1/s`` for the values that are kept."""
     u, s, vh = y = np.linalg.svd(a, full_matrices=False)
     v = adjoint(vh)
     f = np.where(is_kept, 1, 0) / np.where(is_kept, s, 1)
@@ -96,7 +96,7 @@ pinv.vjp(textbook(pinv_rule))
     ],
 )
 def least_squares(a: Array, b: Array, /, rcond: Any = None) -> tuple[Array, ...]:
-    """The ``x`` of least ``|b - a x|²`` (and least ``|x|²`` among those), that square, and ``a``'s singular values."""
+    """The ``x`` of least ``|b - a x|²`` (then least ``|x|²``), that square, and the singular values of ``a``."""
     x, residuals, _, s = np.linalg.lstsq(a, b, rcond)
     return x, residuals, s
 
@@ -111,8 +111,8 @@ def least_squares_left_rule(
     if is_used(gx):
         if (found := rank(plain(s), a.shape, rcond)) < min(a.shape):
             raise GradientError(
-                f"lstsq: a matrix of shape {a.shape} has rank {found}; x jumps as the rank changes and has no "
-                "gradient. np.linalg.pinv(a) @ b has one, for changes that keep the rank"
+                f"lstsq: a matrix of shape {a.shape} has rank {found}; x jumps when the rank changes and has no "
+                "gradient. np.linalg.pinv(a) @ b has one for changes that keep the rank"
             )
         inverse = np.linalg.pinv(a, lstsq_cutoff(a.shape, rcond))
         result = result + constant_rank_rule(columns(gx) @ adjoint(bs), inverse, a)
@@ -142,12 +142,12 @@ def columns(x: Array) -> Array:
 
 
 def lstsq_cutoff(shape: tuple[int, ...], rcond: Any) -> float:
-    """What part of the largest singular value is taken for 0; NumPy always solves in double precision."""
+    """The cutoff, relative to the largest singular value; NumPy always solves in double precision."""
     return max(shape) * float(np.finfo(np.float64).eps) if rcond is None else rcond
 
 
 def rank(s: NDArray, shape: tuple[int, ...], rcond: Any) -> Any:
-    """How many singular values are not taken for 0."""
+    """The number of singular values that are not treated as 0."""
     return np.sum(s > lstsq_cutoff(shape, rcond) * s.max(initial=0)).astype(np.int32)
 
 
@@ -156,7 +156,9 @@ def lstsq(a: Array, b: Array, rcond: Any = None) -> tuple[Array, Array, Any, Arr
     """NumPy's four results: those of :data:`least_squares`, and the rank, which is constant."""
     x, residuals, s = least_squares(a, b, rcond=rcond)
     found, (m, n) = rank(plain(s), np.shape(a), rcond), np.shape(a)
-    if m > n and not is_known(found):  # NumPy leaves out the residuals of a matrix that is not of full rank
-        brief = f"lstsq: whether a matrix of shape {np.shape(a)} has full rank was not the same when this was compiled"
+    if m > n and not is_known(found):  # NumPy omits the residuals if the matrix lacks full rank
+        brief = (
+            f"lstsq: whether a matrix of shape {np.shape(a)} has full rank changed after this was compiled"
+        )
         refuse((found == n) != bool(residuals.size), lambda: CompileError(brief), brief)
     return x, residuals, found, s

@@ -1,7 +1,7 @@
 """Inverses, determinants and systems of linear equations.
 
-Every function takes stacks of matrices in the last two axes. Derivatives are those of Giles [1]_; the
-determinant's holds for singular matrices too.
+Every function takes stacks of matrices in the last two axes. The derivatives are those of Giles [1]_;
+that of the determinant also holds for singular matrices.
 
 References
 ----------
@@ -31,15 +31,15 @@ def adjoint(x: Array) -> Array:
 
 
 def hermitian_part(x: Array) -> Array:
-    """``(x + xᴴ) / 2``: the gradient of a function that looks at one triangle of a symmetric matrix."""
+    """``(x + xᴴ) / 2``: the gradient of a function that reads only one triangle of a symmetric matrix."""
     return (x + adjoint(x)) / 2
 
 
 def textbook(rule: Rule) -> Rule:
-    """Make a rule of one in the convention of the literature (and PyTorch).
+    """Turn a rule in the convention of the literature (and PyTorch) into one of this project.
 
-    There the gradient of a complex ``a + ib`` is ``∂L/∂a + i ∂L/∂b``, and formulas are full of
-    conjugate transposes; rules are about its conjugate, see :mod:`tinygrad_mnist.graph`.
+    There, the gradient of a complex ``a + ib`` is ``∂L/∂a + i ∂L/∂b``, and formulas are full of
+    conjugate transposes; rules use its conjugate, see :mod:`tinygrad_mnist.graph`.
     """
 
     def conjugated(g: Array, y: Array, *arrays: Array, **settings: Any) -> Array:
@@ -49,14 +49,14 @@ def textbook(rule: Rule) -> Rule:
 
 
 def is_used(g: Array) -> bool:
-    """Whether a gradient is anything but zeros, or may be."""
+    """Whether a gradient is, or may be, different from zero."""
     return is_tracked(g) or bool(plain(g).any())
 
 
 def rounding(values: NDArray, size: int) -> NDArray:
-    """What cannot be told from 0 in a decomposition of ``size`` rows that found these values.
+    """The size of rounding errors in a decomposition of ``size`` rows that found these values.
 
-    NumPy decomposes in double precision, and rounds the result to that of the matrix.
+    NumPy decomposes in double precision, and rounds the result to the precision of the matrix.
     """
     largest: NDArray = np.max(np.abs(values), axis=-1, keepdims=True, initial=0)
     return largest * max(size * float(np.finfo(np.float64).eps), float(np.finfo(values.dtype).eps))
@@ -85,7 +85,7 @@ inv.vjp(lambda g, y, a: -(y.mT @ g @ y.mT))
     ],
 )
 def solve(a: Array, b: Array, /) -> Array:
-    """The ``x`` of ``a x = b``, for a vector ``b`` or a matrix of columns, of which there may be a stack."""
+    """The ``x`` of ``a x = b``, for a vector ``b``, or for a matrix of columns or a stack of them."""
     return np.linalg.solve(a, b)
 
 
@@ -97,7 +97,7 @@ def solve_right_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
 
 
 def solve_left_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
-    """``-outer(b's gradient, x)``: what moves ``a`` moves the right-hand side by ``-da x``."""
+    """``-outer(b's gradient, x)``: a change ``da`` moves the right-hand side by ``-da x``."""
     g = solve_right_rule(g, y, a, b)
     if b.ndim == 1:
         return -np.expand_dims(g, -1) * np.expand_dims(y, -2)
@@ -119,9 +119,9 @@ solve.tangents(solve_left_tangent, lambda v, y, a, b: np.linalg.solve(a, v))
 
 @implements(np.linalg.tensorinv, samples=[Sample((2, 3, 6)), Sample((4, 2, 2), ind=1)])
 def tensorinv(a: Array, ind: int = 2) -> Array:
-    """The inverse of ``tensordot(a, ., ind)``: that of a matrix whose rows are ``a``'s first ``ind`` axes."""
+    """The inverse of ``tensordot(a, ., ind)``: of a matrix whose rows are the first ``ind`` axes of ``a``."""
     if ind <= 0:
-        raise OptionError(f"tensorinv: ind={ind}; a positive number of axes is needed")
+        raise OptionError(f"tensorinv: ind={ind}; it must be a positive number of axes")
     rows, columns = a.shape[:ind], a.shape[ind:]
     return np.reshape(np.linalg.inv(np.reshape(a, (math.prod(rows), math.prod(columns)))), columns + rows)
 
@@ -167,16 +167,16 @@ det.vjp(lambda g, y, a: np.expand_dims(g, (-1, -2)) * cofactors(a))
 
 
 def cofactors(a: Array) -> Array:
-    """The derivative of the determinant: ``det(a) a⁻ᵀ``, without dividing by what may be zero.
+    """The derivative of the determinant: ``det(a) a⁻ᵀ``, without dividing by a number that may be zero.
 
-    Where the inverse is no good, the singular value decomposition ``a₀ = U Σ Vᴴ`` of the values turns
-    ``a`` into blocks, the last of which belongs to the small singular values and (nearly) vanishes::
+    Where the inverse is not accurate, the singular value decomposition ``a₀ = U Σ Vᴴ`` of the values turns
+    ``a`` into blocks. The last block belongs to the small singular values and (nearly) vanishes::
 
         Uᴴ a V = [P Q]      S = E - R P⁻¹ Q,      adj(a) = det(U Vᴴ) det(P) ·
                  [R E]        (det(S) V₁ P⁻¹ U₁ᴴ + (V₂ - V₁ P⁻¹ Q) adj(S) (U₂ᴴ - R P⁻¹ U₁ᴴ))
 
-    P is safely inverted, the determinant and the adjugate of the Schur complement S are polynomials in
-    its elements, and U and V are constants: the result has derivatives of every order.
+    P can be inverted safely, the determinant and the adjugate of the Schur complement S are polynomials in
+    its elements, and U and V are constants: so the result has derivatives of every order.
     """
     values = plain(a)
     limit = 1 / math.sqrt(np.finfo(values.dtype).eps)
@@ -195,10 +195,10 @@ def cofactors(a: Array) -> Array:
 
 
 def faddeev_leverrier(a: Array) -> tuple[Array, Array]:
-    """The determinant (with two axes of length 1) and the adjugate, by products and traces alone.
+    """The determinant (with two axes of length 1) and the adjugate, computed only from products and traces.
 
     The recursion for the characteristic polynomial: ``Mₖ = a Mₖ₋₁ + cₖ₋₁ I``, ``cₖ = -trace(a Mₖ) / k``.
-    Cheap and exact for the small matrices it is given here; on large ones it cancels.
+    It is cheap and exact for the small matrices here; for large ones it cancels.
     """
     n = a.shape[-1]
     eye = np.eye(n, dtype=a.dtype)
@@ -218,10 +218,10 @@ def sign_and_log(a: Array, /) -> tuple[Array, Array]:
 
 
 def slogdet_rule(g: tuple[Array, Array], y: tuple[Array, Array], a: Array) -> Array:
-    """The logarithm's derivative is ``a⁻ᵀ``; the phase turns with the imaginary part of that of ``log(det)``."""
+    """The logarithm's derivative is ``a⁻ᵀ``; the phase turns with the imaginary part of ``log(det)``'s."""
     if np.any(plain(y[0]) == 0):
         raise GradientError(
-            "slogdet: a matrix is singular; log|det| is -inf there and has no gradient. np.linalg.det has one"
+            "slogdet: a matrix is singular; log|det| is -inf there and has no gradient. np.linalg.det has a gradient"
         )
     scale = g[1] + 1j * np.imag(g[0] * y[0]) if a.dtype.kind == "c" else g[1]
     return np.expand_dims(scale, (-1, -2)) * np.linalg.inv(a).mT

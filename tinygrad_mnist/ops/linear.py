@@ -1,7 +1,7 @@
 """Products of vectors, matrices and tensors; sums of products in index notation are in ``einsum``.
 
 Three are operations with rules: ``matmul``, ``dot``, and the ``linear`` layer of a network. All others are
-what NumPy says they are, in terms of these.
+defined in terms of these, as in NumPy's documentation.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def matmul(a: Array, b: Array, /) -> Array:
 
 
 def matmul_left_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
-    """``g @ b.T``, with the axes a 1-d operand lacks put in and taken out again."""
+    """``g @ b.T``, with the axes that a 1-d operand lacks inserted and removed again."""
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
     if a.ndim == 1:
@@ -53,7 +53,7 @@ def matmul_left_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
 
 
 def matmul_right_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
-    """``a.T @ g``, summed at once over the stack where ``b`` is a single matrix."""
+    """``a.T @ g``, summed over the whole stack at once if ``b`` is a single matrix."""
     if a.ndim == 1:
         return a * g if b.ndim == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
     if b.ndim == 1:
@@ -64,7 +64,7 @@ def matmul_right_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
 
 
 def rows(x: Array) -> Array:
-    """``x`` as a matrix: all axes but the last in one."""
+    """``x`` as a matrix: all axes except the last are flattened into one."""
     return x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
@@ -86,7 +86,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
 
 
 def linear_weight_rule(g: Array, y: Array, x: Array, weight: Array, bias: Array | None) -> Array:
-    """``g.T @ x``. For a single row, dot calls BLAS where matmul would use a slower loop of its own."""
+    """``g.T @ x``. For a single row, dot calls BLAS, but matmul would use a slower loop."""
     g, x = rows(g), rows(x)
     return np.dot(g.T, x) if len(g) == 1 else g.T @ x
 
@@ -99,7 +99,7 @@ def linear_bias_rule(g: Array, y: Array, x: Array, weight: Array, bias: Array | 
 
 @lru_cache(maxsize=64)
 def _ones(n: int, dtype: Any) -> NDArray:
-    """A vector of ones, the same at every step of a training."""
+    """A vector of ones, the same array in every training step."""
     ones = np.ones(n, dtype)
     ones.flags.writeable = False
     return ones
@@ -131,12 +131,12 @@ linear.tangents(
     jvp="multilinear",
 )
 def dot(a: Array, b: Array, /) -> Array:
-    """Sum product over the last axis of ``a`` and the last but one of ``b``."""
+    """Sum product over the last axis of ``a`` and the second to last of ``b``."""
     return np.dot(a, b)
 
 
 def dot_left_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
-    """As for matmul up to two axes; the free axes of ``b`` are summed beyond."""
+    """Up to two axes, the rule of matmul; beyond that, sum over the free axes of ``b``."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return g * b
     if b.ndim == 1:
@@ -146,7 +146,7 @@ def dot_left_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
 
 
 def dot_right_rule(g: Array, y: Array, a: Array, b: Array) -> Array:
-    """As for matmul up to two axes; the free axes of ``a`` are summed beyond."""
+    """Up to two axes, the rule of matmul; beyond that, sum over the free axes of ``a``."""
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return g * a
     free = a.ndim - 1
@@ -170,7 +170,7 @@ def inner(a: Array, b: Array) -> Array:
 
 @implements(np.vdot, samples=[((3,), (3,)), ((2, 3), (6,)), ((), ()), Sample((2, 2), (2, 2), complex=True)])
 def vdot(a: Array, b: Array) -> Array:
-    """Sum product of all elements, those of ``a`` conjugated."""
+    """Sum product of all elements, with those of ``a`` conjugated."""
     return np.dot(conjugate(np.ravel(a)), np.ravel(b))
 
 
@@ -185,14 +185,14 @@ def vdot(a: Array, b: Array) -> Array:
     ],
 )
 def vecdot(x1: Array, x2: Array, *, axis: int = -1, keepdims: bool = False) -> Array:
-    """Dot products of vectors that lie along an axis, those of ``x1`` conjugated."""
+    """Dot products of the vectors along an axis, with those of ``x1`` conjugated."""
     left, right = (np.moveaxis(x, axis, -1) for x in (x1, x2))
     products = np.squeeze(np.expand_dims(conjugate(left), -2) @ np.expand_dims(right, -1), (-2, -1))
     return np.expand_dims(products, axis) if keepdims else products
 
 
 def matvec(x1: Array, x2: Array) -> Array:
-    """Multiply matrices by vectors, each by each of two stacks."""
+    """Multiply matrices by vectors, pairwise from two stacks."""
     return np.squeeze(np.matmul(x1, np.expand_dims(x2, -1)), -1)
 
 
@@ -222,10 +222,10 @@ if hasattr(np, "matvec"):  # since NumPy 2.2
 def cross(
     a: Array, b: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Array:
-    """Vector product: ``a₁b₂ - a₂b₁`` and what rolling the indices makes of it.
+    """Vector product: ``a₁b₂ - a₂b₁`` and its cyclic permutations.
 
-    Vectors of two dimensions are vectors of three, the last of them 0; of two such only the last
-    dimension of the product remains. NumPy deprecates them.
+    Vectors with two dimensions count as vectors with three, the last of them 0. The product of two such
+    vectors is only its last dimension. NumPy deprecates them.
     """
     if axis is not None:
         axisa = axisb = axisc = axis
@@ -273,7 +273,7 @@ def _outer(x1: Array, x2: Array, /) -> Array:
     np.kron, samples=[((2, 2), (2, 3)), ((2,), (3, 1, 2)), ((), (2,)), Sample((2, 1), (2,), complex=True)]
 )
 def kron(a: Array, b: Array) -> Array:
-    """Put ``b``, multiplied by each element of ``a``, in the place of that element."""
+    """Put ``b``, multiplied by each element of ``a``, at the place of that element."""
     ndim = max(np.ndim(a), np.ndim(b))
     a_shape, b_shape = ((1,) * (ndim - len(shape)) + shape for shape in (np.shape(a), np.shape(b)))
     products = np.reshape(a, [n for size in a_shape for n in (size, 1)]) * np.reshape(
@@ -293,7 +293,7 @@ def kron(a: Array, b: Array) -> Array:
     ],
 )
 def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
-    """Sum products over any axes: both operands as matrices, multiplied."""
+    """Sum products over any axes: reshape both operands to matrices and multiply these."""
     a, b = (x if hasattr(x, "ndim") else np.asarray(x) for x in (a, b))
     last, first = (range(-axes, 0), range(axes)) if isinstance(axes, (int, np.integer)) else axes
     (a_axes, a_free), (b_axes, b_free) = chosen_and_free(last, a.ndim), chosen_and_free(first, b.ndim)
@@ -308,7 +308,7 @@ def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
 
 
 def chosen_and_free(axes: Any, ndim: int) -> tuple[list[int], list[int]]:
-    """The axes that are named, counted from the front, and all others."""
+    """The given axes, counted from the front, and all others."""
     chosen = [normalize_axis_index(int(n), ndim) for n in np.atleast_1d(axes)]
     return chosen, [n for n in range(ndim) if n not in chosen]
 
@@ -327,17 +327,17 @@ def chosen_and_free(axes: Any, ndim: int) -> tuple[list[int], list[int]]:
 def multi_dot(arrays: Sequence[Array]) -> Array:
     """Multiply a chain of matrices in the order that takes the fewest multiplications.
 
-    The cheapest way to multiply matrices ``i`` to ``j`` is to cut the chain in two at the best place,
-    each part in its own cheapest way.
+    The cheapest way to multiply matrices ``i`` to ``j`` is to cut the chain in two at the best place and to
+    multiply each part in its own cheapest way.
     """
     count = len(arrays)
     if count < 2:
-        raise OptionError(f"multi_dot: {count} arrays; at least two are needed")
+        raise OptionError(f"multi_dot: {count} arrays; pass at least two")
     shapes = [np.shape(a) for a in arrays]
     for i, shape in enumerate(shapes):
         if len(shape) != 2 and not (len(shape) == 1 and i in (0, count - 1)):
             raise np.linalg.LinAlgError(
-                f"multi_dot: array {i} has shape {shape}; matrices are needed, and vectors at the ends"
+                f"multi_dot: array {i} has shape {shape}; pass matrices; only the ends may be vectors"
             )
     sizes = [(1, *shapes[0])[-2], *(s[0] for s in shapes[1:]), (*shapes[-1], 1)[1]]
     cost, cut = {(i, i): 0 for i in range(count)}, {}
@@ -352,7 +352,7 @@ def multi_dot(arrays: Sequence[Array]) -> Array:
 
 
 def _product(arrays: Sequence[Array], cut: dict[tuple[int, int], int], i: int, j: int) -> Array:
-    """The product of the arrays from ``i`` to ``j``, cut in two where that is cheapest."""
+    """The product of the arrays from ``i`` to ``j``, cut in two at the cheapest place."""
     if i == j:
         return arrays[i]
     k = cut[i, j]
@@ -369,7 +369,7 @@ def _product(arrays: Sequence[Array], cut: dict[tuple[int, int], int], i: int, j
     ],
 )
 def matrix_power(a: Array, n: int) -> Array:
-    """Multiply a square matrix by itself: by squaring, as many times as ``n`` has binary digits."""
+    """Multiply a square matrix by itself: by squaring, once for each binary digit of ``n``."""
     try:
         n = operator.index(n)
     except TypeError:
@@ -387,6 +387,6 @@ def matrix_power(a: Array, n: int) -> Array:
 
 
 def require_square(name: str, a: Array) -> None:
-    """Raise NumPy's error for what is not a square matrix or a stack of them."""
+    """Raise NumPy's error for anything that is not a square matrix or a stack of them."""
     if np.ndim(a) < 2 or a.shape[-1] != a.shape[-2]:
-        raise np.linalg.LinAlgError(f"{name}: shape {np.shape(a)} is not that of square matrices")
+        raise np.linalg.LinAlgError(f"{name}: shape {np.shape(a)} is not a shape of square matrices")

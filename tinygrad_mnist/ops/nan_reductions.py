@@ -1,7 +1,7 @@
 """Sums, means, extremes and spreads of the elements that are not NaN.
 
-Each is the reduction without ``nan`` in its name, where the elements are numbers. What is left out has
-a gradient of 0, and so has a slice of nothing else, whose result is NaN.
+Each is the reduction without ``nan`` in its name, applied to the elements that are numbers. The NaNs
+have a gradient of 0. A slice of nothing but NaN has the result NaN and also a gradient of 0.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _EXTREMES = [*_SAMPLES, Sample((2, 3), prepare=_gaps, axis=0, where=_SOME, initi
 
 
 def valid(a: Array, where: Any) -> Any:
-    """Which elements count: those chosen that are numbers; ``True`` if that is all."""
+    """Which elements count: those that are chosen and are numbers; ``True`` if all are."""
     if a.dtype.kind not in "fc":
         return where
     numbers = ~np.isnan(plain(a))
@@ -63,7 +63,7 @@ def valid(a: Array, where: Any) -> Any:
 
 
 def _axis(a: Array, axis: Axis) -> Axis:
-    """The axis; of a single float these functions, unlike those without ``nan``, take 0 and -1 too."""
+    """The axis; for a single float, these functions also take 0 and -1, unlike those without ``nan``."""
     return None if a.ndim == 0 and axis in (0, -1) and a.dtype.kind in "fc" else axis
 
 
@@ -95,7 +95,7 @@ def _implement_spread(function: Any, finish: Any) -> None:
     def nanvar(a: Array, how: How) -> Array:
         """Variance, or standard deviation, of the elements that are not NaN."""
         if how.mean is not None and a.dtype.kind in "fc":
-            how = how._replace(mean=array(how.mean, a.dtype))  # so NumPy's nanvar, though not its var
+            how = how._replace(mean=array(how.mean, a.dtype))  # like NumPy's nanvar, but unlike its var
         total, n = squares(a, how._replace(axis=_axis(a, how.axis), where=valid(a, how.where)))
         y = finish(ratio(total, n, "Degrees of freedom <= 0 for slice."))
         return array(_nan_where(n <= 0, y), how.dtype)

@@ -1,7 +1,7 @@
-"""What networks need and NumPy lacks: activations, soft maxima, the error function.
+"""Functions that networks need and NumPy lacks: activations, soft maxima, the error function.
 
-``nn.functional`` offers these to users. Each is one node with a rule of its own, in a form that
-neither overflows nor cancels.
+``nn.functional`` offers these to users. Each is one node with its own rule, in a form that neither
+overflows nor cancels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CURVE = [((),), ((2, 3),)]
 
 
 def widened(f: Callable[..., Array]) -> Callable[..., Array]:
-    """Compute with float32 what float16, which ends at 65504 and has three digits, would spoil on the way."""
+    """Compute in float32 if the input is float16, which ends at 65504 and has three digits."""
 
     @wraps(f)
     def function(x: Array, /, *args: Any, **settings: Any) -> Array:
@@ -70,7 +70,7 @@ elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.minimum
 @primitive(samples=_CURVE, jvp="elementwise")
 @widened
 def sigmoid(x: Array, /) -> Array:
-    """``1 / (1 + exp(-x))``, accurate in both tails; what is below the smallest normal number may be 0."""
+    """``1 / (1 + exp(-x))``, accurate in both tails; results below the smallest normal number may be 0."""
     with np.errstate(over="ignore"):
         e = np.exp(np.minimum(-x, _too_large(x.dtype)))
     e += 1
@@ -107,7 +107,7 @@ softplus.vjp(lambda g, y, x: g * sigmoid(x))
 @primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
 @widened
 def erf(x: Array, /) -> Array:
-    """The error function, to the last digit or two of a double.
+    """The error function, accurate to the last digit or two of a double.
 
     Rational approximations by Cody [1]_, one for each of three ranges of ``|x|``.
 
@@ -121,7 +121,7 @@ def erf(x: Array, /) -> Array:
 @primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
 @widened
 def erfc(x: Array, /) -> Array:
-    """``1 - erf(x)``, with all its digits where that is small."""
+    """``1 - erf(x)``, with all its digits where the result is small."""
     a = np.abs(x)
     tail = _erfc_beyond(a)
     return np.where(a <= 0.46875, 1 - _erf_near_0(x, a), np.where(x > 0, tail, 2 - tail))
@@ -137,7 +137,7 @@ def _erfc_beyond(a: Array) -> Array:
     """``erfc`` of numbers above 0.46875."""
     middle = np.clip(a, 0.46875, 4.0)
     tail = np.exp(-middle * middle) * (_horner(_ERFC_P, middle) / _horner(_ERFC_Q, middle))
-    # Beyond 4 the tail is below 2e-8, where the series for large arguments takes over.
+    # Beyond 4 the tail is below 2e-8, and the series for large arguments takes over.
     large = np.clip(a, 4.0, 30.0)
     inverse = 1 / (large * large)
     far = np.exp(-large * large) / large
@@ -199,13 +199,13 @@ erfc.vjp(lambda g, y, x: g * _bell(x) * (-2 / math.sqrt(math.pi)))
 
 
 def gelu(x: Array) -> Array:
-    """``x`` times the share of a standard normal distribution that lies below ``x``."""
+    """``x`` times the probability that a standard normal variable is below ``x``."""
     return x * (erfc(x * -math.sqrt(0.5)) / 2)
 
 
 # -- soft maxima ---------------------------------------------------------------------------------
-# The classes are few and the rows many, and NumPy reduces over a short last axis up to ten times
-# more slowly than over the first: these functions compute with the axis brought to the front.
+# Classes are few and rows are many, and NumPy reduces over a short last axis up to ten times more slowly
+# than over the first axis. So these functions move the axis to the front.
 
 
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
@@ -245,13 +245,13 @@ def logsumexp(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
     """``log(sum(exp(x)))`` over axes, without overflow: a smooth maximum."""
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):  # the logarithm of nothing but exp(-inf) is -inf
+    with np.errstate(divide="ignore"):  # if all inputs are -inf, the logarithm is -inf
         y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return y if keepdims else np.squeeze(y, axis)
 
 
 def logsumexp_rule(g: Array, y: Array, x: Array, axis: Any, keepdims: bool) -> Array:
-    """The softmax; of an infinite result, equal shares among the elements that are as infinite."""
+    """The softmax; if the result is infinite, the infinite elements share the gradient equally."""
     if not keepdims and axis is not None:
         g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)
     infinite = np.isinf(y)
@@ -274,7 +274,7 @@ def one_hot(labels: Array, classes: int, dtype: Any) -> Array:
         )
     if labels.size:
         brief = f"one_hot: a label is out of range; there are {classes} classes, 0 to {classes - 1}"
-        # A negative label becomes a huge one.
+        # As unsigned integers, negative labels become huge ones.
         refuse(labels.astype(np.uint64).max() >= classes, lambda: OptionError(brief), brief)
     if not is_known(labels):
         is_hot: Array = labels[..., None] == np.arange(classes)

@@ -1,7 +1,7 @@
 """Norms of vectors and matrices.
 
-At zero the gradient is 0, the smallest of the subgradients; where several elements tie for the largest
-they share it. Both are PyTorch's choices too.
+At zero the gradient is 0, the smallest subgradient. Where several elements tie for the largest, they
+share it. PyTorch does both, too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .reductions import keep
     jvp="reduction",
 )
 def euclidean(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
-    """``√Σ|x|²`` over one axis, over two, or over all."""
+    """``√Σ|x|²`` over one axis, two axes or all axes."""
     return np.linalg.norm(x, axis=axis, keepdims=keepdims)
 
 
@@ -60,7 +60,7 @@ def p_norm(x: Array, /, ord: float, axis: int, keepdims: bool = False) -> Array:
 
 
 def p_norm_rule(g: Array, y: Array, x: Array, ord: float, axis: int, keepdims: bool) -> Array:
-    """``sign(x) (|x| / y)^(p-1)``; at zero elements, where ``p < 1`` has no derivative, 0."""
+    """``sign(x) (|x| / y)^(p-1)``; at zero elements, where there is no derivative for ``p < 1``, it is 0."""
     size, y = np.abs(x), keep(y, axis, keepdims)
     is_smooth = (size != 0) & (y != 0)
     ratio = np.where(is_smooth, size, 1) / np.where(is_smooth, y, 1)
@@ -107,7 +107,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     if len(axis) == 1:
         return _vector_norm(x, ord, axis[0], keepdims)
     if len(axis) != 2:
-        raise ShapeError(f"norm: {pluralise(len(axis), 'axis')}; a norm with an order is over one or two")
+        raise ShapeError(f"norm: {pluralise(len(axis), 'axis')}; a norm with an order takes one or two")
     if len({normalize_axis_index(i, x.ndim) for i in axis}) == 1:
         raise ShapeError(f"norm: Duplicate axes given: {axis}")
     if ord in (None, "fro", "f"):
@@ -121,7 +121,7 @@ def _vector_norm(x: Array, ord: Any, axis: int, keepdims: bool) -> Array:
     if ord is None or ord == 2:
         return euclidean(x, **how)
     if isinstance(ord, str):
-        raise OptionError(f"norm: Invalid norm order {ord!r} for vectors; a number, inf or -inf is needed")
+        raise OptionError(f"norm: Invalid norm order {ord!r} for vectors; it must be a number, inf or -inf")
     if ord == 0:
         return np.sum((x != 0).astype(np.finfo(x.dtype).dtype), **how)
     if ord == 1:
@@ -134,7 +134,7 @@ def _vector_norm(x: Array, ord: Any, axis: int, keepdims: bool) -> Array:
 
 
 def _matrix_norm(x: Array, ord: Any) -> Array:
-    """The norm of the matrices in the last two axes: the largest or smallest of some sizes, or their sum."""
+    """The norm of the matrices in the last two axes: the largest, the smallest or the sum of certain sizes."""
     if ord in ("nuc", 2, -2):
         sizes = singular_values(x)
     elif ord in (1, -1):
@@ -151,14 +151,14 @@ def _matrix_norm(x: Array, ord: Any) -> Array:
 
 
 def singular_values(x: Array) -> Array:
-    """The singular values. Never negative, they have a kink at 0, where they get the gradient 0."""
+    """The singular values. They are never negative, so they have a kink at 0; the gradient there is 0."""
     s = np.linalg.svdvals(x)
     values = plain(s)
     return np.where(values <= rounding(values, max(x.shape[-2:])), values, s)
 
 
 def largest(x: Array, axis: int, keepdims: bool = False) -> Array:
-    """The maximum of what is not negative: of nothing it is 0."""
+    """The maximum of numbers that are not negative: that of an empty array is 0."""
     return (
         np.max(x, axis=axis, keepdims=keepdims) if x.shape[axis] else np.sum(x, axis=axis, keepdims=keepdims)
     )
@@ -174,7 +174,7 @@ def largest(x: Array, axis: int, keepdims: bool = False) -> Array:
     ],
 )
 def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
-    """A vector norm of the elements along any number of axes, as if they were one."""
+    """A vector norm of the elements along any number of axes, taken together as one."""
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     front = np.moveaxis(x, axes, tuple(range(len(axes))))
     result = norm(np.reshape(front, (math.prod(front.shape[: len(axes)]), *front.shape[len(axes) :])), ord, 0)
@@ -203,13 +203,13 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Arr
     ],
 )
 def cond(x: Array, p: Any = None) -> Array:
-    """How far a matrix is from a singular one: its norm times that of its inverse."""
-    value = np.linalg.cond(plain(x), p)  # with infinities where a matrix is singular
+    """The condition number: the norm of a matrix times that of its inverse."""
+    value = np.linalg.cond(plain(x), p)  # infinite where a matrix is singular
     if not is_tracked(x):
         return Tensor(value)
     brief = (
-        "cond: a matrix is singular; its condition number is infinite and has no gradient. Ask for the value "
-        "alone with np.linalg.cond(t.detach())"
+        "cond: a matrix is singular; its condition number is infinite and has no gradient. To get only "
+        "the value, use np.linalg.cond(t.detach())"
     )
     refuse(np.isinf(value).any(), lambda: GradientError(brief), brief)
     if p is None or p in (2, -2):

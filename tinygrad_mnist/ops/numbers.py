@@ -1,7 +1,7 @@
 """The parts of a number: real and imaginary, sign and size, whole and fraction, mantissa and exponent.
 
-A function of complex numbers that has no complex derivative passes on ``dL/da - i dL/db``, as
-:mod:`tinygrad_mnist.graph` explains. At 0, where a direction has no meaning, the gradient is 0.
+A function of complex numbers without a complex derivative passes on ``dL/da - i dL/db``, as
+:mod:`tinygrad_mnist.graph` explains. At 0, where a direction is undefined, the gradient is 0.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def direction(z: Array, /) -> Array:
 
 
 def direction_rule(g: Array, y: Array, z: Array) -> Array:
-    """The part of ``g`` across the direction, over the distance."""
+    """The part of ``g`` orthogonal to the direction, divided by the distance."""
     across = (g - np.conj(g) * np.conj(y) ** 2) / 2
     return across / (np.abs(z) + (z == 0)) * (z != 0)
 
@@ -104,7 +104,7 @@ def frexp(x: Array) -> tuple[Array, Array]:
 
 @implements(np.modf, samples=[Sample((2, 3))])
 def modf(x: Array) -> tuple[Array, Array]:
-    """The part after the point, and that before it, both with the sign of ``x``."""
+    """The parts after and before the decimal point, both with the sign of ``x``."""
     finite = np.where(np.isinf(x), 0, x)
     return finite - np.trunc(finite), np.trunc(x)
 
@@ -126,7 +126,7 @@ def divmod(a: Array, b: Array) -> tuple[Array, Array]:
 def nan_to_num(
     x: Array, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Array:
-    """Numbers in place of NaN and infinities, where no gradient passes; in ``x`` itself if ``copy`` is off."""
+    """Replace NaN and infinities by numbers, which pass no gradient; in place if ``copy`` is false."""
     parts = [np.real(x), np.imag(x)] if x.dtype.kind == "c" else [x]
     settings: Any = {"nan": nan, "posinf": posinf, "neginf": neginf}
     parts = [np.where(np.isfinite(part), part, np.nan_to_num(part.data, **settings)) for part in parts]
@@ -136,5 +136,5 @@ def nan_to_num(
 
 @implements(np.real_if_close, samples=[Sample((2, 3), complex=True), Sample((2, 3))])
 def real_if_close(a: Array, tol: float = 100) -> Array:
-    """The real part, if all imaginary parts are a few rounding errors; else the number."""
+    """The real part, if all imaginary parts are a few rounding errors; otherwise the number itself."""
     return a if np.iscomplexobj(np.real_if_close(a.data, tol)) or a.dtype.kind != "c" else np.real(a)

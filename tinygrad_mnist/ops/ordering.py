@@ -1,7 +1,7 @@
-"""Functions that put elements in order, or pick some of them: sorting, sets, the edges of a sequence.
+"""Functions that sort elements or pick some of them: sorting, sets, trimming.
 
-Each result is an element of the input, and the gradient goes back to where it came from. Where equal
-elements could be exchanged they keep their order, as in a stable sort.
+Each result is an element of the input, and its gradient goes back to where it came from. Equal elements
+keep their order, as in a stable sort.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def sort(a: Array, /, axis: int | None = -1, kind: Any = None, *, stable: bool |
     ],
 )
 def partition(a: Array, /, kth: Any, axis: int | None = -1, kind: Any = "introselect") -> Array:
-    """Elements arranged so that those at the places ``kth`` are where a sort would put them."""
+    """Elements rearranged so that those at the places ``kth`` are where a sort would put them."""
     return np.partition(a, kth, axis=axis, kind=kind)
 
 
 def follow(g: Array, y: Array, a: Array, axis: int | None, **settings: Any) -> Array:
-    """Take what belongs to the elements of ``y`` to where they are in ``a``: k-th smallest to k-th smallest."""
+    """Move the gradient of each element of ``y`` to its place in ``a``: k-th smallest to k-th smallest."""
     if axis is None:
         g, y, row = (np.reshape(x, -1) for x in (g, y, a))
         return np.reshape(follow(g, y, row, 0), a.shape)
@@ -135,7 +135,7 @@ def unique(
 
 
 def _of_array_api(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``unique_values`` and its kin, which return named tuples if more than the values."""
+    """``unique_values`` and its variants, which return a named tuple unless they return only the values."""
 
     def distinct(x: Array) -> Any:
         every, result = np.unique_all(plain(x)), function(plain(x))
@@ -156,7 +156,7 @@ for _function in (np.unique_values, np.unique_counts, np.unique_inverse, np.uniq
 
 @implements(np.union1d, samples=[Sample((4,), prepare=_two)])
 def union1d(ar1: Array, ar2: Array) -> Array:
-    """The distinct elements of two arrays; of one that is in both, the first array's."""
+    """The distinct elements of two arrays; an element that is in both comes from the first array."""
     return unique(np.concatenate([array(ar1), array(ar2)], axis=None))
 
 
@@ -167,7 +167,7 @@ def intersect1d(ar1: Array, ar2: Array, assume_unique: bool = False, return_indi
     """The distinct elements that are in both arrays, taken from the first."""
     ar1, ar2 = array(ar1), array(ar2)
     _, first, second = np.intersect1d(plain(ar1), plain(ar2), assume_unique, return_indices=True)
-    # NumPy counts through both arrays, and so may go beyond the first where it repeats a value after all.
+    # NumPy's index counts through both arrays, and may leave the first one if it repeats a value after all.
     values = np.concatenate([ar1, ar2], axis=None)[first]
     return (values, Tensor(first), Tensor(second)) if return_indices else values
 
@@ -188,7 +188,7 @@ def setxor1d(ar1: Array, ar2: Array, assume_unique: bool = False) -> Array:
     return values[counts.data == 1]
 
 
-# -- the edges of a sequence -----------------------------------------------------------------------
+# -- trimming --------------------------------------------------------------------------------------
 
 
 def _edged(a: Array) -> tuple[Array]:

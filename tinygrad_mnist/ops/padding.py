@@ -1,8 +1,8 @@
 """Padding, in all of NumPy's modes.
 
-What is put around an array is a constant, elements of the array itself, a ramp to a value, or a
-statistic of what lies near the edge. Axes are padded one after the other, so that corners are made of
-what was padded before.
+The padding around an array is a constant, elements of the array itself, a ramp to a value, or a
+statistic of the elements near the edge. Axes are padded one after the other, so the corners are
+computed from earlier padding.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ Widths = tuple[tuple[int, int], ...]
     jvp="linear",
 )
 def pad_constant(a: Array, values: Array, /, widths: Widths) -> Array:
-    """``a`` with values around it: one, or one for each axis and side."""
+    """``a`` surrounded by values: one value, or one for each axis and side."""
     return np.pad(a, widths, constant_values=values)
 
 
 def inside_of(a: Array, widths: Widths) -> tuple[slice, ...]:
-    """Where in the padded array ``a`` itself is."""
+    """The place of ``a`` itself within the padded array."""
     return tuple(slice(before, before + n) for (before, _), n in zip(widths, a.shape, strict=True))
 
 
 def padding_rule(g: Array, y: Array, a: Array, values: Array, widths: Widths) -> Array:
-    """For each axis and side the sum over what it padded; the corners belong to the later axis."""
+    """For each axis and side, the sum over the padding there; the corners belong to the later axis."""
     inside = inside_of(a, widths)
     sums = [
         np.sum(g[(*(slice(None),) * axis, side, *inside[axis + 1 :])])
@@ -66,17 +66,17 @@ pad_constant.vjp(lambda g, y, a, values, widths: g[inside_of(a, widths)], paddin
     jvp="linear",
 )
 def pad_odd(a: Array, /, before: int, after: int, axis: int, mode: Any) -> Array:
-    """``a`` with its reflections in the points at its ends: ``2 * end - reflected``."""
+    """``a`` with its point reflections at both ends: ``2 * end - reflected``."""
     widths = [(0, 0)] * a.ndim
     widths[axis] = before, after
     return np.pad(a, widths, mode, reflect_type="odd")
 
 
 def pad_odd_rule(g: Array, y: Array, a: Array, before: int, after: int, axis: int, mode: Any) -> Array:
-    """Each padded element is the reflected one times 1 or -1, plus some of the first and of the last.
+    """Each padded element is the reflected one times 1 or -1, plus multiples of the first and the last one.
 
-    How much of these two, NumPy itself tells: it is the padding of ``[1, 0, …]`` and ``[…, 0, 1]``.
-    All shares sum to 1, as a constant is padded by itself.
+    NumPy itself tells how much of these two: it pads ``[1, 0, …]`` and ``[…, 0, 1]``. All coefficients sum
+    to 1, because a constant is padded with itself.
     """
     n = a.shape[axis]
     ends = np.pad(np.eye(n, dtype=g.dtype)[:, [0, -1]], ((before, after), (0, 0)), mode, reflect_type="odd")
@@ -116,13 +116,13 @@ pad_odd.vjp(pad_odd_rule)
     ],
 )
 def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Array:
-    """``array`` with something around it, after one of NumPy's modes or a function of one's own."""
+    """``array`` with padding around it, by one of NumPy's modes or your own function."""
     widths = _widths(pad_width, array.ndim)
     if not callable(mode):
         _check(mode, kwargs)
     if not np.any(widths):
         return array[...]
-    if array.dtype.kind not in "fc":  # integers: nothing to differentiate, and rounding to mind
+    if array.dtype.kind not in "fc":  # integers have no gradient, and NumPy rounds them
         refuse_to_round("pad", array.dtype, *map(gather, kwargs.values()))
         return Tensor(np.pad(array.data, widths, mode, **kwargs))
     if callable(mode):
@@ -140,7 +140,7 @@ def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> 
 
 
 def pad_with(array: Array, widths: Widths, function: Callable[..., Any], kwargs: dict[str, Any]) -> Array:
-    """Call a function on every row along every axis, which writes into both ends of the row it is given."""
+    """Call a function on every row along every axis; it writes into both ends of that row."""
     padded = pad_constant(array, 0, widths=widths)
     for axis, pair in enumerate(widths):
         moved = np.moveaxis(padded, axis, -1)
@@ -159,7 +159,7 @@ Build = Callable[[Array, int, int, int], Array]
 
 
 def repeating(mode: Any, ndim: int, reflect_type: str = "even") -> Build:
-    """Elements of the array: which ones, the padded *indices* tell."""
+    """Pad with elements of the array; the padded *indices* say which ones."""
 
     def build(a: Array, axis: int, before: int, after: int) -> Array:
         if reflect_type == "odd" and a.shape[axis] > 1:
@@ -170,7 +170,7 @@ def repeating(mode: Any, ndim: int, reflect_type: str = "even") -> Build:
 
 
 def ramps(mode: str, ndim: int, end_values: Any = 0) -> Build:
-    """Straight lines from values far out to the edges."""
+    """Pad with straight lines from outer values to the edges."""
     ends = np.broadcast_to(gather(end_values), (ndim, 2))
 
     def build(a: Array, axis: int, before: int, after: int) -> Array:
@@ -184,7 +184,7 @@ def ramps(mode: str, ndim: int, end_values: Any = 0) -> Build:
 
 
 def statistics(mode: str, ndim: int, stat_length: Any = None) -> Build:
-    """A statistic of all elements along the axis, or of some near each edge."""
+    """Pad with a statistic of all elements along the axis, or of some near each edge."""
     function = _STATISTICS[mode]
     lengths = None if stat_length is None else _widths(stat_length, ndim)
 
@@ -192,7 +192,7 @@ def statistics(mode: str, ndim: int, stat_length: Any = None) -> Build:
         n = a.shape[axis]
         left, right = (n, n) if lengths is None else (min(length, n) for length in lengths[axis])
         if mode in ("maximum", "minimum") and not (left and right):
-            raise OptionError(f"pad: mode {mode!r} of a stat_length of 0")
+            raise OptionError(f"pad: mode {mode!r} needs a stat_length of at least 1, not 0")
 
         def side(start: int, stop: int, width: int) -> Array:
             value = function(a[along(axis, slice(start, stop))], axis=axis, keepdims=True)
@@ -232,7 +232,7 @@ def _check(mode: Any, kwargs: dict[str, Any]) -> None:
 
 
 def _widths(width: Any, ndim: int) -> Widths:
-    """Pairs of integers, one for each axis, of all the forms that NumPy takes."""
+    """Pairs of integers, one for each axis, from any form that NumPy takes."""
     if isinstance(width, dict):
         pairs: list[Any] = [(0, 0)] * ndim
         for axis, pair in width.items():
@@ -240,7 +240,7 @@ def _widths(width: Any, ndim: int) -> Widths:
         width = pairs
     width = np.asarray(width)
     if width.dtype.kind != "i":
-        raise TypeError(f"pad: widths are integers, not {width.dtype}")
+        raise TypeError(f"pad: widths must be integers, not {width.dtype}")
     if np.any(width < 0):
         raise ValueError("pad: widths cannot be negative; cut the array with t[a:b]")
     return tuple((int(before), int(after)) for before, after in np.broadcast_to(width, (ndim, 2)))

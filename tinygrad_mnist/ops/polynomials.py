@@ -1,7 +1,7 @@
-"""Polynomials as NumPy's older functions know them: a sequence of coefficients, the highest power first.
+"""Polynomials as in NumPy's older functions: a sequence of coefficients, the highest power first.
 
-Leading zeros, which NumPy cuts off where it multiplies and divides, are cut off here too; their
-gradients are not, since the coefficients that are left depend on them.
+NumPy drops leading zeros when it multiplies and divides. They are dropped here too, but their gradients
+are not, because the coefficients that are left depend on them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def evaluation(p: Array, x: Array, /) -> Array:
 
 
 def evaluation_coefficients_rule(g: Array, y: Array, p: Array, x: Array) -> Array:
-    """Each coefficient was multiplied by a power of ``x``."""
+    """The derivative by each coefficient is a power of ``x``."""
     parts = []
     for _ in range(len(p)):
         parts.append(fit(g, p[0]))
@@ -64,7 +64,7 @@ evaluation.vjp(
 def polyval(p: Array, x: Array) -> Array:
     """The value of a polynomial at ``x``."""
     if isinstance(x, np.poly1d):
-        raise UnsupportedError("polyval: a poly1d as x; evaluate it first, as in np.polyval(p, x(t))")
+        raise UnsupportedError("polyval: x cannot be a poly1d; evaluate it first, as in np.polyval(p, x(t))")
     return evaluation(lift(p), lift(x))
 
 
@@ -78,7 +78,7 @@ def polyval(p: Array, x: Array) -> Array:
     ],
 )
 def vander(x: Array, /, N: int | None = None, increasing: bool = False) -> Array:
-    """The powers of each element in a row, the highest first unless they are increasing."""
+    """The powers of each element in a row, with the highest first unless ``increasing``."""
     return np.vander(x, N, increasing)
 
 
@@ -96,13 +96,13 @@ vander.vjp(vander_rule)
 
 
 def coefficients(p: Any) -> Array:
-    """The coefficients of a polynomial; a number is one of degree 0."""
+    """The coefficients of a polynomial; a number is a polynomial of degree 0."""
     p = lift(p)
     return np.reshape(p, 1) if p.ndim == 0 else p
 
 
 def aligned(a: Any, b: Any) -> tuple[Array, Array]:
-    """Two polynomials, the shorter with zeros in front."""
+    """Pad the shorter of two polynomials with zeros in front."""
     a, b = coefficients(a), coefficients(b)
     missing = len(b) - len(a)
     if missing > 0:
@@ -127,7 +127,7 @@ def polysub(a1: Array, a2: Array) -> Array:
 
 
 def leading_zeros(p: Array) -> int:
-    """How many coefficients are in front of the first that is not zero; never all."""
+    """The number of coefficients before the first nonzero one; never all of them."""
     return len(p) - max(len(np.trim_zeros(p.data, "f")), 1)
 
 
@@ -137,7 +137,7 @@ def polymul(a1: Array, a2: Array) -> Array:
     a, b = coefficients(a1), coefficients(a2)
     for p in (a, b):
         if p.ndim > 1:
-            raise ShapeError(f"polymul: coefficients of shape {p.shape}; a polynomial has one axis of them")
+            raise ShapeError(f"polymul: coefficients have shape {p.shape}, but a polynomial has one axis")
     return np.convolve(a, b)[leading_zeros(a) + leading_zeros(b) :]
 
 
@@ -172,7 +172,7 @@ def polydiv(u: Array, v: Array) -> tuple[Array, Array]:
 def polyder(p: Array, m: int = 1) -> Array:
     """The ``m``-th derivative."""
     if int(m) < 0:
-        raise OptionError(f"polyder: m={m}; it must be 0 or more (polyint goes the other way)")
+        raise OptionError(f"polyder: m={m}; it must be 0 or more (polyint integrates)")
     for _ in range(int(m)):
         p = p[:-1] * np.arange(len(p) - 1, 0, -1)
     return p
@@ -191,12 +191,12 @@ def polyint(p: Array, m: int = 1, k: Any = None) -> Array:
     """The ``m``-th integral, with the constants ``k``."""
     m = int(m)
     if m < 0:
-        raise OptionError(f"polyint: m={m}; it must be 0 or more (polyder goes the other way)")
+        raise OptionError(f"polyint: m={m}; it must be 0 or more (polyder differentiates)")
     p, k = lift(p), coefficients(np.zeros(m) if k is None else k)
     if len(k) == 1 and m > 1:
         k = np.broadcast_to(k, m)
     if len(k) < m:
-        raise ShapeError(f"polyint: {len(k)} constants k for m={m} integrations; give one, or one each")
+        raise ShapeError(f"polyint: {len(k)} constants k for m={m} integrations; pass one, or one each")
     for i in range(m):
         p = np.concatenate([p / np.arange(len(p), 0, -1), k[i : i + 1]])
     return p
@@ -215,12 +215,12 @@ def polyint(p: Array, m: int = 1, k: Any = None) -> Array:
     ],
 )
 def roots(p: Array, /) -> Array:
-    """Where a polynomial is zero."""
+    """The places where a polynomial is zero."""
     return np.roots(p)
 
 
 def roots_rule(g: Array, y: Array, p: Array) -> Array:
-    r"""Move a coefficient, and a root moves so that the polynomial stays 0 there.
+    r"""If a coefficient moves, a root moves such that the polynomial stays 0 there.
 
     From :math:`p(r) = 0` follows :math:`p'(r)\,dr + r^k dp_k = 0`.
     """
@@ -228,8 +228,8 @@ def roots_rule(g: Array, y: Array, p: Array) -> Array:
     noise = np.polyval(np.abs(derivative(p)), np.abs(y)) * np.finfo(y.dtype).eps
     if np.any(np.abs(slope) <= noise):
         raise GradientError(
-            f"roots: {y} are not all simple roots. Where several are one, they move infinitely fast, and there is no "
-            "gradient; express the result by the coefficients, or move them apart"
+            f"roots: {y} are not all simple. Multiple roots move infinitely fast, and there is no gradient; "
+            "use the coefficients instead, or separate the roots"
         )
     return -(g / slope) @ np.vander(y, len(p))
 
@@ -246,8 +246,8 @@ def characteristic(a: Array, /) -> Array:
 def characteristic_rule(g: Array, y: Array, a: Array) -> Array:
     r"""Differentiate the determinant: :math:`d\det(xI - A) = -\operatorname{tr}(\operatorname{adj}(xI - A)\,dA)`.
 
-    The adjugate is a polynomial in ``x`` too, whose coefficients are matrices, by Horner's scheme. Unlike
-    the eigenvalues it is smooth where these coincide.
+    The adjugate is a polynomial in ``x`` too. Its coefficients are matrices, given by Horner's scheme. Unlike
+    the eigenvalues, it is smooth where they coincide.
     """
     eye = np.eye(len(a), dtype=a.dtype)
     adjugate, total = eye, 0
@@ -267,7 +267,7 @@ def poly(seq_of_zeros: Array) -> Any:
     if zeros.ndim == 2 and zeros.shape[0] == zeros.shape[1] != 0:
         return characteristic(zeros)
     if zeros.ndim != 1:
-        raise ShapeError(f"poly: shape {zeros.shape}; roots are 1-d, a matrix is square")
+        raise ShapeError(f"poly: shape {zeros.shape}; pass 1-d roots or a square matrix")
     if len(zeros) == 0:
         return 1.0
     zeros = zeros.astype(np.mintypecode(zeros.dtype.char))
@@ -304,8 +304,8 @@ def polyfit(
 ) -> Any:
     """The polynomial of degree ``deg`` that fits points best, with weights ``w``: a least-squares solution.
 
-    Returns what :func:`numpy.polyfit` does: the coefficients; with ``full``, all that ``lstsq`` returns;
-    with ``cov``, the covariance of the coefficients too.
+    Returns the results of :func:`numpy.polyfit`: the coefficients; with ``full``, all results of ``lstsq``;
+    with ``cov``, also the covariance of the coefficients.
     """
     x, y = lift(x) + 0.0, lift(y) + 0.0
     order = int(deg) + 1
@@ -313,7 +313,7 @@ def polyfit(
         raise OptionError(f"polyfit: deg={deg}; it must be 0 or more")
     if x.ndim != 1 or x.size == 0 or y.ndim not in (1, 2) or len(y) != len(x):
         raise TypeError(
-            f"polyfit: shapes {x.shape} of x and {y.shape} of y; (n,) and (n,) or (n, k) are needed"
+            f"polyfit: shapes {x.shape} of x and {y.shape} of y; they must be (n,) and (n,) or (n, k)"
         )
     powers = np.vander(x, order)
     if w is not None:
@@ -339,8 +339,8 @@ def polyfit(
     if cov != "unscaled":
         if len(x) <= order:
             raise ShapeError(
-                f"polyfit: the covariance of {order} coefficients is scaled by what is left over of more points than "
-                f"that, not {len(x)}; pass cov='unscaled' for known errors, given as w"
+                f"polyfit: the covariance of {order} coefficients needs more than {order} points, not {len(x)}; "
+                "pass cov='unscaled' for known errors, given as w"
             )
         spread = spread * (residuals / (len(x) - order))
     return c, spread

@@ -1,8 +1,7 @@
-"""Medians, quantiles and percentiles, of all elements or of those that are not NaN.
+"""Medians, quantiles and percentiles, of all elements, or of those that are not NaN.
 
-A quantile lies between two neighbours in the order of the elements, or on one of them. Its gradient
-goes to those two, to each the more the nearer it is. Equal elements keep their order, as in a stable
-sort.
+A quantile lies between two neighbours in the sorted elements, or on one of them. Its gradient goes to
+these two, and more to the nearer one. Equal elements keep their order, as in a stable sort.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from .statistics import weights_along
 
 
 class Ordered:
-    """The slices of a reduction in ascending order, NaN last, ready to be picked from.
+    """The slices of a reduction in ascending order, with NaN last, from which elements can be picked.
 
     Attributes
     ----------
     rows : Array, shape (..., N)
-        The elements, with the axes reduced made one.
+        The elements, with the reduced axes joined into one.
     length : int
         N.
     size : ndarray of int, shape (..., 1)
-        How many elements of each row are to be considered.
+        The number of elements of each row that count.
     """
 
     def __init__(self, a: Array, axis: Axis, *, skip_nan: bool) -> None:
@@ -45,17 +44,17 @@ class Ordered:
         self.length = self.values.shape[-1]
         numbers = np.sum(~np.isnan(self.values), axis=-1, keepdims=True)
         self.size: NDArray = numbers if skip_nan else np.full(numbers.shape, self.length)
-        # A NaN that is not skipped is the result: the last element, wherever others would be picked.
+        # A NaN that is not skipped is the result: pick the last element, whatever the place.
         self.least = np.where(numbers < self.size, self.length - 1, 0)
 
     @cached_property
     def order(self) -> NDArray:
-        """Where in its row each element of the sorted row is, shape (..., N)."""
+        """For each element of the sorted row, its place in the original row, shape (..., N)."""
         order: NDArray = np.argsort(self.values, axis=-1, kind="stable")
         return order
 
     def __getitem__(self, places: NDArray) -> Array:
-        """The elements at these places of the sorted rows, or at the ends nearest to them, shape (..., Q)."""
+        """The elements at these places of the sorted rows, clipped to the ends, shape (..., Q)."""
         shape = (*self.rows.shape[:-1], places.shape[-1])
         if not self.length:
             return np.broadcast_to(np.sum(self.rows, axis=-1, keepdims=True) + math.nan, shape)
@@ -64,14 +63,14 @@ class Ordered:
         few = np.unique(places) if is_long else ()
         if not 0 < len(few) <= 6:
             index = np.take_along_axis(self.order, places, axis=-1)
-        else:  # faster than sorting
+        else:  # this is faster than sorting
             partly = np.take_along_axis(np.partition(self.values, few, axis=-1), places, axis=-1)
             pairs = (np.split(x, places.shape[-1], axis=-1) for x in (partly, places))
             index = np.concatenate([self.find(*pair) for pair in zip(*pairs, strict=True)], axis=-1)
         return np.take_along_axis(self.rows, index, axis=-1)
 
     def find(self, value: NDArray, place: NDArray) -> NDArray:
-        """Where in its row the value is that belongs at a place of the sorted row; of equal ones, which."""
+        """Find, in the original row, the value at a place of the sorted row; among equal ones, the right one."""
         same = is_top(self.values, value)
         before = np.sum((self.values < value) | (value != value) & ~same, axis=-1, keepdims=True)
         reached = np.cumsum(same, axis=-1) > place - before
@@ -79,7 +78,7 @@ class Ordered:
         return index
 
     def result(self, y: Array, shape: tuple[int, ...], ndim: int, axis: Axis, keepdims: bool) -> Array:
-        """Results of shape (..., Q) in NumPy's shape: that of the quantiles first, then the axes left."""
+        """Bring results of shape (..., Q) into NumPy's shape: the quantiles first, then the axes that are left."""
         nothing = self.size == 0
         if certainly(nothing.any()):
             what = "All-NaN slice encountered" if self.length else "Mean of empty slice"
@@ -159,22 +158,22 @@ CONTINUOUS = {
 
 
 def positions(n: NDArray, most: int, q: Array, method: str) -> Array:
-    """Where the quantiles lie among ``n`` elements in order, ``most`` at most, counted from 0, fractions included.
+    """The places of quantiles among ``n`` sorted elements (at most ``most``), counted from 0, with fractions.
 
-    Those that interpolate may also lie before the first or after the last, and then are that element.
+    Interpolated places may lie before the first or after the last element; then they mean that element.
     """
     n = np.maximum(n, 1)
     if method == "linear":
-        return (n - 1) * q  # what follows, without its rounding errors
+        return (n - 1) * q  # the same as below, without rounding errors
     if method in CONTINUOUS:
         alpha, beta = CONTINUOUS[method]
         return n * q + (alpha + q * (1 - alpha - beta)) - 1
     if is_tracked(q):
         raise GradientError(
-            f"quantile: with method={method!r} the result stays or jumps as q moves; pass q.detach(), or "
+            f"quantile: with method={method!r} the result is constant in q except for jumps; pass q.detach(), or "
             f"a method that interpolates: {', '.join(CONTINUOUS)}"
         )
-    # NumPy knows: the quantiles of the numbers 0 ... n - 1 are their own positions.
+    # Let NumPy do it: the quantiles of the numbers 0 ... n - 1 are their own positions.
     sizes, which = np.unique(n, return_inverse=True) if is_known(n) else (np.arange(1, most + 1), n - 1)
     settings: Any = {"method": method}
     found = [np.quantile(np.arange(size, dtype=float), plain(q), **settings) for size in sizes.tolist()]
@@ -183,11 +182,11 @@ def positions(n: NDArray, most: int, q: Array, method: str) -> Array:
 
 
 def weighted_positions(ordered: Ordered, q: Array, weights: Array) -> NDArray:
-    """Where the quantiles lie under weights: on the ranks that NumPy picks of all ranks."""
+    """The places of weighted quantiles: the ranks that NumPy picks from all ranks."""
     for name, x in (("q", q), ("weights", weights)):
         if is_tracked(x):
             raise GradientError(
-                f"quantile: with weights the result stays or jumps as {name} moves; pass {name}.detach()"
+                f"quantile: with weights the result is constant in {name} except for jumps; pass {name}.detach()"
             )
     ranks = np.argsort(ordered.order, axis=-1).astype(float)
     ranks[ranks >= ordered.size] = np.nan
@@ -200,7 +199,7 @@ def _quantile(
     a: Array, q: Any, axis: Axis, method: str, keepdims: bool, weights: Any, *, percent: bool, skip_nan: bool
 ) -> Array:
     a, q = array(a), gather(q)
-    # NumPy's own word on arguments out of range, and on the dtype of the result.
+    # NumPy itself checks the ranges of the arguments, and determines the dtype of the result.
     trial: Any = {"method": method, "weights": None if weights is None else np.ones(2)}
     numpys: Any = np.percentile if percent else np.quantile
     dtype = numpys(np.ones(2, a.dtype), bare(q), **trial).dtype
@@ -208,7 +207,7 @@ def _quantile(
     brief = f"{brief} must be in the range [0, {top}]"
     refuse(np.any((plain(q) < 0) | (plain(q) > top)), lambda: ValueError(brief), brief)
     if skip_nan and not a.size:
-        return np.nanmean(a, axis, keepdims=keepdims)  # as NumPy: one number, whatever the shape of q
+        return np.nanmean(a, axis, keepdims=keepdims)  # like NumPy: one number, whatever the shape of q
     shape, q = np.shape(q), np.reshape(q, -1) / (100 if percent else 1)
     ordered = Ordered(a, axis, skip_nan=skip_nan)
     if not skip_nan and ordered.size.size and not ordered.length:
@@ -234,7 +233,7 @@ _WEIGHTS = np.array([0.5, 2.0, 1.0, 0.0])
 
 
 def _at(q: Any) -> Callable[[Array], tuple[Any, ...]]:
-    """Make a sample's arguments with a ``q`` that has no gradient."""
+    """Prepare a sample's arguments with a ``q`` that has no gradient."""
     return lambda a: (a, q)
 
 
@@ -295,7 +294,7 @@ def _implement(function: Any, samples: list[Sample], *, percent: bool, skip_nan:
         *,
         weights: Any = None,
     ) -> Array:
-        """What a share ``q`` of the elements lies below; differentiable by ``q`` where it interpolates."""
+        """The value below which a share ``q`` of the elements lies; differentiable in ``q`` if it interpolates."""
         return _quantile(a, q, axis, method, keepdims, weights, percent=percent, skip_nan=skip_nan)
 
 

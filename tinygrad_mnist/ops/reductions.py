@@ -1,10 +1,10 @@
-"""Sums, means, extremes and products over axes, and functions of one's own along them.
+"""Sums, means, extremes and products over axes, and your own functions along them.
 
-A rule here returns a gradient with the reduced axes kept as ones; the sweep broadcasts it to the
-input's shape, so a sum costs nothing backward until its gradient meets an array.
+A rule here returns a gradient that keeps the reduced axes with length one. The sweep broadcasts it to
+the shape of the input, so a sum costs nothing in the backward pass until its gradient meets an array.
 
-The plain calls come first, since training steps make them; what ``otherwise`` decorates are NumPy's
-rarer arguments: ``dtype=``, ``where=`` and ``initial=``.
+The plain calls come first, because training steps make them. The functions that ``otherwise`` decorates
+implement NumPy's rarer arguments: ``dtype=``, ``where=`` and ``initial=``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .joining import unstack
 
 Axis = int | tuple[int, ...] | None
 
-# What np.sum and np.prod call, without their wrappers: 1.5 µs less.
+# The functions behind np.sum and np.prod; without the wrappers they take 1.5 µs less.
 _add: Any = np.add.reduce
 _multiply: Any = np.multiply.reduce
 
@@ -45,35 +45,35 @@ _SAMPLES = [
 
 
 def keep(g: Array, axis: Axis, keepdims: bool) -> Array:
-    """Put back, as ones, the axes a reduction took away."""
+    """Insert the reduced axes again, with length one."""
     return g if keepdims or axis is None else np.expand_dims(g, axis)
 
 
 def count(shape: tuple[int, ...], axis: Axis) -> int:
-    """How many elements a reduction over ``axis`` joins into one."""
+    """The number of elements that a reduction over ``axis`` combines into one."""
     if axis is None:
         return math.prod(shape)
     return math.prod(shape[i] for i in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def kept_and_reduced(axis: Axis, ndim: int) -> tuple[list[int], list[int]]:
-    """The axes that a reduction leaves, and those it takes away."""
+    """The axes that a reduction keeps, and those that it removes."""
     reduced = sorted(normalize_axis_tuple(range(ndim) if axis is None else axis, ndim))
     return [i for i in range(ndim) if i not in reduced], reduced
 
 
 def joined(a: Array, axis: Axis) -> Array:
-    """``a`` with the axes of a reduction made one, the last."""
+    """``a`` with the reduced axes joined into one, the last."""
     kept, reduced = kept_and_reduced(axis, a.ndim)
     shape = [*(a.shape[i] for i in kept), count(a.shape, tuple(reduced))]
     return np.reshape(np.transpose(a, [*kept, *reduced]), shape)
 
 
-# -- what NumPy's rarer arguments mean -------------------------------------------------------------
+# -- NumPy's rarer arguments -----------------------------------------------------------------------
 
 
 class How(NamedTuple):
-    """What NumPy's reductions take besides an array; each takes some of it."""
+    """The arguments of NumPy's reductions besides the array; each reduction takes some of them."""
 
     axis: Axis = None
     dtype: Any = None
@@ -88,7 +88,7 @@ class How(NamedTuple):
 def take_arguments_of(
     function: Callable[..., Any],
 ) -> Callable[[Callable[[Array, How], Array]], Callable[..., Array]]:
-    """Let a definition by an array and :class:`How` be called as a NumPy function is (a decorator)."""
+    """Give a function of an array and a :class:`How` the signature of a NumPy function (a decorator)."""
     signature = inspect.signature(function)
 
     def decorate(define: Callable[[Array, How], Array]) -> Callable[..., Array]:
@@ -106,7 +106,7 @@ def take_arguments_of(
 
 
 def chosen(where: Any, shape: tuple[int, ...]) -> NDArray:
-    """Which elements of an array of this shape ``where`` chooses, which may be smaller but not larger."""
+    """Broadcast ``where``, which may be smaller but not larger, to a mask of this shape."""
     mask = plain(where).astype(bool, casting="safe") if hasattr(where, "dtype") else np.array(where, bool)
     return np.broadcast_to(mask, shape)
 
@@ -117,12 +117,12 @@ def masked(a: Array, where: Any, fill: Any) -> Array:
 
 
 def number(where: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> NDArray:
-    """How many elements ``where`` chooses in each slice of an array of this shape."""
+    """The number of elements that ``where`` chooses in each slice of an array of this shape."""
     return np.asarray(np.sum(chosen(where, shape), axis=axis, dtype=np.intp, keepdims=keepdims))
 
 
 def ratio(total: Array, n: NDArray, warning: str) -> Array:
-    """``total / n``; where ``n`` is not positive what NumPy makes of it, without a gradient."""
+    """``total / n``; where ``n`` is not positive, NumPy's result, without a gradient."""
     nothing = n <= 0
     y = array(total / np.where(nothing, 1, n), total.dtype if total.dtype.kind in "fc" else None)
     if certainly(nothing.any()):
@@ -173,13 +173,13 @@ def _sum(a: Array, how: How) -> Array:
 def mean(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """Arithmetic mean over axes."""
     if a.dtype.kind not in "fc" or a.dtype == np.float16:
-        # Sums integers in float64 and float16 in float32: their own sums overflow soon.
+        # NumPy sums integers in float64 and float16 in float32, because their own sums soon overflow.
         return np.mean(a, axis=axis, keepdims=keepdims)
     return _add(a, axis=axis, keepdims=keepdims) / count(a.shape, axis)
 
 
 def mean_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
-    """An equal part for each element, of whose number float16 may have no idea."""
+    """An equal part for each element; their number may be too large for float16."""
     n = count(a.shape, axis)
     return keep(g / n if g.dtype != np.float16 else g * (1 / (n or 1)), axis, keepdims)
 
@@ -206,13 +206,13 @@ def _mean(a: Array, how: How) -> Array:
 
 
 def extreme_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
-    """The gradient goes to the elements that are the extreme, in equal parts where several tie."""
+    """The gradient goes to the extreme element; ties share it equally."""
     ties = is_top(a, keep(y, axis, keepdims)).astype(a.dtype)
     return keep(g, axis, keepdims) * (ties / np.add.reduce(ties, axis=axis, keepdims=True))
 
 
 def is_top(a: Array, top: Array) -> Array:
-    """Which elements equal the extreme of their slice: where that is NaN, the NaNs."""
+    """Which elements equal the extreme of their slice; if it is NaN, the NaNs do."""
     ties = a == top
     return ties | ((a != a) & (top != top)) if possibly((top != top).any()) else ties
 
@@ -251,7 +251,7 @@ min.vjp(extreme_rule)
 def extreme(
     a: Array, where: Array, initial: Array | None, /, largest: bool, axis: Axis = None, keepdims: bool = False
 ) -> Array:
-    """Largest or smallest of the chosen elements and, if it is given, of a first value."""
+    """Largest or smallest of the chosen elements and of an initial value, if it is given."""
     first: Any = (-math.inf if largest else math.inf) if initial is None else initial
     function: Any = np.max if largest else np.min
     return function(a, axis=axis, keepdims=keepdims, initial=first, where=where)
@@ -260,17 +260,17 @@ def extreme(
 def shares(
     y: Array, a: Array, where: Array, initial: Array | None, axis: Axis, keepdims: bool
 ) -> tuple[Array, Array]:
-    """What part of each extreme every element, and the first value, is: equal parts for those that tie."""
+    """The share of every element, and of the initial value, in each extreme: equal shares for ties."""
     top = keep(y, axis, keepdims) if y.ndim else y
     ties = (is_top(a, top) & where).astype(a.dtype)
     first = np.zeros_like(top) if initial is None else is_top(initial, top).astype(a.dtype)
     several = np.add.reduce(ties, axis=axis, keepdims=True) + first
-    several = several + (several == 0)  # nothing was chosen
+    several = several + (several == 0)  # avoids 0 / 0 if nothing was chosen
     return ties / several, first / several
 
 
 def extreme_share_rule(which: int) -> Callable[..., Array]:
-    """The gradient goes where the extreme came from: the elements (0), or the first value (1)."""
+    """The gradient goes to the source of the extreme: the elements (0) or the initial value (1)."""
 
     def rule(
         g: Array, y: Array, a: Array, where: Array, initial: Any, largest: bool, axis: Axis, keepdims: bool
@@ -284,7 +284,7 @@ extreme.vjp(extreme_share_rule(0), None, extreme_share_rule(1))
 
 
 def _extreme(plainly: Any, largest: bool) -> Callable[..., Array]:
-    """Max or min of some elements only, or of a first value too."""
+    """Implement max or min with where= and initial=."""
 
     @take_arguments_of(np.max if largest else np.min)
     def extreme_of_some(a: Array, how: How) -> Array:
@@ -293,7 +293,7 @@ def _extreme(plainly: Any, largest: bool) -> Callable[..., Array]:
             return plainly(a, axis, keepdims=keepdims)
         if initial is None:
             raise OptionError(
-                f"{plainly.name}: where= may choose no element of a slice; pass initial=, the result in that case"
+                f"{plainly.name}: where= may choose no element of a slice; pass initial= as the result for that case"
             )
         where = chosen(how.where, a.shape)
         return extreme(a, where, array(initial, a.dtype), largest=largest, axis=axis, keepdims=keepdims)
@@ -328,8 +328,8 @@ def prod(a: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 def products_of_others(x: Array) -> Array:
     """For each element, the product of all the others along the last axis, without dividing.
 
-    Neighbours are multiplied in pairs, and the answer for a pair is handed down to both: log2(n)
-    steps, and derivatives of any order, zeros or none.
+    Neighbours are multiplied in pairs, and the result for a pair is passed down to both: log2(n) steps,
+    and derivatives of any order, with or without zeros.
     """
     n = x.shape[-1]
     if n <= 1:
@@ -343,9 +343,9 @@ def products_of_others(x: Array) -> Array:
 
 
 def prod_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array:
-    """Join the reduced axes at the end, take the products of the others, and put them back."""
+    """Join the reduced axes at the end, take the products of the others, and move the axes back."""
     if not a.ndim:
-        return g  # there are no others, whatever the axis is called
+        return g  # a number has no other elements, whatever the axis
     kept, reduced = kept_and_reduced(axis, a.ndim)
     order = [*kept, *reduced]
     others = np.reshape(products_of_others(joined(a, axis)), [a.shape[i] for i in order])
@@ -362,7 +362,7 @@ def _prod(a: Array, how: How) -> Array:
     return y if how.initial is None else y * array(how.initial, y.dtype)
 
 
-# -- functions of one's own ------------------------------------------------------------------------
+# -- your own functions ----------------------------------------------------------------------------
 
 
 @implements(
@@ -374,7 +374,7 @@ def _prod(a: Array, how: How) -> Array:
     ],
 )
 def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: Any, **kwargs: Any) -> Array:
-    """What a function makes of each 1-d slice along an axis, put in that slice's place."""
+    """Replace each 1-d slice along an axis by the result of a function."""
     axis = normalize_axis_index(axis, arr.ndim)
     slices = np.moveaxis(arr, axis, -1)
     places = slices.shape[:-1]
@@ -395,14 +395,14 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Array, *args: A
     ],
 )
 def apply_over_axes(func: Callable[[Array, int], Array], a: Array, axes: Any) -> Array:
-    """A function applied over one axis after the other, each kept as a one where it is reduced."""
+    """Apply a function over one axis after the other; reduced axes are kept with length one."""
     ndim = a.ndim
     for axis in np.atleast_1d(axes).tolist():
         axis = normalize_axis_index(axis, ndim)
         y = func(a, axis)
         a = y if y.ndim == ndim else np.expand_dims(y, axis)
         if a.ndim != ndim:
-            raise ShapeError(f"apply_over_axes: the function made {pluralise(y.ndim, 'axis')} out of {ndim}")
+            raise ShapeError(f"apply_over_axes: the function returned {pluralise(y.ndim, 'axis')} for {ndim}")
     return a
 
 

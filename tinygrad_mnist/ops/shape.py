@@ -1,4 +1,4 @@
-"""Functions that rearrange elements, or repeat them: their gradients are the way back."""
+"""Functions that rearrange or repeat elements; their gradients undo that."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ reshape.vjp(lambda g, y, a, shape, order, copy: np.reshape(g, a.shape, order=ord
 def _reshape(
     a: Array, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: bool | None = None
 ) -> Array:
-    shape = newshape if shape is None else shape  # NumPy 2.0 calls it newshape
+    shape = newshape if shape is None else shape  # its name is newshape in NumPy 2.0
     settings = {"shape": shape, "order": _order(a, order), "copy": copy}
     return record(reshape, (a,), settings) if isinstance(a, Tensor) else reshape(a, **settings)
 
 
 def _order(a: Array, order: str) -> str:
-    """Decide the order that depends on how an array lies in memory, so that the gradient can follow."""
+    """Resolve an order that depends on the memory layout, so that the gradient can use the same one."""
     if order not in ("A", "a"):
         return order
     flags = a.data.flags
@@ -68,7 +68,7 @@ def _order(a: Array, order: str) -> str:
     ],
 )
 def ravel(a: Array, order: str = "C") -> Array:
-    """The elements in one row; in the order ``"K"``, as they lie in memory."""
+    """The elements as a vector; with order ``"K"``, in memory order."""
     if order in ("K", "k"):
         strides = a.data.strides
         a, order = np.transpose(a, sorted(range(a.ndim), key=lambda i: -abs(strides[i]))), "C"
@@ -98,26 +98,26 @@ expand_dims.vjp(lambda g, y, a, axis: np.reshape(g, a.shape))
 
 
 def _each(*arrays: Any, shape: Any) -> Any:
-    """Reshape one array, or several into a tuple, as ``shape`` says of the shape each has."""
+    """Reshape one array, or several into a tuple, with ``shape`` applied to the shape of each."""
     results = tuple(np.reshape(a, shape(a.shape)) for a in map(lift, arrays))
     return results[0] if len(results) == 1 else results
 
 
 @implements(np.atleast_1d, samples=[((),), ((), (2, 3))])
 def atleast_1d(*arys: Any) -> Any:
-    """A number as a row of one."""
+    """A number as a vector with one element."""
     return _each(*arys, shape=lambda shape: shape or (1,))
 
 
 @implements(np.atleast_2d, samples=[((),), ((3,), (2, 3))])
 def atleast_2d(*arys: Any) -> Any:
-    """A row as a matrix of one row."""
+    """A vector as a matrix with one row."""
     return _each(*arys, shape=lambda shape: (1,) * (2 - len(shape)) + shape)
 
 
 @implements(np.atleast_3d, samples=[((),), ((3,),), ((2, 3), (2, 1, 2))])
 def atleast_3d(*arys: Any) -> Any:
-    """A row of N as ``(1, N, 1)``, a matrix with an axis of one after it."""
+    """A vector of N as ``(1, N, 1)``; a matrix gets another axis at the end."""
     return _each(
         *arys,
         shape=lambda shape: {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}.get(len(shape), shape),
@@ -150,7 +150,7 @@ transpose.vjp(
 def matrix_transpose(x: Array, /) -> Array:
     """The last two axes swapped."""
     if x.ndim < 2:
-        raise ValueError(f"matrix_transpose: an array of shape {x.shape} is no matrix; two axes are needed")
+        raise ValueError(f"matrix_transpose: an array of shape {x.shape} is not a matrix; it needs two axes")
     return np.swapaxes(x, -1, -2)
 
 
@@ -172,7 +172,7 @@ swapaxes.vjp(lambda g, y, a, axis1, axis2: np.swapaxes(g, axis1, axis2))
     jvp="linear",
 )
 def moveaxis(a: Array, /, source: Any, destination: Any) -> Array:
-    """Axes moved to other places, the rest in their order."""
+    """Axes moved to other places, with the rest in their old order."""
     return np.moveaxis(a, source, destination)
 
 
@@ -188,13 +188,13 @@ moveaxis.vjp(lambda g, y, a, source, destination: np.moveaxis(g, destination, so
     ],
 )
 def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
-    """An axis moved to lie before the one that is now at ``start``."""
+    """An axis moved before the one that is now at ``start``."""
     axis = normalize_axis_index(axis, a.ndim)
     start = normalize_axis_index(start, a.ndim + (start >= 0))
     return np.moveaxis(a, axis, start - (axis < start))
 
 
-# -- the other way round, and round in a circle --------------------------------------------------
+# -- reversing and rolling ------------------------------------------------------------------------
 
 
 @primitive(
@@ -212,13 +212,13 @@ flip.vjp(lambda g, y, m, axis: np.flip(g, axis=axis))
 
 @implements(np.flipud, samples=[((3, 2),), ((3,),)])
 def flipud(m: Array) -> Array:
-    """Upside down."""
+    """The first axis reversed: upside down."""
     return np.flip(m, 0)
 
 
 @implements(np.fliplr, samples=[((2, 3, 2),)])
 def fliplr(m: Array) -> Array:
-    """Left for right."""
+    """The second axis reversed: left and right swapped."""
     return np.flip(m, 1)
 
 
@@ -233,7 +233,7 @@ def fliplr(m: Array) -> Array:
     ],
 )
 def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
-    """Turned by ``k`` right angles, from the first axis towards the second."""
+    """Rotated by ``k`` right angles, from the first axis towards the second."""
     first, second = normalize_axis_tuple(axes, m.ndim)
     turns = k % 4
     if turns % 2 == 0:
@@ -253,7 +253,7 @@ def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     jvp="linear",
 )
 def roll(a: Array, /, shift: Any, axis: Any = None) -> Array:
-    """Elements moved along axes, those that fall off coming back at the other end."""
+    """Elements moved along axes; those that fall off come back at the other end."""
     return np.roll(a, shift, axis=axis)
 
 
@@ -274,7 +274,7 @@ roll.vjp(lambda g, y, a, shift, axis: np.roll(g, np.negative(shift), axis=axis))
     jvp="linear",
 )
 def broadcast_to(array: Array, /, shape: Any, subok: bool = False) -> Array:
-    """Repeated, without copying, to a larger shape."""
+    """The array repeated, without copying, to a larger shape."""
     return np.broadcast_to(array, shape)
 
 
@@ -283,7 +283,7 @@ broadcast_to.vjp(lambda g, y, array, shape, subok: g)  # the sweep undoes broadc
 
 @implements(np.broadcast_arrays, samples=[((2, 1), (3,), ()), ((2,),)])
 def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Array, ...]:
-    """Arrays repeated to the shape they have in common."""
+    """Arrays broadcast to their common shape."""
     arrays = [lift(a) for a in args]
     shape = np.broadcast_shapes(*(a.shape for a in arrays))
     return tuple(np.broadcast_to(a, shape) for a in arrays)
@@ -299,7 +299,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Array, ...]:
     ],
 )
 def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
-    """Each element several times in a row; an array of ``repeats`` says how often for each."""
+    """Each element several times in a row; an array of ``repeats`` gives the number for each."""
     if axis is None or (not a.ndim and axis in (0, -1)):
         a, axis = np.ravel(a), 0
     axis = normalize_axis_index(axis, a.ndim)
@@ -307,7 +307,7 @@ def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
     counts = places(repeats)
     if counts.size != 1:
         return np.take(a, np.repeat(np.arange(n), counts), axis=axis)
-    times = len(np.repeat((0,), counts))  # NumPy's own errors for what is no count
+    times = len(np.repeat((0,), counts))  # NumPy's own errors for invalid counts
     apart = np.broadcast_to(np.expand_dims(a, axis + 1), (*before, n, times, *after))
     return np.reshape(apart, (*before, n * times, *after))
 
@@ -341,7 +341,7 @@ def tile(A: Any, reps: Any) -> Array:
     ],
 )
 def resize(a: Any, new_shape: Any) -> Array:
-    """As many elements as another shape takes: the same again and again, or only the first."""
+    """Fill another shape with the elements: repeated if it is larger, only the first if it is smaller."""
     flat = np.ravel(lift(a))
     shape = tuple(np.ravel(new_shape).tolist())
     if any(n < 0 for n in shape):
@@ -354,5 +354,5 @@ def resize(a: Any, new_shape: Any) -> Array:
 
 @implements(np.copy, samples=[Sample((2, 3)), Sample((2,), order="F", complex=True)])
 def copy(a: Array, order: str = "K", subok: bool = False) -> Array:
-    """The same elements, in memory of their own."""
+    """The same elements in their own memory."""
     return a.copy()

@@ -1,7 +1,7 @@
 """Functions of sequences: differences, slopes and areas, convolution, windows.
 
-Of the three that are linear, each one's rule is a relative of itself. A convolution goes back through the
-flipped filter, a difference through a difference, and windows are put back where they were taken.
+Three of them are linear, and their rules are of the same kind as the functions: a convolution goes back
+through the flipped filter, a difference through a difference, and windows go back to their places.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .indexing import along
     jvp="linear",
 )
 def difference(a: Array, /, n: int, axis: int) -> Array:
-    """Each element less the one before it, along an axis, ``n`` times over."""
+    """Each element minus the one before it, along an axis, ``n`` times."""
     return np.diff(a, n, axis)
 
 
 def difference_rule(g: Array, y: Array, a: Array, n: int, axis: int) -> Array:
-    """An element was taken from the next, and had the one before taken from it: so does ``g``, with the sign turned."""
+    """Each element has the sign + in one difference and - in the next: the negative difference of ``g``."""
     end = np.zeros((*g.shape[:axis], 1, *g.shape[axis + 1 :]), g.dtype)
     for _ in range(n):
         g = np.concatenate([end, g, end], axis)
@@ -60,14 +60,14 @@ difference.vjp(difference_rule)
 def diff(
     a: Array, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue
 ) -> Array:
-    """Differences of neighbours, of what is prepended and appended too."""
+    """Differences of neighbours, including prepended and appended values."""
     if n == 0:
         return a
     if n < 0:
         raise OptionError(f"diff: order n={n}; it must be 0 or more")
     a = lift(a)
     if a.ndim == 0:
-        raise ShapeError("diff: a number has no neighbours; at least one axis is needed")
+        raise ShapeError("diff: a number has no neighbours; pass at least one axis")
     axis = normalize_axis_index(axis, a.ndim)
     parts = [_as_slab(part, a, axis) for part in (prepend, a, append) if part is not np._NoValue]
     if len(parts) > 1:
@@ -76,7 +76,7 @@ def diff(
 
 
 def _as_slab(part: Any, a: Array, axis: int) -> Array:
-    """A number in the place of each first element of ``a`` along the axis; an array as it is."""
+    """Broadcast a number to the first slice of ``a`` along the axis; return an array unchanged."""
     part = lift(part)
     return part if part.ndim else np.broadcast_to(part, (*a.shape[:axis], 1, *a.shape[axis + 1 :]))
 
@@ -90,7 +90,7 @@ def _as_slab(part: Any, a: Array, axis: int) -> Array:
     ],
 )
 def ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
-    """Differences of neighbours in the flattened array, with something before and after."""
+    """Differences of neighbours in the flattened array, with optional values before and after."""
     ary = np.reshape(lift(ary), -1)
     parts = [np.diff(ary)]
     for name, part in (("to_begin", to_begin), ("to_end", to_end)):
@@ -104,7 +104,7 @@ def ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
 
 @primitive(samples=[Sample((5,), np.array(2.5)), Sample((3, 2), np.array(3.0), axis=0)], jvp="elementwise")
 def unwrap(p: Array, period: Any, /, discont: float | None = None, axis: int = -1) -> Array:
-    """Phases without jumps: to each its own number of whole periods is added."""
+    """Phases without jumps, made by adding whole periods."""
     return np.unwrap(p, discont, axis, period=period)
 
 
@@ -141,9 +141,9 @@ def _unwrap(p: Array, discont: float | None = None, axis: int = -1, *, period: A
     ],
 )
 def gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Slopes along each axis: of the parabola through three neighbours inside, one-sided at the edges.
+    """Slopes along each axis: inside, of the parabola through three neighbours; at the edges, one-sided.
 
-    With ``edge_order=1`` the slope at an edge is that between the last two elements.
+    With ``edge_order=1``, the slope at an edge is that between the last two elements.
     """
     f = lift(f)
     if f.dtype.kind not in "fc":
@@ -155,7 +155,7 @@ def gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> 
     for i in axes:
         if f.shape[i] < edge_order + 1:
             raise ShapeError(
-                f"gradient: axis {i} has {pluralise(f.shape[i], 'element')}; edge_order={edge_order} takes "
+                f"gradient: axis {i} has {pluralise(f.shape[i], 'element')}; edge_order={edge_order} needs "
                 f"at least {edge_order + 1}"
             )
     slopes = tuple(slope_along(f, h, i, edge_order) for h, i in zip(spacings, axes, strict=True))
@@ -163,21 +163,21 @@ def gradient(f: Array, *varargs: Any, axis: Any = None, edge_order: int = 1) -> 
 
 
 def _spacings(f: Array, axes: Sequence[int], given: Sequence[Any]) -> list[Any]:
-    """For each axis one spacing, or all of them."""
+    """For each axis, one spacing or an array of them."""
     if not given:
         return [1.0] * len(axes)
     if len(given) == 1 and np.ndim(given[0]) == 0:
         return list(given) * len(axes)
     if len(given) != len(axes):
         raise TypeError(
-            f"gradient: {pluralise(len(given), 'spacing')} for {pluralise(len(axes), 'axis')}; give none, one "
+            f"gradient: {pluralise(len(given), 'spacing')} for {pluralise(len(axes), 'axis')}; pass none, one "
             "number, or one each"
         )
     return [_spacing(h, f.shape[axis]) for h, axis in zip(given, axes, strict=True)]
 
 
 def _spacing(h: Any, n: int) -> Any:
-    """The differences of coordinates. If all are equal one stands for them, unless each is owed a gradient."""
+    """The differences of coordinates; only one if all are equal and need no gradients."""
     if np.ndim(h) == 0:
         return h
     h = lift(h)
@@ -193,7 +193,7 @@ def slope_along(f: Array, h: Any, axis: int, edge_order: int) -> Array:
     """Slopes along one axis, for one spacing ``h`` or an array of them.
 
     The slope of a parabola at the second of three points is the mean of the slopes of the lines between
-    them, the shorter line having the greater weight.
+    them, with a greater weight for the shorter line.
     """
 
     def part(x: Array, start: int | None, stop: int | None) -> Array:
@@ -215,7 +215,7 @@ def slope_along(f: Array, h: Any, axis: int, edge_order: int) -> Array:
 
 
 def beyond(near: Array, far: Array, h_near: Array, h_far: Array) -> Array:
-    """The slope of a parabola at its first point: it changes evenly, and has that of each line in its middle."""
+    """The slope of a parabola at its first point: it is linear, and equals each line's slope in its middle."""
     return near + (near - far) * (h_near / (h_near + h_far))
 
 
@@ -255,15 +255,15 @@ def trapezoid(y: Array, x: Array | None = None, dx: Any = 1.0, axis: int = -1) -
     jvp="multilinear",
 )
 def convolution(a: Array, v: Array, /, mode: Any) -> Array:
-    """The sum of copies of ``v``, each moved to the place of an element of ``a`` and multiplied by it."""
+    """The sum of copies of ``v``, each shifted to an element of ``a`` and multiplied by it."""
     return np.convolve(a, v, mode)
 
 
 def convolution_rule(g: Array, y: Array, a: Array, v: Array) -> Array:
-    """Each element of ``a`` collects ``g`` from where its copy of ``v`` went: ``g`` convolved with flipped ``v``.
+    """Each element of ``a`` collects ``g`` from the place of its copy of ``v``: ``g`` convolved with flipped ``v``.
 
-    Written for either argument. Of the modes, one yields as many elements as ``a`` has, but for "same":
-    there ``g`` is first given back the ends that were cut off.
+    The rule serves for either argument. One of the modes yields as many elements as ``a`` has, except for
+    "same": there, the ends that were cut off are first added to ``g`` again.
     """
     n, v = len(a), np.flip(v)
     if len(g) + len(v) - 1 == n:
@@ -284,7 +284,7 @@ convolution.vjp(
     np.convolve, samples=[Sample((4,), (3,)), Sample((2,), (5,), mode="same"), Sample((), (2,), mode="valid")]
 )
 def convolve(a: Array, v: Array, mode: Any = "full") -> Array:
-    """Discrete convolution of two sequences; numbers count as sequences of one."""
+    """Discrete convolution of two sequences; numbers count as sequences with one element."""
     a, v = (np.reshape(x, 1) if x.ndim == 0 else x for x in map(lift, (a, v)))
     return convolution(a, v, mode=mode)
 
@@ -299,13 +299,13 @@ def convolve(a: Array, v: Array, mode: Any = "full") -> Array:
     ],
 )
 def correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
-    """Products of ``a`` with ``conj(v)`` at each place: convolution with the flipped, always the shorter one.
+    """Products of ``a`` with ``conj(v)`` at each place: a convolution with the flipped, always the shorter one.
 
-    That settles where the middle is that "same" keeps.
+    That determines where the middle is that "same" keeps.
     """
     a, v = lift(a), conjugate(lift(v))
     if a.ndim != 1 or v.ndim != 1:
-        raise ShapeError(f"correlate: shapes {a.shape} and {v.shape}; two sequences (1-d arrays) are needed")
+        raise ShapeError(f"correlate: shapes {a.shape} and {v.shape}; pass two sequences (1-d arrays)")
     if len(a) >= len(v):
         return convolution(a, np.flip(v), mode=mode)
     return np.flip(convolution(v, np.flip(a), mode=mode))
@@ -319,7 +319,7 @@ def correlate(a: Array, v: Array, mode: Any = "valid") -> Array:
     jvp="linear",
 )
 def windows(x: Array, /, size: int, axis: int) -> Array:
-    """All stretches of a length along an axis, as a new last axis, without copying."""
+    """All windows of a given size along an axis, as a new last axis, without copying."""
     return sliding_window_view(x, size, axis)
 
 
@@ -327,7 +327,7 @@ def windows(x: Array, /, size: int, axis: int) -> Array:
     samples=[Sample((4, 2), axis=0), Sample((2, 2, 3), axis=1), Sample((2, 2, 2), axis=0)], jvp="linear"
 )
 def overlap_add(x: Array, /, axis: int) -> Array:
-    """Windows put back where they were taken, and added up where they overlap: the adjoint of ``windows``."""
+    """Put windows back to their places, and add up where they overlap: the adjoint of ``windows``."""
     x = np.moveaxis(x, axis, -2)
     count, size = x.shape[-2:]
     result: Any = np.zeros((*x.shape[:-2], count + size - 1), x.dtype)
@@ -356,7 +356,7 @@ overlap_add.vjp(lambda g, y, x, axis: windows(g, size=x.shape[-1], axis=axis))
 def _sliding_window_view(
     x: Array, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
 ) -> Array:
-    """All windows of a shape: those along one axis, then along the next."""
+    """All windows of a shape: along one axis, then along the next."""
     if writeable:
         raise UnsupportedError(
             "sliding_window_view: writeable=True would share memory with a Tensor; write t[...] = value instead"
@@ -365,7 +365,7 @@ def _sliding_window_view(
     axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim, allow_duplicate=True)
     if len(sizes) != len(axes):
         raise ShapeError(
-            f"sliding_window_view: window_shape {sizes} for {pluralise(len(axes), 'axis')}; give a length for each"
+            f"sliding_window_view: window_shape {sizes} for {pluralise(len(axes), 'axis')}; pass a length for each"
         )
     for size, i in zip(sizes, axes, strict=True):
         x = windows(x, size=size, axis=i)

@@ -1,4 +1,4 @@
-"""Special functions of NumPy, whose derivatives are not elementary: each rule refers to the next one."""
+"""NumPy's special functions. Their derivatives are not elementary, so each rule refers to the next function."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .network import widened
 )
 @widened
 def sinc_derivative(x: Array, /, order: int) -> Array:
-    """The derivative of that order of ``sin(πx) / (πx)``, at 0 too.
+    """The derivative of the given order of ``sin(πx) / (πx)``, also at 0.
 
-    From ``x sinc(x) = sin(πx) / π`` follow all derivatives, one from the other by a division by
+    The equation ``x sinc(x) = sin(πx) / π`` yields each derivative from the one before, with a division by
     ``x``; near 0, where that would cancel, the power series is summed.
     """
     near = np.abs(x) < 1
@@ -55,13 +55,13 @@ sinc.vjp(lambda g, y, x: g * sinc_derivative(x, order=1))
 @primitive(samples=[Sample((5,), order=0), Sample((), order=1)], jvp="elementwise")
 @widened
 def i0_derivative(x: Array, /, order: int) -> Array:
-    """The derivative of that order of ``I0(x)``, the mean of ``exp(x cos(t))`` over a turn.
+    """The derivative of the given order of ``I0(x)``, the mean of ``exp(x cos(t))`` over a turn.
 
     Equally spaced angles integrate a periodic function to full precision.
     """
     t = np.arange(128) * (math.pi / 128) + math.pi / 256
     cosine = np.cos(t).astype(x.dtype)
-    part = np.sinh if order % 2 else np.cosh  # the other half of the exponential adds up to 0
+    part = np.sinh if order % 2 else np.cosh  # the other half of the exponential sums to 0
     return np.mean(cosine**order * part(np.expand_dims(x, -1) * cosine), axis=-1)
 
 

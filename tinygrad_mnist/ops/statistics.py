@@ -26,7 +26,7 @@ _SOME = np.array([[True, False, True], [False, True, True]])
 
 @implements(np.ptp, samples=[*_SAMPLES, Sample((2, 3), axis=0, complex=True)])
 def ptp(a: Array, axis: Axis = None, out: None = None, keepdims: bool = False) -> Array:
-    """From the smallest element to the largest."""
+    """The distance from the smallest element to the largest."""
     return np.max(a, axis, keepdims=keepdims) - np.min(a, axis, keepdims=keepdims)
 
 
@@ -46,7 +46,7 @@ def ptp(a: Array, axis: Axis = None, out: None = None, keepdims: bool = False) -
 def average(
     a: Array, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
 ) -> Any:
-    """Weighted mean, differentiable by elements and weights; with ``returned`` the sum of the weights too."""
+    """Weighted mean, differentiable in elements and weights; with ``returned``, also the sum of the weights."""
     a = array(a)
     if weights is None:
         y = np.mean(a, axis=axis, keepdims=keepdims)
@@ -55,19 +55,19 @@ def average(
         weights = weights_along(array(weights), a, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *(() if a.dtype.kind in "fc" else (np.float64,)))
         total = np.sum(array(weights, dtype), axis=axis, keepdims=keepdims)
-        message = "average: the weights add up to 0, and cannot be normalized"
+        message = "average: the weights add up to 0 and cannot be normalized"
         refuse(np.any(total == 0), lambda: ZeroDivisionError(message), message)
         y = np.sum(array(a, dtype) * array(weights, dtype), axis=axis, keepdims=keepdims) / total
     return (y, np.broadcast_to(lift(total), y.shape)) if returned else y
 
 
 def weights_along(weights: Array, a: Array, axis: Axis) -> Array:
-    """Weights for the axes of a reduction, shaped to broadcast against ``a``."""
+    """Reshape the weights of reduced axes so that they broadcast against ``a``."""
     if weights.shape == a.shape:
         return weights
     if axis is None:
         raise TypeError(
-            f"weights of shape {weights.shape} for an array of shape {a.shape}: which axis are they for? Pass axis="
+            f"weights of shape {weights.shape} for an array of shape {a.shape}: which axis is meant? Pass axis="
         )
     axes = normalize_axis_tuple(axis, a.ndim)
     if weights.shape != tuple(a.shape[i] for i in axes):
@@ -87,7 +87,7 @@ def deviation(a: Array, axis: Axis) -> Array:
 
 
 def freedom(a: Array, axis: Axis, ddof: float) -> float:
-    """Degrees of freedom; NaN where there are none, as NumPy's variance is."""
+    """Degrees of freedom; NaN if there are none, like NumPy's variance."""
     n = count(a.shape, axis) - ddof
     return n if n > 0 else math.nan
 
@@ -106,7 +106,7 @@ _SPREADS = [
 
 @primitive(np.var, samples=_SPREADS, jvp="reduction")
 def var(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Array:
-    """Variance over axes; that of complex numbers is real."""
+    """Variance over axes; it is real for complex numbers, too."""
     return np.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
 
 
@@ -124,7 +124,7 @@ def std(a: Array, /, axis: Axis = None, *, ddof: float = 0, keepdims: bool = Fal
 
 
 def std_rule(g: Array, y: Array, a: Array, axis: Axis, ddof: float, keepdims: bool) -> Array:
-    """``(a - mean) / (n * std)``; a constant has no deviation to divide."""
+    """``(a - mean) / (n * std)``; 0 for a constant, which has no deviation."""
     flat = y == 0
     scale = np.where(flat, 0, g / (y + flat) * (1 / freedom(a, axis, ddof)))
     return keep(scale, axis, keepdims) * conjugate(deviation(a, axis))
@@ -144,7 +144,7 @@ def squares(a: Array, how: How) -> tuple[Array, NDArray]:
 
 
 def inexact(a: Array, dtype: Any) -> Array:
-    """``a`` as numbers that have a variance: not integers."""
+    """``a`` in a dtype that can hold deviations: not integers."""
     if dtype is None:
         return a if a.dtype.kind in "fc" else array(a, np.float64)
     if np.dtype(dtype).kind not in "fc" or (a.dtype.kind == "c" and np.dtype(dtype).kind != "c"):
@@ -153,7 +153,7 @@ def inexact(a: Array, dtype: Any) -> Array:
 
 
 def the_ddof(how: How) -> float:
-    """The number that goes by two names."""
+    """The number that can be passed by two names."""
     if how.correction is None:
         return how.ddof
     if how.ddof != 0:
@@ -169,7 +169,7 @@ def root(x: Array) -> Array:
 
 
 def _spread(plainly: Any, finish: Callable[[Array], Array]) -> Callable[..., Array]:
-    """Variance or standard deviation of some elements, about another mean, or in another dtype."""
+    """Implement variance or standard deviation of some elements, about another mean or in another dtype."""
 
     @take_arguments_of(np.var)
     def spread_of_some(a: Array, how: How) -> Array:
@@ -194,7 +194,7 @@ std.otherwise(_spread(std, root))
 def _variables(m: Array, rowvar: bool, dtype: Any) -> Array:
     """Observations as a matrix with a row for each variable."""
     if m.ndim > 2:
-        raise ShapeError(f"cov: observations are a vector or a matrix, not of shape {m.shape}")
+        raise ShapeError(f"cov: observations must be a vector or a matrix, but have shape {m.shape}")
     m = array(m, dtype)
     if m.ndim < 2:
         return np.reshape(m, (1, -1))
@@ -209,7 +209,7 @@ def _weights(weights: Any, observations: int, name: str) -> Array:
     brief = f"cov: {name} cannot be negative"
     refuse(np.any(w < 0), lambda: OptionError(brief), brief)
     if name == "fweights":
-        whole = "cov: fweights count observations and are integers; aweights may be any weights"
+        whole = "cov: fweights count observations and must be integers; aweights may be any weights"
         refuse(np.any(plain(w) != np.rint(plain(w))), lambda: TypeError(whole), whole)
     return array(w, np.float64)
 
@@ -242,9 +242,9 @@ def cov(
     *,
     dtype: Any = None,
 ) -> Array:
-    """Covariance matrix of variables, differentiable by the observations and by ``aweights``."""
+    """Covariance matrix of variables, differentiable in the observations and in ``aweights``."""
     if ddof is not None and ddof != int(ddof):
-        raise OptionError(f"cov: ddof is an integer, not {ddof!r}")
+        raise OptionError(f"cov: ddof must be an integer, not {ddof!r}")
     parts = [array(x) for x in (m, y) if x is not None]
     if dtype is None:
         dtype = np.result_type(*(x.dtype for x in parts), np.float64)
@@ -260,7 +260,7 @@ def cov(
     importance = None if aweights is None else _weights(aweights, n, "aweights")
     weights = importance if frequency is None else frequency if importance is None else frequency * importance
     centre, total = average(x, 1, weights, True, keepdims=True)
-    total = np.real(total[0, 0])  # the number of observations, if they are not weighted
+    total = np.real(total[0, 0])  # the number of observations, if they have no weights
     spent = ddof if importance is None or not ddof else ddof * (np.sum(weights * importance) / total)
     freedom: Any = total - spent
     if certainly(freedom <= 0):
@@ -283,7 +283,7 @@ def cov(
     ],
 )
 def corrcoef(x: Array, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Array:
-    """Correlation coefficients of variables; NaN, without a gradient, for one that does not vary."""
+    """Correlation coefficients of variables; NaN without a gradient for a constant variable."""
     c = cov(x, y, rowvar, dtype=dtype)
     shape, i = c.shape, np.arange(c.shape[0] if c.ndim else 1)
     c = np.reshape(c, (i.size, i.size))
@@ -300,5 +300,5 @@ def corrcoef(x: Array, y: Any = None, rowvar: bool = True, *, dtype: Any = None)
 
 
 def _clipped(x: Array) -> Array:
-    """``x`` without what rounding adds beyond 1."""
+    """Clip values that rounding moved beyond 1."""
     return np.clip(x, -1, 1)

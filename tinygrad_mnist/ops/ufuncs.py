@@ -1,8 +1,7 @@
-"""What a ufunc does besides being called with arrays: its keywords, ``out=``, and its methods.
+"""Ufuncs beyond plain calls: their keywords, ``out=``, and their methods.
 
-``np.add.reduce``, ``np.multiply.accumulate`` and their kin are sums and products by other names where
-NumPy has a function for them. For all other ufuncs a method is what it says: the ufunc, applied again
-and again.
+Where NumPy has a function for it, ``np.add.reduce``, ``np.multiply.accumulate`` and so on are that function.
+For all other ufuncs, a method does what it says: it applies the ufunc again and again.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from .network import logsumexp
 def on_tensors(
     ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: tuple[Any, ...] | None, kwargs: dict[str, Any]
 ) -> Any:
-    """Do what ``__array_ufunc__`` was asked to do."""
+    """Handle a call of ``__array_ufunc__``."""
     handler = REGISTRY.get(ufunc)
     if out is not None:
         return write_into(out, ufunc, method, inputs, kwargs)
@@ -43,7 +42,7 @@ def on_tensors(
 def write_into(
     out: tuple[Any, ...], ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Write results where ``out=`` says: into Tensors, as ``t += ...`` does, but not into plain arrays.
+    """Write results into ``out=``: into Tensors, like ``t += ...``, but not into plain arrays.
 
     ``array += tensor`` arrives here too.
     """
@@ -51,8 +50,8 @@ def write_into(
     is_tracked = RECORDING.get() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
     if plain and (is_tracked or len(plain) < len(out)):
         raise GradientError(
-            f"np.{ufunc.__name__}: the result would be written into an existing array, where its gradient "
-            "is lost. Instead of `array += t` write `array = array + t`; instead of out= use the result; "
+            f"np.{ufunc.__name__}: the result would be written into an existing array, and its gradient would "
+            "be lost. Instead of `array += t` write `array = array + t`; instead of out= use the result; "
             "`t += array` on a Tensor is fine, and so is out=t"
         )
     if plain:
@@ -77,11 +76,11 @@ def call(
     base: Any = None,
     **rest: Any,
 ) -> Any:
-    """Call with keywords: in another dtype, or only at some places.
+    """Call with keywords: in another dtype, or at some places only.
 
-    At the other places the result is that of ``base``, the ``out=`` of the call, or 0 where NumPy
-    would leave what happens to be in memory. The ufunc never sees them, so that no bad value there
-    can spoil a gradient.
+    At the other places the result is that of ``base``, the ``out=`` of the call, or 0 where NumPy would
+    leave arbitrary memory. The ufunc never sees those places, so that no bad value there can spoil a
+    gradient.
     """
     if dtype is not None:
         inputs = tuple(_cast(ufunc, x, dtype, casting) for x in inputs)
@@ -89,13 +88,13 @@ def call(
         y = REGISTRY[ufunc](*inputs, **rest)
         if dtype is not None and getattr(y, "dtype", dtype) != dtype:
             raise DTypeError(
-                f"np.{ufunc.__name__}: it makes {y.dtype} of {inputs[0].dtype}, not {np.dtype(dtype)}"
+                f"np.{ufunc.__name__}: the result for {inputs[0].dtype} is {y.dtype}, not {np.dtype(dtype)}"
             )
         return y
     mask = plain(where)
     shape = np.broadcast_shapes(mask.shape, *(np.shape(x) for x in inputs))
     mask = np.broadcast_to(mask, shape)
-    if not is_known(mask):  # the ufunc sees a harmless number in the other places
+    if not is_known(mask):  # the ufunc sees a harmless number at the other places
         number = 2 if ufunc is np.arccosh else 0.5
         safe = (np.where(mask, x, _like(x, number)) for x in inputs)
         y = _function(ufunc)(*safe, **rest)
@@ -115,7 +114,7 @@ def _like(x: Any, number: float) -> Any:
 def _cast(ufunc: np.ufunc, x: Any, dtype: Any, casting: Any) -> Any:
     if hasattr(x, "dtype") and not np.can_cast(x.dtype, dtype, casting):
         raise DTypeError(
-            f"np.{ufunc.__name__}: dtype={np.dtype(dtype)} was asked for, and {x.dtype} cannot be cast to it with "
+            f"np.{ufunc.__name__}: dtype={np.dtype(dtype)} was requested, but {x.dtype} cannot be cast to it with "
             f"casting={casting!r}; convert it first, with .astype"
         )
     return x.astype(dtype) if hasattr(x, "astype") else np.asarray(x, dtype)
@@ -133,7 +132,7 @@ def reduce(ufunc: np.ufunc, a: Array, axis: Any = 0, dtype: Any = None, **keywor
         raise UnsupportedError(
             f"np.{ufunc.__name__}.reduce: on a Tensor only one axis, dtype=, keepdims= and initial= are supported"
         )
-    # An array of one element knows NumPy's errors, and the dtype of the result.
+    # An array of one element gives NumPy's errors and the dtype of the result.
     kind = ufunc.reduce(np.ones((1,) * np.ndim(a), a.dtype), axis, dtype).dtype
     parts = _along(a, axis, dtype)
     start = [] if initial is None else [initial]
@@ -161,13 +160,13 @@ def accumulate(ufunc: np.ufunc, a: Array, axis: int = 0, dtype: Any = None) -> A
 
 
 def reduceat(ufunc: np.ufunc, a: Array, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
-    """Combine the elements from each index up to the next; a single one where the next is no larger."""
+    """Combine the elements from each index up to the next; only one element if the next index is not larger."""
     axis = _one_axis(ufunc, "reduceat", a, axis, [0])
     starts, length = [int(i) for i in np.asarray(indices)], np.shape(a)[axis]
     for i in starts:
         if not 0 <= i < length:
             raise IndexError(
-                f"np.{ufunc.__name__}.reduceat: index {i} for an axis of {pluralise(length, 'element')}"
+                f"np.{ufunc.__name__}.reduceat: index {i} is out of range for an axis of {pluralise(length, 'element')}"
             )
     if not starts:
         return Tensor(ufunc.reduceat(bare(a), [], axis=axis, dtype=dtype))
@@ -183,15 +182,15 @@ def outer(ufunc: np.ufunc, a: Array, b: Array, **keywords: Any) -> Any:
 
 
 def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
-    """Apply in place at ``t[index]``, once for each time an element is named.
+    """Apply in place at ``t[index]``, once for each time an element occurs.
 
-    The times an element comes up again go into rounds of their own, in each of which no element
-    repeats.
+    Repeated occurrences of an element go into separate rounds, so that no element repeats within a
+    round.
     """
     if not isinstance(t, Tensor):
         raise GradientError(
-            f"np.{ufunc.__name__}.at: a Tensor would be written into a plain array, where its gradient is lost; "
-            "make the array a Tensor first"
+            f"np.{ufunc.__name__}.at: a Tensor would be written into a plain array, and its gradient would be lost; "
+            "turn the array into a Tensor first"
         )
     if not is_known(index):
         arrays, rest = take_apart(index)
@@ -215,12 +214,12 @@ def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
 
 
 def _function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The definition for Tensors: the only Tensor may be a mask, for which NumPy would come back here."""
+    """The definition for Tensors; if the only Tensor is a mask, NumPy would call back into this."""
     return REGISTRY.get(function, function)
 
 
 def _occurrence(places: Any) -> Any:
-    """How often each element has come up before."""
+    """How often each element has occurred before."""
     order = np.argsort(places, kind="stable")
     ordered = places[order]
     first = np.searchsorted(ordered, ordered)
@@ -230,7 +229,7 @@ def _occurrence(places: Any) -> Any:
 
 
 def _along(a: Array, axis: int | None, dtype: Any) -> list[Array]:
-    """The parts of an array along an axis, or its elements; of a number, the number itself."""
+    """The parts of an array along an axis, or its elements; for a number, the number itself."""
     a = a if dtype is None else a.astype(dtype)
     if not np.ndim(a) and axis in (0, -1):
         return [a]
@@ -238,7 +237,7 @@ def _along(a: Array, axis: int | None, dtype: Any) -> list[Array]:
 
 
 def _one_axis(ufunc: np.ufunc, method: str, a: Array, axis: int | None, *places: Any) -> int:
-    """The axis to go along; ``None`` is that of a vector. Else NumPy's own error."""
+    """The axis to go along; ``None`` means the axis of a vector. Otherwise, raise NumPy's error."""
     axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
     if axis is None or not np.ndim(a):
         getattr(ufunc, method)(np.ones((1,) * np.ndim(a), a.dtype), *places, axis=axis)
@@ -247,7 +246,7 @@ def _one_axis(ufunc: np.ufunc, method: str, a: Array, axis: int | None, *places:
 
 
 def _inexact(ufunc: np.ufunc, a: Array) -> Array:
-    """``a`` as numbers of the dtype that the ufunc makes of it."""
+    """``a`` converted to the dtype of the ufunc's result."""
     kind = ufunc(np.ones(1, a.dtype), np.ones(1, a.dtype)).dtype
     return a if a.dtype == kind else a.astype(kind)
 
@@ -268,7 +267,7 @@ def _logsumexp(a: Array, axis: Any, keepdims: bool = False, **keywords: Any) -> 
     return logsumexp(_inexact(np.logaddexp, a), axis=axis, keepdims=keepdims)
 
 
-#: What reductions and accumulations are called as functions.
+#: The functions behind reductions and accumulations.
 _REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: np.sum,
     np.multiply: np.prod,

@@ -1,4 +1,4 @@
-"""Optimizers, learning-rate schedules and gradient clipping; none of them knows of networks."""
+"""Optimizers, learning-rate schedules and gradient clipping; none of them knows about networks."""
 
 from .clip import clip_grad_norm_, clip_grad_value_
 from .optimizer import Optimizer

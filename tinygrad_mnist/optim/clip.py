@@ -1,4 +1,4 @@
-"""Gradients limited in size, between ``backward()`` and ``step()``."""
+"""Gradient clipping, between ``backward()`` and ``step()``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     Parameters
     ----------
     params : Tensor, or iterable of Tensors
-        Those without a gradient are passed over.
+        Those without a gradient are skipped.
     max_norm : float
 
     Returns
     -------
     float
-        The norm before. If it is infinite or NaN, gradients become 0 or NaN, as PyTorch's do: look at it.
+        The norm before clipping. If it is infinite or NaN, the gradients become 0 or NaN, as in PyTorch: check it.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
 
 
 def _norm(arrays: list[NDArray]) -> float:
-    """The joint Euclidean norm, also where squares would overflow or vanish."""
+    """The joint Euclidean norm, even if squares would overflow or vanish."""
     parts = [part for g in arrays for part in ((g.real, g.imag) if g.dtype.kind == "c" else (g,)) if g.size]
     parts = [part.astype(np.float32) if part.dtype == np.float16 else part for part in parts]
     with np.errstate(over="ignore"):
@@ -66,7 +66,7 @@ def _norm(arrays: list[NDArray]) -> float:
 
 
 def _scaled(g: NDArray, size: float, norm: float) -> NDArray:
-    """``g * size / norm``, where the factor may be too small for the dtype of ``g``."""
+    """``g * size / norm``, even if the factor is too small for the dtype of ``g``."""
     factor = size / norm
     if factor < np.finfo(g.dtype).smallest_normal and norm < math.inf:
         return (g.astype(np.result_type(g.dtype, np.float64)) / norm * size).astype(g.dtype)

@@ -1,4 +1,4 @@
-"""What all optimizers share: parameter groups, state, and the step that applies a formula in place."""
+"""The base of all optimizers: parameter groups, state, and the step that applies a formula in place."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ State = dict[str, Any]
 
 
 class Optimizer:
-    """Updates parameters from their gradients; subclasses are its formula.
+    """Updates parameters from their gradients; each subclass is a formula.
 
     Parameters
     ----------
     params : iterable of Tensors, or of dicts
-        What to update. A dict ``{"params": [...], "lr": ...}`` makes a group with settings of
-        its own.
+        The parameters to update. A dict ``{"params": [...], "lr": ...}`` makes a group with its own
+        settings.
     **defaults
-        Settings for groups that have none of their own.
+        The settings of groups that do not have their own.
 
     Notes
     -----
-    A subclass is its formula, the static method ``update(p, g, state, **settings)``, which returns
-    the next ``p`` and ``state``; ``memory(settings)`` names the arrays it finds in ``state``, beside
-    ``state["step"]``, which counts from 1. The formula has to be elementwise, as it is applied block
-    by block; and it may overwrite ``p`` and the arrays of ``state`` (with ``+=`` and the like), but
-    not ``g``. It never sees complex numbers: of a complex parameter it is given the real part and the
-    imaginary part, each by itself, as PyTorch's optimizers are.
+    A subclass is a formula, the static method ``update(p, g, state, **settings)``, which returns the
+    next ``p`` and ``state``. ``memory(settings)`` names the arrays in ``state``, besides
+    ``state["step"]``, which counts from 1. The formula must be elementwise, because it is applied block
+    by block. It may overwrite ``p`` and the arrays of ``state`` (with ``+=`` and similar), but not
+    ``g``. It never sees complex numbers: for a complex parameter, it gets the real and the imaginary
+    part separately, as in PyTorch.
     """
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
         name = type(self).__name__
         if hasattr(params, "parameters"):
             raise OptionError(
-                f"{name}: got a {type(params).__name__}; give its parameters, as in {name}(model.parameters())"
+                f"{name}: got a {type(params).__name__}; pass its parameters, as in {name}(model.parameters())"
             )
         groups: list[Any] = [params] if isinstance(params, Tensor) else list(params)
         if not groups:
@@ -64,7 +64,7 @@ class Optimizer:
             self.add_param_group(group)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Add parameters with settings of their own."""
+        """Add parameters with their own settings."""
         params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         present = {id(p) for g in self.param_groups for p in g["params"]}
         for p in params:
@@ -88,26 +88,26 @@ class Optimizer:
         for name, value in settings.items():
             if isinstance(value, str):
                 raise OptionError(
-                    f"{type(self).__name__}: {name} = {value!r} is text; give a number, without quotation marks"
+                    f"{type(self).__name__}: {name} = {value!r} is a string; pass a number, without quotation marks"
                 )
             if name in ("lr", "momentum", "weight_decay", "eps") and not 0 <= value < math.inf:
-                raise OptionError(f"{type(self).__name__}: {name} = {value!r} is not a number from 0 up")
+                raise OptionError(f"{type(self).__name__}: {name} = {value!r} must be a number, 0 or more")
             if name in ("betas", "alpha") and not all(0 <= decay < 1 for decay in np.atleast_1d(value)):
                 raise OptionError(f"{type(self).__name__}: {name} = {value!r} is not in [0, 1)")
         self.param_groups.append(settings)
 
     @staticmethod
     def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """Names of the arrays, of the shape of ``p`` and zero at first, that ``state`` holds."""
+        """Name the arrays in ``state``; they have the shape of ``p`` and start at zero."""
         return ()
 
     @staticmethod
     def update(*args: Any, **settings: Any) -> tuple[Array, State]:
         """``update(p, g, state, **settings)`` computes the next ``p`` and ``state``, elementwise."""
-        raise TypeError("an Optimizer has to define update(p, g, state, ...)")
+        raise TypeError("an Optimizer must define update(p, g, state, ...)")
 
     def advance(self, p: Array, g: Array, state: State, settings: Mapping[str, Any]) -> tuple[Array, State]:
-        """Apply the formula; to the real and the imaginary part of complex numbers as if they were two parameters."""
+        """Apply the formula; the real and the imaginary part of complex numbers count as two parameters."""
         if p.dtype.kind != "c":
             return self.update(p, g, state, **settings)
         (real, real_state), (imag, imag_state) = (
@@ -131,7 +131,7 @@ class Optimizer:
         Raises
         ------
         GradientError
-            If none has: ``backward()`` was not called, or not on what these parameters compute.
+            If none has one: ``backward()`` was not called, or the loss does not depend on these parameters.
         """
         updated = False
         for group in self.param_groups:
@@ -155,7 +155,7 @@ class Optimizer:
             )
 
     def _apply(self, p: NDArray, g: NDArray, state: State, settings: dict[str, Any]) -> None:
-        """Run the formula, on the whole or block by block, and write the result into ``p``."""
+        """Run the formula, at once or block by block, and write the result into ``p``."""
         if p.size > BLOCK and (order := _order(p, state)):
             for block in _blocks(p, g, state, order):
                 self._apply(*block, settings)
@@ -189,7 +189,7 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over state and settings from :meth:`state_dict` of an optimizer of equal parameters."""
+        """Restore state and settings from the :meth:`state_dict` of an optimizer with the same parameters."""
         params = self._params()
         sizes = (
             [len(g["params"]) for g in self.param_groups],
@@ -197,18 +197,18 @@ class Optimizer:
         )
         if sizes[0] != sizes[1]:
             raise StateDictError(
-                f"{type(self).__name__}: groups of {sizes[0]} parameters, the state dict has {sizes[1]}"
+                f"{type(self).__name__}: has groups of {sizes[0]} parameters, but the state dict has {sizes[1]}"
             )
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             if group.keys() != saved.keys():
                 raise StateDictError(
-                    f"{type(self).__name__}: has the settings {sorted(group)}, the state dict {sorted(saved)}; it is "
-                    "of another kind of optimizer"
+                    f"{type(self).__name__}: has the settings {sorted(group)}, but the state dict {sorted(saved)}; it "
+                    "belongs to another kind of optimizer"
                 )
         for i, state in state_dict["state"].items():
             if not 0 <= int(i) < len(params):
                 raise StateDictError(
-                    f"{type(self).__name__}: has {pluralise(len(params), 'parameter')}, the state dict one number {i}"
+                    f"{type(self).__name__}: has {pluralise(len(params), 'parameter')}, the state dict has number {i}"
                 )
             for name, value in state.items():
                 if isinstance(value, np.ndarray) and value.shape != params[int(i)].shape:
@@ -229,12 +229,12 @@ class Optimizer:
 
 
 def _number(x: Any) -> Any:
-    """A setting; a number of NumPy's as Python's, which has no dtype to impose on parameters."""
+    """A setting; a NumPy number becomes a Python number, which has no dtype to impose on parameters."""
     return x.item() if isinstance(x, np.generic) else x
 
 
 def _order(p: NDArray, state: State) -> str:
-    """The order in which parameter and state all lie in memory, so that flat arrays of them are views."""
+    """The common memory order of parameter and state, in which their flat arrays are views."""
     arrays = [p, *(value for value in state.values() if isinstance(value, np.ndarray))]
     if all(array.flags.c_contiguous for array in arrays):
         return "C"
@@ -242,7 +242,7 @@ def _order(p: NDArray, state: State) -> str:
 
 
 def _blocks(p: NDArray, g: NDArray, state: State, order: Any) -> Iterator[tuple[NDArray, NDArray, State]]:
-    """Cut arrays into views of at most ``BLOCK`` elements; numbers go with each."""
+    """Cut arrays into views of at most ``BLOCK`` elements; each block gets the numbers."""
     p, g = p.reshape(-1, order=order), g.reshape(-1, order=order)
     flat = {name: v.reshape(-1, order=order) for name, v in state.items() if isinstance(v, np.ndarray)}
     for start in range(0, p.size, BLOCK):

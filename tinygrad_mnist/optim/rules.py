@@ -1,8 +1,8 @@
-"""The optimizers, each its formula.
+"""The optimizers; each is a formula.
 
-``p`` is a parameter, ``g`` its gradient, ``state`` what is remembered of earlier steps. The
-formulas are PyTorch's. Written with ``+=`` and ``*=``, they overwrite arrays without making new
-ones, while on Tensors, where these operators compute a new value, the same lines can be traced.
+``p`` is a parameter, ``g`` its gradient, and ``state`` the memory of earlier steps. The formulas are
+PyTorch's. They use ``+=`` and ``*=``, which overwrite arrays without making new ones. On Tensors, these
+operators compute new values, so the same lines can be traced.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SGD(Optimizer):
     params : iterable of Tensors, or of groups
     lr : float, default 0.01
     momentum : float, default 0
-        The share of the last step's velocity that is kept.
+        The share of the velocity that is kept in each step.
     nesterov : bool, default False
         Look ahead along the velocity.
     weight_decay : float, default 0
@@ -53,7 +53,7 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         if nesterov and not momentum:
-            raise OptionError("SGD: nesterov=True looks ahead along a momentum, and there is none")
+            raise OptionError("SGD: nesterov=True needs momentum > 0")
         super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 
     @staticmethod
@@ -73,7 +73,7 @@ class SGD(Optimizer):
 
     @staticmethod
     def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """A velocity, where one is kept at all."""
+        """The velocity, if there is momentum."""
         return ("velocity",) if settings["momentum"] else ()
 
 
@@ -89,7 +89,7 @@ class Adam(Optimizer):
     eps : float, default 1e-8
         Added to the denominator.
     weight_decay : float, default 0
-        Adds ``weight_decay * p`` to the gradient; for decay apart from the gradient see :class:`AdamW`.
+        Adds ``weight_decay * p`` to the gradient; for decay separate from the gradient, see :class:`AdamW`.
 
     References
     ----------
@@ -122,14 +122,14 @@ class Adam(Optimizer):
         eps: float,
         weight_decay: float,
     ) -> tuple[Array, State]:
-        """Step along ``mean / (sqrt(square) + eps)``, both corrected for having begun at zero."""
+        """Step along ``mean / (sqrt(square) + eps)``, both corrected for their start at zero."""
         if weight_decay:
             g = g + weight_decay * p
         return _adam(p, g, state, lr, betas, eps)
 
 
 class AdamW(Adam):
-    """Adam with weight decay apart from the gradient [1]_; parameters as for :class:`Adam`.
+    """Adam with weight decay separate from the gradient [1]_; parameters as for :class:`Adam`.
 
     References
     ----------
@@ -157,7 +157,7 @@ class AdamW(Adam):
         eps: float,
         weight_decay: float,
     ) -> tuple[Array, State]:
-        """Shrink the parameters, then step as Adam does."""
+        """Shrink the parameters, then take Adam's step."""
         p *= 1 - lr * weight_decay
         return _adam(p, g, state, lr, betas, eps)
 
@@ -165,9 +165,9 @@ class AdamW(Adam):
 def _adam(
     p: Array, g: Array, state: State, lr: float, betas: tuple[float, float], eps: float
 ) -> tuple[Array, State]:
-    # The moments are kept as decaying sums, which the means are but for factors of 1 - beta. All
-    # factors meet in two Python numbers at the end (NumPy's own would widen float32), so that no
-    # pass over the arrays is spent on them.
+    # The moments are kept as decaying sums: the means, except for factors of 1 - beta. All factors are
+    # combined in two Python numbers at the end (NumPy's own would widen float32), so that they cost no
+    # pass over the arrays.
     beta1, beta2 = betas
     step, first, second = state["step"], state["first"], state["second"]
     first *= beta1
@@ -185,7 +185,7 @@ def _adam(
 
 
 class RMSprop(Optimizer):
-    """Gradient descent, each element scaled by the running mean of its square [1]_.
+    """Gradient descent, with each element scaled by the running mean of its square [1]_.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ class RMSprop(Optimizer):
 
     @staticmethod
     def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """A running mean, and a velocity where one is kept."""
+        """The running mean, and the velocity if there is momentum."""
         return ("square", "velocity") if settings["momentum"] else ("square",)
 
     @staticmethod
@@ -249,7 +249,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Gradient descent, each element scaled by the sum of its squares [1]_.
+    """Gradient descent, with each element scaled by the sum of its squares [1]_.
 
     Parameters
     ----------

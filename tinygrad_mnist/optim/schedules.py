@@ -1,7 +1,7 @@
-"""Learning rates that change as training goes on.
+"""Learning rates that change during training.
 
-A schedule is a formula for each group's learning rate after so many steps. Call
-``schedule.step()`` after ``optimizer.step()``, once a batch or once an epoch as its length was meant.
+A schedule is a formula for each group's learning rate after a number of steps. Call ``schedule.step()``
+after ``optimizer.step()``: once per batch or once per epoch, depending on how you count its steps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Schedule:
     Parameters
     ----------
     optimizer : Optimizer
-        Its present learning rates are the initial ones.
+        Its current learning rates are the initial ones.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -31,11 +31,11 @@ class Schedule:
         self._set()
 
     def factor(self, steps: int) -> float:
-        """The factor after so many steps."""
+        """The factor after this many steps."""
         raise TypeError(f"{type(self).__name__} does not define factor(steps)")
 
     def rate(self, initial: float, steps: int) -> float:
-        """The learning rate, after so many steps, of a group that began with ``initial``."""
+        """The learning rate after this many steps of a group that started with ``initial``."""
         return initial * self.factor(steps)
 
     def step(self) -> None:
@@ -44,15 +44,15 @@ class Schedule:
         self._set()
 
     def get_last_lr(self) -> list[float]:
-        """The learning rates now in force, one a group."""
+        """The current learning rates, one per group."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule is."""
+        """The progress of the schedule."""
         return {"steps": self.steps, "base_lrs": list(self.base_lrs)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where a schedule was."""
+        """Continue from the progress of another schedule."""
         self.steps, self.base_lrs = int(state["steps"]), list(state["base_lrs"])
         self._set()
 
@@ -82,7 +82,7 @@ class StepLR(Schedule):
 
 
 class CosineAnnealingLR(Schedule):
-    """Fall along half a cosine to the rate ``eta_min``, over ``T_max`` steps [1]_.
+    """Decrease along half a cosine to the rate ``eta_min``, over ``T_max`` steps [1]_.
 
     References
     ----------
@@ -98,7 +98,7 @@ class CosineAnnealingLR(Schedule):
 
 
 class OneCycleLR(Schedule):
-    """Rise from ``1 / div_factor`` to the full rate, then fall to almost nothing [1]_.
+    """Increase from ``1 / div_factor`` to the full rate, then decrease to almost zero [1]_.
 
     Parameters
     ----------
@@ -106,11 +106,12 @@ class OneCycleLR(Schedule):
     total_steps : int
         The length of the whole cycle.
     max_lr : float, optional
-        The highest rate; by default the optimizer's own.
+        The highest rate; the default is the optimizer's rate.
     pct_start : float, default 0.3
-        The share of the cycle spent rising.
+        The share of the cycle in which the rate increases.
     div_factor, final_div_factor : float, default 25 and 1e4
-        The first rate is the highest divided by the one, the last is the first divided by the other.
+        The first rate is ``max_lr / div_factor``; the last one is the first one divided by
+        ``final_div_factor``.
 
     References
     ----------
@@ -148,15 +149,15 @@ class OneCycleLR(Schedule):
 
 
 class WarmupLR(Schedule):
-    """Rise in a straight line over the first ``warmup_steps``, then follow another schedule.
+    """Increase linearly over the first ``warmup_steps``, then follow another schedule.
 
     Parameters
     ----------
     optimizer : Optimizer
     warmup_steps : int
     after : Schedule, optional
-        Of the same optimizer; its steps are counted from the end of the warm-up. Without it the
-        rate stays at its full value. Step this schedule only, not ``after``.
+        A schedule of the same optimizer; its steps are counted from the end of the warm-up. Without it,
+        the rate stays at its full value. Step only this schedule, not ``after``.
     """
 
     def __init__(self, optimizer: Optimizer, warmup_steps: int, after: Schedule | None = None) -> None:
@@ -173,7 +174,7 @@ class WarmupLR(Schedule):
 
 
 def _cosine(start: float, end: float, share: float) -> float:
-    """Go from ``start`` to ``end`` along half a cosine, and stay there."""
+    """Move from ``start`` to ``end`` along half a cosine, and stay there."""
     return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 

@@ -1,7 +1,7 @@
 """Check gradients: by finite differences, operation by operation, or while a program runs.
 
-The only proof that a gradient is right which needs no second implementation: move an input a
-little, and see how the output moves.
+Only one proof that a gradient is right needs no second implementation: move an input a little, and see
+how the output moves.
 """
 
 from .blame import check_graph

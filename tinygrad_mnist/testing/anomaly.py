@@ -1,6 +1,6 @@
-"""Find where the first NaN or infinity came from, forward or backward, and say what usually causes it.
+"""Find the source of the first NaN or infinity, forward or backward, and name its usual cause.
 
-On the way, find arrays that were overwritten after an operation had saved them: their gradients would be wrong.
+Also find arrays that were overwritten after an operation had saved them: their gradients would be wrong.
 
 >>> import numpy as np
 >>> import tinygrad_mnist as tg
@@ -34,13 +34,13 @@ __all__ = ["detect_anomaly"]
 
 @block
 def detect_anomaly() -> Iterator[None]:
-    """Stop at the first NaN or infinity that is computed from numbers, with an error that explains it.
+    """Stop at the first NaN or infinity that is computed from finite numbers, with an error that explains it.
 
-    Within the block every recorded operation is looked at, and in a backward pass every gradient on
-    its way. An infinity that somebody passed in as a constant (a mask of ``-inf``) may travel on; a NaN
-    may not. An array that the program overwrote after an operation had saved it is found when the backward
-    pass comes to use it. Values are read twice more than otherwise, so that all takes some longer: look for
-    a mistake with it, then train without.
+    Within the block, every recorded operation is examined, and every gradient of a backward pass. An
+    infinity that was passed in as a constant (a mask of ``-inf``) may propagate; a NaN may not. If the program
+    overwrites an array after an operation has saved it, this is found when the backward pass uses the array.
+    All values are read twice more than usual, which takes time: use it to find the mistake, then train
+    without it.
 
     Raises
     ------
@@ -62,19 +62,21 @@ def detect_anomaly() -> Iterator[None]:
     """
     watch = _Watch()
     with _set(WATCH, watch), _set(RECORDING, RECORDING.get() and watch), np.errstate(all="ignore"):
-        yield  # NumPy's warnings would say less
+        yield  # NumPy's warnings would explain less
 
 
 class _Watch:
-    """Looks at what is computed, and raises for what is not finite, or no longer what it was."""
+    """Examines everything that is computed, and raises an error for values that are not finite or were overwritten."""
 
     def __init__(self) -> None:
-        self._saved: WeakKeyDictionary[Node, list[int]] = WeakKeyDictionary()  # sums of what each node keeps
+        self._saved: WeakKeyDictionary[Node, list[int]] = (
+            WeakKeyDictionary()
+        )  # checksums of each node's arrays
 
     keeps_graph = False
 
     def computed(self, node: Node) -> None:
-        """Look at the result of an operation, and remember what it was computed from."""
+        """Examine the result of an operation, and remember its inputs."""
         self._saved[node] = [_checksum(x) for x in _arrays(node)]
         for value in _parts(node.value):
             kind = _badness(value)
@@ -82,7 +84,7 @@ class _Watch:
                 raise NonFiniteError(self._forward(node, value, kind))
 
     def arrived(self, node: Node, g: Array) -> None:
-        """Look at a gradient before it is passed on, and at what it will be multiplied by."""
+        """Examine a gradient before it is passed on, and the arrays that it will be multiplied by."""
         self._unchanged(node)
         for part in _parts(g):
             if kind := _badness(part):
@@ -93,40 +95,40 @@ class _Watch:
                 )
 
     def passed(self, node: Node, position: int, g: Array, contribution: Array) -> None:
-        """Look at what a rule made of an incoming gradient."""
+        """Examine the contribution that a rule computed from an incoming gradient."""
         for part in _parts(contribution):
             if kind := _badness(part):
                 raise NonFiniteError(self._backward(node, position, g, part, kind))
 
     def looked_at(self, node: Node) -> None:
-        """What was found in a gradient has been said before."""
+        """Do nothing: a bad gradient was already reported."""
 
     def pushed(self, node: Node, tangents: Sequence[tuple[int, Array]], change: Array) -> None:
-        """Look at how a result changes, where tangents go forward."""
+        """Examine the change of a result in forward mode."""
         self._unchanged(node)
         for part in _parts(change):
             if kind := _badness(part):
                 raise NonFiniteError(self._pushed_forward(node, tangents, part, kind))
 
     def _unchanged(self, node: Node) -> None:
-        """Raise if an array was overwritten that an operation saved; parameters have an error of their own."""
+        """Raise an error if a saved array was overwritten; parameters have a separate error."""
         if node not in self._saved or node.primitive is None:
             return
         own = {i for i, parent in node.parents if parent.is_leaf}
         is_linear = node.primitive.jvp == "linear" or node.primitive.name in ("add", "subtract")
         for i, (x, before) in enumerate(
             zip(_arrays(node), self._saved[node], strict=False)
-        ):  # none, if freed
+        ):  # none, if the graph was freed
             needs_values = not (is_linear and x.dtype.kind in "fc") if isinstance(x, np.ndarray) else False
             if needs_values and i not in own and _checksum(x) != before:
                 raise GradientError(
                     f"backward through {_name(node)}: its input {node.primitive.argument(i)}, an array of shape "
-                    f"{x.shape}, was overwritten after the operation had saved it, so that the gradient would be wrong"
+                    f"{x.shape}, was overwritten after the operation had saved it, so the gradient would be wrong"
                     f"{_where(node)}\n{_rule_of_thumb(_OVERWRITTEN)}"
                 )
 
     def _was_passed_in(self, node: Node, value: NDArray) -> bool:
-        """Whether an infinity came in with an input, at the very place if that can be said."""
+        """Whether an infinity came in with an input, at the same place if places correspond."""
         inputs = [x for x in _arrays(node) if _badness(x)]
         if node.primitive is None or node.primitive.jvp != "elementwise":
             return bool(inputs)
@@ -144,7 +146,7 @@ class _Watch:
         culprits = [what for what, x in _inputs(node) if _badness(x) == "NaN"]
         if culprits:
             lines.append(
-                f"  {culprits[0]} held NaN before: it came from outside, look at your data and parameters"
+                f"  {culprits[0]} already held NaN, which came from outside: look at your data and parameters"
             )
         elif kind == "NaN" and any(_badness(x) for _, x in _inputs(node)):
             lines.append(_rule_of_thumb(_INFINITIES))
@@ -190,14 +192,14 @@ def _checksum(x: Any) -> int:
 
 
 def _badness(x: Any) -> str:
-    """What is wrong with an array: NaN, infinity, or nothing."""
+    """Name the problem of an array: NaN, infinity, or nothing."""
     if not isinstance(x, (np.ndarray, np.generic, float, complex)) or np.isfinite(x).all():
         return ""
     return "NaN" if np.isnan(x).any() else "infinity"
 
 
 def _parts(x: Any) -> list[NDArray]:
-    """The arrays of one result or of several, recorded or not."""
+    """The arrays of one or several results, recorded or not."""
     return [
         part.data if isinstance(part, Tensor) else np.asarray(part)
         for part in (x if isinstance(x, tuple) else (x,))
@@ -209,12 +211,12 @@ def _name(node: Node) -> str:
 
 
 def _arrays(node: Node) -> list[Any]:
-    """The arrays an operation was given."""
+    """The input arrays of an operation."""
     return [x for arg in node.args or () for x in (arg if isinstance(arg, tuple) else (arg,))]
 
 
 def _inputs(node: Node) -> list[tuple[str, Any]]:
-    """The numbers an operation was given, with what to call them."""
+    """The input numbers of an operation, with their names."""
     names = {position: parent.name for position, parent in node.parents if parent.name}
     found = []
     for i, x in enumerate(node.args or ()):
@@ -225,7 +227,7 @@ def _inputs(node: Node) -> list[tuple[str, Any]]:
 
 
 def _first(value: NDArray) -> list[int]:
-    """Where the first NaN is, or else the first infinity."""
+    """Find the place of the first NaN, or else of the first infinity."""
     bad = np.isnan(value) if np.isnan(value).any() else ~np.isfinite(value)
     return [int(i) for i in np.unravel_index(np.argmax(bad), value.shape)]
 
@@ -240,7 +242,7 @@ def _place(place: list[int]) -> str:
 
 
 def _at(x: Any, place: list[int], shape: tuple[int, ...]) -> str:
-    """The element that belongs to a place of the result, or the range of all."""
+    """Describe the element that belongs to a place of the result, or the range of all elements."""
     try:
         value = np.broadcast_to(x, shape)[tuple(place)]
         return f"{value:.6g}"
@@ -250,7 +252,7 @@ def _at(x: Any, place: list[int], shape: tuple[int, ...]) -> str:
 
 
 def _where(node: Node) -> str:
-    """The line and the module an operation belongs to."""
+    """The line and the module of an operation."""
     lines = [f"\n  at {node.line}"] if node.line is not None else []
     lines += [f"\n  in the module {node.scope}"] if node.scope else []
     return "".join(lines)
@@ -268,17 +270,17 @@ _LOGARITHM = (
 )
 _EXPONENTIAL = (
     "exp overflows above 88 in float32 and above 709 in float64. Subtract the maximum first, or use logsumexp, "
-    "softmax, log_softmax, sigmoid or softplus, which do"
+    "softmax, log_softmax, sigmoid or softplus, which do that"
 )
 _DIVISION = "a division by 0. Guard the divisor: a / np.where(b == 0, 1, b), or add a small number to it"
-_OUTSIDE = "the argument lies outside of [-1, 1], by rounding perhaps: np.clip(x, -1, 1)"
+_OUTSIDE = "the argument lies outside of [-1, 1], perhaps because of rounding: np.clip(x, -1, 1)"
 _INFINITIES = (
     "infinity minus infinity, 0 times infinity and infinity over infinity have no value: look at where the infinity "
     "comes from, and keep it out with np.where"
 )
 _OVERWRITTEN = (
-    "`array += ...`, `array[i] = ...` and out= change an array that the graph still refers to. Make a new one, as in "
-    "array = array + ..., or hand over a copy: w * array.copy()"
+    "`array += ...`, `array[i] = ...` and out= change an array that the graph still refers to. Make a new array, as in "
+    "array = array + ..., or pass a copy: w * array.copy()"
 )
 _ARRIVED = "it was passed to backward(), returned by a hook, or is the sum of gradients that are too large"
 _TOO_LARGE = (
@@ -291,8 +293,8 @@ _FORWARD = {
     **dict.fromkeys(("exp", "exp2", "expm1", "sinh", "cosh"), _EXPONENTIAL),
     **dict.fromkeys(("divide", "reciprocal", "remainder", "fmod"), _DIVISION),
     **dict.fromkeys(("arcsin", "arccos", "arctanh"), _OUTSIDE),
-    "sqrt": "the square root of a negative number, by rounding perhaps: np.sqrt(np.maximum(x, 0))",
-    "power": "a negative number has no fractional power, and 0 no negative one: guard the base with np.maximum",
+    "sqrt": "the square root of a negative number, perhaps because of rounding: np.sqrt(np.maximum(x, 0))",
+    "power": "a negative number has no fractional power, and 0 has no negative power: guard the base with np.maximum",
     "mean": "the mean of nothing: the array is empty along this axis",
     "var": "nothing left to average over: fewer elements than ddof + 1",
     "std": "nothing left to average over: fewer elements than ddof + 1",

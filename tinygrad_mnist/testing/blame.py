@@ -1,8 +1,8 @@
 """Check every operation of a recorded graph on its own, and name the one whose gradient is wrong.
 
-``gradcheck`` says that the gradient of a whole function is wrong. :func:`check_graph` says whose fault
-it is: it replays each node on the very numbers that were recorded, compares its rules with finite
-differences, and tells a wrong rule from a kink, where no derivative exists that could be right.
+``gradcheck`` says that the gradient of a whole function is wrong. :func:`check_graph` says which operation
+is responsible: it replays each node on the recorded numbers, compares its rules with finite differences,
+and distinguishes a wrong rule from a kink, where no derivative exists.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ __all__ = ["Finding", "GraphReport", "check_graph"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about one input of one operation.
+    """A finding about one input of one operation.
 
     Attributes
     ----------
     operation, argument : str
     element : tuple of int
-        Which element of the argument: the worst.
+        The worst element of the argument.
     result : tuple of int, or None
-        Which element of the result was differentiated by it; ``None`` where the result has too many to
-        look at them one by one, and a random mixture was differentiated.
+        The element of the result that was differentiated; ``None`` if the result has too many elements
+        to check each of them, and a random combination was differentiated instead.
     by_rule, by_differences : float
-        The derivative, in two ways.
+        The derivative, computed in two ways.
     line, scope : str
-        Where the operation was called, and in which module.
+        The line that called the operation, and its module.
     """
 
     operation: str
@@ -61,17 +61,17 @@ class Finding:
 
 @dataclass
 class GraphReport:
-    """What :func:`check_graph` found in a graph without a wrong rule.
+    """The findings of :func:`check_graph` in a graph without a wrong rule.
 
     Attributes
     ----------
     operations, inputs : int
-        How many were checked.
+        The numbers of operations and inputs that were checked.
     worst : float
-        The largest difference found, relative where the gradient is above 1.
+        The largest difference found, relative if the gradient is above 1.
     kinks : list of Finding
-        Inputs that lie on a kink, or within ``eps`` of one: the derivative from the left is not that
-        from the right, and the rule returns something between.
+        Inputs on a kink, or within ``eps`` of one: the derivative from the left differs from the
+        derivative from the right, and the rule returns something in between.
     skipped : list of str
         Operations that cannot be checked, and why.
     """
@@ -102,26 +102,26 @@ def check_graph(
     loss : Tensor
         Any recorded Tensor whose graph has not been freed: check it before ``backward()``.
     eps : float, default 1e-6
-        How near a kink has to be to be listed; for numbers above 1 relative to them. It is also the first
-        step of the differences: where they disagree with a rule, they are taken with shorter and longer
-        ones too, so that strong curvature and very large or small numbers are no mistakes.
+        How near a kink must be to be listed; relative for numbers above 1. It is also the first step of
+        the differences: where they disagree with a rule, shorter and longer steps are tried too, so that
+        strong curvature and very large or small numbers do not count as mistakes.
     atol, rtol : float
-        Tolerated difference: ``atol + rtol * abs(numerical)``; where all slopes of an argument are below
-        1, ``atol`` counts relative to the largest.
+        Tolerated difference: ``atol + rtol * abs(numerical)``; if all slopes of an argument are below
+        1, ``atol`` is relative to the largest.
     seed : int
-        For the random weights with which results of several elements are combined.
+        Seed of the random weights that combine results with several elements.
 
     Returns
     -------
     GraphReport
-        Print it. It lists the kinks, which are no mistakes.
+        Print it. It lists the kinks, which are not mistakes.
 
     Raises
     ------
     GradcheckError
         Names each wrong operation, the line of your program that called it, its module, and the
-        worst element; or the operation whose recorded value is no longer what its inputs give,
-        because an array was changed in the meantime.
+        worst element; or the operation whose recorded value no longer follows from its inputs, because
+        an array was changed in the meantime.
     GradientError
         If the graph was freed, or there is none.
 
@@ -137,7 +137,7 @@ def check_graph(
     ('relu', (0,), 'report = check_graph(np.sum(tg.nn.functional.relu(x) * np.exp(x)))')
     """
     if loss.node is None:
-        raise GradientError("check_graph: this Tensor is untracked, there is no graph to check")
+        raise GradientError("check_graph: this Tensor is untracked, so there is no graph to check")
     report, wrong = GraphReport(), []
     rng = np.random.default_rng(seed)
     with _set(RECORDING, False), np.errstate(all="ignore"):
@@ -152,7 +152,7 @@ def check_graph(
 
 
 def _operations(root: Node) -> list[Node]:
-    """Every operation below, in the order in which they ran; in place of a checkpoint those inside it."""
+    """All operations below, in the order in which they ran; a checkpoint is replaced by the operations inside it."""
     found: set[Node] = set()
     waiting = [root]
     while waiting:
@@ -174,20 +174,22 @@ def _operations(root: Node) -> list[Node]:
 def _check(
     node: Node, report: GraphReport, rng: np.random.Generator, eps: float, atol: float, rtol: float
 ) -> list[Finding | str]:
-    """Check one operation; return what is wrong with it, and note the rest in the report."""
+    """Check one operation; return its mistakes, and note the rest in the report."""
     primitive = node.primitive
     assert primitive is not None, "leaves are not checked"
     report.operations += 1
     name, recorded = primitive.name, node.args or ()
     if not _alike(primitive.forward(*recorded, **node.kwargs), node.value):
         return [
-            f"{name}: its inputs do not give the recorded value any more; an array was changed, or it draws random "
+            f"{name}: its inputs no longer give the recorded value; an array was changed, or it draws random "
             f"numbers{_place(node)}"
         ]
     args = [_precise(x) for x in recorded]
     y = primitive.forward(*args, **node.kwargs)
     if any(part.dtype.itemsize < 8 for part in _parts(y)):
-        report.skipped.append(f"{name}: its result is {_parts(y)[0].dtype}, too coarse for differences")
+        report.skipped.append(
+            f"{name}: its result is {_parts(y)[0].dtype}, too coarse for finite differences"
+        )
         return []
     g: Any = [np.where(np.isfinite(part), _random(part, rng), 0) for part in _parts(y)]
     g = tuple(g) if isinstance(y, tuple) else g[0]
@@ -210,7 +212,7 @@ def _check(
             report.worst = max(report.worst, test.worst)
             if test.overlooked:
                 report.skipped.append(
-                    f"{name}, argument {called}: {test.overlooked} or more elements beside kinks"
+                    f"{name}, argument {called}: {test.overlooked} or more elements near kinks"
                 )
     return wrong
 
@@ -218,7 +220,7 @@ def _check(
 def _tests(
     node: Node, args: list[Any], g: Any, position: int, settings: dict[str, Any]
 ) -> Iterator[tuple[str, Slopes]]:
-    """What there is to differentiate by in an argument: an array, or several in a tuple, and its complex parts."""
+    """List the parts of an argument to check: an array or several in a tuple, and their complex parts."""
     primitive, value = node.primitive, args[position]
     assert primitive is not None, "leaves are not checked"
 
@@ -250,7 +252,7 @@ def _tests(
 def _report(
     node: Node, args: list[Any], position: int, whose: str, judged: Iterable[Judgement], report: GraphReport
 ) -> list[Finding | str]:
-    """Name the worst mistake among an argument's elements, the worst kink, and what remains open."""
+    """Report the worst mistake among an argument's elements, the worst kink, and the unsettled elements."""
     worst: dict[str, Judgement] = {}
     for found in judged:
         if found.verdict not in worst or _error(found) > _error(worst[found.verdict]):
@@ -267,7 +269,7 @@ def _report(
     if "kink" in findings:
         report.kinks.append(findings["kink"])
     if "unsettled" in findings:
-        report.skipped.append(f"differences do not settle: {findings['unsettled']}")
+        report.skipped.append(f"finite differences do not converge: {findings['unsettled']}")
     return [findings["wrong"]] if "wrong" in findings else []
 
 
@@ -278,7 +280,7 @@ def _error(found: Judgement) -> float:
 def _worst_entry(
     node: Node, args: list[Any], position: int, found: Judgement
 ) -> tuple[tuple[int, ...], float, float] | None:
-    """The element of the result whose slope by one element of an argument is the most wrong, if there are few."""
+    """The element of the result with the worst slope with respect to one element of an argument, if there are few."""
     primitive, x = node.primitive, args[position]
     assert primitive is not None, "leaves are not checked"
     y = primitive.forward(*args, **node.kwargs)
@@ -298,7 +300,9 @@ def _worst_entry(
             g[k] = 1
             slope = float(fit(primitive.rules[position](g, y, *args, **node.kwargs), x)[found.element])
             entries.append((abs(slope - column[k]), k, slope, float(column[k])))
-    except Exception:  # the operation refuses the other point, or its rule a gradient of a single element
+    except (
+        Exception
+    ):  # the operation refuses the moved point, or its rule refuses the gradient of a single element
         return None
     if not entries:
         return None
@@ -318,7 +322,7 @@ def _precise(x: Any) -> Any:
 
 
 def _read_only(x: Any) -> Any:
-    """The same array for a rule, which must not write into what it is given."""
+    """A read-only view for a rule, which must not write into its inputs."""
     if isinstance(x, tuple):
         return tuple(map(_read_only, x))
     if not isinstance(x, np.ndarray):
@@ -334,7 +338,7 @@ def _random(like: NDArray, rng: np.random.Generator) -> NDArray:
 
 
 def _alike(y: Any, recorded: Any) -> bool:
-    """Whether two results are the same but for the order of additions."""
+    """Whether two results are the same except for the order of additions."""
     return all(
         a.shape == b.shape and np.allclose(a, b, rtol=1e3 * np.finfo(b.dtype).eps, atol=1e-30, equal_nan=True)
         for a, b in zip(_parts(y), _parts(recorded), strict=True)

@@ -23,19 +23,19 @@ def numerical_gradient(
     Parameters
     ----------
     fn : callable
-        Takes arrays and returns one number.
+        A function of arrays that returns one number.
     *inputs : array_like
-        Where to differentiate; computed with in float64 or complex128.
+        The point at which to differentiate, in float64 or complex128.
     eps : float, default 1e-6
-        How far each element is moved, both ways.
+        How far each element is moved in both directions.
     indices : sequence of index arrays, optional
-        For each input the flat indices of the elements to differentiate by; the others get 0.
+        For each input, the flat indices of the elements to differentiate with respect to; the others get 0.
 
     Returns
     -------
     list of ndarray
-        For each input, ``(fn(x + eps) - fn(x - eps)) / (2 * eps)`` element by element. For complex
-        inputs the derivative by the real part, plus ``1j`` times that by the imaginary part.
+        For each input, ``(fn(x + eps) - fn(x - eps)) / (2 * eps)`` elementwise. For complex inputs, the
+        derivative with respect to the real part plus ``1j`` times that for the imaginary part.
 
     Examples
     --------
@@ -77,17 +77,17 @@ def gradcheck(
     Parameters
     ----------
     fn : callable
-        Takes Tensors; returns a Tensor of any shape, or a tuple of them. It has to compute the same
-        each time it is called: give a layer that draws random numbers a fixed seed, or ``eval()``.
+        It takes Tensors and returns a Tensor of any shape, or a tuple of Tensors. It must compute the
+        same in each call: give a layer that draws random numbers a fixed seed, or use ``eval()``.
     *inputs : array_like
-        Where to check. Floating-point inputs are checked, whatever their precision, in float64, and
-        complex ones in complex128; integers, booleans and ``None`` are passed on as they are.
+        The point to check. Floating-point inputs of any precision are checked in float64, complex ones in
+        complex128; integers, booleans and ``None`` are passed on unchanged.
     eps : float, default 1e-6
         Step of the differences.
     atol, rtol : float
         Tolerated difference: ``atol + rtol * abs(numerical)``.
     order : {1, 2}
-        2 checks the gradients of the gradients as well.
+        2 also checks the gradients of the gradients.
 
     Returns
     -------
@@ -101,10 +101,10 @@ def gradcheck(
 
     Notes
     -----
-    An output of many elements is checked through one random combination of them,
+    An output with many elements is checked through one random combination of them,
     :math:`h(x) = \sum_k v_k f_k(x)`: if any :math:`\partial f_k / \partial x_i` is wrong, so is
-    :math:`\partial h / \partial x_i`, but for a chance of measure zero. The second order is the
-    same check applied to a random combination of the gradients.
+    :math:`\partial h / \partial x_i`, with probability one. The second order is the same check, applied to
+    a random combination of the gradients.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def gradcheck(
     True
     """
     if order not in (1, 2):
-        raise OptionError(f"gradcheck: order is 1 or 2, not {order!r}")
+        raise OptionError(f"gradcheck: order must be 1 or 2, not {order!r}")
     arrays: list[Any] = [
         x.data if isinstance(x, Tensor) else x if x is None else np.asarray(x) for x in inputs
     ]
@@ -121,11 +121,11 @@ def gradcheck(
         raise DTypeError("gradcheck: no floating-point input to differentiate with respect to")
 
     def scalar(*values: Any) -> Any:
-        """One random combination of everything ``fn`` returns."""
+        """One random combination of all results of ``fn``."""
         every = list(arrays)
         for i, value in zip(checked, values, strict=True):
             every[i] = value
-        generator = np.random.default_rng(1)  # the same combination at each call
+        generator = np.random.default_rng(1)  # the same combination in each call
         results = fn(*every)
         total: Any = 0.0
         for y in results if isinstance(results, (tuple, list)) else (results,):
@@ -164,28 +164,28 @@ def check_parameter(
     atol: float = 1e-7,
     rtol: float = 1e-4,
 ) -> str:
-    """Compare the ``grad`` of a parameter, left by ``backward()``, with finite differences of a loss.
+    """Compare the ``grad`` of a parameter after ``backward()`` with finite differences of a loss.
 
-    A parameter of a network is too large to move each of its elements. It is moved along random
-    directions, in which all of them take part, and then some elements one by one.
+    The parameters of a network are too large to move each of their elements. So the parameter is moved along
+    random directions, which involve all elements, and then some elements are moved one by one.
 
     Parameters
     ----------
     loss : callable
-        Computes the loss anew from the present values of the parameter.
+        Computes the loss again from the current values of the parameter.
     parameter : Tensor of float64
-        Moved while it is checked, and put back.
+        It is moved for the check, and then restored.
     name : str
-        What to call it in messages.
+        Its name in messages.
     elements, directions : int
-        How many to check; at most as many elements as there are.
+        How many elements (at most all) and directions to check.
     eps, atol, rtol : float
         As for :func:`gradcheck`.
 
     Returns
     -------
     str
-        What was checked, and the largest difference found.
+        A summary of the check, with the largest difference.
 
     Raises
     ------
@@ -247,12 +247,12 @@ def check_parameter(
 
 
 def _number(x: Any) -> float:
-    """A result as a number."""
+    """Convert a result to a number."""
     return float(x.data if isinstance(x, Tensor) else x)
 
 
 def _combination(y: Array, generator: np.random.Generator) -> Array:
-    """A real number in which every element of ``y`` takes part, with a random weight."""
+    """Combine all elements of ``y`` into a real number, with random weights."""
 
     def weights() -> NDArray:
         w: NDArray = generator.uniform(0.5, 1.5, y.shape) * generator.choice([-1, 1], y.shape)
@@ -272,10 +272,10 @@ def _compare(
     rtol: float,
     what: str,
 ) -> None:
-    """Raise for the first argument whose gradient differs from its finite differences."""
+    """Raise an error for the first argument whose gradient differs from its finite differences."""
     leaves = [Tensor(x, requires_grad=True) for x in points]
     analytic = [np.asarray(g.data if isinstance(g, Tensor) else g) for g in _gradients(scalar, leaves)]
-    # Tensors go in, so that functions which ask for a Tensor's attributes work.
+    # Pass Tensors, so that functions that use a Tensor's attributes work.
     numeric = numerical_gradient(lambda *values: _number(scalar(*map(Tensor, values))), *points, eps=eps)
     for which, (number, a, n) in enumerate(zip(numbers, analytic, numeric, strict=True)):
         error = np.abs(a - n)
@@ -300,7 +300,7 @@ def _kink(
     atol: float,
     rtol: float,
 ) -> str:
-    """Say so where the slopes from both sides differ, however small the step."""
+    """Return a remark if the slopes from both sides differ, however small the step."""
 
     def sides(eps: float) -> tuple[float, float]:
         moved = [x.copy() for x in points]
@@ -316,7 +316,7 @@ def _kink(
         or abs(near[0] - near[1]) < abs(left - right) / 4
     ):
         return ""
-    return f". The slope from the left is {left:.4g} and from the right {right:.4g}: this is a kink; check beside it"
+    return f". The slope from the left is {left:.4g} and from the right {right:.4g}: this is a kink; check next to it"
 
 
 def _gradients(

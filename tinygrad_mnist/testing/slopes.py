@@ -1,8 +1,8 @@
-"""Slopes by finite differences, and what they say about a rule: right, wrong, or beside a kink.
+"""Slopes by finite differences, and their verdict on a rule: right, wrong, or near a kink.
 
-No step fits all numbers: 1e-6 is nothing beside 1e12, and everything beside 1e-9. Where a first step does
-not agree with a rule, a ladder of them is tried, each an eighth of the one before, and the slope is read
-where neighbouring steps agree best. How well they do says how far it can be trusted.
+No step fits all numbers: 1e-6 is tiny compared with 1e12, and huge compared with 1e-9. If a first step does
+not agree with a rule, a ladder of steps is tried, each an eighth of the one before, and the slope is read
+where neighbouring steps agree best. The agreement also says how far the slope can be trusted.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from ..typing import NDArray
 
 __all__ = ["Judgement", "Slopes"]
 
-# Arrays up to this size are moved element by element; larger ones in groups, which are cut in halves
-# until elements are found for which the slope is another than the rule says.
+# Arrays up to this size are moved element by element. Larger ones are moved in groups, which are bisected
+# until elements are found whose slope differs from the rule.
 SMALL = 200
-# So many of them are looked at closely: found in halves, or all at once.
+# The number of elements that are examined closely: found by bisection, or all at once.
 FEW, MANY = 20, 10_000
 
 _ROUNDING = 4 * float(np.finfo(float).eps)
 _FACTOR = 8.0
-_NOTHING = 1e-28  # what rounding errors of rounding errors amount to
+_NOTHING = 1e-28  # the size of rounding errors of rounding errors
 
 
 class Judgement(NamedTuple):
-    """What differences say of the slope by one element: ``"wrong"``, ``"kink"`` or ``"unsettled"``."""
+    """The verdict of finite differences on the slope for one element: ``"wrong"``, ``"kink"`` or ``"unsettled"``."""
 
     verdict: str
     element: tuple[int, ...]
@@ -40,22 +40,22 @@ class Judgement(NamedTuple):
 
 
 class Slopes:
-    """How an operation's results, mixed into one number, change with one of its arrays.
+    """The change of an operation's results, mixed into one number, with one of its arrays.
 
     Parameters
     ----------
     results : callable
         ``results(x)`` returns the results for another array.
     weights : sequence of ndarrays
-        What each element of each result counts in the mixture; those of weight 0 are left out.
+        The weight of each element of each result in the mixture; those of weight 0 are skipped.
     x : ndarray of float64 or complex128
     slope_of : callable
         ``slope_of(x)`` returns the gradient of the mixture with respect to ``x``, according to the rule.
     unit : 1 or 1j
         The direction in which elements are moved.
     is_elementwise : bool
-        Whether elements of the result depend on those at their own places alone; then all are moved at
-        once, however many there are.
+        Whether elements of the result depend only on the elements at their own places; then all elements
+        are moved at once, however many there are.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Slopes:
         self.atol = max(atol * min(1.0, float(finite.max(initial=0))), _NOTHING)
         self.size = np.abs(x).reshape(-1)
         self.here = self._mixed(x)
-        self.touched: dict[int, list[NDArray]] = {}  # which results depend on an element, where that is known
+        self.touched: dict[int, list[NDArray]] = {}  # the results that depend on an element, if known
         self.worst = 0.0
         self.overlooked = 0
 
     def judge(self, rng: np.random.Generator) -> Iterator[Judgement]:
-        """Judge the rule for every element; where it is right, nothing is said."""
+        """Judge the rule for every element; yield nothing where it is right."""
         movable = np.flatnonzero(np.isfinite(self.size))
         if not movable.size:
             return
@@ -92,7 +92,9 @@ class Slopes:
             suspects, most = movable[~self._agree(movable)], MANY
         else:
             suspects, most = self._found_in_halves(movable, rng), FEW
-            if suspects.size > most:  # kinks, perhaps, which hide mistakes: a small step away there are few
+            if (
+                suspects.size > most
+            ):  # perhaps kinks that hide mistakes; a small step away there are few of them
                 beside = self._beside(rng)._found_in_halves(movable, rng)[:most]
                 suspects, most, self.overlooked = np.union1d(beside, suspects[:most]), 2 * most, 1
         if suspects.size > most:
@@ -131,10 +133,10 @@ class Slopes:
     # -- looking for suspects --------------------------------------------------------------------
 
     def _agree(self, where: NDArray) -> NDArray:
-        """Whether a first step agrees with the rule, and both sides with each other."""
+        """Whether a first step agrees with the rule, and the slopes of both sides with each other."""
         left, right, slope, _ = self._sides(where, self._first_step(where))
         error = np.abs(self.rule[where] - slope)
-        agree: NDArray = error <= self.atol + self.rtol * np.abs(slope)  # so that NaN does not
+        agree: NDArray = error <= self.atol + self.rtol * np.abs(slope)  # written so that NaN does not agree
         agree &= np.abs(right - left) <= 10 * self.atol + 1e-3 * np.maximum(np.abs(left), np.abs(right))
         self.worst = max(self.worst, float((error / np.maximum(1, np.abs(slope)))[agree].max(initial=0)))
         return agree
@@ -143,10 +145,10 @@ class Slopes:
         return self.eps * np.maximum(1, self.size[where])
 
     def _found_in_halves(self, movable: NDArray, rng: np.random.Generator) -> NDArray:
-        """Move many elements together, and cut groups for which the rule does not hold in halves, the worse first."""
+        """Move many elements together, and bisect the groups for which the rule does not hold, the worse half first."""
         steps = np.zeros(self.x.size)
         steps[movable] = rng.uniform(0.9, 1.1, movable.size) * rng.choice([-1, 1], movable.size)
-        steps *= self._first_step(np.arange(self.x.size)) / 100  # short, to pass few kinks
+        steps *= self._first_step(np.arange(self.x.size)) / 100  # short steps cross few kinks
         noise = 2 * _ROUNDING * math.sqrt(sum(float(np.sum(part**2)) for part in self.here))
 
         def excess(group: NDArray) -> float:
@@ -170,10 +172,10 @@ class Slopes:
             ]
         return np.array(found, int)
 
-    # -- looking closely -------------------------------------------------------------------------
+    # -- a closer look ---------------------------------------------------------------------------
 
     def _climb(self, where: NDArray) -> Iterator[Ladder]:
-        """The slopes by each of some elements, for steps from long to short."""
+        """Compute the slopes for some elements, with steps from long to short."""
         size = self.size[where]
         low = np.maximum(5e-13 * np.where(size > 0, np.minimum(size, 1), 1), 1e-300)
         top = size if self.is_elementwise else np.full(size.shape, self.size[np.isfinite(self.size)].max())
@@ -189,13 +191,13 @@ class Slopes:
             yield Ladder(steps[:, k], left, right, across, noise, max(1.0, float(size[k])))
 
     def _touched(self, i: int, step: float) -> list[NDArray]:
-        """Which results a step of one element changes; nothing, if it changes none."""
+        """The results that a step of one element changes; empty if it changes none."""
         above, _ = self._moved(np.array([i]), np.array([step]))
         changed = [a != h for a, h in zip(above, self.here, strict=True)]
         return changed if any(c.any() for c in changed) else []
 
     def _is_shared(self, i: int, slope: float) -> bool:
-        """Whether a matrix is symmetric, only one of two opposite elements is read, and both get half its slope."""
+        """Whether only one of two opposite elements of a symmetric matrix is read, and both get half its slope."""
         x = self.x
         if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
             return False
@@ -210,7 +212,7 @@ class Slopes:
         return 0 in (slope, other) and max(abs(a - half), abs(b - half)) <= leeway
 
     def _is_found_nearby(self, i: int, rng: np.random.Generator) -> bool:
-        """Whether the rule's slope at a kink is among those around it, as where many elements are tied in a sort."""
+        """Whether the rule's slope at a kink occurs around it, for example if a sort has many ties."""
         where, spread = np.array([i]), self._first_step(np.arange(self.x.size)).reshape(self.x.shape)
         unit = np.zeros(self.x.shape)
         unit.flat[i] = spread.flat[i] / 1000
@@ -229,7 +231,7 @@ class Slopes:
     # -- moving elements -------------------------------------------------------------------------
 
     def _sides(self, where: NDArray, steps: NDArray) -> NDArray:
-        """The slopes to the left and to the right of elements, those across, and how uncertain rounding makes them."""
+        """The slopes to the left and to the right of elements and across them, and their rounding errors."""
         if not self.is_elementwise and where.size > 1:
             each = [self._sides(where[k : k + 1], steps[k : k + 1]) for k in range(where.size)]
             return np.concatenate(each, axis=1)
@@ -240,7 +242,7 @@ class Slopes:
         return np.array([fall / -down, rise / up, (rise + fall) / (up - down), noise])
 
     def _moved(self, where: NDArray, steps: NDArray) -> tuple[list[NDArray], NDArray]:
-        """The mixed results when elements are moved, and by how much they really were."""
+        """The mixed results after elements were moved, and the exact distances."""
         x = self.x.copy()
         x.flat[where] += self.unit * steps
         return self._mixed(x), np.real((x.flat[where] - self.x.flat[where]) / self.unit)
@@ -248,12 +250,12 @@ class Slopes:
     def _mixed(self, x: NDArray) -> list[NDArray]:
         try:
             results = self.results(x)
-        except (ArithmeticError, ValueError):  # x lies outside of where the operation is defined
+        except (ArithmeticError, ValueError):  # x lies outside of the operation's domain
             return [np.full(w.shape, np.nan) for w in self.weights]
         return [np.where(w == 0, 0, np.real(w * y)) for w, y in zip(self.weights, results, strict=True)]
 
     def _gain(self, above: list[NDArray], below: list[NDArray], where: NDArray) -> NDArray:
-        """By how much the mixture is larger; all of it, or for each element its own part."""
+        """The increase of the mixture: of all of it, or for each element of its own part."""
         gains = [
             np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, a - b)
             for a, b in zip(above, below, strict=True)
@@ -263,7 +265,7 @@ class Slopes:
         return np.array([math.fsum(float(np.sum(gain)) for gain in gains)])
 
     def _reach(self, above: list[NDArray], below: list[NDArray], where: NDArray) -> NDArray:
-        """How large the results are whose rounding errors a slope suffers from."""
+        """The size of the results whose rounding errors affect a slope."""
         largest = [
             np.maximum(np.maximum(np.abs(a), np.abs(b)), np.abs(h))
             for a, b, h in zip(above, below, self.here, strict=True)
@@ -281,7 +283,7 @@ class Slopes:
 
 
 class Settled(NamedTuple):
-    """A slope, how uncertain it is, and on which rung of a ladder it was read."""
+    """A slope, its uncertainty, and the rung of the ladder on which it was read."""
 
     slope: float
     error: float
@@ -289,7 +291,7 @@ class Settled(NamedTuple):
 
 
 class Ladder(NamedTuple):
-    """The slopes by one element: to its left, to its right, and across, for steps from long to short."""
+    """The slopes for one element: to its left, to its right, and across, for steps from long to short."""
 
     steps: NDArray
     left: NDArray
@@ -299,17 +301,17 @@ class Ladder(NamedTuple):
     scale: float
 
     def verdict(self, a: float, atol: float, rtol: float, longest: float) -> tuple[str, float, float]:
-        """Judge the slope that a rule returned, and return what it should be, with the step that says so.
+        """Judge the slope from a rule; return the verdict, the right slope, and the step that shows it.
 
-        ``"beyond"`` is said of one at a kink that is not between the slopes from both sides.
+        The verdict ``"beyond"`` means a slope at a kink that is not between the slopes from both sides.
 
         Parameters
         ----------
         a : float
         atol, rtol : float
-            How far a right one may be off.
+            The tolerated error of a right slope.
         longest : float
-            A slope over steps up to this length is as good as that over the shortest.
+            A slope over steps up to this length is as good as one over the shortest.
         """
         left, right, across = map(self.settled, ("left", "right", "across"))
         margin = atol + rtol * abs(across.slope)
@@ -331,7 +333,7 @@ class Ladder(NamedTuple):
                 return answer("right", across)
             if self._is_smooth(across.rung, margin) and not self._is_singular():
                 return answer("wrong", across)
-        elif is_settled(left) != is_settled(right):  # at the edge of where the operation is defined
+        elif is_settled(left) != is_settled(right):  # at the edge of the operation's domain
             side = left if is_settled(left) else right
             return answer(
                 "kink" if abs(a - side.slope) <= margin + side.error or not math.isfinite(a) else "wrong",
@@ -340,9 +342,9 @@ class Ladder(NamedTuple):
         return answer("kink" if self._is_singular() or not math.isfinite(a) else "unsettled", across)
 
     def settled(self, side: str) -> Settled:
-        """The slope on that rung where neighbours agree best.
+        """The slope on the rung where neighbours agree best.
 
-        Rather where they agree to many digits than where they are all small, as over the waves of a sine.
+        It prefers agreement in many digits to slopes that are all small, as across the waves of a sine.
         """
         slopes = getattr(self, side)
         errors = self._errors(slopes)
@@ -353,13 +355,13 @@ class Ladder(NamedTuple):
         return Settled(float(slopes[rung + 1]), float(errors[rung]), rung + 1)
 
     def _errors(self, slopes: NDArray) -> NDArray:
-        """How uncertain a slope is, on each rung but the outermost."""
+        """The uncertainty of a slope on each rung except the outermost."""
         jumps = np.abs(np.diff(slopes))
         errors = np.maximum(jumps[:-1], jumps[1:]) + self.noise[1:-1]
         return np.where(np.isnan(errors), np.inf, errors)
 
     def _is_somewhere(self, a: float, atol: float, rtol: float, longest: float) -> bool:
-        """Whether slopes settle at ``a`` over some of the shorter steps."""
+        """Whether slopes converge to ``a`` over some of the shorter steps."""
         slopes, errors = self.across[1:-1], self._errors(self.across)
         margin = atol + rtol * np.abs(slopes)
         is_near = (np.abs(slopes - a) <= margin + errors) & (errors <= margin)
@@ -372,7 +374,7 @@ class Ladder(NamedTuple):
         return bool(gap <= 0.1 * size + margin + 8 * self.noise[rung] or next_gap <= gap / 4)
 
     def _is_singular(self) -> bool:
-        """Whether slopes grow and grow as the steps become shorter."""
+        """Whether slopes keep growing as the steps become shorter."""
         slopes = np.abs(self.across)[1:-1]
         reliable = slopes[self.noise[1:-1] <= 0.01 * slopes]
         has_settled = bool(np.any(self._errors(self.across) <= 1e-3 * slopes))
@@ -380,7 +382,7 @@ class Ladder(NamedTuple):
 
 
 def _is_bent(wide: NDArray, narrow: NDArray, atol: float) -> bool:
-    """Whether both sides disagree over a step, and not as those of a smooth curve do, over it and a shorter one."""
+    """Whether both sides disagree over a step and a shorter one in a way that a smooth curve cannot explain."""
     (left, right, _, noise), (short_left, short_right, *_) = wide, narrow
     gap, short_gap = abs(right - left), abs(short_right - short_left)
     is_small = gap <= atol + 1e-3 * np.fmax(abs(left), abs(right)) + 8 * noise

@@ -1,7 +1,7 @@
-"""What can be done between batches and epochs: stop early, keep the best, save.
+"""Actions between batches and epochs: stop early, keep the best weights, save.
 
-A callback derives from :class:`Callback` and overrides any of its four methods, each of which is given
-the :class:`Training` under way. Setting ``training.stop`` to a reason ends it after the present epoch.
+A callback derives from :class:`Callback` and overrides any of its four methods. Each method gets the current
+:class:`Training`. If it sets ``training.stop`` to a reason, training ends after the current epoch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Callback", "Checkpoint", "EarlyStopping", "Training"]
 
 
 class Training:
-    """A training under way: what callbacks are shown.
+    """A training in progress, as callbacks see it.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class Training:
     optimizer : Optimizer
     history : History
     epochs, batches : int
-        How many epochs there will be, and batches in each.
+        The number of epochs, and of batches in each epoch.
     epoch, batch : int
-        The present ones, counted from 1.
+        The current ones, counted from 1.
     loss : float
-        Of the last batch.
+        The loss of the last batch.
     validates : bool
         Whether there are validation data.
     stop : str
@@ -52,7 +52,7 @@ class Training:
 
 
 class Callback:
-    """Does nothing; override what you need.
+    """The base class of callbacks; it does nothing. Override what you need.
 
     Examples
     --------
@@ -61,31 +61,31 @@ class Callback:
     ...         print(f"epoch {training.epoch}!")
     """
 
-    #: Whether ``on_end`` changes the model; such callbacks end before those that only look.
+    #: Whether ``on_end`` changes the model; such callbacks end before those that only observe.
     changes_model = False
 
     def on_start(self, training: Training) -> None:
-        """Before the first epoch."""
+        """Called before the first epoch."""
 
     def on_batch(self, training: Training) -> None:
-        """After each update; ``training.batch`` and ``training.loss`` are its number and its loss."""
+        """Called after each update; ``training.batch`` and ``training.loss`` are its number and its loss."""
 
     def on_epoch(self, training: Training) -> None:
-        """After each epoch; ``training.history[-1]`` is its row."""
+        """Called after each epoch; ``training.history[-1]`` is its row."""
 
     def on_end(self, training: Training) -> None:
-        """After the last epoch, also when training was stopped or failed."""
+        """Called after the last epoch, also if training was stopped or failed."""
 
 
 class EarlyStopping(Callback):
-    """Keep the weights of the best epoch, and stop when it lies too far back.
+    """Keep the weights of the best epoch, and stop if there is no improvement for a while.
 
     Parameters
     ----------
     patience : int, optional
-        Epochs without improvement after which training ends; by default it does not end early.
+        Training ends after this many epochs without improvement; by default, it does not end early.
     monitor : str, default 'validation_loss'
-        A measure of the history; losses are to be low, others high.
+        A measure in the history; lower is better for losses, higher for other measures.
     """
 
     changes_model = True
@@ -99,7 +99,7 @@ class EarlyStopping(Callback):
 
     def on_start(self, training: Training) -> None:
         if self.monitor.startswith("validation") and not training.validates:
-            raise OptionError(f"EarlyStopping: {self.monitor} is not measured; give fit(..., validation=...)")
+            raise OptionError(f"EarlyStopping: {self.monitor} is not measured; pass validation= to fit")
         self.best_epoch, self._best_weights = 0, None
 
     def on_epoch(self, training: Training) -> None:
@@ -125,7 +125,7 @@ class Checkpoint(Callback):
     Attributes
     ----------
     history : History
-        Of the training that was saved last, also where it was interrupted.
+        The history of the training that was saved last, even if it was interrupted.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""What happened in each epoch, as rows that are written as JSON lines."""
+"""The history of a training: one row per epoch, saved as JSON lines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["History"]
 
 Row = dict[str, Any]
 
-#: The most that a notebook shows.
+#: The largest number that a notebook shows.
 MOST_ROWS, MOST_COLUMNS, MOST_CHARTS = 12, 16, 4
 
 
 class History(Sequence[Row]):
-    """One dict an epoch: ``epoch``, ``lr``, ``train_loss``, and what else was measured.
+    """One dict per epoch: ``epoch``, ``lr``, ``train_loss``, and everything else that was measured.
 
-    The rows hold no times, so that the same seed gives the same history.
+    The rows contain no times, so the same seed gives the same history.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class History(Sequence[Row]):
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         self.rows = list(rows)
         self.stopped = ""  #: why training ended early, or ""
-        self.backend = ""  #: what did the steps: "eager", "numpy" or "numba"; "" where that is not known
+        self.backend = ""  #: what ran the steps: "eager", "numpy" or "numba"; "" if it is not known
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -80,7 +80,7 @@ class History(Sequence[Row]):
         Raises
         ------
         DataError
-            If no row has it.
+            If no row has this measure.
         """
         rows = [row for row in self.rows if row.get(measure) is not None and np.isfinite(row[measure])]
         if not rows:
@@ -91,7 +91,7 @@ class History(Sequence[Row]):
         return (min if measure.endswith("loss") else max)(rows, key=lambda row: row[measure])
 
     def to_jsonl(self) -> str:
-        """Return the rows as text, one JSON object a line."""
+        """Return the rows as text, one JSON object per line."""
         return "".join(
             json.dumps({name: _jsonable(value) for name, value in row.items()}) + "\n" for row in self.rows
         )
@@ -102,12 +102,12 @@ class History(Sequence[Row]):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
-        """Read what :meth:`save` wrote.
+        """Read a file that :meth:`save` wrote.
 
         Raises
         ------
         DataError
-            If a line is not a JSON object; it is named.
+            If a line is not a JSON object; the message names the line.
         """
         rows = []
         for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
@@ -133,7 +133,7 @@ class History(Sequence[Row]):
 
 
 def show_rows(rows: Sequence[Row]) -> list[Html]:
-    """Show rows in a notebook: curves of the measures, those of one kind in one chart, and a table of some epochs."""
+    """Show rows in a notebook: a chart for each kind of measure, and a table of some epochs."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     kinds: dict[str, dict[str, list[tuple[Any, Any]]]] = {}
     for name in names:
@@ -163,6 +163,6 @@ def spell(name: str, value: Any) -> str:
 
 
 def _jsonable(value: Any) -> Any:
-    """Make NumPy's numbers Python's; JSON has no NaN and no infinity, and shows them as null."""
+    """Convert NumPy's numbers to Python's; NaN and infinity, which JSON lacks, become null."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not np.isfinite(value) else value

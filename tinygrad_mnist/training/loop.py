@@ -1,4 +1,4 @@
-"""The training loop: forward, backward, update, and a look at data the model has not learned from."""
+"""The training loop: forward, backward, update, and a check on data that the model has not learned from."""
 
 from __future__ import annotations
 
@@ -51,47 +51,47 @@ def fit(
     Parameters
     ----------
     model : Module
-        Trained in place.
+        The model; it is trained in place.
     train : Dataset, DataLoader, or (inputs, targets)
-        Anything but a DataLoader is shuffled before each epoch.
+        The data; except for a DataLoader, they are shuffled before each epoch.
     epochs : int, default 5
-        How often to go through the data.
+        Number of passes through the data.
     batch_size : int, default 64
-        Samples an update; ignored for a DataLoader.
+        Number of samples per update; ignored for a DataLoader.
     loss : callable or str, default ``nn.CrossEntropyLoss()``
-        ``loss(model(x), y)`` has to be a scalar, a mean over the batch. By name: ``'cross-entropy'``,
+        ``loss(model(x), y)`` must be a scalar, a mean over the batch. By name: ``'cross-entropy'``,
         ``'mse'``, ``'l1'``, ``'huber'`` or ``'bce'``.
     optimizer : Optimizer, class, function or str, default ``'adam'``
-        A class or a function makes one of the parameters. By name, as ``'sgd'``, it has its default settings.
+        A class or a function gets the parameters. With a name, such as ``'sgd'``, it has its default settings.
     schedule : Schedule, or a function that makes one
-        Stepped after every batch. A function gets the optimizer and the total number of batches, as
+        It takes a step after every batch. A function gets the optimizer and the total number of batches, as
         in ``schedule=tg.optim.OneCycleLR``.
     validation : as ``train``, optional
-        Measured after each epoch.
+        Data to measure after each epoch.
     clip_norm : float, optional
-        The largest joint norm of the gradients.
+        Limit for the joint norm of the gradients.
     rng : numpy.random.Generator or seed
-        For shuffling. The same seed and the same model give the same result, bit for bit.
+        Source of the random order. The same seed and the same model give the same result, bit for bit.
     callbacks : Callback, or iterable of them
     progress : bool, default True
-        Whether to show a table and curves in a notebook, a bar on a terminal, or a line an epoch elsewhere.
+        Whether to show a table and curves in a notebook, a bar on a terminal, or a line per epoch elsewhere.
     compile : {False, True, 'numpy', 'numba', 'auto'}
-        Whether to train by a program of :func:`~tinygrad_mnist.compile`: faster, above all with small
-        networks and batches, for models that it can trace. True is ``'numpy'``; ``'numba'`` is machine
-        code, which takes some seconds to make; ``'auto'`` is machine code where numba is installed and
-        the training is long enough to repay them, and the NumPy program elsewhere (see
-        :class:`TrainingStep`). The parameters then keep no ``grad`` for callbacks to look at.
+        Whether to train with a program of :func:`~tinygrad_mnist.compile`: faster, especially with small
+        networks and batches, for models that it can trace. True means ``'numpy'``; ``'numba'`` is machine
+        code, which takes some seconds to compile; ``'auto'`` is machine code if numba is installed and
+        the training is long enough to make up for these seconds, and the NumPy program otherwise (see
+        :class:`TrainingStep`). The parameters then keep no ``grad`` for callbacks.
 
     Returns
     -------
     History
-        One row an epoch. ``train_loss`` and ``train_accuracy`` are averages over the epoch, while
-        the weights changed; ``backend`` says what ran. The model is left in ``eval()`` mode.
+        One row per epoch. ``train_loss`` and ``train_accuracy`` are averages over the epoch, during
+        which the weights changed; ``backend`` says what ran. The model is left in ``eval()`` mode.
 
     Raises
     ------
     NonFiniteError
-        If a loss or a weight becomes NaN or infinite; the model then has the weights from before
+        If a loss or a weight becomes NaN or infinite; the model is then reset to the weights before
         that epoch.
 
     Examples
@@ -104,11 +104,11 @@ def fit(
     True
     """
     if not isinstance(model, Module):
-        raise OptionError(f"fit: the model comes first, and has to be a Module; got {type(model).__name__}")
+        raise OptionError(f"fit: the model comes first, and must be a Module; got {type(model).__name__}")
     if operator.index(epochs) < 1:
         raise OptionError(f"fit: epochs = {epochs!r} is not a positive number")
     if not (schedule is None or isinstance(schedule, Schedule) or callable(schedule)):
-        raise OptionError(f"fit: schedule = {schedule!r} is no Schedule, and no function that makes one")
+        raise OptionError(f"fit: schedule = {schedule!r} is neither a Schedule nor a function that makes one")
     loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
     if validation is not None and not isinstance(validation, DataLoader):
         validation = DataLoader(validation, 1000)
@@ -122,14 +122,14 @@ def fit(
         output = model(x)
         value = loss(output, y)
         if value is None:
-            raise OptionError("fit: the loss returned nothing; let it end with `return ...`")
+            raise OptionError("fit: the loss returned nothing; end it with `return ...`")
         return value, output
 
     steps = epochs * len(loader)
     step = TrainingStep(forward, optimizer, compile=compile, steps=steps, has_aux=True, clip_norm=clip_norm)
     watching = [*_callbacks(callbacks), *([Progress()] if progress else [])]
 
-    # Endings run last in, first out: those that change the model have to come before those that save it.
+    # Endings run last in, first out: those that change the model must come before those that save it.
     with ExitStack() as endings, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for callback in sorted(watching, key=lambda callback: callback.changes_model):
             callback.on_start(training)
@@ -151,7 +151,7 @@ def fit(
                     callback.on_batch(training)
             row.update(tally.means("train_"))
             if validation is None:
-                # With nothing to validate with, see at least that the last update left usable weights.
+                # Without validation data, check at least that the last update left usable weights.
                 if not np.isfinite(predict(model, np.asarray(x))).all():
                     raise _diverged(training, before, "outputs became NaN or infinite after the last update")
             else:
@@ -175,7 +175,7 @@ def evaluate(
     Parameters
     ----------
     model : Module
-        Switched to ``eval()`` while it is measured.
+        The model; it is in ``eval()`` mode while it is measured.
     data : Dataset, DataLoader, or (inputs, targets)
     loss : callable or str, as for :func:`fit`
     batch_size : int, default 1000
@@ -184,7 +184,7 @@ def evaluate(
     Returns
     -------
     dict
-        ``loss``; ``accuracy`` where targets are classes; ``count``, the number of samples.
+        ``loss``; ``accuracy`` if targets are classes; ``count``, the number of samples.
     """
     loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
     loss = _loss(loss)
@@ -208,7 +208,7 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
     ----------
     model : Module
     data : array, shape (N, …), or as for :func:`evaluate`
-        Targets, where there are any, are not looked at.
+        Targets, if there are any, are ignored.
     batch_size : int, default 1000
 
     Returns
@@ -233,14 +233,14 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
 
 
 def _loss(loss: Loss | str | None) -> Loss:
-    """Look a loss up by its name."""
+    """Look up a loss by its name."""
     if loss is not None and not isinstance(loss, str):
         return loss
     return make_loss(loss or "cross-entropy")
 
 
 def _optimizer(optimizer: Any, model: Module) -> Optimizer:
-    """Make the optimizer that was named, or whose class was given."""
+    """Make an optimizer from its name or its class."""
     if isinstance(optimizer, Optimizer):
         return optimizer
     if optimizer is None or isinstance(optimizer, str):
@@ -255,7 +255,7 @@ def _optimizer(optimizer: Any, model: Module) -> Optimizer:
     made = optimizer(model.parameters()) if callable(optimizer) else optimizer
     if not isinstance(made, Optimizer):
         raise OptionError(
-            f"fit: optimizer = {optimizer!r} is no Optimizer, no class or function that makes one, and no name of one"
+            f"fit: optimizer = {optimizer!r} is not an Optimizer, nor a function or class that makes one, nor a name"
         )
     return made
 
@@ -265,14 +265,14 @@ def _callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
     for callback in found:
         if not isinstance(callback, Callback):
             raise OptionError(
-                f"fit: {callback!r} is no Callback; derive a class from tg.training.Callback, and override its "
+                f"fit: {callback!r} is not a Callback; derive a class from tg.training.Callback, and override its "
                 "on_batch(self, training) or on_epoch(self, training)"
             )
     return found
 
 
 class _Tally:
-    """Averages over samples, gathered batch by batch."""
+    """Averages over samples, collected batch by batch."""
 
     def __init__(self) -> None:
         self.loss = 0.0
@@ -298,18 +298,18 @@ class _Tally:
 
 
 def _finish(training: Training, step: TrainingStep) -> None:
-    """Leave the model ready for use, and write down how training went."""
+    """Leave the model ready for use, and record how training went."""
     training.model.eval()
     training.history.backend = step.backend
     training.history.stopped = training.stop
 
 
 def _diverged(training: Training, before: Mapping[str, NDArray], what: str) -> NonFiniteError:
-    """Put the last good weights back, and say what happened."""
+    """Restore the last good weights, and return the error that says what happened."""
     training.model.load_state_dict(before)
     rates = ", ".join(f"{group['lr']:.3g}" for group in training.optimizer.param_groups)
     return NonFiniteError(
-        f"fit: {what} in epoch {training.epoch}, batch {training.batch}; the model has the weights from before that "
-        f"epoch. Lower the learning rate (now {rates}), clip the gradients with clip_norm=, or look for a logarithm, "
-        "root or division at zero, or for NaN in the data; within tg.detect_anomaly() the first bad number is named"
+        f"fit: {what} in epoch {training.epoch}, batch {training.batch}; the model has been reset to the weights "
+        f"before that epoch. Lower the learning rate (now {rates}), clip the gradients with clip_norm=, or look for a "
+        "logarithm, root or division at zero, or for NaN in the data; tg.detect_anomaly() names the first bad number"
     )

@@ -1,4 +1,4 @@
-"""How good predictions are."""
+"""Measures of the quality of predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["accuracy", "confusion_matrix"]
 
 
 def accuracy(targets: Any, outputs: Any) -> float:
-    """Share of samples whose largest output is that of the right class.
+    """The share of samples whose largest output belongs to the right class.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def accuracy(targets: Any, outputs: Any) -> float:
 
 
 def confusion_matrix(targets: Any, outputs: Any, classes: int | None = None) -> NDArray:
-    """Count how often each class (row) was taken for each (column).
+    """Count how often each true class (row) was predicted as each class (column).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def confusion_matrix(targets: Any, outputs: Any, classes: int | None = None) -> 
     outputs : Tensor or array, shape (N, C) or (N,)
         Logits or probabilities, or the predicted classes themselves.
     classes : int, optional
-        By default as many as occur.
+        The default is the number of classes that occur.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How a training under way is shown: as a table and curves, as a bar, or as lines."""
+"""The display of a training in progress: a table and curves, a bar, or lines."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .history import Row, show_rows
 
 __all__ = ["Progress"]
 
-#: The shortest time between two looks at a training, in seconds: on a terminal, and in a notebook.
+#: The shortest time between two updates of the display, in seconds: on a terminal, and in a notebook.
 PAUSE, PAUSE_OF_NOTEBOOKS = 0.1, 0.25
 
 
 class Progress(Callback):
-    """Show a table and curves in a notebook, a bar on a terminal, and one line an epoch elsewhere.
+    """Show a table and curves in a notebook, a bar on a terminal, and one line per epoch elsewhere.
 
     Parameters
     ----------
     file : text stream, optional
-        Where bar and lines go; by default to a notebook where one is running, else to ``sys.stderr``.
+        The output of bar and lines; by default, a notebook if one is running, otherwise ``sys.stderr``.
     """
 
     def __init__(self, file: TextIO | None = None) -> None:
@@ -53,7 +53,7 @@ class Progress(Callback):
 
 
 class _Lines(Callback):
-    """A line an epoch. It says nothing of time, so that the same training prints the same lines."""
+    """One line per epoch. It contains no times, so the same training prints the same lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -63,7 +63,7 @@ class _Lines(Callback):
 
 
 class _Clock:
-    """How long a step takes: the median of the last ones, so that compiling and validating do not count."""
+    """The time of a step: the median of the last ones, so that compiling and validating do not count."""
 
     def __init__(self, pause: float) -> None:
         self.pause = pause
@@ -78,11 +78,11 @@ class _Clock:
         self.last = now
 
     def skip(self) -> None:
-        """Leave out the time since the last step."""
+        """Ignore the time since the last step."""
         self.last = time.perf_counter()
 
     def is_due(self) -> bool:
-        """Whether what is shown is old; if so, it is taken to be shown now."""
+        """Whether the display is out of date; if so, it counts as updated now."""
         is_due = self.last - self.shown >= self.pause
         if is_due:
             self.shown = self.last
@@ -96,7 +96,7 @@ class _Clock:
 
 
 class _Bar(_Lines):
-    """A bar on a terminal, and above it a line an epoch."""
+    """A bar on a terminal, and above it one line per epoch."""
 
     def on_start(self, training: Training) -> None:
         from tqdm import tqdm
@@ -123,16 +123,16 @@ class _Bar(_Lines):
 
 
 class _Live(Callback):
-    """A table and curves in a notebook's output, which is overwritten a few times a second.
+    """A table and curves in a notebook's output, updated a few times a second.
 
-    It is one piece of HTML, and no widget: it needs no extension, and is still there when the notebook is
+    It is one piece of HTML, not a widget: it needs no extension, and is still there when the notebook is
     opened again.
     """
 
     def on_start(self, training: Training) -> None:
         self.training, self.is_over = training, False
         self.clock = _Clock(PAUSE_OF_NOTEBOOKS)
-        # Not an import: nothing here depends on IPython, which is there where a notebook runs.
+        # Not an import: nothing here depends on IPython, which is loaded if a notebook is running.
         self.display = import_module("IPython.display").display(self, display_id=True)
 
     def on_batch(self, training: Training) -> None:

@@ -1,4 +1,4 @@
-"""A run folder: everything one training leaves behind, and all that is needed to use it again."""
+"""A run folder: everything that one training leaves behind and that is needed to use it again."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ __all__ = ["Run", "probabilities"]
 
 
 def probabilities(outputs: NDArray, loss: str) -> NDArray:
-    """Turn the outputs of a model into shares that add up to 1.
+    """Turn the outputs of a model into probabilities that add up to 1.
 
     Parameters
     ----------
     outputs : ndarray, shape (N, C)
     loss : str
-        What the model was trained with, which says what its outputs are: logits of a softmax, logits
-        of sigmoids (``bce``), or numbers from 0 to 1 (all others).
+        The loss with which the model was trained; it says what the outputs are: logits of a softmax,
+        logits of sigmoids (``bce``), or numbers from 0 to 1 (all others).
     """
     if loss == "cross-entropy":
         return softmax(outputs)
@@ -43,14 +43,14 @@ def probabilities(outputs: NDArray, loss: str) -> NDArray:
 
 
 class Run:
-    """A folder with a model, how it was made, and how it did.
+    """A folder with a model, its settings and its results.
 
     ==========================  ==================================================
     ``config.json``             the settings
     ``model.safetensors``       weights, and the description of the model
-    ``history.jsonl``           one JSON object an epoch
+    ``history.jsonl``           one JSON object per epoch
     ``result.json``             accuracy on the test data, seconds, parameters
-    ``learning_curve.png`` …    pictures, where the extra ``plots`` is installed
+    ``learning_curve.png`` …    pictures, if the extra ``plots`` is installed
     ==========================  ==================================================
 
     Parameters
@@ -67,20 +67,20 @@ class Run:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise RunError(f"{self.folder}: there is no such folder; `tinygrad-mnist train` makes one")
+            raise RunError(f"{self.folder}: no such folder; `tinygrad-mnist train` makes one")
         experiment = self._experiment()
         if experiment:
             raise RunError(
-                f"{self.folder}: holds the results of the experiment {experiment!r}, to be read in "
-                f"{self.folder / 'index.html'}; this command takes a run of `tinygrad-mnist train`"
+                f"{self.folder}: holds the results of the experiment {experiment!r}; read them in "
+                f"{self.folder / 'index.html'}. This command takes a run of `tinygrad-mnist train`"
             )
         if not self.weights.is_file():
             raise RunError(
-                f"{self.folder}: holds no model.safetensors, so it is not a run of `tinygrad-mnist train`"
+                f"{self.folder}: has no model.safetensors, so it is not a run of `tinygrad-mnist train`"
             )
 
     def _experiment(self) -> str:
-        """The name of the experiment that the folder belongs to, if it does."""
+        """The name of the experiment to which the folder belongs, or ``""``."""
         file = self.folder / "config.json"
         name = self._json("config.json").get("experiment", "") if file.is_file() else ""
         return name if isinstance(name, str) else ""
@@ -92,19 +92,19 @@ class Run:
         Raises
         ------
         RunError
-            If the folder is already there and not empty: nothing is overwritten.
+            If the folder already exists and is not empty: nothing is overwritten.
         """
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(
-                f"{folder}: is already there and not empty; choose another folder, or remove it first"
+                f"{folder}: already exists and is not empty; choose another folder, or remove it first"
             )
         replace(folder / "config.json", json.dumps(config, indent=2).encode() + b"\n")
         return folder
 
     @staticmethod
     def unused(parent: str | os.PathLike[str], name: str) -> Path:
-        """Find a folder name that is not taken: ``name-1``, ``name-2`` and so on."""
+        """Find an unused folder name: ``name-1``, ``name-2`` and so on."""
         number = 1
         while (folder := Path(parent) / f"{name}-{number}").exists():
             number += 1
@@ -117,34 +117,34 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """The settings it was made with.
+        """The settings of the training.
 
         Raises
         ------
         RunError
             If some are missing.
         DataError
-            If one cannot have been written by ``tinygrad-mnist train``.
+            If one of them cannot come from ``tinygrad-mnist train``.
         """
         config, file = self._json("config.json"), self.folder / "config.json"
         if missing := Settings.missing(config):
-            raise RunError(f"{file}: lacks {', '.join(missing)}; the run is damaged")
+            raise RunError(f"{file}: has no {', '.join(missing)}, so the run is damaged")
         try:
             return Settings.of(config)
         except OptionError as error:
             raise DataError(
-                f"{file}: holds settings that `tinygrad-mnist train` does not write: {error}"
+                f"{file}: has settings that `tinygrad-mnist train` does not write: {error}"
             ) from error
 
     @property
     def result(self) -> dict[str, Any]:
-        """What was measured at the end."""
+        """The final measurements."""
         return self._json("result.json")
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         if not path.is_file():
-            raise RunError(f"{path}: is missing; the run is not complete")
+            raise RunError(f"{path}: is missing, so the run is incomplete")
         try:
             value = json.loads(path.read_bytes())
         except ValueError as error:  # not JSON, or not even text
@@ -162,7 +162,7 @@ class Run:
         return History.load(self.folder / "history.jsonl")
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write what was measured at the end."""
+        """Write the final measurements."""
         replace(self.folder / "result.json", json.dumps(result, indent=2).encode() + b"\n")
 
     def write_pictures(self, model: Module, history: History, test: Dataset) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Models on disk: one safetensors file with the weights and the description of what they belong to."""
+"""Models on disk: one safetensors file with the weights and the description of the model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["load_model", "save_model"]
 
 
 def save_model(model: Module, path: str | os.PathLike[str]) -> None:
-    """Write a model to a ``.safetensors`` file that :func:`load_model` needs nothing else to read.
+    """Write a model to a ``.safetensors`` file that :func:`load_model` can read on its own.
 
     Parameters
     ----------
     model : Module
-        Made of the layers of :mod:`tinygrad_mnist.nn`, or of classes of your own whose constructors
-        take names and numbers.
+        A model of layers of :mod:`tinygrad_mnist.nn`, or of your own classes whose constructors take
+        names and numbers.
     path : path
 
     Raises
@@ -51,21 +51,21 @@ def load_model(path: str | os.PathLike[str], *, classes: Iterable[type[Module]] 
     ----------
     path : path
     classes : iterable of Module classes
-        Your own, where the model has any. Nothing is imported or executed because a file says so.
+        Your own classes in the model. Nothing is imported or executed because a file says so.
 
     Raises
     ------
     RunError
         If there is no such file.
     DataError, StateDictError
-        If it is damaged, describes no model, or its weights do not fit the description.
+        If it is damaged, does not describe a model, or if its weights do not fit the description.
     """
     path = Path(path)
     if not path.is_file():
         raise RunError(f"{path}: there is no saved model here")
     description = read_metadata(path).get("model")
     if description is None:
-        raise DataError(f"{path}: holds arrays but no description of a model; read it with tg.load")
+        raise DataError(f"{path}: has arrays but no description of a model; read it with tg.load")
     try:
         model = build(json.loads(description), classes)
     except (DataError, json.JSONDecodeError, RecursionError) as error:

@@ -19,7 +19,7 @@ from .steps import COMPILE
 
 __all__ = ["LOSSES", "OPTIMIZERS", "SCHEDULES", "OptimizerRecipe", "Settings", "learning_rate", "make_loss"]
 
-#: Losses that compare numbers with one-hot rows, and the one that takes the classes as they are.
+#: Losses that compare numbers with one-hot rows, and the one that takes integer classes.
 _COMPARING: dict[str, Callable[[Array, Array], Array]] = {
     "mse": F.mse_loss,
     "l1": F.l1_loss,
@@ -30,7 +30,7 @@ LOSSES = ("cross-entropy", *_COMPARING)
 
 
 class OptimizerRecipe(NamedTuple):
-    """How to make an optimizer, and what suits a network that reads digits in batches of 128.
+    """An optimizer, with settings that suit a network that reads digits in batches of 128.
 
     Attributes
     ----------
@@ -39,8 +39,8 @@ class OptimizerRecipe(NamedTuple):
     lr : float
         A learning rate for a hidden layer of 128 units.
     is_adaptive : bool
-        Whether it moves every weight by about the learning rate, however many there are. The output of
-        a wider layer then moves further, so that its steps have to be smaller.
+        Whether it moves every weight by about the learning rate, however many weights there are. The
+        output of a wider layer then moves further, so its steps must be smaller.
     """
 
     make: Callable[..., optim.Optimizer]
@@ -57,7 +57,7 @@ OPTIMIZERS = {
     "adagrad": OptimizerRecipe(optim.Adagrad, 2e-2, is_adaptive=True),
 }
 
-#: Functions of an optimizer and the number of all its steps.
+#: Functions of an optimizer and its total number of steps.
 SCHEDULES: dict[str, Callable[[optim.Optimizer, int], optim.Schedule] | None] = {
     "none": None,
     "cosine": optim.CosineAnnealingLR,
@@ -68,14 +68,14 @@ SCHEDULES: dict[str, Callable[[optim.Optimizer, int], optim.Schedule] | None] = 
 
 
 def make_loss(name: str, label_smoothing: float = 0.0) -> Callable[[Array, Array], Array]:
-    """Return a loss by its name: a function of outputs, and of targets of their shape or integer classes.
+    """Return a loss by its name: a function of outputs and targets (of the same shape, or classes).
 
-    Where the targets are classes, and the loss compares numbers, they are compared as one-hot rows.
+    If the targets are classes and the loss compares numbers, the classes become one-hot rows.
 
     Raises
     ------
     OptionError
-        If there is no such loss, or smoothing goes with another than cross-entropy.
+        If there is no such loss, or if label smoothing is used without cross-entropy.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def make_loss(name: str, label_smoothing: float = 0.0) -> Callable[[Array, Array
     if name == "cross-entropy":
         return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
     if label_smoothing:
-        raise OptionError(f"label smoothing goes with the loss cross-entropy only, not with {name}")
+        raise OptionError(f"label smoothing works only with the loss cross-entropy, not with {name}")
     compare = _COMPARING[name]
 
     def loss(outputs: Array, targets: Array) -> Array:
@@ -120,15 +120,15 @@ def learning_rate(optimizer: str, widest: int) -> float:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides what ``tinygrad-mnist train`` does: checked, with nothing left open.
+    """All settings of ``tinygrad-mnist train``, checked and complete.
 
-    A run folder keeps it as ``config.json``. The last three are not chosen but found: the source of the
+    A run folder keeps them in ``config.json``. The last three are not chosen but found: the source of the
     data, the names of the classes, and the side of an image.
 
     Raises
     ------
     OptionError
-        If a setting has a value that it cannot have, or two do not go together.
+        If a setting has an invalid value, or if two settings contradict each other.
     """
 
     dataset: str
@@ -166,25 +166,25 @@ class Settings:
             for value in getattr(self, name):
                 _check(name, value, (kind,))
         if self.label_smoothing and self.loss != "cross-entropy":
-            raise OptionError("--label-smoothing goes with --loss cross-entropy only")
+            raise OptionError("--label-smoothing works only with --loss cross-entropy")
         if self.keep == "last" and self.patience:
-            raise OptionError("--patience goes back to the best epoch; it does not go with --keep last")
+            raise OptionError("--patience returns to the best epoch; it cannot be combined with --keep last")
 
     @classmethod
     def choose(cls, options: Mapping[str, Any], train_data: Dataset) -> Settings:
-        """Fill in what the options leave open.
+        """Complete the options with the defaults that depend on them.
 
         Parameters
         ----------
         options : mapping
-            Those of ``tinygrad-mnist train``; ``lr`` and ``keep`` may be None.
+            The options of ``tinygrad-mnist train``; ``lr`` and ``keep`` may be None.
         train_data : Dataset
-            What is trained on, a part held out for validation included.
+            The training data, including a part held out for validation.
         """
         path, keep = options["path"], options["keep"] or ("best" if options["patience"] else "last")
         if keep == "best" and not round(len(train_data) * options["validation"]):
             raise OptionError(
-                "--keep best and --patience watch the validation loss; they need a larger --validation"
+                "--keep best and --patience need the validation loss, so --validation must be larger"
             )
         widest = max(options["hidden"], default=0)
         chosen = {
@@ -200,7 +200,7 @@ class Settings:
         return cls(**{**options, **chosen, **found})
 
     def make_model(self, inputs: int) -> nn.MLP:
-        """Make the model; losses that compare numbers with 0 and 1 get outputs between them."""
+        """Make the model; for losses that compare with 0 and 1, the outputs lie between these."""
         return nn.MLP(
             [inputs, *self.hidden, len(self.classes)],
             activation=self.activation,
@@ -223,12 +223,12 @@ class Settings:
 
     @classmethod
     def missing(cls, config: Mapping[str, Any]) -> list[str]:
-        """List the settings that a mapping lacks."""
+        """List the settings that are missing in a mapping."""
         return [field.name for field in fields(cls) if field.name not in config]
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Settings:
-        """Take the settings out of a mapping that may hold more."""
+        """Take the settings from a mapping that may contain more."""
         values: dict[str, Any] = {field.name: config[field.name] for field in fields(cls)}
         for name in ("hidden", "classes"):  # JSON has no tuples
             values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
@@ -257,4 +257,4 @@ _KINDS: dict[str, tuple[type, ...]] = {
 def _check(name: str, value: Any, kinds: tuple[type, ...]) -> None:
     if not isinstance(value, kinds) or isinstance(value, bool):
         names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
-        raise OptionError(f"{name} is {value!r}, and has to be of type {names}")
+        raise OptionError(f"{name} is {value!r}, but must be of type {names}")

@@ -1,4 +1,4 @@
-"""One update of a model a call: by the function itself, by its NumPy program, or by machine code."""
+"""One update of a model per call: by the function itself, its NumPy program, or machine code."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from ..optim import Optimizer, clip_grad_norm_
 
 __all__ = ["COMPILE", "TrainingStep", "repays", "require_backend"]
 
-#: The back ends of a training that can be asked for by name; False is none of them, True is "numpy".
+#: The back ends that can be chosen by name; False means none of them, and True means "numpy".
 COMPILE = ("auto", "numpy", "numba")
 
-#: What machine code saves: time for each call of NumPy that it does without, and for each byte of parameters,
-#: optimizer state and buffers, over which it goes fewer times. And what it takes to make: to begin with, and
-#: for each operation. All in seconds, as measured for networks of 2 to 50 layers on a machine of 2 cores; of the
-#: saving, the lower end.
+#: Machine code saves time for each NumPy call that it avoids, and for each byte of parameters, optimizer state
+#: and buffers, because it passes over them fewer times. It costs time to compile: a fixed part, and a part for
+#: each operation. All values are in seconds, measured for networks of 2 to 50 layers on a machine with 2 cores;
+#: for the savings, the lower end.
 SAVED_BY_OPERATION, SAVED_BY_BYTE = 0.4e-6, 0.03e-9
 TO_BEGIN, TO_MAKE_AN_OPERATION = 0.8, 0.001
 
-#: Machine code has to save so many times what it takes to make. A training may end early.
+#: Machine code must save this many times its compile time, because a training may end early.
 WORTHWHILE = 2
 
 
 def repays(steps: int, operations: int, memory: int) -> bool:
-    """Say whether so many steps are enough to repay the seconds that machine code takes to make.
+    """Whether this many steps make up for the time it takes to compile machine code.
 
-    It only counts, and looks at no clock: the same training is done in the same way every time.
+    This is computed, not measured: the same training runs in the same way every time.
 
     Parameters
     ----------
     steps : int
     operations : int
-        Of the NumPy program of a step.
+        The number of operations in the NumPy program of a step.
     memory : int
-        Bytes of the parameters, of the optimizer's state, and of the program's buffers.
+        The bytes of the parameters, the optimizer's state and the program's buffers.
 
     Examples
     --------
@@ -52,14 +52,14 @@ def repays(steps: int, operations: int, memory: int) -> bool:
 
 
 def require_backend(asked: bool | str) -> None:
-    """See that a training can be compiled as it was asked.
+    """Check that the requested back end exists and is installed.
 
     Raises
     ------
     OptionError
         If there is no such back end.
     MissingExtraError
-        If machine code is asked for, and numba is not installed.
+        If machine code is requested, but numba is not installed.
     """
     if not (isinstance(asked, bool) or (isinstance(asked, str) and asked in COMPILE)):
         raise choice("compile", asked, ["False", "True", *COMPILE])
@@ -68,24 +68,24 @@ def require_backend(asked: bool | str) -> None:
 
 
 class TrainingStep:
-    """A function of a batch that, called, updates the parameters and returns the loss as a number.
+    """A function of a batch that updates the parameters and returns the loss as a number.
 
     Parameters
     ----------
     function : callable
-        Returns the loss of a batch, a scalar, or with ``has_aux`` a pair ``(loss, aux)``.
+        It returns the loss of a batch, a scalar, or with ``has_aux`` a pair ``(loss, aux)``.
     optimizer : Optimizer
     compile : {False, True, 'numpy', 'numba', 'auto'}
-        Whether to call the function itself; or its NumPy program (True is ``'numpy'``); or machine code
-        (``pip install 'tinygrad-mnist[fast]'``), which takes some seconds to make. ``'auto'`` takes the NumPy
-        program for the first step, and machine code after it where numba is installed and ``steps`` are enough
-        to repay those seconds (see the source of :mod:`tinygrad_mnist.training.steps`); the choice does not
-        depend on time.
+        Whether to call the function itself; or its NumPy program (True means ``'numpy'``); or machine code
+        (``pip install 'tinygrad-mnist[fast]'``), which takes some seconds to compile. ``'auto'`` uses the NumPy
+        program for the first step, and then machine code if numba is installed and ``steps`` make up for the
+        time to compile it (see the source of :mod:`tinygrad_mnist.training.steps`); the choice does not
+        depend on measured times.
     steps : int
-        How many calls there will be; only ``'auto'`` looks at it.
+        The expected number of calls; only ``'auto'`` uses it.
     has_aux : bool, default False
     clip_norm : float, optional
-        The largest joint norm of the gradients.
+        Limit for the joint norm of the gradients.
 
     Attributes
     ----------
@@ -95,12 +95,12 @@ class TrainingStep:
     Raises
     ------
     OptionError, MissingExtraError
-        As :func:`require_backend`.
+        See :func:`require_backend`.
 
     Notes
     -----
-    Machine code is made for batches of the shape of the first; others, such as the last and smaller ones, run
-    by the NumPy program. Where the loss is not finite, the weights stay as they are, unless the step is compiled.
+    Machine code is compiled for batches with the shape of the first; others, such as a smaller last one, run
+    with the NumPy program. If the loss is not finite, the weights do not change, unless the step is compiled.
 
     Examples
     --------
@@ -126,7 +126,7 @@ class TrainingStep:
         self.function, self.optimizer = function, optimizer
         self.has_aux, self.clip_norm, self.steps = has_aux, clip_norm, steps
         self._asked = "numpy" if compile is True else compile
-        self._shape: tuple[int, ...] | None = None  # of the first argument, which machine code is for
+        self._shape: tuple[int, ...] | None = None  # of the first argument, for machine code
         self._machine: Callable[..., Any] | None = None
         self._plain: Callable[..., Any] = self._updated
         self.backend = "eager"
@@ -157,7 +157,7 @@ class TrainingStep:
         loss = result[0] if self.has_aux else result
         if np.size(loss) != 1:
             raise ShapeError(
-                f"fit: the loss has shape {np.shape(loss)}; it has to be a scalar, such as a mean over the batch"
+                f"fit: the loss has shape {np.shape(loss)}; it must be a scalar, such as a mean over the batch"
             )
         if math.isfinite(loss.item()):
             loss.backward()
@@ -178,7 +178,7 @@ class TrainingStep:
         )
 
     def _choose(self) -> None:
-        """Take machine code from the second step on, where it can be had and repays itself."""
+        """Use machine code from the second step on, if it is available and worth its compile time."""
         program = self._plain
         assert isinstance(program, Compiled)
         memory = program.stats.bytes + sum(
@@ -193,7 +193,7 @@ class TrainingStep:
         self._machine, self.backend = self._first_call(machine), "numba"
 
     def _first_call(self, machine: Compiled[..., Any]) -> Callable[..., Any]:
-        """Return what makes the machine code when it is called, and sees whether it came to that."""
+        """Return a function whose first call compiles the machine code and checks whether that worked."""
 
         def call(*args: Any) -> Any:
             with warnings.catch_warnings(record=True) as said:
@@ -203,7 +203,7 @@ class TrainingStep:
             for warning in said:
                 if str(warning.message).startswith("compile: there is no machine code"):
                     self._machine, self.backend = None, "numpy"
-                    if self._asked == "auto":  # nobody asked for machine code
+                    if self._asked == "auto":  # machine code was not requested explicitly
                         continue
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
             return result

@@ -1,4 +1,4 @@
-"""Derivatives of functions: a function of arrays goes in, another comes out."""
+"""Derivatives of functions: each takes a function of arrays and returns another one."""
 
 from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 

@@ -1,4 +1,4 @@
-"""One call of a function with variables in place of some arguments, and derivatives of what it did."""
+"""One call of a function with variables instead of some arguments, and its derivatives."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Argnums = int | Sequence[int]
 
 
 class Trace:
-    """One call of a function, with variables in place of the arguments to differentiate by."""
+    """One call of a function, with variables instead of the arguments to differentiate with respect to."""
 
     def __init__(
         self,
@@ -47,17 +47,17 @@ class Trace:
         also: Any = (),
         is_kept: bool = False,
     ) -> None:
-        self.is_kept = is_kept  # whether its graph is needed after the results were handed out
+        self.is_kept = is_kept  # whether the graph is needed after the results were returned
         self.numbers, self.is_single = _positions(argnums, len(args), f)
         self.chosen = [args[i] for i in self.numbers]
-        # Inside another transform, that one differentiates what this one returns.
+        # Inside another transform, the outer one differentiates the results of this one.
         self.takes_tensors = TRACING.get() or any(isinstance(x, Tensor) for x in leaves([args, kwargs, also]))
         self.start = next(SERIALS)
         self.variables = [_checked(x) for x in leaves(self.chosen)]
         swapped = list(args)
         for i, part in zip(self.numbers, rebuild(self.chosen, self.variables), strict=True):
             swapped[i] = part
-        # Kept apart from the variables, which f may assign to.
+        # Kept separately from the variables, because f may assign to those.
         self.nodes: list[Any] = [x._node for x in self.variables]
         self.values = [x._data for x in self.variables]
         with _set(RECORDING, recording_on()), _set(TRACING, True):
@@ -69,19 +69,19 @@ class Trace:
                     f"has_aux: {named(f)} returned {described(result)}, not a pair (result, aux)"
                 )
             result, aux = result
-        # A function that uses tracked Tensors has derivatives that depend on them, as its value does.
+        # If a function uses tracked Tensors, its derivatives depend on them, like its value.
         self.is_recorded = self.takes_tensors or (
             is_recording() and _reach_a_leaf(y._node for y in leaves([result, aux]) if is_tracked(y))
         )
         self.aux = self.plain(aux)
         self.result = result
-        # In handles of their own, since f or its caller may assign to those that f returned.
+        # New handles, because f or its caller may assign to those that f returned.
         self.outputs: list[Any] = [
             _handle(y._data, y._node) if isinstance(y, Tensor) else y for y in leaves(result)
         ]
 
     def with_tensors(self, others: Sequence[Any]) -> Trace:
-        """The same call, whose derivatives are recorded too if one of the others is tracked."""
+        """The same call; its derivatives are recorded too if one of the other Tensors is tracked."""
         if self.is_recorded or not any(map(is_tracked, others)):
             return self
         recorded = copy(self)
@@ -89,7 +89,7 @@ class Trace:
         return recorded
 
     def pull(self, seeds: Sequence[Any], *, retain: bool = False) -> Any:
-        """The gradients of the arguments, of their form, for gradients of the results."""
+        """Compute gradients of the arguments, in their form, from gradients of the results."""
         return self.like_arguments(self._pulled(seeds, retain=retain))
 
     def _pulled(self, seeds: Sequence[Any], *, retain: bool) -> list[Array]:
@@ -108,7 +108,7 @@ class Trace:
         ]
 
     def push(self, directions: Any) -> Any:
-        """The changes of the results, of their form, for changes of the arguments."""
+        """Compute changes of the results, in their form, from changes of the arguments."""
         given = fitted(directions, self.chosen, self.values, "jvp: the tangent")
         changes: list[Array] = []
         for x in self._pushed(given, retain=False):
@@ -132,7 +132,7 @@ class Trace:
         ]
 
     def by_rows(self) -> list[list[Array]]:
-        """The Jacobian of each result by each argument, a backward pass for each element of the results."""
+        """Compute the Jacobian of each result by each argument, with a backward pass per element of the results."""
         blocks = []
         for k, y in enumerate(self.outputs):
             rows = []
@@ -145,7 +145,7 @@ class Trace:
         return blocks
 
     def by_columns(self) -> list[list[Array]]:
-        """The same, a forward pass for each element of the arguments."""
+        """Compute the same with a forward pass per element of the arguments."""
         blocks: list[list[Array]] = [[] for _ in self.outputs]
         for i, value in enumerate(self.values):
             columns = []
@@ -164,12 +164,12 @@ class Trace:
         return block.astype(np.result_type(dtype, np.complex64) if block.dtype.kind == "c" else dtype)
 
     def like_arguments(self, parts: Sequence[Array]) -> Any:
-        """Arrays for the variables, in the form of the arguments."""
+        """Arrange arrays for the variables in the form of the arguments."""
         form = rebuild(self.chosen, map(self._out, parts))
         return form[0] if self.is_single else tuple(form)
 
     def plain(self, tree: Any) -> Any:
-        """What a user of the transform gets to see of a result."""
+        """Return the form of a result that the user of the transform sees."""
         return tree_map(self._out, tree)
 
     def _out(self, x: Any) -> Any:
@@ -180,14 +180,12 @@ class Trace:
         if not isinstance(x, Tensor):
             return x
         if is_recording() and (TRACING.get() or _reach_a_leaf([x._node])):
-            return _handle(
-                x._data, x._node
-            )  # what is written into this one does not change that of the function
-        # What depends on nothing but this call's own variables is a constant to everybody else.
+            return _handle(x._data, x._node)  # writing into this one does not change the function's
+        # A value that depends only on this call's own variables is a constant outside.
         return x.detach() if self.takes_tensors else x._data.copy()[()]
 
     def _is_own(self, x: Tensor) -> bool:
-        """Whether the values were computed here, and nobody else refers to them."""
+        """Whether the values were computed here, and nothing else refers to them."""
         node = x._node
         return (
             not self.is_kept
@@ -198,19 +196,19 @@ class Trace:
         )
 
     def _raised(self, x: Any) -> Any:
-        """A constant that meets recorded values, if they are recorded."""
+        """Prepare a constant for use with recorded values, if they are recorded."""
         if isinstance(x, Tensor):
             return x if self.is_recorded else x._data
         return Tensor(x) if self.is_recorded else x
 
 
 def value_of(y: Any) -> Any:
-    """The array in a Tensor, or made of a number."""
+    """The array in a Tensor, or an array made from a number."""
     return y._data if isinstance(y, Tensor) else _as_array(y)
 
 
 def _units(value: Array) -> Iterator[Array]:
-    """Arrays of zeros with a single one, at each place in turn."""
+    """Yield arrays of zeros with a single one, which visits each place."""
     for i in range(value.size):
         unit = np.zeros_like(value)
         unit.flat[i] = 1
@@ -221,25 +219,25 @@ def _checked(x: Any) -> Tensor:
     value, node = parts_of(x)
     if value.dtype.kind not in "fc":
         raise DTypeError(
-            f"cannot differentiate by an argument of dtype {value.dtype}: only floating-point and complex numbers have "
-            "derivatives; convert it with .astype(float), or choose other arguments with argnums="
+            f"cannot differentiate with respect to an argument of dtype {value.dtype}: only floats and complex "
+            "numbers have derivatives; convert it with .astype(float), or choose other arguments with argnums="
         )
     return variable(value, node)
 
 
 def fitted(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[Any]:
-    """Check that a tree has the form and the shapes of another, and give it its dtypes."""
+    """Check that a tree has the form and the shapes of another, and convert it to the dtypes of that."""
     try:
         given = list(matching(tree, like))
     except ShapeError as error:
-        raise ShapeError(f"{what} is of another form: {error}") from None
+        raise ShapeError(f"{what} has another form: {error}") from None
     results = []
     for x, value in zip(given, values, strict=True):
         if np.shape(x) != value.shape:
-            raise ShapeError(f"{what} has shape {np.shape(x)} where an array of shape {value.shape} is meant")
+            raise ShapeError(f"{what} has shape {np.shape(x)}, but should have shape {value.shape}")
         x = _handle(x._data, x._node) if isinstance(x, Tensor) else _as_array(x)
         if x.dtype.kind == "c" and value.dtype.kind != "c":
-            raise DTypeError(f"{what} is complex ({x.dtype}) where an array of {value.dtype} is meant")
+            raise DTypeError(f"{what} is complex ({x.dtype}), but should have dtype {value.dtype}")
         results.append(x if x.dtype == value.dtype else x.astype(value.dtype))
     return results
 
@@ -250,8 +248,8 @@ def _positions(argnums: Argnums, count: int, f: Function) -> tuple[list[int], bo
     for i in numbers:
         if not -count <= i < count:
             raise OptionError(
-                f"argnums = {argnums}: {named(f)} was called with {count} positional arguments, and those to "
-                "differentiate by have to be among them"
+                f"argnums = {argnums}: {named(f)} was called with {count} positional arguments, which must include "
+                "the ones to differentiate with respect to"
             )
     numbers = [i % count for i in numbers]
     if len(set(numbers)) < len(numbers):
@@ -260,25 +258,25 @@ def _positions(argnums: Argnums, count: int, f: Function) -> tuple[list[int], bo
 
 
 def named(f: Function) -> str:
-    """What to call a function in a message."""
+    """Name a function for a message."""
     name = getattr(f, "__name__", None)
     return name if isinstance(name, str) else type(f).__name__
 
 
 def described(result: Any) -> str:
-    """What to call a result in a message."""
+    """Describe a result for a message."""
     shape = getattr(result, "shape", None)
     kind = result.__class__.__name__
     return f"{kind} of shape {shape} and dtype {result.dtype}" if shape is not None else kind
 
 
 def is_tracked(x: Any) -> bool:
-    """Whether something is a Tensor with a place in a graph."""
+    """Whether something is a Tensor with a node in a graph."""
     return isinstance(x, Tensor) and x._node is not None
 
 
 def added(pairs: Iterable[tuple[Any, Array]]) -> dict[Node, Array]:
-    """Collect seeds, adding up those of one node."""
+    """Collect seeds, and add up those of the same node."""
     total: dict[Node, Array] = {}
     for node, seed in pairs:
         total[node] = total[node] + seed if node in total else seed
@@ -286,7 +284,7 @@ def added(pairs: Iterable[tuple[Any, Array]]) -> dict[Node, Array]:
 
 
 def parts_of(x: Any) -> tuple[Array, Node | None]:
-    """The value of an argument, and the node it comes from if it is tracked here and now."""
+    """The value of an argument, and its node if it is tracked at the moment."""
     if isinstance(x, Tensor):
         return x._data, x._node if is_recording() else None
     if isinstance(x, int) and not isinstance(x, bool):
@@ -295,7 +293,7 @@ def parts_of(x: Any) -> tuple[Array, Node | None]:
 
 
 def older(results: Iterable[Tensor], start: int) -> list[Node]:
-    """The nodes, recorded before a point in time, from which results were computed after it."""
+    """Find the nodes recorded before a point in time from which results were computed after it."""
     found: dict[Node, None] = {}
     seen: set[Node] = set()
     waiting = [y._node for y in results]
@@ -311,10 +309,10 @@ def older(results: Iterable[Tensor], start: int) -> list[Node]:
 
 
 def _reach_a_leaf(nodes: Iterable[Node | None]) -> bool:
-    """Whether a node was computed from a leaf, or from what has forgotten how it was computed."""
+    """Whether a node was computed from a leaf, or from a node that was freed."""
     waiting = [node for node in nodes if node is not None]
     seen = set(waiting)
-    for node in waiting:  # which grows on the way
+    for node in waiting:  # the list grows during the loop
         if node.primitive is None or node.args is None:
             return True
         for _, parent in node.parents:
@@ -325,6 +323,6 @@ def _reach_a_leaf(nodes: Iterable[Node | None]) -> bool:
 
 
 def _as_array(x: Any) -> Any:
-    """An array, or what stands for one."""
+    """An array, or a stand-in for one."""
     x = operand(x)
     return x if isinstance(x, np.ndarray) else np.asarray(x)

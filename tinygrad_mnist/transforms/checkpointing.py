@@ -1,4 +1,4 @@
-"""Trade time for memory: forget what a function computed on the way, and compute it again."""
+"""Trade time for memory: forget a function's intermediate results, and compute them again."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ Function = Callable[..., Any]
 
 
 def checkpoint(f: Function) -> Function:
-    """Make a function forget what it computed on the way, and compute it again for the backward pass.
+    """Make a function forget its intermediate results, and compute them again for the backward pass.
 
-    A chain of such functions takes the memory of one of them, for about half as much time again. A compiled
-    program, which is written down as a whole, forgets nothing: there the function runs as it is.
+    A chain of such functions needs the memory of one of them, and takes about half as much time again. A
+    compiled program is recorded as a whole and forgets nothing: inside it, the function runs unchanged.
 
     Parameters
     ----------
     f : callable
-        Takes and returns arrays, Tensors, or trees of them. Tensors that it uses without taking them as
+        It takes and returns arrays, Tensors, or trees of them. Tensors that it uses without taking them as
         arguments, such as a module's parameters, get their gradients too.
 
     Returns
     -------
     callable
-        With the same results and gradients.
+        A function with the same results and gradients.
 
     Raises
     ------
     GradientError
-        In the backward pass, when ``f`` does not compute the same a second time: it draws random
-        numbers, or changed something.
+        In the backward pass, if ``f`` computes something different the second time, because it draws
+        random numbers or changes something.
 
     Examples
     --------
@@ -99,8 +99,8 @@ def checkpoint(f: Function) -> Function:
             again = run_again(variables)
             if not _same([y._data for y in again], values):
                 raise GradientError(
-                    f"checkpoint: {named(f)} computed something else the second time; a function that draws random "
-                    "numbers (dropout), or changes what it uses, cannot be run again for its gradient"
+                    f"checkpoint: {named(f)} computed something different the second time; a function that draws "
+                    "random numbers (dropout), or changes its inputs, cannot be run again for its gradient"
                 )
             nodes: list[Any] = [*(v._node for v in variables), *outside]
             seeds = added((y._node, conjugate(part)) for y, part in zip(again, g, strict=True))
@@ -120,7 +120,7 @@ def checkpoint(f: Function) -> Function:
 
 
 def _again(f: Function, args: Any, kwargs: Any, given: list[Tensor], values: Sequence[Any]) -> Any:
-    """Run a function with variables of these values in place of the tracked Tensors it was given."""
+    """Run a function again, with variables of these values instead of the tracked Tensors it got."""
     variables = iter([x if isinstance(x, Tensor) else variable(x) for x in values])
     swapped = tree_map(lambda x: next(variables) if any(x is t for t in given) else x, [args, kwargs])
     return f(*swapped[0], **swapped[1])

@@ -1,4 +1,4 @@
-"""Derivatives of functions: a function of arrays goes in, another comes out.
+"""Derivatives of functions: each takes a function of arrays and returns another one.
 
 >>> import numpy as np
 >>> import tinygrad_mnist as tg
@@ -6,11 +6,11 @@
 >>> tg.grad(f)(np.array([0.0, 1.0])).round(4)
 array([0.    , 0.9093])
 
-Arguments that are differentiated may be arrays, numbers, or lists, tuples and dicts of them. Given
-arrays, the transforms return arrays. Given Tensors they return Tensors that are recorded, and so they
-do inside each other: any transform can be applied to any other. What depends on tracked Tensors that the
-function uses without taking them as arguments, such as a model's parameters, is recorded too, unless
-within :func:`~tinygrad_mnist.no_grad`.
+Arguments to differentiate with respect to may be arrays, numbers, or lists, tuples and dicts of them.
+Given arrays, the transforms return arrays. Given Tensors, they return Tensors that are recorded; the
+same happens when they are nested, so any transform can be applied to any other. If the function uses
+tracked Tensors that are not arguments, such as a model's parameters, results that depend on them are
+recorded too, unless within :func:`~tinygrad_mnist.no_grad`.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ def grad(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False) ->
     Parameters
     ----------
     f : callable
-        Takes arrays, and what else it likes; is called with Tensors for those it is differentiated by.
+        It takes arrays and anything else; it is called with Tensors for the arguments to differentiate.
     argnums : int or sequence of int, default 0
-        Which positional arguments to differentiate by.
+        The positional arguments to differentiate with respect to.
     has_aux : bool, default False
-        Whether ``f`` returns a pair, of which the second is passed on as it is.
+        Whether ``f`` returns a pair whose second part is passed on unchanged.
 
     Returns
     -------
     callable
-        Takes the arguments of ``f``; returns the gradient, of the form of the argument (a tuple of them
-        if ``argnums`` is a sequence), or the pair ``(gradient, aux)``.
+        It takes the arguments of ``f`` and returns the gradient, in the form of the argument (a tuple of
+        gradients if ``argnums`` is a sequence), or the pair ``(gradient, aux)``.
 
     Raises
     ------
     GradientError
-        When the result is no single real number.
+        If the result is not a single real number.
     DTypeError
-        When an argument to differentiate by holds integers or anything else without a derivative.
+        If an argument to differentiate with respect to holds integers or anything else without a derivative.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def value_and_grad(
     Returns
     -------
     callable
-        Takes the arguments of ``f``; returns ``(value, gradient)``, or ``((value, aux), gradient)``.
+        It takes the arguments of ``f`` and returns ``(value, gradient)``, or ``((value, aux), gradient)``.
 
     Examples
     --------
@@ -125,15 +125,15 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     ----------
     f : callable
     *primals
-        Its arguments, all of which are differentiated by.
+        Its arguments, with respect to all of which it is differentiated.
     has_aux : bool, default False
         As for :func:`grad`.
 
     Returns
     -------
     value, pull : the result of ``f``, and a callable
-        ``pull(gradient)`` takes a tree of the form of the value, and returns a tuple of gradients, one
-        for each argument. It may be called any number of times. With ``has_aux``, ``aux`` comes third.
+        ``pull(gradient)`` takes a tree in the form of the value and returns a tuple of gradients, one
+        for each argument. It can be called any number of times. With ``has_aux``, ``aux`` comes third.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     >>> [g.shape for g in pull(np.array([1.0, 0.0]))]
     [(2, 3), (3,)]
     """
-    # The caller may change his arrays before he pulls.
+    # The caller may change the arrays before calling pull.
     primals = tree_map(lambda x: x.copy() if isinstance(x, (np.ndarray, Tensor)) else x, primals)
     run = Trace(f, primals, {}, range(len(primals)), has_aux, is_kept=True)
 
@@ -158,25 +158,25 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
 
 
 def jvp(f: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -> Any:
-    """Compute a function, and how its result changes when its arguments do.
+    """Compute a function, and how its result changes when its arguments change.
 
-    The function is run once, and the change is pushed forward through what it did, however many
-    arguments there are. A network takes 2.5 evaluations, elementwise functions 3 to 4, some
-    decompositions more (``tests/benchmarks/README.md``).
+    The function is run once, and the change is pushed forward through its operations, whatever the number
+    of arguments. This takes as long as 2.5 evaluations for a network, 3 to 4 for elementwise functions, and
+    more for some decompositions (``tests/benchmarks/README.md``).
 
     Parameters
     ----------
     f : callable
     primals : tuple of arguments, or a single one
-    tangents : of the form of ``primals``
+    tangents : in the form of ``primals``
         The direction in which the arguments change.
     has_aux : bool, default False
         As for :func:`grad`.
 
     Returns
     -------
-    value, change : two trees of one form
-        The result, and its derivative in the direction ``tangents``; ``aux`` comes third.
+    value, change : two trees of the same form
+        The result, and its derivative in the direction ``tangents``; with ``has_aux``, ``aux`` comes third.
 
     Examples
     --------
@@ -197,14 +197,14 @@ def hvp(f: Function, primals: Any, tangents: Any) -> Any:
     Parameters
     ----------
     f : callable
-        Returns one real number.
+        A function that returns one real number.
     primals : tuple of arguments, or a single one
-    tangents : of the form of ``primals``
+    tangents : in the form of ``primals``
         The vector.
 
     Returns
     -------
-    The product, of the form of ``primals``.
+    The product, in the form of ``primals``.
 
     Examples
     --------
@@ -218,23 +218,23 @@ def hvp(f: Function, primals: Any, tangents: Any) -> Any:
 
 
 def jacobian(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[P, Any]:
-    """Differentiate every element of a result by every element of the arguments.
+    """Differentiate every element of a result with respect to every element of the arguments.
 
-    Rows are computed by pulling back where the result is the smaller side, columns by pushing forward
-    where the argument is.
+    If the result is smaller than the arguments, the Jacobian is computed row by row, by pulling back;
+    otherwise column by column, by pushing forward.
 
     Parameters
     ----------
     f : callable
-        Of real arguments; the result may be complex, and of any form.
+        A function of real arguments; the result may be complex, and have any form.
     argnums, has_aux
         As for :func:`grad`.
 
     Returns
     -------
     callable
-        Takes the arguments of ``f``; returns a tree of the form of the result, each leaf replaced by a
-        tree of the form of the arguments, of arrays of shape ``result.shape + argument.shape``.
+        It takes the arguments of ``f`` and returns a tree in the form of the result. Each leaf is a tree in
+        the form of the arguments, with arrays of shape ``result.shape + argument.shape``.
 
     Examples
     --------
@@ -249,7 +249,7 @@ def jacobian(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False
         run = Trace(f, args, kwargs, argnums, has_aux)
         if any(x.dtype.kind == "c" for x in run.values):
             raise DTypeError(
-                "jacobian: of a function of complex numbers it is ambiguous; make it a function of the real and the "
+                "jacobian: the Jacobian of a complex function is ambiguous; write it as a function of the real and the "
                 "imaginary part"
             )
         results = [value_of(y) for y in run.outputs]
@@ -263,20 +263,20 @@ def jacobian(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False
 
 
 def hessian(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[P, Any]:
-    """Differentiate a function twice by every pair of elements of its arguments.
+    """Differentiate a function twice, with respect to every pair of elements of its arguments.
 
     Parameters
     ----------
     f : callable
-        Returns one real number.
+        A function that returns one real number.
     argnums, has_aux
         As for :func:`grad`.
 
     Returns
     -------
     callable
-        Takes the arguments of ``f``; returns an array of shape ``x.shape + x.shape`` for an array ``x``,
-        and for a tree of them the tree of such trees.
+        It takes the arguments of ``f``. For an array ``x``, it returns an array of shape
+        ``x.shape + x.shape``; for a tree of arrays, a tree of such trees.
 
     Examples
     --------

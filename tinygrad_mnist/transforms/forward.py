@@ -1,11 +1,11 @@
-"""Forward mode: the change of a result, for a given change of the inputs, through a recorded graph.
+"""Forward mode: the change of a result for a given change of the inputs, through a recorded graph.
 
-No operation states a rule for it; each has one already. Where every output element depends on the
-elements at its own place alone, the Jacobian is diagonal, and its product with a change is the same
-from either side: the backward rule serves. Where an operation is linear, the change of its result is
-the operation applied to the change; where it is a reduction, the sum of what each element contributes.
-A few operations say it themselves. For everything else the backward rule, which is linear in the
-gradient it is given, is itself differentiated with respect to that gradient.
+No operation has to state a rule for it, because each has a backward rule. If every output element
+depends only on the element at its own place, the Jacobian is diagonal, and its product with a change is
+the same from either side: the backward rule serves. If an operation is linear, the change of its result
+is the operation applied to the change; if it is a reduction, the sum of the contributions of the
+elements. A few operations state a forward rule. For all others, the backward rule, which is linear in
+its gradient, is itself differentiated with respect to that gradient.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["push", "variable"]
 
 
 def variable(value: Any, source: Node | None = None) -> Tensor:
-    """Make a Tensor that starts a graph of its own; ``source`` is where its value came from, if tracked."""
+    """Make a Tensor that starts its own graph; ``source`` is the node of its value, if tracked."""
     parents = () if source is None else ((0, source),)
     return _handle(value, Node(identity, value, (value,), {}, parents))
 
@@ -37,14 +37,14 @@ def push(
     retain: bool = False,
     lift: Callable[[Node], Array] | None = None,
 ) -> dict[Node, Array]:
-    """Propagate changes of some nodes forward to all that was computed from them.
+    """Propagate changes of some nodes forward to everything that was computed from them.
 
     Parameters
     ----------
     tangents : mapping of Nodes to Arrays
-        The change of each, of the shape and dtype of its value.
+        The change of each node, with the shape and dtype of its value.
     results : Nodes
-        How far to go.
+        The nodes at which to stop.
     retain, lift
         As for :func:`~tinygrad_mnist.graph.sweep`: whether to keep the saved arrays, and how to record
         what is computed.
@@ -52,7 +52,7 @@ def push(
     Returns
     -------
     dict
-        The change of each result that depends on what changed.
+        The change of each result that depends on a changed node.
     """
     changes, watch = dict(tangents), WATCH.get()
     nodes = _between(changes, results)
@@ -79,7 +79,7 @@ def push(
 
 
 def _between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Node]:
-    """Everything that results depend on and sources do not, from the youngest to the oldest."""
+    """All nodes between results and sources, from the youngest to the oldest."""
     oldest = min((node.serial for node in sources), default=0)
     found: set[Node] = set()
     waiting = [node for node in results if node not in sources]
@@ -124,12 +124,12 @@ def _pushed(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Nod
 
 
 def _slopes(primitive: Primitive, i: int, y: Any, args: tuple[Any, ...], kwargs: Any) -> Array:
-    """By how much each element moves the one result it goes into."""
+    """The slope of each element: how far it moves the result that it contributes to."""
     return primitive.rules[i](np.ones(y.shape, y.dtype), y, *args, **kwargs)
 
 
 def _still(rule: Rule | None, x: Any) -> Any:
-    """An argument that does not change: zeros where it is one that could."""
+    """The tangent of an argument that does not change: zeros if it could change."""
     return x if rule is None or x is None else np.zeros_like(x)
 
 
@@ -144,7 +144,7 @@ def _transposed(
 ) -> Array:
     """Differentiate ``rule(g, ...)``, a linear function of ``g``, with respect to ``g``."""
     parts = y if isinstance(y, tuple) else (y,)
-    gs = tuple(variable(np.ones(part.shape, part.dtype)) for part in parts)  # any numbers will do
+    gs = tuple(variable(np.ones(part.shape, part.dtype)) for part in parts)  # any numbers work
     with _set(RECORDING, True):
         with _set(TRANSPOSING, True):
             r = rule(gs if isinstance(y, tuple) else gs[0], y, *args, **kwargs)
@@ -160,7 +160,7 @@ def _transposed(
 
 
 def _seeds(r: Any, v: Any) -> dict[Node, Array]:
-    """Pair the nodes of what a rule returned with what they are weighted by."""
+    """Pair the nodes of a rule's results with their weights."""
     if isinstance(r, tuple):
         return {node: seed for part, w in zip(r, v, strict=True) for node, seed in _seeds(part, w).items()}
     return {r._node: v} if isinstance(r, Tensor) and r._node is not None else {}

@@ -1,7 +1,7 @@
-"""Pictures: the graph a Tensor was computed by, learning curves, digits, mistakes, weights, maps.
+"""Pictures: the graph that computed a Tensor, learning curves, digits, mistakes, weights, maps.
 
-Drawings of graphs need nothing but this package (and, to become pictures, a layout engine: see
-:func:`render_graph`); plots need matplotlib, which the extra ``plots`` installs. The slider of
+Drawings of graphs need only this package (and a layout engine to become pictures: see
+:func:`render_graph`). Plots need matplotlib, which the extra ``plots`` installs. The slider of
 :func:`browse` needs ipywidgets, which the extra ``widgets`` installs.
 """
 

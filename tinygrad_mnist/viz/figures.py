@@ -48,13 +48,13 @@ DPI = 150
 
 
 def library(module: str) -> Any:
-    """Import a module of matplotlib, or name the pip line that installs it."""
+    """Import a module of matplotlib, or raise an error with the pip line that installs it."""
     return require(module, extra="plots", purpose="drawing plots")
 
 
 @functools.cache
 def _shown(figure: type[Figure]) -> type[Figure]:
-    """Make a class of figures that notebooks show: matplotlib's own are shown only where pyplot is used."""
+    """Make a class of figures that notebooks show: matplotlib's own are shown only if pyplot is used."""
 
     class ShownFigure(figure):  # type: ignore[misc, valid-type]
         def _repr_png_(self) -> bytes:
@@ -64,24 +64,24 @@ def _shown(figure: type[Figure]) -> type[Figure]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make an empty figure, its size in inches, that belongs to the caller alone."""
+    """Make an empty figure (size in inches) that belongs only to the caller."""
     return _shown(library("matplotlib.figure").Figure)(figsize=(width, height), layout="constrained")
 
 
 def as_png(figure: Figure, dpi: int = 100) -> bytes:
-    """Draw a figure as the content of a PNG file."""
+    """Draw a figure, and return it as the content of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
 def array(values: Any) -> NDArray:
-    """Look at the values of an array or a Tensor; a drawing loses no gradient."""
+    """Return the values of an array or a Tensor; a drawing loses no gradient."""
     return values.data if isinstance(values, Tensor) else np.asarray(values)
 
 
 def tidy(axes: Axes) -> None:
-    """Leave only the lines that carry information."""
+    """Keep only the lines that carry information."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(PALE)
     axes.tick_params(colors=INK, labelsize=9, length=3, color=PALE)
@@ -90,7 +90,7 @@ def tidy(axes: Axes) -> None:
 
 
 def finish(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
-    """Write the figure to ``path``, if there is one: all of it or nothing."""
+    """Write the figure to ``path``, if there is one, either completely or not at all."""
     if path is not None:
         path = Path(path)
         ending = path.suffix.lower()

@@ -1,4 +1,4 @@
-"""The files that MNIST travels in: each reader returns the same four arrays, or raises ``DataError``."""
+"""The file formats of MNIST; each reader returns the same four arrays or raises ``DataError``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PICKLES = ("mnist.pkl.gz", "mnist.pkl")
 
 
 def read(path: Path) -> Corpus:
-    """Read the data set in a folder or a file, whichever of the formats it is in."""
+    """Read the data set in a folder or a file, in any of the formats."""
     found = detect(path)
     if found is None:
         raise DataError(
@@ -32,7 +32,7 @@ def read(path: Path) -> Corpus:
 
 
 def detect(path: Path) -> tuple[str, Callable[[], Corpus]] | None:
-    """Find what a folder or file holds, without reading it: the format's name and its reader.
+    """Find out which format a folder or file has, without reading it; return its name and its reader.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def detect(path: Path) -> tuple[str, Callable[[], Corpus]] | None:
     Raises
     ------
     DataError
-        If the path does not exist, or holds a part of a data set; the message says what is missing.
+        If the path does not exist, or holds only a part of a data set; the message says what is missing.
     """
     try:
         if path.is_dir():
@@ -50,8 +50,8 @@ def detect(path: Path) -> tuple[str, Callable[[], Corpus]] | None:
         if path.is_file():
             return _detect_file(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be looked into: {error}") from error
-    raise DataError(f"{path}: there is no such file or folder")
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    raise DataError(f"{path}: no such file or folder")
 
 
 def _detect_in(folder: Path) -> tuple[str, Callable[[], Corpus]] | None:
@@ -73,11 +73,11 @@ def _detect_file(file: Path) -> tuple[str, Callable[[], Corpus]] | None:
         return "pickle", lambda: read_pickle(file)
     if name.endswith(".csv"):
         raise DataError(
-            f"{file}: one CSV file holds only one part; give the folder that holds both mnist_train.csv "
-            "and mnist_test.csv, or read this part alone with tinygrad_mnist.data.read_csv"
+            f"{file}: one CSV file holds only one part; pass the folder with both mnist_train.csv "
+            "and mnist_test.csv, or read only this part with tinygrad_mnist.data.read_csv"
         )
     if name.endswith("-ubyte"):
         raise DataError(
-            f"{file}: one IDX file holds only images or only labels; give the folder that holds all four"
+            f"{file}: one IDX file holds only images or only labels; pass the folder with all four files"
         )
     return None

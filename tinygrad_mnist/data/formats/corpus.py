@@ -1,4 +1,4 @@
-"""What every reader returns, and the checks and helpers that all of them share."""
+"""The result of every reader, and the checks and helpers that they share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...errors import DataError, pluralise
 
 MAX_EXAMPLES = 300_000
-"""More than any data set of this shape with ten classes holds (EMNIST digits: 240,000)."""
+"""More than any data set of this shape with ten classes has (EMNIST digits: 240,000)."""
 
 SIDE = 28
 PIXELS = SIDE * SIDE
@@ -32,13 +32,13 @@ class Corpus(NamedTuple):
 
 
 def check_count(path: Path, count: int) -> None:
-    """Refuse a count of examples that no such data set has, before memory is taken for it."""
+    """Refuse an impossible number of examples before memory is allocated for it."""
     if not 1 <= count <= MAX_EXAMPLES:
-        raise DataError(f"{path}: promises {count:,} examples; expected 1 to {MAX_EXAMPLES:,}")
+        raise DataError(f"{path}: {count:,} examples; expected 1 to {MAX_EXAMPLES:,}")
 
 
 def check_part(path: Path, images: NDArray[np.uint8], labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Check that images and labels go together and return the labels as int64."""
+    """Check that images and labels belong together, and return the labels as int64."""
     if len(images) != len(labels):
         raise DataError(
             f"{path}: {pluralise(len(images), 'image')} but {pluralise(len(labels), 'label')}; each image needs one"
@@ -55,7 +55,7 @@ def check_part(path: Path, images: NDArray[np.uint8], labels: NDArray[Any]) -> N
 def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
     """Open a file for reading, decompressed if it is gzip; a broken stream becomes a ``DataError``.
 
-    Whether it is gzip is decided by its first bytes: browsers like to unpack a file and keep its name.
+    The first bytes say whether it is gzip, because browsers may unpack a file and keep its name.
     """
     try:
         with path.open("rb") as raw:
@@ -71,19 +71,19 @@ def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
 def read_exactly(
     stream: io.BufferedIOBase, count: int, path: Path, *, last: bool = False
 ) -> NDArray[np.uint8]:
-    """Read ``count`` bytes, not one less; with ``last``, nothing may follow them.
+    """Read exactly ``count`` bytes; with ``last``, nothing may follow them.
 
-    Never more is decompressed than was promised, however much a hostile file holds.
+    No more than that is decompressed, however much a hostile file holds.
     """
     data = np.empty(count, dtype=np.uint8)
     view, filled = data.data, 0
     while filled < count:
         got = stream.readinto(view[filled : filled + 2**20])
         if not got:
-            raise DataError(f"{path}: cut short: {filled:,} bytes of data where {count:,} were promised")
+            raise DataError(
+                f"{path}: cut short: {filled:,} bytes of data, but the header announces {count:,}"
+            )
         filled += got
     if last and stream.read(1):
-        raise DataError(
-            f"{path}: more data follows the {count:,} bytes promised; this is not the whole story"
-        )
+        raise DataError(f"{path}: there is more data after the {count:,} bytes that the header announces")
     return data

@@ -1,4 +1,4 @@
-"""IDX, the format MNIST is published in: a magic number, the dimensions, then the bytes."""
+"""IDX, the format in which MNIST is published: a magic number, the dimensions, then the bytes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LABELS_MAGIC = 0x0801
 
 
 def find_idx(folder: Path) -> list[Path] | None:
-    """Find the four files under any of their usual names; None without any, an error with only some."""
+    """Find the four files under any of their usual names: None if there are none, an error if only some."""
     found = [_find(folder, name) for name in FILES]
     if not any(found):
         return None
     if missing := [name for name, file in zip(FILES, found, strict=True) if file is None]:
         raise DataError(
-            f"{folder}: {', '.join(missing)} missing (with or without .gz) beside the other IDX files"
+            f"{folder}: {', '.join(missing)} missing (with or without .gz) next to the other IDX files"
         )
     return [file for file in found if file is not None]
 
@@ -46,7 +46,9 @@ def read_idx_images(path: Path) -> NDArray[np.uint8]:
     with open_bytes(path) as stream:
         magic, count, height, width = read_exactly(stream, 16, path).view(">u4").tolist()
         if magic != IMAGES_MAGIC:
-            raise DataError(f"{path}: magic number {magic:#010x} where IDX images have {IMAGES_MAGIC:#010x}")
+            raise DataError(
+                f"{path}: magic number {magic:#010x}, but IDX images have {IMAGES_MAGIC:#010x}"
+            )
         if (height, width) != (SIDE, SIDE):
             raise DataError(f"{path}: images of {height}×{width} pixels; expected {SIDE}×{SIDE}")
         check_count(path, count)
@@ -58,13 +60,15 @@ def read_idx_labels(path: Path) -> NDArray[np.uint8]:
     with open_bytes(path) as stream:
         magic, count = read_exactly(stream, 8, path).view(">u4").tolist()
         if magic != LABELS_MAGIC:
-            raise DataError(f"{path}: magic number {magic:#010x} where IDX labels have {LABELS_MAGIC:#010x}")
+            raise DataError(
+                f"{path}: magic number {magic:#010x}, but IDX labels have {LABELS_MAGIC:#010x}"
+            )
         check_count(path, count)
         return read_exactly(stream, count, path, last=True)
 
 
 def idx_header(array: NDArray[np.uint8]) -> bytes:
-    """Return the header that an IDX file of this array begins with."""
+    """Return the header of an IDX file with this array."""
     return np.array([0x0800 + array.ndim, *array.shape], dtype=">u4").tobytes()
 
 

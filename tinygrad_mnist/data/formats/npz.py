@@ -50,7 +50,7 @@ def read_npz(path: Path) -> Corpus:
 
 
 def _read_member(archive: zipfile.ZipFile, key: str, path: Path) -> NDArray[Any]:
-    """Read one array, having checked in its header that it is small, plain and as long as its member."""
+    """Read one array, after a check of its header: it must be small, plain and as long as its member."""
     info = archive.getinfo(f"{key}.npy")
     with archive.open(info) as stream:
         shape, fortran_order, dtype = _read_header(stream)
@@ -61,7 +61,7 @@ def _read_member(archive: zipfile.ZipFile, key: str, path: Path) -> NDArray[Any]
         check_count(path, shape[0])
         count = math.prod(shape)
         if count > MAX_EXAMPLES * PIXELS:
-            raise DataError(f"{path}: {key} has shape {shape}, which is no set of {SIDE}×{SIDE} images")
+            raise DataError(f"{path}: {key} has shape {shape}, which is not a set of {SIDE}×{SIDE} images")
         data = read_exactly(cast(io.BufferedIOBase, stream), count * dtype.itemsize, path, last=True)
     return data.view(dtype).reshape(shape, order="F" if fortran_order else "C")
 

@@ -1,8 +1,8 @@
-"""``mnist.pkl.gz``, from the years of Theano: a pickle, read without running anything it says.
+"""``mnist.pkl.gz``, from the years of Theano: a pickle that is read without running anything in it.
 
-A pickle is a program, and one that can call any function it can name. This reader answers to the
-five names by which NumPy's arrays go in pickles of any age, with stand-ins that only remember what
-they were given; every other name is refused. NumPy itself sees nothing but checked bytes.
+A pickle is a program that can call any function it can name. This reader knows only the five names
+that stand for NumPy's arrays in pickles of any age, and replaces them by stand-ins that only store
+their arguments; every other name is refused. NumPy itself only sees checked bytes.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from ...errors import DataError
 from .corpus import PIXELS, SIDE, Corpus, check_count, check_part, open_bytes
 
 MAX_BYTES = 2**29
-"""Twice what 70,000 images of float32 need."""
+"""Twice the size of 70,000 images in float32."""
 
 
 def read_pickle(path: Path) -> Corpus:
-    """Read ``((x, y), (x, y), (x, y))``: training, validation and test; or two parts without validation.
+    """Read ``((x, y), (x, y), (x, y))``: training, validation and test; or only training and test.
 
-    Validation follows training in the result, so that ``train.split(50_000)`` gives both back.
+    Validation follows training in the result, so that ``train.split(50_000)`` separates them again.
     """
     with open_bytes(path) as stream:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise DataError(f"{path}: unpacks to more than {MAX_BYTES:,} bytes, which is no MNIST")
+        raise DataError(f"{path}: unpacks to more than {MAX_BYTES:,} bytes, which is too much for MNIST")
     try:
         parts = [(x.array(), y.array()) for x, y in _load(data)]
-    except Exception as error:  # a broken pickle may raise anything at all
+    except Exception as error:  # a broken pickle may raise any exception
         raise DataError(f"{path}: not a readable pickle of arrays: {error}") from error
     if len(parts) not in (2, 3):
         raise DataError(
@@ -47,7 +47,7 @@ def read_pickle(path: Path) -> Corpus:
 
 
 def _load(data: bytes) -> Any:
-    # "Remember this as number 2,000,000,000" makes the unpickler take memory for that many.
+    # "Remember this as number 2,000,000,000" makes the unpickler allocate memory for that many.
     for opcode, argument, position in pickletools.genops(data):
         if "PUT" in opcode.name and int(argument or 0) > (position or 0):
             raise pickle.UnpicklingError(f"numbers its objects up to {argument}")
@@ -63,7 +63,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Dtype:
-    """Stands in for ``numpy.dtype``."""
+    """A stand-in for ``numpy.dtype``."""
 
     def __init__(self, code: str, *_: Any) -> None:
         self.code = code
@@ -79,7 +79,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands in for ``numpy.ndarray``, created empty and then told its shape, dtype and bytes."""
+    """A stand-in for ``numpy.ndarray``: created empty, it gets its shape, dtype and bytes later."""
 
     def __init__(self, *_: Any) -> None:
         pass
@@ -103,7 +103,7 @@ def _from_buffer(data: Any, kind: Any, shape: Any, order: str) -> _Array:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stand in for ``codecs.encode``, by which Python 3 writes bytes into old protocols."""
+    """Stand in for ``codecs.encode``, which Python 3 uses to write bytes into old protocols."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes in encoding {encoding!r}; expected latin1")
     return text.encode("latin1")
@@ -119,21 +119,21 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 
 
 def _as_images(x: NDArray[Any], path: Path) -> NDArray[np.uint8]:
-    """Bring pixels back to the bytes they were made from."""
+    """Convert pixels back to the original bytes."""
     check_count(path, len(x))
     if x.shape[1:] not in ((PIXELS,), (SIDE, SIDE)):
         raise DataError(f"{path}: images of shape {list(x.shape[1:])}; expected {PIXELS} or {SIDE}×{SIDE}")
     x = x.reshape(-1, SIDE, SIDE)
-    # Some divided by 255, some by 256; only one of the two gives whole numbers again.
+    # Some files are divided by 255, some by 256; only the right factor gives whole numbers again.
     for scale in (1,) if x.dtype.kind in "ui" else (256, 255):
         pixels = np.empty(x.shape, dtype=np.uint8)
         if all(_rescale(x[i : i + 1000], scale, pixels[i : i + 1000]) for i in range(0, len(x), 1000)):
             return pixels
-    raise DataError(f"{path}: pixels are neither 0–255 nor that divided by 255 or 256")
+    raise DataError(f"{path}: pixels are neither 0–255 nor 0–255 divided by 255 or 256")
 
 
 def _rescale(x: NDArray[Any], scale: int, out: NDArray[np.uint8]) -> bool:
-    """Write ``x * scale`` as bytes; False if those are not whole numbers from 0 to 255."""
+    """Write ``x * scale`` as bytes; return False if those are not whole numbers from 0 to 255."""
     if not (x.min() >= 0 and x.max() <= 255):  # NaN fails this as well
         return False
     scaled = x * scale

@@ -15,12 +15,12 @@ from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus, open_bytes
 
 TABLES = ("mnist_train.csv", "mnist_test.csv")
 
-# 785 numbers of up to three digits, their commas, and room for spaces.
+# Room for 785 numbers of up to three digits, commas and spaces.
 LONGEST_LINE = 8 * (1 + PIXELS)
 
 
 def find_tables(folder: Path) -> tuple[Path, Path] | None:
-    """Find the two files, plain or .gz; None without either, an error with only one."""
+    """Find the two files, plain or .gz; return None if there are none, and raise an error if there is only one."""
     train, test = (
         next((folder / file for file in (name, f"{name}.gz") if (folder / file).is_file()), None)
         for name in TABLES
@@ -28,7 +28,7 @@ def find_tables(folder: Path) -> tuple[Path, Path] | None:
     if train is None and test is None:
         return None
     if train is None or test is None:
-        raise DataError(f"{folder}: {TABLES[train is not None]} is missing beside {train or test}")
+        raise DataError(f"{folder}: {TABLES[train is not None]} is missing next to {train or test}")
     return train, test
 
 
@@ -42,7 +42,7 @@ def read_table(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     with open_bytes(path) as stream:
         rows = _Rows(stream, path)
         try:
-            # Rows are handed over one at a time, so where loadtxt stops, the last one is to blame.
+            # loadtxt gets one row at a time, so if it stops, the last one is bad.
             table = np.loadtxt(rows, dtype=np.uint8, delimiter=",", comments=None, ndmin=2)
         except DataError:
             raise
@@ -58,7 +58,7 @@ def read_table(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 class _Rows:
-    """The rows of a file, without a header or blank lines; counted, and bounded in number and length."""
+    """The rows of a file, without a header or blank lines; counted, and limited in number and length."""
 
     def __init__(self, stream: io.BufferedIOBase, path: Path) -> None:
         self.stream = stream
@@ -73,9 +73,7 @@ class _Rows:
             self.count += 1
             self.last = line
             if len(line) == LONGEST_LINE:
-                raise DataError(
-                    f"{self.path}, row {self.count:,}: longer than a label and {PIXELS} pixels can be"
-                )
+                raise DataError(f"{self.path}, row {self.count:,}: too long for a label and {PIXELS} pixels")
             if self.count > MAX_EXAMPLES:
                 raise DataError(f"{self.path}: more than {MAX_EXAMPLES:,} rows")
             yield line
@@ -88,7 +86,7 @@ def _is_header(line: bytes) -> bool:
 
 
 def _blame(path: Path, row: int, line: bytes) -> NoReturn:
-    """Say what is wrong with the row that could not be read."""
+    """Raise an error that says what is wrong with a row."""
     fields = line.decode("ascii", "replace").strip().split(",")
     if len(fields) != 1 + PIXELS:
         raise DataError(f"{path}, row {row:,}: {len(fields):,} values; expected a label and {PIXELS} pixels")

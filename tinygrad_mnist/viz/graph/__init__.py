@@ -1,1 +1,1 @@
-"""Drawings of the graph that an expression leaves behind."""
+"""Drawings of recorded graphs."""

@@ -1,4 +1,4 @@
-"""Make a large sketch small enough to look at: modules, runs and the middle each as one box.
+"""Make a large sketch small enough to look at: modules, runs and the middle become single boxes.
 
 Graphviz takes minutes to lay out a few thousand tangled nodes, and nobody reads the result. Each
 step here groups boxes of a :class:`~tinygrad_mnist.viz.graph.sketch.Sketch` and returns a smaller one.
@@ -14,26 +14,26 @@ from .sketch import Box, Kind, Path, Sketch, common
 
 __all__ = ["shrink"]
 
-#: How many operations stay visible at either end of a run that is summed up.
+#: The number of operations that stay visible at either end of a summarised run.
 ENDS = 3
 
 
 def shrink(sketch: Sketch, collapse: bool | str, max_nodes: int) -> tuple[Sketch, str]:
-    """Collapse what is asked for, and more until it fits.
+    """Collapse as requested, and then more until it fits.
 
     Parameters
     ----------
     sketch : Sketch
     collapse : bool or 'auto'
-        Whether modules become boxes; ``'auto'`` does so where there are too many boxes.
+        Whether modules become boxes; ``'auto'`` does so if there are too many boxes.
     max_nodes : int
 
     Returns
     -------
     sketch : Sketch
-        Of at most ``max_nodes`` boxes.
+        A sketch of at most ``max_nodes`` boxes.
     note : str
-        What was left out, for the reader of the drawing; ``""`` if nothing was.
+        A note for the reader about what was omitted; ``""`` if nothing was.
     """
     total, done = sketch.operations, ""
     if collapse is True or (collapse == "auto" and len(sketch.boxes) > max_nodes):
@@ -49,7 +49,7 @@ def shrink(sketch: Sketch, collapse: bool | str, max_nodes: int) -> tuple[Sketch
 
 
 def _module_steps(sketch: Sketch) -> Iterator[Sketch]:
-    """First the innermost modules as boxes, then shallower and shallower ones."""
+    """Turn modules into boxes: first the innermost ones, then shallower and shallower ones."""
     paths = {box.path for box in sketch.boxes if box.operations and box.path}
     if not paths:
         return
@@ -62,7 +62,7 @@ def _module_steps(sketch: Sketch) -> Iterator[Sketch]:
 
 
 def _without_runs(sketch: Sketch) -> Sketch:
-    """Sum up the inside of each long chain of operations."""
+    """Summarise the inside of each long chain of operations."""
     before: dict[int, list[int]] = {}
     after: dict[int, list[int]] = {}
     for source, target in dict.fromkeys(sketch.arrows):
@@ -73,7 +73,7 @@ def _without_runs(sketch: Sketch) -> Sketch:
     results = set(sketch.results)
 
     def following(place: int) -> int | None:
-        """Find the next of a chain: the only user of this one, and fed by no other."""
+        """Find the next box of a chain: the only user of this one, with no other input."""
         users = after.get(place, [])
         if len(users) == 1 and len(before[users[0]]) == 1 and place not in results:
             return users[0]
@@ -82,7 +82,7 @@ def _without_runs(sketch: Sketch) -> Sketch:
     for start, box in enumerate(sketch.boxes):
         feeds = before.get(start, [])
         if not box.operations or (len(feeds) == 1 and following(feeds[0]) == start):
-            continue  # no start of a chain
+            continue  # not the start of a chain
         run, place = [start], following(start)
         while place is not None:
             run.append(place)
@@ -94,7 +94,7 @@ def _without_runs(sketch: Sketch) -> Sketch:
 
 
 def _without_middle(sketch: Sketch, max_nodes: int) -> Sketch:
-    """Keep what is next to the first inputs and next to the results, and sum up all between."""
+    """Keep the boxes near the first inputs and near the results, and summarise everything in between."""
     head = (max_nodes - 1) // 2
     tail = len(sketch.boxes) - (max_nodes - 1 - head)
     return _grouped(
@@ -103,7 +103,7 @@ def _without_middle(sketch: Sketch, max_nodes: int) -> Sketch:
 
 
 def _without_crowds(sketch: Sketch) -> Sketch:
-    """Sum up nameless constants alike that one box alone uses, such as the inputs of a recurrent network."""
+    """Summarise equal nameless constants with the same single user, such as the inputs of a recurrent network."""
     crowds: dict[Hashable, list[int]] = {}
     for place, users in _users_of_constants(sketch).items():
         if len(users) == 1 and not sketch.boxes[place].name:
@@ -118,7 +118,7 @@ def _without_crowds(sketch: Sketch) -> Sketch:
 
 
 def _with_own_constants(sketch: Sketch, keys: list[Hashable]) -> list[Hashable]:
-    """Let a constant join the group that alone uses it."""
+    """Put a constant into the group that is its only user."""
     for place, users in _users_of_constants(sketch).items():
         groups = {keys[user] for user in users}
         if len(groups) == 1:
@@ -135,7 +135,7 @@ def _users_of_constants(sketch: Sketch) -> dict[int, set[int]]:
 
 
 def _grouped(sketch: Sketch, keys: Sequence[Hashable], kind: Kind) -> Sketch:
-    """Merge the boxes that share a key; ``None`` leaves one as it is."""
+    """Merge the boxes that share a key; a box with the key ``None`` is kept."""
     groups: dict[Hashable, list[int]] = {}
     for place, key in enumerate(keys):
         groups.setdefault(place if key is None else ("group", key), []).append(place)

@@ -1,6 +1,6 @@
-"""The object a drawing is: a ``graphviz.Digraph`` that pip alone can render.
+"""The class of drawings: a ``graphviz.Digraph`` that can be rendered with pip packages alone.
 
-This file stands apart because it imports graphviz, which nothing else here does before it has to.
+This file is separate because it imports graphviz, which the other files import only when necessary.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Drawing"]
 
 
 class Drawing(graphviz.Digraph):  # type: ignore[misc]
-    """A ``graphviz.Digraph`` that also shows and renders itself where no ``dot`` is installed."""
+    """A ``graphviz.Digraph`` that also shows and renders itself if ``dot`` is not installed."""
 
     def pipe(self, format: str | None = None, *args: Any, encoding: str | None = None, **options: Any) -> Any:
         """Return the picture as bytes, or as text if given an ``encoding``; see :class:`graphviz.Digraph`."""

@@ -1,4 +1,4 @@
-"""Draw the graph a Tensor was computed by."""
+"""Draw the graph that computed a Tensor."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_graph"]
 
-#: The largest graph that is handed to Graphviz: beyond, a tangled one takes minutes.
+#: The largest graph that is passed to Graphviz: a larger, tangled one takes minutes.
 MOST_NODES = 1_000
 
 # Placing a recurrent net of 300 boxes takes Graphviz a minute, nearly all of it spent on the last few
@@ -70,39 +70,39 @@ def draw_graph(
     direction: str = "TB",
     path: str | os.PathLike[str] | None = None,
 ) -> graphviz.Digraph:
-    """Draw the graph a Tensor was computed by.
+    """Draw the graph that computed a Tensor.
 
-    Arrows point the way the data flows. Operations are white, leaves (which receive a gradient)
+    Arrows point in the direction of the data. Operations are white, leaves (which receive a gradient)
     amber, constants grey and dashed, and the result is green with a thick line. Operations are
-    grouped by the module they ran in, and parameters are named as in ``state_dict()``.
+    grouped by the module in which they ran, and parameters are named as in ``state_dict()``.
 
     Parameters
     ----------
     tensor : Tensor, or sequence of Tensors
-        The results. Draw before ``backward()``, which frees the graph unless told to
+        The results. Draw before ``backward()``, which frees the graph unless called with
         ``retain_graph``.
     names : mapping of str to Tensor or array, optional
-        What to call leaves, constants and intermediate results, such as
+        Names of leaves, constants and intermediate results, such as
         ``{"images": x, "hidden": h}`` or ``dict(model.named_parameters())``.
     collapse : bool or 'auto', default 'auto'
-        Whether to draw each module as one box; ``'auto'`` does so where more than ``max_nodes``
-        boxes would be drawn without.
+        Whether to draw each module as one box; ``'auto'`` does so if there would otherwise be more
+        than ``max_nodes`` boxes.
     max_nodes : int, default 300
-        The most boxes to draw, up to 1,000. Where there would be more, shallower modules are
-        collapsed, then long runs of operations summed up, then whatever lies in the middle; a
-        note in the drawing says so.
+        The largest number of boxes, up to 1,000. If there would be more, shallower modules are
+        collapsed, then long runs of operations are summarised, and then the middle; a note in the
+        drawing says so.
     values : bool, default False
-        Also write the values of scalars, and the gradients that a backward pass has left.
+        Also write the values of scalars, and their gradients after a backward pass.
     direction : {'TB', 'BT', 'LR', 'RL'}
-        From where to where the data flows: top to bottom, left to right, ….
+        Direction of the data flow: top to bottom, left to right, and so on.
     path : path, optional
-        Also write the drawing there; see :func:`render_graph`.
+        Also write the drawing to this file; see :func:`render_graph`.
 
     Returns
     -------
     graphviz.Digraph
-        A notebook shows it. ``.source`` is the DOT text, the same each time the same computation
-        is drawn.
+        It is shown in notebooks. ``.source`` is the DOT text, which is the same each time the same
+        computation is drawn.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _check(collapse: bool | str, max_nodes: int, direction: str) -> None:
         raise OptionError(f"draw_graph: collapse={collapse!r}; valid: True, False, 'auto'")
     if not 10 <= max_nodes <= MOST_NODES:
         raise OptionError(
-            f"draw_graph: max_nodes={max_nodes!r}; valid: 10 to {MOST_NODES:,}, since Graphviz takes minutes "
+            f"draw_graph: max_nodes={max_nodes!r}; valid: 10 to {MOST_NODES:,}, because Graphviz takes minutes "
             "to lay out more; collapse=True draws each module as one box"
         )
     if direction not in DIRECTIONS:
@@ -178,7 +178,7 @@ def _names(names: Mapping[str, Any]) -> dict[int, str]:
 
 
 def _add_boxes(drawing: Any, sketch: Sketch, values: bool) -> None:
-    """Add the boxes, those of a module inside a frame with its name."""
+    """Add the boxes; those of a module go inside a frame with its name."""
     frames: dict[Path, list[int]] = {(): []}
     for place, box in enumerate(sketch.boxes):
         around = box.path[:-1] if box.kind == "module" else box.path

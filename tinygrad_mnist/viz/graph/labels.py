@@ -1,4 +1,4 @@
-"""The words in a box: what it is called, its shape and dtype, the settings that matter."""
+"""The words in a box: its name, its shape and dtype, and its important settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .sketch import Box, Path, dotted
 
 __all__ = ["cluster_words", "words"]
 
-#: Longer settings are cut: a box is to be read at a glance.
+#: Longer settings are cut: a box should be readable at a glance.
 LONGEST = 36
 
 
@@ -45,18 +45,18 @@ def words(box: Box, *, values: bool = False) -> tuple[str, list[str]]:
 
 
 def cluster_words(path: Path) -> tuple[str, ...]:
-    """Say where a module is and of what kind: ``("encoder.0", "Linear")``, or whichever is known."""
+    """Return a module's place and kind: ``("encoder.0", "Linear")``, or whichever is known."""
     name, kind = path[-1]
     return tuple(part for part in (dotted(path) if name else "", kind) if part) or ("module",)
 
 
 def count(number: int, one: str, several: str = "") -> str:
-    """Write a number and what it counts: ``1 leaf``, ``1,200 operations``."""
+    """Write a number with its noun: ``1 leaf``, ``1,200 operations``."""
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def shape(value: Any) -> str:
-    """Write shape and dtype, of each part if there are several."""
+    """Write shape and dtype, or those of each part if there are several."""
     if isinstance(value, tuple):
         return cut(", ".join(str(part.shape) for part in value)) + f" {value[0].dtype}"
     return f"{value.shape if value.shape else 'scalar'} {value.dtype}"
@@ -68,19 +68,19 @@ def cut(text: str) -> str:
 
 
 def _scalars(node: Node) -> str:
-    """List the numbers among an operation's inputs, in their places: ``(·, 2)``."""
+    """List the numbers among an operation's inputs at their places: ``(·, 2)``."""
     tracked = {position for position, _ in node.parents}
     slots = []
     for position, arg in enumerate(node.args or ()):
         is_array = position in tracked or (isinstance(arg, np.ndarray) and arg.ndim)
         slots.append("·" if is_array else _spell(arg))
-    while slots and slots[-1] == "None":  # an optional array left out
+    while slots and slots[-1] == "None":  # an omitted optional array
         slots.pop()
     return "" if set(slots) <= {"·"} else cut(f"({', '.join(slots)})")
 
 
 def _settings(node: Node) -> str:
-    """List the settings that are not what they are by default."""
+    """List the settings that differ from their defaults."""
     defaults = _defaults(node.primitive) if node.primitive else {}
     chosen = {
         name: value
@@ -97,7 +97,7 @@ def _settings(node: Node) -> str:
 def _defaults(primitive: Primitive) -> dict[str, Any]:
     try:
         parameters = inspect.signature(primitive.forward).parameters
-    except ValueError:  # a NumPy ufunc, which has no settings
+    except ValueError:  # NumPy's ufuncs have no settings
         return {}
     return {name: parameter.default for name, parameter in parameters.items()}
 
@@ -112,7 +112,7 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _numbers(box: Box, values: bool) -> Iterable[str]:
-    """Write the value of a scalar and its gradient, if one was left there."""
+    """Write the value of a scalar, and its gradient if it has one."""
     if values and not isinstance(box.value, tuple) and not box.value.ndim:
         yield f"= {_spell(box.value)}"
         if box.node is not None and box.node.grad is not None:

@@ -1,8 +1,8 @@
-"""Turn a drawing into a picture, with Graphviz's own ``dot`` or with the engine that pip installs.
+"""Turn a drawing into a picture, with Graphviz's own ``dot`` or with an engine that pip installs.
 
-The package ``graphviz`` writes DOT text and runs the program ``dot`` on it, which comes with the
-operating system's Graphviz. Where there is none, the program ``graphviz-pure`` of the extra
-``render`` takes its place.
+The package ``graphviz`` writes DOT text and runs the program ``dot``, which comes with the operating
+system's Graphviz. If it is not installed, the program ``graphviz-pure`` of the extra ``render`` is
+used instead.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ RESOLUTION = 150
 
 
 def render_graph(graph: graphviz.Digraph, path: str | os.PathLike[str]) -> Path:
-    """Write a drawing to a file, all of it or nothing.
+    """Write a drawing to a file, either completely or not at all.
 
     The ending decides: a picture (``.png``, ``.svg``, ``.pdf``, ``.jpg``), or the DOT text itself
-    (``.dot``, ``.gv``), which takes no engine.
+    (``.dot``, ``.gv``), which needs no engine.
 
     Parameters
     ----------
     graph : graphviz.Digraph
-        Such as :func:`draw_graph` returns.
+        For example, the result of :func:`draw_graph`.
     path : path
         Missing folders are made.
 
     Returns
     -------
     Path
-        Where the file is.
+        The file that was written.
 
     Raises
     ------
     MissingExtraError
         If neither Graphviz nor the extra ``render`` is installed.
     OptionError
-        If the ending is another, or the engine at hand cannot write it.
+        If the file has another ending, or the installed engine cannot write it.
 
     Examples
     --------
@@ -118,5 +118,5 @@ def _can_draw(program: str) -> bool:
 
 
 def _pure() -> str | None:
-    """Find graphviz-pure on the PATH, or beside a Python whose environment is not activated."""
+    """Find graphviz-pure on the PATH, or next to a Python whose environment is not activated."""
     return shutil.which("graphviz-pure") or shutil.which("graphviz-pure", path=sysconfig.get_path("scripts"))

@@ -1,8 +1,8 @@
-"""What is in a drawing, before it has any looks: boxes and the arrows between them.
+"""The content of a drawing without its design: boxes and the arrows between them.
 
-:func:`survey` walks a recorded graph and lists it as a :class:`Sketch`. Boxes stand in the order in
-which the data flows, found from the structure alone: the same computation gives the same sketch,
-whatever was recorded, updated or freed elsewhere in the meantime.
+:func:`survey` walks a recorded graph and lists it as a :class:`Sketch`. Boxes are in the order of the
+data flow, which depends only on the structure: the same computation gives the same sketch, whatever was
+recorded, updated or freed elsewhere in the meantime.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ...graph import Node, Scope
 
 __all__ = ["Box", "Kind", "Path", "Sketch", "common", "dotted", "survey"]
 
-#: The modules around an operation, from the outermost in, each as (name, kind): ``(("0", "Linear"),)``.
+#: The modules around an operation, from the outermost to the innermost, each as (name, kind): ``(("0", "Linear"),)``.
 Path = tuple[tuple[str, str], ...]
 
-#: What a box may stand for. A ``leaf`` receives a gradient, a ``constant`` is an array that does
-#: not, and the last two are made of several operations.
+#: The kinds of boxes. A ``leaf`` receives a gradient, a ``constant`` is an array that does not, and the
+#: last two kinds combine several operations.
 Kind = Literal["operation", "leaf", "constant", "module", "rest"]
 
 
@@ -35,17 +35,17 @@ class Box:
     ----------
     kind : Kind
     value : ndarray, or a tuple of ndarrays
-        What comes out of it.
+        Its output.
     node : Node or None
-        What it stands for, if that is one node.
+        The node that it stands for, if there is only one.
     path : Path
-        The modules to draw it in.
+        The modules in which it is drawn.
     name : str
-        What a leaf, a constant, or a result the caller named is called.
+        The name of a leaf, of a constant, or of a result that the caller named.
     operations, leaves, constants : int
-        How many of each it holds.
+        The numbers of operations, leaves and constants in it.
     numbers : int
-        How many numbers its leaves hold.
+        The number of elements in its leaves.
     """
 
     kind: Kind
@@ -69,19 +69,19 @@ class Sketch:
 
     @property
     def operations(self) -> int:
-        """How many operations are drawn or summed up."""
+        """The number of operations that are drawn or summarised."""
         return sum(box.operations for box in self.boxes)
 
 
 def survey(roots: Sequence[Node], names: Mapping[int, str]) -> Sketch:
-    """List everything the roots were computed from.
+    """List everything that the roots were computed from.
 
     Parameters
     ----------
     roots : sequence of Nodes
         The results.
     names : mapping of int to str
-        What the caller calls nodes and constant arrays, by their ``id``.
+        The caller's names of nodes and constant arrays, by their ``id``.
 
     Raises
     ------
@@ -91,14 +91,14 @@ def survey(roots: Sequence[Node], names: Mapping[int, str]) -> Sketch:
     sketch = Sketch()
     places: dict[
         int, int
-    ] = {}  # where in the list a node or an array is, by its id: all stay alive meanwhile
+    ] = {}  # the positions of nodes and arrays in the list, by id; all of them stay alive meanwhile
     paths: dict[int, Path] = {}
 
     def add(thing: Any) -> None:
         places[id(thing)] = len(sketch.boxes)
         sketch.boxes.append(_box(thing, names.get(id(thing), ""), paths))
 
-    # An explicit stack, for chains longer than Python's own; inputs are finished before what they feed.
+    # An explicit stack, for chains longer than Python's stack; inputs are finished before their users.
     for root in roots:
         stack = [] if id(root) in places else [(root, _inputs(root))]
         while stack:
@@ -122,12 +122,12 @@ def survey(roots: Sequence[Node], names: Mapping[int, str]) -> Sketch:
 
 
 def dotted(path: Path) -> str:
-    """Spell a path as ``state_dict`` does: ``encoder.0``."""
+    """Write a path as in ``state_dict``: ``encoder.0``."""
     return ".".join(name for name, _ in path if name)
 
 
 def common(paths: Iterable[Path]) -> Path:
-    """Return the innermost module that all the paths lie in."""
+    """Return the innermost module that contains all the paths."""
     levels = takewhile(lambda level: len(set(level)) == 1, zip(*paths, strict=False))
     return tuple(level[0] for level in levels)
 
@@ -141,7 +141,7 @@ def _box(thing: Any, name: str, paths: dict[int, Path]) -> Box:
 
 
 def _inputs(node: Node) -> Iterator[Any]:
-    """Yield the nodes and the constant arrays an operation was given, in the order of its arguments."""
+    """Yield the nodes and the constant arrays that are inputs of an operation, in the order of its arguments."""
     if node.is_leaf:
         return
     if node.args is None:
@@ -159,7 +159,7 @@ def _inputs(node: Node) -> Iterator[Any]:
 
 
 def _path(within: Scope, known: dict[int, Path]) -> Path:
-    """Turn a node's scope, innermost first, round."""
+    """Reverse a node's scope, which has the innermost module first."""
     if within is None:
         return ()
     if id(within) not in known:
@@ -173,11 +173,11 @@ def _path(within: Scope, known: dict[int, Path]) -> Path:
 
 
 def _place_leaves(sketch: Sketch) -> None:
-    """Put each parameter where its users are, and call it as ``state_dict`` does.
+    """Put each parameter next to its users, and name it as in ``state_dict``.
 
-    A leaf knows its own name alone (``weight``). The module it belongs to is taken to be that of
-    the first operation that uses it; operations outside of modules (a penalty on the weights, a
-    recorded backward pass) do not count where there are others.
+    A leaf only knows its own name (``weight``). Its module is taken to be that of the first operation
+    that uses it; operations outside of modules (a penalty on the weights, a recorded backward pass) do
+    not count if there are others.
     """
     users: dict[int, list[Path]] = {}
     for source, target in sketch.arrows:

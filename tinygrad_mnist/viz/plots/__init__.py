@@ -1,1 +1,1 @@
-"""Plots of what goes in and comes out: curves, images, maps."""
+"""Plots of inputs and outputs: curves, images, maps."""

@@ -26,24 +26,24 @@ def save_animation(
     Parameters
     ----------
     figures : iterable of matplotlib Figures
-        All of one size. Each is drawn and let go before the next is asked for.
+        Figures of the same size. Each is drawn and released before the next is requested.
     path : path ending in ``.gif``
     seconds : float, default 0.5
-        How long each is shown; the last one three times as long. Then it begins again.
+        How long each is shown; the last one is shown three times as long. Then it starts again.
     dpi : int, default 100
         Pixels per inch.
 
     Returns
     -------
     Path
-        Where the file is.
+        The file that was written.
 
     Raises
     ------
     MissingExtraError
         If Pillow is not installed.
     OptionError
-        If there are no figures, or the ending is another.
+        If there are no figures, or the file has another ending.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Look through images by index: with a slider in a notebook, on a contact sheet elsewhere."""
+"""Look through images by index: with a slider in a notebook, or on a contact sheet."""
 
 from __future__ import annotations
 
@@ -36,44 +36,44 @@ def browse(
     widget: bool | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Look through images by index, with their labels and what a network makes of them.
+    """Look through images by index, with their labels and the answers of a network.
 
-    In a Jupyter notebook this is a slider above one image at a time, beside the outputs for it, if
-    there are any. Elsewhere it is a contact sheet. The slider needs the extra ``widgets``.
+    In a Jupyter notebook, this is a slider above one image at a time, next to its outputs, if there
+    are any. Elsewhere, it is a contact sheet. The slider needs the extra ``widgets``.
 
     Parameters
     ----------
     images : Dataset, or array_like, shapes as for :func:`plot_images`
-        Of a Dataset, its ``inputs`` are shown, and ``labels`` and ``classes`` are its own.
+        If it is a Dataset, its ``inputs`` are shown with its own labels and classes.
     labels : array_like, shape (N,), optional
     outputs : array_like, shape (N, C), optional
-        What a network returns for the images; the largest is its prediction. Labels are then integers.
+        A network's outputs for the images; the largest is its prediction. Labels must then be integers.
     predictions : array_like, shape (N,), optional
-        The predicted classes, where there are no ``outputs``.
+        The predicted classes, if there are no ``outputs``.
     classes : sequence, optional
-        What the classes are called; labels and predictions are then integers from 0.
+        The names of the classes; labels and predictions must then be integers from 0.
     index : int, default 0
-        Where to begin; from the end, if negative.
+        The first image to show; negative numbers count from the end.
     count, columns : int, default 100 and 10
-        How many images a contact sheet shows, at most, and how many in a row.
+        The largest number of images on a contact sheet, and the number in a row.
     shape : (int, int), optional
         Height and width of images given as vectors; by default they are square.
     widget : bool, optional
-        True for the slider, False for the contact sheet; by default, what fits the place.
+        True for the slider, False for the contact sheet; the default depends on the environment.
     path : path, optional
-        Also write the contact sheet there: with a path, it is one in a notebook too.
+        Also write the contact sheet to this file; with a path, notebooks get a contact sheet, too.
 
     Returns
     -------
     ipywidgets.VBox or matplotlib.figure.Figure
-        The last expression of a notebook's cell is shown.
+        A notebook shows it if it is the last expression of a cell.
 
     Raises
     ------
     MissingExtraError
-        In a notebook without ipywidgets.
+        If a notebook has no ipywidgets.
     ShapeError, OptionError
-        If shapes do not fit, the index is out of range, or both a widget and a path are wanted.
+        If shapes do not fit, the index is out of range, or both a widget and a path are requested.
 
     Examples
     --------
@@ -83,13 +83,13 @@ def browse(
     >>> [text.get_text() for text in figure.axes[0].texts[:3]]
     ['2', '0', '3']
 
-    With the slider, which here is made but not shown:
+    With the slider, which is made here but not shown:
 
     >>> slider, picture = browse(test, index=-1, widget=True).children
     >>> slider.value
     999
     """
-    if hasattr(images, "inputs") and hasattr(images, "targets"):  # a Dataset: plots know only what it holds
+    if hasattr(images, "inputs") and hasattr(images, "targets"):  # a Dataset; plots know only its attributes
         labels = images.targets if labels is None else labels
         classes = (images.classes or None) if classes is None else classes
         images = images.inputs
@@ -99,7 +99,7 @@ def browse(
             f"browse: there is no image {index} among {len(pictures):,}; they are numbered from 0"
         )
     if widget and path is not None:
-        raise OptionError("browse: only a contact sheet can be written to a path; leave out widget=True")
+        raise OptionError("browse: only a contact sheet can be written to a path; omit widget=True")
     index %= len(pictures)
     shown = _Images(pictures, labels, outputs, predictions, classes)
     if is_notebook() and path is None if widget is None else widget:
@@ -110,14 +110,14 @@ def browse(
 
 
 class _Images:
-    """Images with what is known of each, in arrays of one length."""
+    """Images and the data about each of them, in arrays of the same length."""
 
     def __init__(
         self, pictures: NDArray, labels: Any, outputs: Any, predictions: Any, classes: Sequence[Any] | None
     ) -> None:
         if outputs is not None and predictions is not None:
             raise OptionError(
-                "browse: give outputs or predictions, not both: the outputs say what is predicted"
+                "browse: pass outputs or predictions, not both: the outputs say what is predicted"
             )
         self.pictures, number = pictures, len(pictures)
         self.outputs = None if outputs is None else array(outputs)
@@ -140,7 +140,7 @@ class _Images:
         return given if self.names is None else np.array(self.names)[given]
 
     def plot(self, i: int) -> Figure:
-        """Plot one image with all that is known of it."""
+        """Plot one image with all its data."""
         label, answer = (
             None if given is None else self.spell(given[i : i + 1])[0]
             for given in (self.labels, self.answers)

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def plot_confusion(
     predictions : array_like of int, shape (N,), optional
         The predicted classes.
     classes : sequence, optional
-        What the classes are called; by default ``0 … C - 1``.
+        The names of the classes; by default ``0 … C - 1``.
     path : path, optional
-        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+        Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def _square(counts: NDArray) -> NDArray:
         )
     if counts.dtype.kind not in "iu" or (counts < 0).any():
         raise DTypeError(
-            f"plot_confusion: counts are integers from 0, not {counts.dtype} from {counts.min()}"
+            f"plot_confusion: counts must be integers from 0, not {counts.dtype} from {counts.min()}"
         )
     return counts
 
@@ -120,7 +120,7 @@ def _count(targets: NDArray, predictions: NDArray, names: list[str] | None) -> N
     if targets.ndim != 1 or targets.shape != predictions.shape:
         raise ShapeError(
             f"plot_confusion: targets of shape {targets.shape} and predictions of shape {predictions.shape}; "
-            "expected both of one shape (N,)"
+            "expected the same shape (N,) for both"
         )
     if not targets.size:
         raise OptionError("plot_confusion: there are no samples to count")

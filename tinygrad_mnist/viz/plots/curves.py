@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_history", "plot_lines"]
 
-#: The two curves of each panel, told apart by colour, dashes and markers.
+#: The two curves of each panel, distinguished by colour, dashes and markers.
 CURVES = {
     "train": {"color": BLUE, "linestyle": "-", "marker": "o"},
     "validation": {"color": ORANGE, "linestyle": "--", "marker": "s"},
@@ -36,27 +36,27 @@ def plot_history(
     xlabel: str = "epoch",
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot how loss and accuracy went, epoch by epoch.
+    """Plot loss and accuracy, epoch by epoch.
 
     Parameters
     ----------
     history : iterable of mappings
-        One for each epoch, with any of ``epoch``, ``train_loss``, ``validation_loss``,
+        One mapping per epoch, with any of ``epoch``, ``train_loss``, ``validation_loss``,
         ``train_accuracy`` and ``validation_accuracy`` (from 0 to 1); other entries are ignored.
     xlabel : str, default 'epoch'
-        What the rows stand for.
+        The meaning of a row.
     path : path, optional
-        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+        Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One panel for the loss and one for the accuracy, as far as there is either.
+        One panel for the loss and one for the accuracy, if they were measured.
 
     Raises
     ------
     OptionError
-        If there is no epoch, or none with a loss or an accuracy.
+        If there are no epochs, or none has a loss or an accuracy.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def plot_lines(
     Parameters
     ----------
     x : array_like, shape (N,)
-        The same for all lines.
+        The x values, which all lines share.
     lines : mapping of str to array_like, shape (N,) or (runs, N)
         By name. Of several runs the mean is drawn, in a band from the lowest to the highest. NaN
         leaves a gap.
@@ -119,7 +119,7 @@ def plot_lines(
     ordered : bool, default False
         Whether the lines have an order, such as by the learning rate; their colours then have one too.
     path : path, optional
-        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+        Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def plot_lines(
     Raises
     ------
     ShapeError, OptionError
-        If a line is not as long as x, or there are none.
+        If a line is not as long as x, or if there are no lines.
 
     Examples
     --------
@@ -180,7 +180,7 @@ def plot_lines(
 
 
 def _curve(epochs: list[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    """List the points of one curve; an epoch without the entry has none."""
+    """List the points of one curve; epochs without the entry are skipped."""
     numbers = ((epoch.get("epoch", i), epoch.get(key)) for i, epoch in enumerate(epochs, start=1))
     return [(float(x), float(y)) for x, y in numbers if y is not None]
 
@@ -194,7 +194,7 @@ def _draw(
 
 
 def _mark_best(axes: Axes, points: list[tuple[float, float]], xlabel: str) -> None:
-    """Ring the best validation accuracy and write it down."""
+    """Ring the best validation accuracy, and write it in the title."""
     known = [point for point in points if np.isfinite(point[1])]
     if known:
         epoch, best = max(known, key=lambda point: point[1])

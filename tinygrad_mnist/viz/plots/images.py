@@ -1,4 +1,4 @@
-"""Contact sheets: samples, the worst mistakes, and what the units of a layer look for."""
+"""Contact sheets: samples, the worst mistakes, and the weights of a first layer."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def plot_images(
     shape: tuple[int, int] | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot images in rows and columns, each under its label.
+    """Plot images in rows and columns, with the label above each.
 
     Parameters
     ----------
     images : array_like, shape (N, H, W), (N, 1, H, W), (N, H, W, 1) or (N, H * W)
-        At most 400. All share one grey scale, from white for the lowest value to black.
+        At most 400 images. They share a grey scale, from white for the lowest value to black.
     labels : array_like, shape (N,), optional
     predictions : array_like, shape (N,), optional
         Written after the label, as in ``4 → 9``, in orange where they differ.
@@ -42,7 +42,7 @@ def plot_images(
     shape : (int, int), optional
         Height and width of images given as vectors; by default they are square.
     path : path, optional
-        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+        Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------
@@ -92,16 +92,16 @@ def plot_mistakes(
     targets : array_like of int, shape (N,)
         The true classes.
     probabilities : array_like, shape (N, C)
-        What a softmax returns.
+        The outputs of a softmax.
     classes : sequence, optional
-        What the classes are called; by default ``0 … C - 1``.
+        The names of the classes; by default ``0 … C - 1``.
     count : int, default 25
-        How many to show, at most.
+        The largest number of images to show.
     columns : int, default 5
     shape : (int, int), optional
         Height and width of images given as vectors; by default they are square.
     path : path, optional
-        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+        Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def plot_mistakes(
     Raises
     ------
     ShapeError, OptionError
-        If the shapes do not fit, or ``probabilities`` are none.
+        If the shapes do not fit, or ``probabilities`` are not in [0, 1].
 
     Examples
     --------
@@ -155,7 +155,7 @@ def plot_weights(
     Parameters
     ----------
     weight : array_like or Parameter, shape (units, H * W)
-        Such as ``model[0].weight`` of a network that takes images.
+        For example, ``model[0].weight`` of a network that takes images.
     shape : (int, int), default (28, 28)
         Height and width of the images.
     count : int, default 100

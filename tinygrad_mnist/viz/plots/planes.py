@@ -1,4 +1,4 @@
-"""What lies in a plane: points by class, and the image that belongs to each place."""
+"""Plots of a plane: points by class, and the image that belongs to each place."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def plot_scatter(
     ----------
     points : array_like, shape (N, 2)
     labels : array_like of int, shape (N,)
-        The class of each.
+        The class of each point.
     classes : sequence, optional
-        What the classes are called, at most ten; by default ``0 … C - 1``.
+        The names of the classes, at most ten; by default ``0 … C - 1``.
     xlabel, ylabel : str, optional
     path : path, optional
-        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+        Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------
@@ -118,20 +118,20 @@ def plot_plane(
     ylabel: str = "",
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot the image that a function makes of each place of a plane, at that place.
+    """Plot the image that a function draws for each place of a plane, at that place.
 
     Parameters
     ----------
     decode : callable
-        Makes images of places: ``decode(places)``, where ``places`` has the shape (N, 2), returns an
-        array of shape (N, H, W) or (N, H * W).
+        Draws the images of places: ``decode(places)``, with places of shape (N, 2), returns an array of
+        shape (N, H, W) or (N, H * W).
     x, y : array_like, shapes (columns,) and (rows,)
-        Where the places are, in order; at most 400 of them altogether.
+        The coordinates of the places, in order; at most 400 places altogether.
     shape : (int, int), optional
         Height and width of images that are vectors; by default they are square.
     xlabel, ylabel : str, optional
     path : path, optional
-        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+        Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def plot_plane(
     Raises
     ------
     ShapeError, OptionError
-        If there are no places, or too many, or what ``decode`` returns is not an image for each.
+        If there are no places, or too many, or ``decode`` does not return an image for each.
 
     Examples
     --------
@@ -158,13 +158,13 @@ def plot_plane(
     columns, rows = (positive("plot_plane", f"len({name})", len(v)) for name, v in (("x", across), ("y", up)))
     if columns * rows > MOST_IMAGES:
         raise OptionError(
-            f"plot_plane: {columns} × {rows} images do not fit on a sheet; ask for at most {MOST_IMAGES}"
+            f"plot_plane: {columns} × {rows} images do not fit on a sheet; pass at most {MOST_IMAGES}"
         )
     places = np.stack(np.meshgrid(across, up[::-1]), axis=-1).reshape(-1, 2)
     with no_grad():
         images = as_images("plot_plane", array(decode(places)), shape)
     if len(images) != len(places):
-        raise ShapeError(f"plot_plane: decode made {len(images)} images of {len(places)} places")
+        raise ShapeError(f"plot_plane: decode returned {len(images)} images for {len(places)} places")
     height, width = images.shape[1:]
     canvas = images.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, -1)
     figure = new_figure(0.3 * columns + 0.7, 0.3 * rows * height / width + 0.6)
@@ -180,7 +180,7 @@ def plot_plane(
 
 
 def _number(axes: Axes, which: str, places: NDArray, size: int) -> None:
-    """Write beside some of the images where they are."""
+    """Write coordinates next to some of the images."""
     shown = np.unique(np.linspace(0, len(places) - 1, min(len(places), 5)).round().astype(int))
     set_ticks = axes.set_xticks if which == "x" else axes.set_yticks
     set_ticks((shown + 0.5) * size - 0.5, [f"{places[i]:.2g}" for i in shown])

@@ -1,4 +1,4 @@
-"""One image, and what a network makes of it."""
+"""One image and the answer of a network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_image", "plot_prediction"]
 
-#: More bars do not fit on a figure that can be read.
+#: With more bars, a figure is not readable.
 MOST_CLASSES = 60
 
 
@@ -33,7 +33,7 @@ def plot_prediction(
     shape: tuple[int, int] | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot an image beside the outputs of a network for it, a bar for each class.
+    """Plot an image next to the outputs of a network, with a bar for each class.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def plot_prediction(
     shape : (int, int), optional
         Height and width of an image given as a vector; by default it is square.
     path : path, optional
-        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+        Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def plot_prediction(
     Raises
     ------
     ShapeError, OptionError
-        If the shapes do not fit, an output is not finite, or the label is none of the classes.
+        If the shapes do not fit, an output is not finite, or the label is not one of the classes.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def plot_prediction(
         )
     if len(values) > MOST_CLASSES:
         raise OptionError(
-            f"plot_prediction: {len(values):,} bars do not fit on a figure; pass at most {MOST_CLASSES} outputs"
+            f"plot_prediction: {len(values):,} bars do not fit into a figure; pass at most {MOST_CLASSES} outputs"
         )
     if not np.isfinite(values).all():
         raise OptionError(f"plot_prediction: the outputs are not all finite: {values}")
@@ -116,7 +116,7 @@ def _draw_outputs(axes: Axes, values: NDArray, label: int | None, names: list[st
     axes.tick_params(axis="y", length=0)
     axes.get_yticklabels()[answer].set_fontweight("bold")
     axes.set_ylim(len(values) - 0.4, -0.6)
-    # Numbers from 0 to 1 have one scale for all images; beyond the longest bar is room for its value.
+    # Numbers from 0 to 1 have one scale for all images; there is room for the value after the longest bar.
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     if low == 0 and high <= 1:
         high = 1.0

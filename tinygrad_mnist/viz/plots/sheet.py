@@ -1,4 +1,4 @@
-"""Many images laid out on one pair of axes: an axes each would take seconds to draw."""
+"""Many images on one pair of axes: separate axes for each would take seconds to draw."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_images", "class_names", "positive", "sheet"]
 
-#: More do not fit on a sheet that can be read.
+#: With more images, a sheet is not readable.
 MOST_IMAGES = 400
 
 #: Width of an image and height of the line above it, in inches.
@@ -43,7 +43,7 @@ def sheet(
         raise OptionError(f"{caller}: there are no images (shape {images.shape})")
     if number > MOST_IMAGES:
         raise OptionError(
-            f"{caller}: {number:,} images do not fit on a sheet; pass at most {MOST_IMAGES}, as images[:100]"
+            f"{caller}: {number:,} images do not fit on a sheet; pass at most {MOST_IMAGES}, as in images[:100]"
         )
     columns = min(positive(caller, "columns", columns), number)
     rows = -(-number // columns)
@@ -65,7 +65,7 @@ def sheet(
     axes.set_axis_off()
     for i, title in enumerate(titles):
         if title:
-            x, y = (  # half a pixel less, since the coordinates of a pixel are those of its middle
+            x, y = (  # half a pixel less, because the coordinates of a pixel are those of its centre
                 (i % columns) * (width + gap) + width / 2 - 0.5,
                 (i // columns) * (height + above + gap) + above * 0.75 - 0.5,
             )
@@ -92,7 +92,7 @@ def as_images(caller: str, images: NDArray, shape: tuple[int, int] | None) -> ND
 
 
 def class_names(caller: str, classes: Sequence[Any] | None, number: int) -> list[str]:
-    """Return what the classes are called."""
+    """Return the names of the classes."""
     names = [str(name) for name in (range(number) if classes is None else classes)]
     if len(names) != number:
         raise ShapeError(f"{caller}: {len(names)} names for {number} classes")
@@ -100,7 +100,7 @@ def class_names(caller: str, classes: Sequence[Any] | None, number: int) -> list
 
 
 def positive(caller: str, what: str, number: int) -> int:
-    """Return a number that was asked for, if it is one that can be shown."""
+    """Return a number if it is positive; otherwise raise an error."""
     if number < 1:
-        raise OptionError(f"{caller}: {what}={number!r} has to be positive")
+        raise OptionError(f"{caller}: {what}={number!r} must be positive")
     return number
