@@ -79,6 +79,7 @@ def main(report, full, seeds, train, test, code, epochs):
         "reconstructions.png",
         tg.viz.plot_images,
         pairs.reshape(40, 784),
+        rows=["digits", f"from {code} numbers"] * 2,
         caption=f"Digits, and below each what is left of it after {code} numbers",
     )
     if code == 2:

@@ -204,14 +204,14 @@ def e5(lab):
     answers = {"inverse query": inverse_query, "gradient ascent": gradient_ascent}
     images = np.stack([answer(model, digit) for answer in answers.values() for digit in range(10)])
     outputs = tg.training.predict(model, images)
-    labels = [*range(10)] * 2
+    said = outputs.argmax(axis=1)
     table = lab.report.table("What the network says to them: the output of the digit asked for")
     for row, answer in enumerate(answers):
         own = outputs[10 * row + np.arange(10), np.arange(10)]
         table.add(answer=answer, **{str(digit): float(own[digit]) for digit in range(10)})
     lab.report.picture(
-        "e5_backwards.png", tg.viz.plot_images, images, labels,
-        caption="Above the inverse query, below gradient ascent on the pixels",
+        "e5_backwards.png", tg.viz.plot_images, images, [*range(10)] * 2, said, rows=list(answers),
+        caption="The digit that was asked for → what the network says to the answer",
     )  # fmt: skip
 
 
