@@ -72,25 +72,28 @@ def measure(model, images, labels, sizes, steps, seed):
 
 def plot_attack(images, changed, labels, before, after, size, *, path=None):
     """Show the images, what was added (red: ink; blue: ink taken away), and the results."""
-    figure = new_figure(0.92 * len(images) + 1.1, 3.3)
+    columns = 5
+    blocks = -(-len(images) // columns)
+    figure = new_figure(0.92 * columns + 1.3, 3.3 * blocks)
     axes = figure.add_subplot()
     rows = {
         "image,\nits answer": images,
         "what is added\n(red: ink, blue:\nink taken away)": changed - images,
         "result,\nits answer": changed,
     }
-    for row, (top, (name, pictures)) in enumerate(zip((0, 31, 72), rows.items(), strict=True)):
+    for row, (name, pictures) in enumerate(rows.items()):
         look = {"cmap": SIGNS, "vmin": -size, "vmax": size} if row == 1 else {"cmap": "gray_r"}
-        axes.text(-3, top + 14, name, ha="right", va="center", fontsize=8, color=INK)
-        for column, picture in enumerate(pictures):
-            left = 32 * column
+        for i, picture in enumerate(pictures):
+            left, top = 32 * (i % columns), 112 * (i // columns) + (0, 31, 72)[row]
+            if left == 0:
+                axes.text(-3, top + 14, name, ha="right", va="center", fontsize=8, color=INK)
             axes.imshow(picture.reshape(28, 28), extent=(left, left + 28, top + 28, top), **look)
             if row != 1:
-                sure = before[column] if row == 0 else after[column]
-                is_wrong = sure.argmax() != labels[column]
+                sure = before[i] if row == 0 else after[i]
+                is_wrong = sure.argmax() != labels[i]
                 text, colour = f"{sure.argmax()}  {sure.max():.0%}", WRONG if is_wrong else RIGHT
                 axes.text(left + 14, top - 2, text, ha="center", fontsize=9, fontweight="bold", color=colour)
-    axes.set(xlim=(-32, 32 * len(images)), ylim=(101, -9))
+    axes.set(xlim=(-34, 32 * columns), ylim=(112 * blocks - 11, -9))
     axes.set_axis_off()
     return finish(figure, path)
 

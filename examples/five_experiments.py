@@ -210,7 +210,8 @@ def e5(lab):
         own = outputs[10 * row + np.arange(10), np.arange(10)]
         table.add(answer=answer, **{str(digit): float(own[digit]) for digit in range(10)})
     lab.report.picture(
-        "e5_backwards.png", tg.viz.plot_images, images, [*range(10)] * 2, said, rows=list(answers),
+        "e5_backwards.png", tg.viz.plot_images, images, [*range(10)] * 2, said, columns=5,
+        rows=[answer for answer in answers for _ in range(2)],
         caption="The digit that was asked for → what the network says to the answer",
     )  # fmt: skip
 

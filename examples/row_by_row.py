@@ -67,9 +67,9 @@ def learn(model, train, epochs, seed):
     )
 
 
-def plot_beliefs(images, beliefs, labels, *, columns=5, path=None):
+def plot_beliefs(images, beliefs, labels, *, columns=2, path=None):
     """Show images, and beside each row how likely each digit seems once it has been read."""
-    figure = new_figure(2.1 * columns, 1.25 * -(-len(images) // columns))
+    figure = new_figure(2.5 * columns, 1.45 * -(-len(images) // columns))
     axes = figure.add_subplot()
     for i, (image, belief, label) in enumerate(zip(images, beliefs, labels, strict=True)):
         top, left = 38 * (i // columns), 66 * (i % columns)

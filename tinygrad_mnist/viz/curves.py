@@ -77,7 +77,7 @@ def plot_history(
             f"plot_history: {len(epochs)} epochs with the entries {', '.join(found) or 'none'}; expected "
             "train_loss, validation_loss, train_accuracy or validation_accuracy in at least one"
         )
-    figure = new_figure(4.6 * len(panels), 3.4)
+    figure = new_figure(3.7 * len(panels), 3.1)
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
         for name, look in CURVES.items():

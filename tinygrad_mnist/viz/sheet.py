@@ -62,7 +62,7 @@ def sheet(
         top, left = (i // columns) * (height + above + gap) + above, (i % columns) * (width + gap)
         canvas[top : top + height, left : left + width] = image
     scale = tile / width
-    beside = 0.075 * max((len(line) for name in rows for line in name.split("\n")), default=0)
+    beside = 0.2 + 0.08 * max(map(len, rows)) if rows else 0
     size = canvas.shape[1] * scale + beside + 0.2, canvas.shape[0] * scale + (0.5 if caption else 0.2)
     figure = new_figure(max(size[0], 0.075 * len(caption) + 0.2), size[1])
     if caption:
