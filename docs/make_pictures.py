@@ -139,7 +139,7 @@ UNSEEN_CALLS = {("report", "text"), ("report", "heading"), ("report", "listing")
 def source_of(picture):
     """Return a digest of what a picture is made from."""
     if picture in GRAPHS:
-        parts = [GRAPHS[picture]().source, *reach([tg.viz.rendering.centre_text])]
+        parts = [GRAPHS[picture]().source, *reach([sys.modules[tg.viz.render_graph.__module__].centre_text])]
     else:
         script, arguments = RUNS[picture]
         tree = ast.parse((DOCS.parent / "examples" / f"{script}.py").read_text(encoding="utf-8"))

@@ -13,10 +13,11 @@ import click
 import numpy as np
 
 from . import __version__, data, nn, optim, testing, training, viz
-from .commands import CompileOption, Number, Sizes, run_command
+from .commands import CompileOption, Number, RememberingCommand, Sizes, command_line, run_command
 from .data import Dataset
 from .errors import DataError, GradcheckError, MissingExtraError
 from .experiments import catalogue, run_experiment
+from .experiments.training_page import write_training_page
 from .explaining import explain
 from .training import Checkpoint, EarlyStopping, Progress
 from .training.recipes import LEARNING_RATES, LOSSES, OPTIMIZERS, SCHEDULES, learning_rate, make_loss
@@ -46,7 +47,7 @@ def cli() -> None:
 cli.add_command(explain)
 
 
-@cli.command()
+@cli.command(cls=RememberingCommand)
 @click.option(
     "--dataset", type=click.Choice(DATASETS), default="mnist", show_default=True, help="Which data."
 )
@@ -146,7 +147,7 @@ cli.add_command(explain)
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON on the standard output.")
 def train(**options: Any) -> int:
-    """Train a multi-layer perceptron and leave a run folder behind.
+    """Train a multi-layer perceptron and leave a folder with a page behind.
 
     Without MNIST on this machine, and without a network, it trains on 5,000 digits that come with
     the program. Ctrl-C stops early and keeps what has been learned.
@@ -203,7 +204,8 @@ def train(**options: Any) -> int:
             run.write_pictures(model, history, test)
         except MissingExtraError as error:
             click.echo(f"no pictures: {error}", err=True)
-    click.echo(f"run: {folder}")
+    page = write_training_page(run, command_line(click.get_current_context().command_path))
+    click.echo(f"run: {folder} ({page.name} shows it)")
     if as_json:
         click.echo(json.dumps(result))
     return 130 if stopped == _INTERRUPTED else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -12,7 +13,7 @@ import click
 
 from .errors import TinygradError
 
-__all__ = ["CompileOption", "Number", "Sizes", "run_command"]
+__all__ = ["CompileOption", "Number", "RememberingCommand", "Sizes", "command_line", "run_command"]
 
 
 def run_command(command: click.Command, name: str, args: Sequence[str] | None = None) -> NoReturn:
@@ -45,6 +46,20 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None = 
         click.echo("error: that does not fit into memory; use smaller layers or batches", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+class RememberingCommand(click.Command):
+    """A command that can say later how it was called; see :func:`command_line`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments, before they are understood."""
+        ctx.meta[__name__] = list(args)
+        return super().parse_args(ctx, args)
+
+
+def command_line(program: str) -> str:
+    """Write the command that is running as one would type it: the program, and the arguments it was given."""
+    return shlex.join([*program.split(), *click.get_current_context().meta[__name__]])
 
 
 class Sizes(click.ParamType[tuple[int, ...]]):

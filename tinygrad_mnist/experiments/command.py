@@ -14,11 +14,12 @@ import click
 from click.core import ParameterSource
 
 from .. import __version__
-from ..commands import CompileOption, run_command
+from ..commands import CompileOption, RememberingCommand, command_line, run_command
 from ..data import BundledSampleWarning, Dataset, load_digits, load_fashion_mnist, load_mnist
 from ..errors import DataError, RunError, choice
 from ..training.runs import Run
 from ..training.steps import COMPILE, require_backend
+from .page import circumstances
 from .report import Report
 
 __all__ = ["Experiment", "experiment"]
@@ -26,7 +27,7 @@ __all__ = ["Experiment", "experiment"]
 DATA = ("mnist", "fashion", "digits")
 
 
-class Experiment(click.Command):
+class Experiment(RememberingCommand):
     """A click command that, called as a program, turns errors of the project into messages."""
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
@@ -124,7 +125,8 @@ def _run(
         given["train"], given["test"] = train, test = _load(data, options.get("data"), options["full"])
         source = train.source
         click.echo(f"data: {source} ({len(train):,} to train with, {len(test):,} to test with)", err=True)
-    config = {"experiment": name, "version": __version__, "data": source, "options": _jsonable(options)}
+    settings = _jsonable(options)
+    config = {"experiment": name, "version": __version__, "data": source, "options": settings}
     if resume is None:
         folder = Run.create(out or Run.unused("runs", name), config)
     else:
@@ -132,7 +134,8 @@ def _run(
         if (known := _config(resume)["data"]) != source:
             raise RunError(f"{resume}: was begun with other data ({known}), now found: {source}")
     title, _, rest = doc.partition("\n")
-    report = given["report"] = Report(folder, title.rstrip("."), rest.strip("\n"))
+    how = circumstances(command_line(f"tinygrad-mnist experiment run {name}"), settings, source)
+    report = given["report"] = Report(folder, title.rstrip("."), rest.strip("\n"), circumstances=how)
     started = time.perf_counter()
     try:
         function(**given)

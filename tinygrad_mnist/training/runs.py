@@ -54,6 +54,7 @@ class Run:
     ``history.jsonl``           one JSON object an epoch
     ``result.json``             accuracy on the test data, seconds, parameters
     ``learning_curve.png`` …    pictures, where the extra ``plots`` is installed
+    ``index.html``              a page that shows all this
     ==========================  ==================================================
 
     Parameters
