@@ -707,6 +707,23 @@ def test_fashion_where_it_is_not(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_mistakes_with_clothes_are_called_by_name(own_data, monkeypatch):
+    titles, plot = [], tg.viz.plot_mistakes
+
+    def draw(*args, path, **settings):
+        titles.extend(text.get_text() for text in plot(*args, **settings).axes[0].texts)
+
+    monkeypatch.setattr(tg.viz, "plot_mistakes", draw)
+    succeed("train", "--dataset", "fashion", "--data", own_data, "--hidden", "8", "--epochs", "1")
+    kinds = set(data.load_fashion_mnist(own_data)[1].classes)
+    assert "Sandal" in kinds
+    assert titles
+    for title in titles:
+        true, arrow, predicted = title.rpartition("  ")[0].partition(" → ")
+        assert arrow
+        assert {true, predicted} <= kinds
+
+
 def test_fashion_from_a_path(own_data):
     arguments = ["--dataset", "fashion", "--data", own_data, "--hidden", "8", "--epochs", "1"]
     succeed("train", *arguments, "--out", "run")

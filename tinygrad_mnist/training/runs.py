@@ -168,9 +168,8 @@ class Run:
         mistakes = np.argmax(outputs, axis=1) != test.targets
         if mistakes.any():
             shares = probabilities(outputs, self.config["loss"])
-            viz.plot_mistakes(
-                test.inputs, test.targets, shares, path=(path := self.folder / "worst_mistakes.png")
-            )
+            path = self.folder / "worst_mistakes.png"
+            viz.plot_mistakes(test.inputs, test.targets, shares, classes=test.classes or None, path=path)
             yield path
         first = next(model.parameters())
         if first.ndim == 2 and first.shape[1] == side[0] * side[1]:
