@@ -205,6 +205,8 @@ def e5(lab):
     images = np.stack([answer(model, digit) for answer in answers.values() for digit in range(10)])
     outputs = tg.training.predict(model, images)
     said = outputs.argmax(axis=1)
+    low, high = images.min(axis=1, keepdims=True), images.max(axis=1, keepdims=True)
+    images = (images - low) / (high - low)  # for the eye: each from white to black
     table = lab.report.table("What the network says to them: the output of the digit asked for")
     for row, answer in enumerate(answers):
         own = outputs[10 * row + np.arange(10), np.arange(10)]

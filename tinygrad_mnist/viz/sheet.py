@@ -71,6 +71,8 @@ def sheet(
     colours = library("matplotlib").colormaps[cmap].with_extremes(bad="white")
     axes.imshow(canvas, cmap=colours, vmin=vmin, vmax=vmax, interpolation="nearest")
     axes.set_axis_off()
+    if rows:
+        axes.set_anchor("E")  # what is left of the figure's width is for their names
     for i, name in enumerate(rows):
         y = i * (height + above + gap) + above + height / 2 - 0.5
         axes.text(-gap, y, name, ha="right", va="center", fontsize=9, color=SOFT)
