@@ -89,7 +89,7 @@ EXPERIMENTS = [
     ("small_digits", "--seeds 3", {"cycles": "cycles", "images": "images", "outputs": "outputs"}),
     ("five_experiments", "e2 --full --seeds 3", {"e2_learning_rate": "e2"}),
     ("five_experiments", "e3 --full --seeds 3", {"e3_epochs": "e3"}),
-    ("five_experiments", "e4 --full", {"e4_both": "e4", "e4_both.gif": "e4.gif"}),
+    ("five_experiments", "e4 --full", {"e4_both": "e4"}),
     ("five_experiments", "e5 --full", {"e5_backwards": "e5"}),
     ("linked_layers", "--full --seed 2", {"mistakes": "mistakes"}),
     ("linked_layers", "--bugs --full", {"weights": "weights"}),
@@ -118,10 +118,9 @@ SHORT = {"adversarial_examples": "adversarial", "curve_regression": "curve", "va
 def shown(script, pictures):
     """Return which file of a run's folder is which picture of the docs."""
     return {
-        there if "." in there else f"{there}.png": "systems/images/"
-        + f"{SHORT.get(script, script)}_{here}" + ("" if "." in here else ".png")
+        f"{there}.png": f"systems/images/{SHORT.get(script, script)}_{here}.png"
         for there, here in pictures.items()
-    }  # fmt: skip
+    }
 
 
 RUNS = {
@@ -272,10 +271,7 @@ def run(script, arguments, pictures):
 @click.option("--accept", is_flag=True, help="Take the pictures NAMES for what would be drawn now.")
 def main(names, everything, only_list, accept):
     manifest = read_manifest()
-    known = {
-        Path(picture).stem + (".gif" if picture.endswith(".gif") else ""): picture
-        for picture in [*GRAPHS, *RUNS]
-    }
+    known = {Path(picture).stem: picture for picture in [*GRAPHS, *RUNS]}
     if unknown := set(names) - set(known):
         raise click.BadParameter(
             f"no picture is called {', '.join(sorted(unknown))}; there are {', '.join(known)}"
