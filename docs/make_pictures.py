@@ -4,13 +4,14 @@
     python docs/make_pictures.py five_experiments_e5  (draw one, or several, in any case)
     python docs/make_pictures.py --all
 
-Drawings of graphs take seconds. Pictures of experiments are those of a run with all the data, so that
-there are as many minutes as it trains; MNIST is looked for as always (``tinygrad-mnist data info``).
+Drawings of graphs take seconds. Pictures of experiments come from a run with all the data, and take as long
+as its training; MNIST is looked for as always (``tinygrad-mnist data info``).
 
 ``pictures.json`` holds for each picture a digest of its file, and one of what it was made from: the text
 of a graph; or the script of an experiment with its arguments, and every function of ``viz`` that it draws
 with. Comments, docstrings, messages, help texts, type annotations and the names of modules do not count.
-A test compares. Where a change cannot be seen in a picture, ``--accept NAME`` says so without training.
+A test compares both with what is there now. ``--accept NAME`` says that a change cannot be seen in a picture,
+without training again. What else the numbers come from (optimizers, say) is not looked at.
 """
 
 import ast
@@ -268,7 +269,9 @@ def run(script, arguments, pictures):
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Draw all pictures, stale or not.")
 @click.option("--list", "only_list", is_flag=True, help="Say what is stale, and draw nothing.")
-@click.option("--accept", is_flag=True, help="Take the pictures NAMES for what would be drawn now.")
+@click.option(
+    "--accept", is_flag=True, help="Take pictures for what would be drawn now: NAMES, or all that are stale."
+)
 def main(names, everything, only_list, accept):
     manifest = read_manifest()
     known = {Path(picture).stem: picture for picture in [*GRAPHS, *RUNS]}
@@ -283,7 +286,7 @@ def main(names, everything, only_list, accept):
         return
     wanted = {known[name] for name in names} or {picture for picture in why if everything or why[picture]}
     if accept:
-        note(known[name] for name in names)
+        note(picture for picture in wanted if (DOCS / picture).is_file())
         return
     if wanted & set(GRAPHS):
         draw_graphs(DOCS / "images")
