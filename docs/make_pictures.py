@@ -83,8 +83,7 @@ GRAPHS = {
 
 # -- experiments ------------------------------------------------------------------------------------
 
-#: Script, arguments, and which pictures of its folder are shown: their names there and in the docs. What does
-#: not depend on the last per cent of accuracy comes from a few epochs.
+#: Script, arguments, and which pictures of its folder are shown: their names there and in the docs.
 EXPERIMENTS = [
     ("sigmoid_network", "--full --seeds 3", {"history": "history", "first_layer": "first_layer"}),
     ("sigmoid_network", "--full --seeds 3 --study", {"activations": "activations"}),
@@ -93,21 +92,19 @@ EXPERIMENTS = [
     ("five_experiments", "e3 --full --seeds 3", {"e3_epochs": "e3"}),
     ("five_experiments", "e4 --full", {"e4_both": "e4"}),
     ("five_experiments", "e5 --full", {"e5_backwards": "e5"}),
-    ("linked_layers", "--full --seed 2 --epochs 3", {"mistakes": "mistakes"}),
+    ("linked_layers", "--full --seed 2", {"mistakes": "mistakes"}),
     ("linked_layers", "--bugs --full", {"weights": "weights"}),
     ("full_batch", "--full", {"before": "before", "after": "after", "history": "history"}),
-    ("fashion", "--full", {"kinds": "kinds", "confusion": "confusion"}),
-    ("fashion", "--full --epochs 3", {"mistakes": "mistakes"}),
+    ("fashion", "--full", {"kinds": "kinds", "confusion": "confusion", "mistakes": "mistakes"}),
     ("curve_regression", "--full --seeds 5", {"curve": "fit"}),
     (
         "adversarial_examples", "--full --neurons 200 --defend",
         {"attack_usual": "usual", "attack_defended": "defended", "accuracy": "accuracy"},
     ),
-    ("row_by_row", "--full", {"rows": "rows"}),
-    ("row_by_row", "--full --epochs 2", {"beliefs": "beliefs", "changes": "changes"}),
-    ("autoencoder", "--full --epochs 3", {"reconstructions": "reconstructions", "map": "map", "plane": "plane"}),
+    ("row_by_row", "--full", {"beliefs": "beliefs", "changes": "changes", "rows": "rows"}),
+    ("autoencoder", "--full", {"reconstructions": "reconstructions", "map": "map", "plane": "plane"}),
     ("variational_autoencoder", "--full", {"new_digits": "new_digits", "walks": "walks"}),
-    ("variational_autoencoder", "--full --code 2 --epochs 3", {"map": "map", "plane": "plane"}),
+    ("variational_autoencoder", "--full --code 2", {"map": "map", "plane": "plane"}),
 ]  # fmt: skip
 
 #: What the pictures of an experiment begin with, where that is not its name.
