@@ -1,11 +1,40 @@
-"""Draw the pictures of these pages, with the project itself: ``python docs/make_pictures.py``."""
+"""Draw the pictures of these pages, with the project itself.
 
+    python docs/make_pictures.py                      (draw what is stale; --list says what that is)
+    python docs/make_pictures.py five_experiments_e5  (draw one, or several, in any case)
+    python docs/make_pictures.py --all
+
+Drawings of graphs take seconds. Pictures of experiments come from a run with all the data, and take as long
+as its training; MNIST is looked for as always (``tinygrad-mnist data info``).
+
+``pictures.json`` holds for each picture a digest of its file, and one of what it was made from: the text
+of a graph; or the script of an experiment with its arguments, and every function of ``viz`` that it draws
+with. Comments, docstrings, messages, help texts, type annotations and the names of modules do not count.
+A test compares both with what is there now. ``--accept NAME`` says that a change cannot be seen in a picture,
+without training again. What else the numbers come from (optimizers, say) is not looked at.
+"""
+
+import ast
+import hashlib
+import inspect
+import json
+import shutil
+import subprocess
 import sys
+import tempfile
+import textwrap
 from pathlib import Path
+from types import FunctionType
 
+import click
 import numpy as np
 
 import tinygrad_mnist as tg
+
+DOCS = Path(__file__).resolve().parent
+MANIFEST = DOCS / "pictures.json"
+
+# -- graphs -----------------------------------------------------------------------------------------
 
 
 def expression():
@@ -47,13 +76,220 @@ def collapsed():
     return tg.viz.draw_graph(loss, collapse=True)
 
 
-PICTURES = [expression, fan_out, second_order, classifier, collapsed]
+GRAPHS = {
+    f"images/{graph.__name__}.svg": graph
+    for graph in (expression, fan_out, second_order, classifier, collapsed)
+}
+
+# -- experiments ------------------------------------------------------------------------------------
+
+#: Script, arguments, and which pictures of its folder are shown: their names there and in the docs.
+EXPERIMENTS = [
+    ("sigmoid_network", "--full --seeds 3", {"history": "history", "first_layer": "first_layer"}),
+    ("sigmoid_network", "--full --seeds 3 --study", {"activations": "activations"}),
+    ("small_digits", "--seeds 3", {"cycles": "cycles", "images": "images", "outputs": "outputs"}),
+    ("five_experiments", "e2 --full --seeds 3", {"e2_learning_rate": "e2"}),
+    ("five_experiments", "e3 --full --seeds 3", {"e3_epochs": "e3"}),
+    ("five_experiments", "e4 --full", {"e4_both": "e4"}),
+    ("five_experiments", "e5 --full", {"e5_backwards": "e5"}),
+    ("linked_layers", "--full --seed 2", {"mistakes": "mistakes"}),
+    ("linked_layers", "--bugs --full", {"weights": "weights"}),
+    ("full_batch", "--full", {"before": "before", "after": "after", "history": "history"}),
+    ("fashion", "--full", {"kinds": "kinds", "confusion": "confusion", "mistakes": "mistakes"}),
+    ("curve_regression", "--full --seeds 5", {"curve": "fit"}),
+    (
+        "adversarial_examples", "--full --neurons 200 --defend",
+        {"attack_usual": "usual", "attack_defended": "defended", "accuracy": "accuracy"},
+    ),
+    ("row_by_row", "--full", {"beliefs": "beliefs", "changes": "changes", "rows": "rows"}),
+    ("autoencoder", "--full", {"reconstructions": "reconstructions", "map": "map", "plane": "plane"}),
+    ("variational_autoencoder", "--full", {"new_digits": "new_digits", "walks": "walks"}),
+    ("variational_autoencoder", "--full --code 2", {"map": "map", "plane": "plane"}),
+]  # fmt: skip
+
+#: What the pictures of an experiment begin with, where that is not its name.
+SHORT = {"adversarial_examples": "adversarial", "curve_regression": "curve", "variational_autoencoder": "vae"}
 
 
-def main(folder):
-    for picture in PICTURES:
-        tg.viz.render_graph(picture(), Path(folder) / f"{picture.__name__}.svg")
+def shown(script, pictures):
+    """Return which file of a run's folder is which picture of the docs."""
+    return {
+        f"{there}.png": f"systems/images/{SHORT.get(script, script)}_{here}.png"
+        for there, here in pictures.items()
+    }
+
+
+RUNS = {
+    picture: (script, arguments)
+    for script, arguments, pictures in EXPERIMENTS
+    for picture in shown(script, pictures).values()
+}
+
+# -- what a picture is made from --------------------------------------------------------------------
+
+UNSEEN_KEYWORDS = {"help", "caption", "show_default", "metavar"}
+UNSEEN_CALLS = {("report", "text"), ("report", "heading"), ("report", "listing"), ("click", "echo")}
+
+
+def source_of(picture):
+    """Return a digest of what a picture is made from."""
+    if picture in GRAPHS:
+        parts = [GRAPHS[picture]().source, *reach([sys.modules[tg.viz.render_graph.__module__].centre_text])]
+    else:
+        script, arguments = RUNS[picture]
+        tree = ast.parse((DOCS.parent / "examples" / f"{script}.py").read_text(encoding="utf-8"))
+        parts = [arguments, essence(tree), *reach(drawing_functions(tree))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def drawing_functions(tree):
+    """List the functions of ``viz`` that a script names, or that a report draws with by itself."""
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    found = [getattr(tg.viz, name) for name in sorted(names & set(tg.viz.__all__))]
+    if "history" in names:
+        found.append(tg.viz.plot_history)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tinygrad_mnist.viz"):
+            module = sys.modules.get(node.module) or __import__(node.module, fromlist=["*"])
+            found += [getattr(module, alias.name) for alias in node.names]
+    return found
+
+
+def reach(functions):
+    """Return the essence of functions of ``viz``, of all those they call, and the values they use."""
+    found, seen, waiting = [], set(), list(functions)
+    while waiting:
+        thing = inspect.unwrap(waiting.pop()) if callable(waiting[-1]) else waiting.pop()
+        if not isinstance(thing, (FunctionType, type)):
+            found.append(repr(thing))
+            continue
+        if id(thing) in seen or not thing.__module__.startswith("tinygrad_mnist.viz"):
+            continue
+        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+        seen.add(id(thing))
+        found.append(essence(tree))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        scope = vars(sys.modules[thing.__module__])
+        for name in sorted(names & set(scope)):
+            value = scope[name]
+            if isinstance(value, (FunctionType, type)) or hasattr(value, "__wrapped__"):
+                waiting.append(value)
+            elif isinstance(value, (str, int, float, tuple, list, dict)):
+                found.append(f"{name} = {value!r}")
+    return sorted(set(found))
+
+
+def essence(node):
+    """Write a piece of a program without what cannot be seen in a picture."""
+    if isinstance(node, list):
+        return f"[{', '.join(filter(None, map(essence, node)))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, (ast.Import, ast.ImportFrom, ast.Raise)) or is_unseen_statement(node):
+        return ""
+    if isinstance(node, ast.keyword) and node.arg in UNSEEN_KEYWORDS:
+        return ""
+    fields = (
+        f"{name}={essence(value)}"
+        for name, value in ast.iter_fields(node)
+        if value not in (None, []) and name not in ("annotation", "returns", "ctx", "type_comment", "kind")
+    )
+    return f"{type(node).__name__}({', '.join(fields)})"
+
+
+def is_unseen_statement(node):
+    """Tell whether a statement is a docstring, or only says something."""
+    if not isinstance(node, ast.Expr):
+        return False
+    if isinstance(node.value, ast.Constant):
+        return True
+    call = node.value.func if isinstance(node.value, ast.Call) else None
+    return (
+        isinstance(call, ast.Attribute)
+        and isinstance(call.value, ast.Name)
+        and (call.value.id, call.attr) in UNSEEN_CALLS
+    )
+
+
+# -- the manifest -----------------------------------------------------------------------------------
+
+
+def digest(picture):
+    return hashlib.sha256((DOCS / picture).read_bytes()).hexdigest()[:16]
+
+
+def read_manifest():
+    return json.loads(MANIFEST.read_text()) if MANIFEST.is_file() else {}
+
+
+def note(pictures):
+    """Write down what pictures are made from now."""
+    known = read_manifest()
+    for picture in pictures:
+        entry = {"source": source_of(picture), "file": digest(picture)}
+        if picture in RUNS:
+            entry["command"] = "python examples/{}.py {}".format(*RUNS[picture])
+        known[picture] = entry
+    kept = {picture: known[picture] for picture in sorted(known) if picture in GRAPHS or picture in RUNS}
+    MANIFEST.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def is_stale(picture, manifest):
+    """Tell why a picture has to be drawn again, or return ''."""
+    if picture not in manifest or not (DOCS / picture).is_file():
+        return "is missing"
+    if manifest[picture]["file"] != digest(picture):
+        return "was changed by hand"
+    return "" if manifest[picture]["source"] == source_of(picture) else "is made from something else now"
+
+
+def draw_graphs(folder):
+    """Draw all graphs into a folder."""
+    for picture, graph in GRAPHS.items():
+        tg.viz.render_graph(graph(), Path(folder) / Path(picture).name)
+
+
+def run(script, arguments, pictures):
+    """Run an experiment, and take over its pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, f"examples/{script}.py", *arguments.split()]
+        click.echo(f"{' '.join(command[1:])}  → {', '.join(pictures.values())}")
+        subprocess.run([*command, "--out", folder], cwd=DOCS.parent, check=True)
+        for there, here in pictures.items():
+            shutil.copyfile(Path(folder) / there, DOCS / here)
+        note(pictures.values())
+
+
+@click.command(help=__doc__.replace("\n\n", "\n\n\b\n"))
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Draw all pictures, stale or not.")
+@click.option("--list", "only_list", is_flag=True, help="Say what is stale, and draw nothing.")
+@click.option(
+    "--accept", is_flag=True, help="Take pictures for what would be drawn now: NAMES, or all that are stale."
+)
+def main(names, everything, only_list, accept):
+    manifest = read_manifest()
+    known = {Path(picture).stem: picture for picture in [*GRAPHS, *RUNS]}
+    if unknown := set(names) - set(known):
+        raise click.BadParameter(
+            f"no picture is called {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+        )
+    why = {picture: is_stale(picture, manifest) for picture in known.values()}
+    if only_list:
+        for picture in filter(why.get, why):
+            click.echo(f"{picture} {why[picture]}")
+        return
+    wanted = {known[name] for name in names} or {picture for picture in why if everything or why[picture]}
+    if accept:
+        note(picture for picture in wanted if (DOCS / picture).is_file())
+        return
+    if wanted & set(GRAPHS):
+        draw_graphs(DOCS / "images")
+        note(GRAPHS)
+    for script, arguments, pictures in EXPERIMENTS:
+        if wanted & set(shown(script, pictures).values()):
+            run(script, arguments, shown(script, pictures))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "images")
+    main()

@@ -13,7 +13,8 @@ import numpy as np
 import tinygrad_mnist as tg
 from tinygrad_mnist.experiments import experiment
 from tinygrad_mnist.nn import functional as F
-from tinygrad_mnist.viz.figures import INK, ORANGE, finish, new_figure
+from tinygrad_mnist.palette import INK, RIGHT, SIGNS, WRONG
+from tinygrad_mnist.viz.figures import finish, new_figure
 
 SIZES = (0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
 
@@ -70,22 +71,29 @@ def measure(model, images, labels, sizes, steps, seed):
 
 
 def plot_attack(images, changed, labels, before, after, size, *, path=None):
-    """Show the images, what was added (blue: ink; red: ink taken away), and the results."""
-    figure = new_figure(0.92 * len(images) + 1.1, 3.3)
+    """Show the images, what was added (red: ink; blue: ink taken away), and the results."""
+    columns = 5
+    blocks = -(-len(images) // columns)
+    figure = new_figure(0.92 * columns + 1.3, 3.3 * blocks)
     axes = figure.add_subplot()
-    rows = {"image": images, "what is added": changed - images, "result": changed}
-    for row, (top, (name, pictures)) in enumerate(zip((0, 31, 72), rows.items(), strict=True)):
-        look = {"cmap": "RdBu", "vmin": -size, "vmax": size} if row == 1 else {"cmap": "gray_r"}
-        axes.text(-3, top + 14, name, ha="right", va="center", fontsize=9, color=INK)
-        for column, picture in enumerate(pictures):
-            left = 32 * column
+    rows = {
+        "image,\nits answer": images,
+        "what is added\n(red: ink, blue:\nink taken away)": changed - images,
+        "result,\nits answer": changed,
+    }
+    for row, (name, pictures) in enumerate(rows.items()):
+        look = {"cmap": SIGNS, "vmin": -size, "vmax": size} if row == 1 else {"cmap": "gray_r"}
+        for i, picture in enumerate(pictures):
+            left, top = 32 * (i % columns), 112 * (i // columns) + (0, 31, 72)[row]
+            if left == 0:
+                axes.text(-3, top + 14, name, ha="right", va="center", fontsize=8, color=INK)
             axes.imshow(picture.reshape(28, 28), extent=(left, left + 28, top + 28, top), **look)
             if row != 1:
-                sure = before[column] if row == 0 else after[column]
-                is_wrong = sure.argmax() != labels[column]
-                text, colour = f"{sure.argmax()}  {sure.max():.0%}", ORANGE if is_wrong else INK
-                axes.text(left + 14, top - 2, text, ha="center", fontsize=9, color=colour)
-    axes.set(xlim=(-32, 32 * len(images)), ylim=(101, -9))
+                sure = before[i] if row == 0 else after[i]
+                is_wrong = sure.argmax() != labels[i]
+                text, colour = f"{sure.argmax()}  {sure.max():.0%}", WRONG if is_wrong else RIGHT
+                axes.text(left + 14, top - 2, text, ha="center", fontsize=9, fontweight="bold", color=colour)
+    axes.set(xlim=(-34, 32 * columns), ylim=(112 * blocks - 11, -9))
     axes.set_axis_off()
     return finish(figure, path)
 
@@ -127,7 +135,9 @@ def main(report, full, seeds, train, test, neurons, epochs, size, steps, defend)
         changed = attack(model, images[digits], labels[digits], size, steps)
         before, after = (F.softmax(tg.training.predict(model, x)) for x in (images[digits], changed))
         given = images[digits], changed, labels[digits], before, after, size
-        caption = f"The {name} network: what it takes each image for, and how sure it is"
+        caption = (
+            f"The {name} network: what it takes each image for, and how sure it is; wrong answers are orange"
+        )
         report.picture(f"attack_{name}.png", plot_attack, *given, caption=caption)
         report.model(model, f"model_{name}")
     report.picture(

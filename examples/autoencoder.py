@@ -71,14 +71,14 @@ def main(report, full, seeds, train, test, code, epochs):
     report.history(history, caption="Mean squared error, epoch by epoch")
     report.model(model)
 
-    shown = np.stack([np.flatnonzero(digits == digit)[:2] for digit in range(10)], axis=1)
-    pairs = np.stack(
-        [unseen[shown], tg.training.predict(model, unseen[shown.ravel()]).reshape(2, 10, 784)], axis=1
-    )
+    shown = unseen[[np.flatnonzero(digits == digit)[0] for digit in range(10)]]
+    pairs = np.stack([shown, tg.training.predict(model, shown)], axis=1).reshape(2, 5, 2, 784).swapaxes(1, 2)
     report.picture(
         "reconstructions.png",
         tg.viz.plot_images,
-        pairs.reshape(40, 784),
+        pairs.reshape(20, 784),
+        columns=5,
+        rows=["digits", f"from {code} numbers"] * 2,
         caption=f"Digits, and below each what is left of it after {code} numbers",
     )
     if code == 2:

@@ -15,7 +15,8 @@ import numpy as np
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.experiments import experiment
-from tinygrad_mnist.viz.figures import BLUE, INK, ORANGE, finish, new_figure, tidy
+from tinygrad_mnist.palette import BLUE, INK, ORANGE
+from tinygrad_mnist.viz.figures import finish, new_figure, tidy
 
 GRID = np.linspace(-4, 4, 401, dtype=np.float32)
 GAP = (0.4, 1.4)

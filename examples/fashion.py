@@ -65,12 +65,13 @@ def main(report, full, seeds, train, test, neurons, epochs):
     if not full:
         train, test = train.subset(slice(4800)), test.subset(slice(1000))
     train, validation = train.split(len(train) * 5 // 6)
-    first = [np.flatnonzero(train.targets == kind)[:5] for kind in range(10)]
+    first = np.stack([np.flatnonzero(train.targets == kind)[:5] for kind in range(10)])
     report.picture(
         "kinds.png",
         tg.viz.plot_images,
-        train.inputs[np.stack(first, axis=1).ravel()],
-        [*train.classes, *[""] * 40],
+        train.inputs[first.reshape(2, 5, 5).swapaxes(1, 2).ravel()],  # a column each, in two blocks of five
+        [*train.classes[:5], *[""] * 20, *train.classes[5:], *[""] * 20],
+        columns=5,
         caption="The ten kinds of clothes, five of each",
     )
     runs = report.table("Clothes that were not learned from", mean=True)
@@ -104,6 +105,8 @@ def main(report, full, seeds, train, test, neurons, epochs):
         test.targets,
         F.softmax(outputs),
         classes=test.classes,
+        count=15,
+        columns=3,
         caption="The worst mistakes: what it is, what it was taken for, and how sure the network was",
     )
 

@@ -204,14 +204,17 @@ def e5(lab):
     answers = {"inverse query": inverse_query, "gradient ascent": gradient_ascent}
     images = np.stack([answer(model, digit) for answer in answers.values() for digit in range(10)])
     outputs = tg.training.predict(model, images)
-    labels = [*range(10)] * 2
+    said = outputs.argmax(axis=1)
+    low, high = images.min(axis=1, keepdims=True), images.max(axis=1, keepdims=True)
+    images = (images - low) / (high - low)  # for the eye: each from white to black
     table = lab.report.table("What the network says to them: the output of the digit asked for")
     for row, answer in enumerate(answers):
         own = outputs[10 * row + np.arange(10), np.arange(10)]
         table.add(answer=answer, **{str(digit): float(own[digit]) for digit in range(10)})
     lab.report.picture(
-        "e5_backwards.png", tg.viz.plot_images, images, labels,
-        caption="Above the inverse query, below gradient ascent on the pixels",
+        "e5_backwards.png", tg.viz.plot_images, images, [*range(10)] * 2, said, columns=5,
+        rows=[answer for answer in answers for _ in range(2)],
+        caption="The digit that was asked for → what the network says to the answer",
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import tinygrad_mnist as tg
 from tinygrad_mnist.experiments import experiment
 from tinygrad_mnist.nn import functional as F
-from tinygrad_mnist.viz.figures import INK, ORANGE, finish, new_figure
+from tinygrad_mnist.palette import INK, RIGHT, SHARES
+from tinygrad_mnist.viz.figures import finish, new_figure
 
 ROWS = 28
 
@@ -66,17 +67,17 @@ def learn(model, train, epochs, seed):
     )
 
 
-def plot_beliefs(images, beliefs, labels, *, columns=5, path=None):
+def plot_beliefs(images, beliefs, labels, *, columns=2, path=None):
     """Show images, and beside each row how likely each digit seems once it has been read."""
-    figure = new_figure(2.1 * columns, 1.25 * -(-len(images) // columns))
+    figure = new_figure(2.5 * columns, 1.45 * -(-len(images) // columns))
     axes = figure.add_subplot()
     for i, (image, belief, label) in enumerate(zip(images, beliefs, labels, strict=True)):
         top, left = 38 * (i // columns), 66 * (i % columns)
         axes.imshow(image.reshape(ROWS, ROWS), extent=(left, left + 28, top + 28, top), cmap="gray_r")
         right = left + 30
-        axes.imshow(belief, extent=(right, right + 30, top + 28, top), cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(belief, extent=(right, right + 30, top + 28, top), cmap=SHARES, vmin=0, vmax=1)
         for digit in range(10):
-            look = {"color": ORANGE, "fontweight": "bold"} if digit == label else {"color": INK}
+            look = {"color": RIGHT, "fontweight": "bold"} if digit == label else {"color": INK}
             axes.text(right + 3 * digit + 1.5, top + 29, digit, ha="center", va="top", fontsize=7, **look)
     axes.set(xlim=(0, 66 * columns - 5), ylim=(38 * -(-len(images) // columns) - 4, 0))
     axes.set_axis_off()
@@ -121,7 +122,7 @@ def main(report, full, seeds, train, test, neurons, epochs):
     half_way = beliefs[np.arange(len(images)), ROWS // 2 - 1, test.targets]
     turned = np.argsort(np.where(is_right, half_way, 1))[:10]
     pictures = {
-        "beliefs.png": (first, "The ten probabilities after each row; the right digit is orange"),
+        "beliefs.png": (first, "The ten probabilities after each row; the right digit is green"),
         "changes.png": (turned, "Changes of mind: right in the end, and furthest from it half way"),
     }
     for name, (chosen, caption) in pictures.items():

@@ -117,7 +117,10 @@ def main(
     variables = sum(p.size for p in model.parameters())
     report.text(f"{layers} hidden layers of {neurons} neurons: {variables:,} variables")
     if study:
-        axes = {"xlabel": "epoch", "ylabel": "validation accuracy (%)"}
+        # They differ by a per cent or two in the end, and by ten times as much in the first epochs.
+        last = np.array([accuracies[-1] for runs in curves.values() for accuracies in runs])
+        ylim = max(np.floor(last.min()) - 4, 0), min(np.ceil(last.max()), 100)
+        axes = {"xlabel": "epoch", "ylabel": "validation accuracy (%)", "ylim": ylim}
         epoch = np.arange(1, epochs + 1)
         report.picture(
             "activations.png", tg.viz.plot_lines, epoch, curves, caption="Activations compared", **axes

@@ -64,7 +64,7 @@ NAMES = {
         browse draw_graph plot_confusion plot_history plot_images plot_lines plot_mistakes plot_plane
         plot_prediction plot_scatter plot_weights render_graph save_animation
     """,
-    "tinygrad_mnist.viz.figures": "BLUE DPI INK ORANGE PALE array as_png finish library new_figure tidy",
+    "tinygrad_mnist.viz.figures": "DPI array as_png finish library new_figure tidy",
 }
 
 

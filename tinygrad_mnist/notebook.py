@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .palette import BLUE, GREEN, ORANGE, PURPLE
 from .typing import NDArray
 
 __all__ = [
@@ -53,8 +54,8 @@ LARGEST = 1e300
 #: The most points of a curve: a chart has no more pixels.
 MOST_POINTS = 300
 
-#: Colours that colour-blind readers can distinguish, on light and dark (M. Okabe and K. Ito, 2008); with dashes.
-LOOKS = [("#0072b2", ""), ("#d55e00", "5 3"), ("#009e73", "2 2"), ("#cc79a7", "8 3 2 3")]
+#: Colours of curves, with dashes.
+LOOKS = [(BLUE, ""), (ORANGE, "5 3"), (GREEN, "2 2"), (PURPLE, "8 3 2 3")]
 
 STYLE = """<style>
 .tg-card{font:13px/1.5 system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif;max-width:100%}
@@ -76,8 +77,8 @@ border:0;border-bottom:1px solid rgba(128,128,128,.3);background:none;color:inhe
 .tg-card figure img{height:64px;max-width:160px;margin:0 auto;display:block;image-rendering:pixelated}
 .tg-card figcaption{font-size:11px;max-width:7em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .tg-card .tg-bar{height:6px;max-width:40em;border-radius:3px;background:rgba(128,128,128,.3);margin:.4em 0}
-.tg-card .tg-bar div{height:6px;border-radius:3px;background:#0072b2}
-</style>"""
+.tg-card .tg-bar div{height:6px;border-radius:3px;background:@blue}
+</style>""".replace("@blue", BLUE)
 
 
 class Html(str):

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import date
+from html import escape, unescape
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -311,7 +313,7 @@ def test_the_line_of_json(trained):
 
 def test_the_run_folder(trained):
     folder, _ = trained
-    files = {"config.json", "model.safetensors", "history.jsonl", "result.json"} | PICTURES
+    files = {"config.json", "index.html", "model.safetensors", "history.jsonl", "result.json"} | PICTURES
     assert {path.name for path in folder.iterdir()} == files
     for name in PICTURES:
         with Image.open(folder / name) as picture:
@@ -322,6 +324,32 @@ def test_the_run_folder(trained):
     assert history["validation_accuracy"][-1] > 0.8
     model = load_model(folder / "model.safetensors")
     assert [layer.weight.shape for layer in model if hasattr(layer, "weight")] == [(48, 784), (10, 48)]
+
+
+def test_the_page_of_a_run(trained):
+    folder, done = trained
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert {name for name in PICTURES if f'src="{name}"' in page} == PICTURES
+    result = json.loads((folder / "result.json").read_text())
+    words = unescape(re.sub("<[^>]*>", "\n", page.partition("</style>")[2]))
+    for said in (
+        f"{result['test_accuracy']:.2%} of the test images are right",
+        "tinygrad-mnist train --dataset",
+        "hidden 48, ",
+        "label smoothing 0, ",
+        f"tinygrad_mnist {tg.__version__}, NumPy {np.__version__}, Python ",
+        f"\n{date.today():%Y-%m-}",
+        f"\n{result['data']}\n",
+        f"tinygrad-mnist evaluate {folder}",
+    ):
+        assert said in words, said
+    assert f"run: {folder} (index.html shows it)" in done.out
+    assert [line for line in words.splitlines() if line in ("1", "2", "3", "4")] == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]  # epochs
 
 
 def test_the_settings(trained):
@@ -529,8 +557,12 @@ def test_a_folder_that_cannot_be_made():
 
 
 def test_pictures_are_optional(tmp_path):
-    succeed(*QUICK, "--out", "run")
-    assert list(Path("run").glob("*.png")) == []
+    succeed(*QUICK, "--out", "a run")
+    assert list(Path("a run").glob("*.png")) == []
+    page = Path("a run/index.html").read_text(encoding="utf-8")
+    assert "<img" not in page
+    assert escape("tinygrad-mnist evaluate 'a run'", quote=False) in page
+    assert escape("--no-plots --out 'a run'") in page
 
 
 def test_without_matplotlib(monkeypatch):
@@ -673,6 +705,23 @@ def test_fashion_where_it_is_not(monkeypatch, tmp_path):
     done = fail("train", "--dataset", "fashion")
     assert "apt install dataset-fashion-mnist" in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_with_clothes_are_called_by_name(own_data, monkeypatch):
+    titles, plot = [], tg.viz.plot_mistakes
+
+    def draw(*args, path, **settings):
+        titles.extend(text.get_text() for text in plot(*args, **settings).axes[0].texts)
+
+    monkeypatch.setattr(tg.viz, "plot_mistakes", draw)
+    succeed("train", "--dataset", "fashion", "--data", own_data, "--hidden", "8", "--epochs", "1")
+    kinds = set(data.load_fashion_mnist(own_data)[1].classes)
+    assert "Sandal" in kinds
+    assert titles
+    for title in titles:
+        true, arrow, predicted = title.rpartition("  ")[0].partition(" → ")
+        assert arrow
+        assert {true, predicted} <= kinds
 
 
 def test_fashion_from_a_path(own_data):

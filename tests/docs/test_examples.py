@@ -113,18 +113,3 @@ def test_every_example_is_tested():
     }
     assert set(catalogue()) <= experiments
     assert names - set(catalogue()) == {"mnist_mlp", "custom_model", "custom_op", "minimize"}
-
-
-def test_the_pictures_of_the_docs_can_be_drawn(tmp_path):
-    spec = importlib.util.spec_from_file_location(
-        "make_pictures", EXAMPLES.parent / "docs" / "make_pictures.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main(tmp_path)
-    drawn = {path.name for path in tmp_path.iterdir()}
-    assert drawn == {path.name for path in (EXAMPLES.parent / "docs" / "images").iterdir()}
-    pages = "".join(
-        path.read_text() for path in [EXAMPLES.parent / "README.md", *(EXAMPLES.parent / "docs").glob("*.md")]
-    )
-    assert all(f"images/{name}" in pages for name in drawn), "a picture that no page shows"

@@ -114,12 +114,8 @@ def test_data_of_ones_own_are_used_in_full(tmp_path):
 
 def test_full_does_not_fall_back_to_the_sample(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(Path.cwd()))
-    monkeypatch.setattr(
-        "tinygrad_mnist.data.mnist._try_download", lambda folder, allowed: "there is no network"
-    )
-    with pytest.raises(
-        tg.errors.DataError, match=r"--full needs the 60,000 digits of MNIST.*there is no network"
-    ):
+    monkeypatch.setattr("tinygrad_mnist.data.mnist._can_download", lambda folder: False)
+    with pytest.raises(tg.errors.DataError, match=r"--full needs the 60,000 digits of MNIST.*data info"):
         call(make(lambda report, **given: None, "mnist"), "--full")
     assert not Path("runs").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.experiments import Report
-from tinygrad_mnist.experiments.page import prose
+from tinygrad_mnist.experiments.page import circumstances, picture, prose
 
 
 class Balance(HTMLParser):
@@ -140,3 +141,39 @@ def test_without_matplotlib_it_is_said_once(tmp_path, capsys):
 def test_prose():
     assert prose("") == ""
     assert prose("a\n\n\n\nb") == "<p>a</p>\n<p>b</p>"
+
+
+def test_how_to_have_the_same_again():
+    settings = {"hidden": (512, 256), "lr": 0.1, "show": None, "as_written": True, "layers": ()}
+    facts = circumstances("train --out 'a & b'", settings, "made up")
+    for said in (
+        "<code>train --out &#x27;a &amp; b&#x27;</code>",
+        "<dd>hidden 512-256, lr 0.1, show none, as written yes, layers none</dd>",
+        "<dt>data</dt><dd>made up</dd>",
+        f"tinygrad_mnist {tg.__version__}, NumPy {np.__version__}",
+    ):
+        assert said in facts
+    assert "<dt>data</dt>" not in circumstances("train", {}, "")
+
+
+def test_pages_follow_the_readers_screen(tmp_path):
+    """A picture says how wide it is meant to be, tables scroll in themselves, and colours have a dark twin."""
+    Report(tmp_path, "Title").table("wide").add(**{f"a_long_column_{i}": i for i in range(30)})
+    page = (tmp_path / "index.html").read_text()
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+    style, _, body = page.partition("</style>")
+    light, dark = re.findall(r":root \{([^}]*)\}", style)
+    names = re.compile(r"--(\w+): (\S+);")
+    assert dict(names.findall(light)).keys() == dict(names.findall(dark)).keys()
+    assert not set(names.findall(light)) & set(names.findall(dark))
+    assert set(re.findall(r"var\(--(\w+)", style)) - {"wide"} == dict(names.findall(light)).keys()
+    assert '<div class="wide"><table>' in body
+    assert ".wide { overflow-x: auto;" in style
+    assert '--wide: 6.40in"' in picture("a.png", "A", 6.4)
+
+
+def test_an_experiment_says_how_it_was_run(run):
+    report = run("small_digits", "--cycles", 1, "--seed", 3)
+    page = (report.folder / "index.html").read_text()
+    assert "<code>tinygrad-mnist experiment run small_digits --cycles 1 --seed 3</code>" in page
+    assert "cycles 1, " in page

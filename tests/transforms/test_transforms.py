@@ -334,9 +334,7 @@ def test_vjp_pulls_trees_any_number_of_times():
         ga, gb = pull({"s": np.ones((3, 3)), "p": [np.zeros((3, 3))]})
         np.testing.assert_allclose(ga, [3, 3, 3])
         np.testing.assert_allclose(gb, np.ones((3, 3)))
-    with pytest.raises(
-        ShapeError, match="has another form: found ndarray, expected a dict of 's', 'p'"
-    ):
+    with pytest.raises(ShapeError, match="has another form: found ndarray, expected a dict of 's', 'p'"):
         pull(np.ones((3, 3)))
     with pytest.raises(ShapeError, match=r"has shape \(2,\), but should have shape \(3, 3\)"):
         pull({"s": np.ones(2), "p": [np.ones((3, 3))]})

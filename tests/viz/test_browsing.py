@@ -12,7 +12,7 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist import notebook, viz
 from tinygrad_mnist.errors import MissingExtraError, OptionError, ShapeError
-from tinygrad_mnist.viz.figures import BLUE, ORANGE, PALE
+from tinygrad_mnist.palette import INK, PALE, RIGHT, WRONG
 from tinygrad_mnist.viz.plots import browsing
 
 pytest.importorskip("matplotlib")
@@ -40,7 +40,7 @@ def bars(figure) -> tuple[list[float], list[str]]:
 def test_the_image_and_its_outputs(shape):
     figure = viz.plot_prediction(IMAGES[1].reshape(shape), [0.2, 0.9, 0.4])
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), IMAGES[1])
-    assert bars(figure) == ([0.2, 0.9, 0.4], [PALE, BLUE, PALE])
+    assert bars(figure) == ([0.2, 0.9, 0.4], [PALE, INK, PALE])
     assert [text.get_text() for text in figure.axes[1].texts] == ["0.20", "0.90", "0.40"]
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["", "answer 1"]
 
@@ -52,7 +52,7 @@ def test_an_image_that_is_not_square():
 
 def test_a_wrong_answer_is_orange_and_the_right_one_blue():
     figure = viz.plot_prediction(IMAGES[0], [0.2, 0.9, 0.4], label=2, classes=["cat", "dog", "cow"])
-    assert bars(figure)[1] == [PALE, ORANGE, BLUE]
+    assert bars(figure)[1] == [PALE, WRONG, RIGHT]
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["label cow", "answer dog, which is wrong"]
     names = figure.axes[1].get_yticklabels()
@@ -62,7 +62,7 @@ def test_a_wrong_answer_is_orange_and_the_right_one_blue():
 
 
 def test_a_right_answer():
-    assert bars(viz.plot_prediction(IMAGES[0], [0.2, 0.9], label=np.int64(1)))[1] == [PALE, BLUE]
+    assert bars(viz.plot_prediction(IMAGES[0], [0.2, 0.9], label=np.int64(1)))[1] == [PALE, RIGHT]
 
 
 def test_the_first_class_is_at_the_top_and_one_scale_is_for_all():
@@ -117,7 +117,7 @@ def test_outside_a_notebook_it_is_a_contact_sheet(tmp_path):
     assert texts(viz.browse(IMAGES, LABELS)) == ["0", "1", "2", "0", "1", "2"]
     figure = viz.browse(IMAGES, LABELS, outputs=OUTPUTS, path=tmp_path / "sheet.png")
     assert texts(figure) == ["0 → 0", "1 → 1", "2 → 1", "0 → 0", "1 → 1", "2 → 2"]
-    assert [text.get_color() == ORANGE for text in figure.axes[0].texts] == [i == 2 for i in range(6)]
+    assert [text.get_color() == WRONG for text in figure.axes[0].texts] == [i == 2 for i in range(6)]
     assert (tmp_path / "sheet.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,25 @@ def test_scatter_names_a_class_in_the_middle_of_its_points():
     figure = viz.plot_scatter([[0, 0], [1, 2], [9, 9], [4, 4]], [0, 0, 0, 2], classes=["cat", "dog", "cow"])
     texts = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
     assert texts == {"cat": (1, 2), "cow": (4, 4)}
+
+
+def test_names_of_classes_in_one_place_are_written_apart():
+    """Ten classes whose middles are the same: all ten can be read, each with a line to its middle."""
+    points, labels = np.random.default_rng(0).normal(size=(200, 2)), np.arange(200) % 10
+    for kind in range(10):
+        points[labels == kind] -= np.median(points[labels == kind], axis=0)
+    points = np.concatenate([points, [[-9, -9], [9, 9]]])
+    labels = np.concatenate([labels, [0, 0]])
+    figure = viz.plot_scatter(points, labels)
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 10
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert all(axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max) for box in boxes)
+    assert len(axes.lines) >= 9
+    for line in axes.lines:
+        np.testing.assert_allclose(line.get_xydata()[0], 0, atol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +92,7 @@ def test_plane_of_a_decoder_loses_no_gradient(tmp_path):
         ((lambda places: places, np.zeros((2, 2)), [1]), ShapeError, "expected vectors"),
         ((lambda places: places, [], [1]), OptionError, "must be positive"),
         ((lambda places: places, np.zeros(30), np.zeros(30)), OptionError, "30 × 30"),
-        ((lambda places: np.zeros((1, 4)), [1, 2], [1]), ShapeError, "1 images of 2 places"),
+        ((lambda places: np.zeros((1, 4)), [1, 2], [1]), ShapeError, "1 images for 2 places"),
     ],
 )
 def test_plane_refuses(arguments, error, message):

@@ -16,6 +16,7 @@ from tinygrad_mnist.errors import DTypeError, MissingExtraError, OptionError, Sh
 
 pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
+to_rgb = pytest.importorskip("matplotlib.colors").to_rgb
 
 HISTORY = [
     {
@@ -111,7 +112,7 @@ def test_many_classes_have_no_numbers():
         ((np.ones((2, 2)),), DTypeError, "integers"),
         ((np.zeros((2, 2), int),), OptionError, "no samples"),
         (([], []), OptionError, "no samples"),
-        (([0, 1], [0]), ShapeError, "one shape"),
+        (([0, 1], [0]), ShapeError, "the same shape"),
         (([0, 1], [0.2, 0.8]), DTypeError, "np.argmax"),
         (([0, -1], [0, 1]), OptionError, "-1 … 1 is out of range for 2"),
     ],
@@ -156,6 +157,14 @@ def test_titles_of_images():
     assert texts(viz.plot_images(np.zeros((2, 4, 4)), labels=["a", "b"])) == ["a", "b"]
 
 
+def test_rows_of_images_are_named():
+    figure = viz.plot_images(np.zeros((4, 6, 6)), columns=2, rows=["query", "ascent"])
+    names = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
+    assert names == {"query": 2.5, "ascent": 9.5}  # the middles of rows of 6 pixels, one pixel apart
+    with pytest.raises(ShapeError, match="3 names for 2 rows of images"):
+        viz.plot_images(np.zeros((4, 6, 6)), columns=2, rows=["a", "b", "c"])
+
+
 @pytest.mark.parametrize(
     ("images", "options", "error", "message"),
     [
@@ -180,19 +189,17 @@ def test_mistakes_are_the_worst():
     figure = viz.plot_mistakes(images, targets, p, count=6, columns=6)
     predicted = p.argmax(1)
     wrong = [i for i in range(200) if predicted[i] != targets[i]]
-    worst = sorted(wrong, key=lambda i: p[i, targets[i]])[:6]
+    worst = sorted(wrong, key=lambda i: -p[i, predicted[i]])[:6]
     canvas = figure.axes[0].images[0].get_array()
     np.testing.assert_array_equal(canvas[-2, 1::4], worst)
     assert texts(figure) == [f"{targets[i]} → {predicted[i]}  {p[i, predicted[i]]:.0%}" for i in worst]
-    assert figure.get_suptitle() == f"6 worst of {len(wrong)} mistakes: true → predicted"
+    assert figure.get_suptitle() == f"6 worst of {len(wrong)} mistakes: true → predicted, and how sure it was"
 
 
-def test_ties_among_mistakes_go_to_the_surest():
-    p = np.array([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0], [0.6, 0.4, 0.0]])
-    assert texts(viz.plot_mistakes(np.zeros((3, 2, 2)), [2, 2, 2], p, count=2)) == [
-        "2 → 0  90%",
-        "2 → 0  60%",
-    ]
+def test_ties_among_mistakes_go_to_the_less_likely_truth():
+    p = np.array([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0], [0.6, 0.3, 0.1]])
+    figure = viz.plot_mistakes(np.zeros((3, 2, 2)), [1, 2, 2], p)
+    assert texts(figure) == ["2 → 0  90%", "2 → 0  60%", "1 → 0  60%"]
 
 
 def test_no_mistakes_is_said():
@@ -218,11 +225,24 @@ def test_weights_of_a_tracked_parameter():
     weight = tg.nn.Parameter(np.arange(3 * 16).reshape(3, 16) - 20.0)
     figure = viz.plot_weights(weight, shape=(4, 4), columns=3, count=2)
     image = figure.axes[0].images[0]
-    np.testing.assert_array_equal(image.get_array()[-5:-1, 5:9], weight.data[1].reshape(4, 4))
+    # Unit 0 holds -20 to -5 and unit 2 holds 12 to 27: these are the strongest, the latter comes first.
+    np.testing.assert_array_equal(image.get_array()[-5:-1, :4], weight.data[2].reshape(4, 4))
+    np.testing.assert_array_equal(image.get_array()[-5:-1, 5:9], weight.data[0].reshape(4, 4))
+    assert texts(figure) == ["2", "0"]
     low, high = image.get_clim()
     assert low == -high
-    assert figure.get_suptitle() == "the first 2 of 3 units"
+    assert figure.get_suptitle() == "the 2 strongest of 3 units"
     assert figure.axes[1].get_ylabel() == "weight"
+
+
+def test_of_many_units_the_sixteen_strongest_are_shown():
+    weight = np.random.default_rng(0).normal(size=(40, 9)) * np.arange(40)[:, None] % 7
+    strength = np.linalg.norm(weight, axis=1)
+    figure = viz.plot_weights(weight, shape=(3, 3))
+    shown = [int(number) for number in texts(figure)]
+    assert shown == sorted(range(40), key=lambda unit: -strength[unit])[:16]
+    weight[5] = np.nan  # nothing is to hide behind a comparison with NaN
+    assert texts(viz.plot_weights(weight, shape=(3, 3)))[0] == "5"
 
 
 def test_weights_refused():
@@ -307,6 +327,22 @@ def test_lines_of_several_runs_have_a_band():
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "4"]
 
 
+def test_what_an_axis_leaves_out_is_said():
+    lines = {"a": [[16.0, 95.0], [20.0, 96.0]], "b": [91.0, 99.5]}
+    axes = viz.plot_lines([1, 2], lines, ylim=(90, 97)).axes[0]
+    assert axes.get_ylim() == (90, 97)
+    assert (
+        axes.get_title(loc="left") == "not shown: values below 90, down to 16 and values above 97, up to 99.5"
+    )
+    assert viz.plot_lines([1, 2], lines, ylim=(0, 100)).axes[0].get_title(loc="left") == ""
+
+
+def test_values_that_grow_by_factors():
+    axes = viz.plot_lines([1, 2, 3], {"a": [1e6, 10.0, 0.5]}, log_y=True).axes[0]
+    assert axes.get_yscale() == "log"
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1e6, 10.0, 0.5])
+
+
 def test_lines_that_do_not_fit():
     with pytest.raises(OptionError, match="there are no lines"):
         viz.plot_lines([1, 2], {})
@@ -331,6 +367,23 @@ def test_an_animation_shows_each_figure(tmp_path):
             frames.append(np.asarray(gif.convert("L")))
         assert gif.info["duration"] == 600
     assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(frames))
+
+
+def test_an_animation_keeps_the_colours(tmp_path):
+    """Of every line, from the first frame to the last, and not only of those that a frame has most of."""
+    pictures = []
+    for last in range(7):
+        lines = {str(k): np.full(2, k if k <= last else np.nan) for k in range(7)}
+        pictures.append(viz.plot_lines([0, 1], lines, ordered=True))
+    colours = [
+        [to_rgb(line.get_color()) for line in figure.axes[0].lines[: last + 1]]
+        for last, figure in enumerate(pictures)
+    ]
+    with Image.open(viz.save_animation(pictures, tmp_path / "lines.gif")) as gif:
+        for frame, wanted in enumerate(colours):
+            gif.seek(frame)
+            found = {colour for _, colour in gif.convert("RGB").getcolors(10**6)}
+            assert {tuple(round(255 * part) for part in colour) for colour in wanted} <= found
 
 
 def test_animations_that_cannot_be(tmp_path):

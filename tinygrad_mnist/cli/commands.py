@@ -15,7 +15,16 @@ from .. import __version__, data, nn, testing, training, viz
 from ..data import DATASETS, Dataset
 from ..errors import GradcheckError, MissingExtraError, OptionError
 from ..experiments import catalogue, run_experiment
-from ..experiments.options import CompileOption, Group, Number, Sizes, run_command
+from ..experiments.options import (
+    CompileOption,
+    Group,
+    Number,
+    RememberingCommand,
+    Sizes,
+    command_line,
+    run_command,
+)
+from ..experiments.training_page import write_training_page
 from ..training import Checkpoint, EarlyStopping, Progress
 from ..training.runs import Run, probabilities
 from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
@@ -42,7 +51,7 @@ def cli() -> None:
 cli.add_command(explain)
 
 
-@cli.command()
+@cli.command(cls=RememberingCommand)
 @click.option(
     "--dataset", type=click.Choice(list(DATASETS)), default="mnist", show_default=True, help="Data set."
 )
@@ -146,7 +155,7 @@ cli.add_command(explain)
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 def train(**options: Any) -> int:
-    """Train a multi-layer perceptron and leave a run folder behind.
+    """Train a multi-layer perceptron and leave a folder with a page behind.
 
     Without MNIST on this machine and without a network, it trains on 5,000 digits that come with
     the program. Ctrl-C stops early and keeps what has been learned.
@@ -196,7 +205,8 @@ def train(**options: Any) -> int:
             run.write_pictures(model, history, test)
         except MissingExtraError as error:
             click.echo(f"no pictures: {error}", err=True)
-    click.echo(f"run: {folder}")
+    page = write_training_page(run, command_line(click.get_current_context().command_path))
+    click.echo(f"run: {folder} ({page.name} shows it)")
     if as_json:
         click.echo(json.dumps(result))
     return 130 if stopped == _INTERRUPTED else 0

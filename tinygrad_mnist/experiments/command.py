@@ -19,13 +19,14 @@ from ..data import DATASETS, BundledSampleWarning, Dataset
 from ..errors import DataError, RunError, choice
 from ..training.runs import Run
 from ..training.steps import COMPILE, require_backend
-from .options import CompileOption, run_command
+from .options import CompileOption, RememberingCommand, command_line, run_command
+from .page import circumstances
 from .report import Report
 
 __all__ = ["Experiment", "experiment"]
 
 
-class Experiment(click.Command):
+class Experiment(RememberingCommand):
     """A click command that turns errors of the project into messages if it runs as a program."""
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
@@ -126,7 +127,8 @@ def _run(
         given["train"], given["test"] = train, test = _load(data, options.get("data"), options["full"])
         source = train.source
         click.echo(f"data: {source} ({len(train):,} to train with, {len(test):,} to test with)", err=True)
-    config = {"experiment": name, "version": __version__, "data": source, "options": _jsonable(options)}
+    settings = _jsonable(options)
+    config = {"experiment": name, "version": __version__, "data": source, "options": settings}
     if resume is None:
         folder = Run.create(out or Run.unused("runs", name), config)
     else:
@@ -134,7 +136,8 @@ def _run(
         if (known := _config(resume)["data"]) != source:
             raise RunError(f"{resume}: was started with other data ({known}); found now: {source}")
     title, _, rest = doc.partition("\n")
-    report = given["report"] = Report(folder, title.rstrip("."), rest.strip("\n"))
+    how = circumstances(command_line(f"tinygrad-mnist experiment run {name}"), settings, source)
+    report = given["report"] = Report(folder, title.rstrip("."), rest.strip("\n"), circumstances=how)
     started = time.perf_counter()
     try:
         function(**given)

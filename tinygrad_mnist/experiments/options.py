@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ import click
 
 from ..errors import TinygradError
 
-__all__ = ["CompileOption", "Group", "Number", "Sizes", "run_command"]
+__all__ = ["CompileOption", "Group", "Number", "RememberingCommand", "Sizes", "command_line", "run_command"]
 
 
 def run_command(command: click.Command, name: str, args: Sequence[str] | None = None) -> NoReturn:
@@ -67,6 +68,20 @@ class Group(click.Group):
             if not near or "Did you mean" in error.message:
                 raise
             raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+
+
+class RememberingCommand(click.Command):
+    """A command that can say later how it was called; see :func:`command_line`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments, before they are understood."""
+        ctx.meta[__name__] = list(args)
+        return super().parse_args(ctx, args)
+
+
+def command_line(program: str) -> str:
+    """Write the command that is running as one would type it: the program, and the arguments it was given."""
+    return shlex.join([*program.split(), *click.get_current_context().meta[__name__]])
 
 
 class Sizes(click.ParamType[tuple[int, ...]]):

@@ -18,7 +18,7 @@ from ..files import replace
 from ..nn import Module
 from ..training import History, save_model
 from ..viz.figures import DPI
-from .page import page
+from .page import file_link, page, picture, table
 
 __all__ = ["Report", "Table"]
 
@@ -56,14 +56,12 @@ class Table:
     def html(self) -> str:
         """Return the table as HTML."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        body = "".join(_html_row([_spell(name, row.get(name, "")) for name in names]) for row in self.rows)
-        foot = "".join(
-            _html_row([way, *(_spell(name, values.get(name, "")) for name in names[1:])])
+        rows = ([_spell(name, row.get(name, "")) for name in names] for row in self.rows)
+        foot = (
+            [way, *(_spell(name, values.get(name, "")) for name in names[1:])]
             for way, values in self.summary().items()
         )
-        caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
-        head = _html_row([_heading(name) for name in names], "th")
-        return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>"
+        return table(self.title, [_heading(name) for name in names], rows, foot)
 
     def __str__(self) -> str:
         """Return the means as a line, with the lowest and the highest values."""
@@ -87,6 +85,8 @@ class Report:
         The folder; it is made if it is missing.
     title, description : str
         What the page begins with.
+    circumstances : str, optional
+        How it came about, as HTML; see :func:`~tinygrad_mnist.experiments.page.circumstances`.
 
     Attributes
     ----------
@@ -109,9 +109,16 @@ class Report:
     ['index.html', 'result.json']
     """
 
-    def __init__(self, folder: str | os.PathLike[str], title: str, description: str = "") -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        title: str,
+        description: str = "",
+        *,
+        circumstances: str = "",
+    ) -> None:
         self.folder = Path(folder)
-        self.title, self.description = title, description
+        self.title, self.description, self.circumstances = title, description, circumstances
         self.status = "running"
         self._parts: list[str | Table] = []
         self._lacks_plots = False
@@ -163,12 +170,10 @@ class Report:
 
     def image(self, name: str, caption: str = "") -> None:
         """Show a picture that is in the folder already."""
-        size = self.folder.joinpath(name).read_bytes()[16:20]  # where a PNG file says how wide it is
-        wide = f' style="width: {int.from_bytes(size) / DPI:.2f}in"' if name.endswith(".png") else ""
-        self._add(
-            f'<figure><img src="{escape(name)}" alt="{escape(caption or name)}"{wide}>'
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
-        )
+        inches = None
+        if name.endswith(".png"):  # where the file says how wide it is
+            inches = int.from_bytes(self.folder.joinpath(name).read_bytes()[16:20]) / DPI
+        self._add(picture(name, caption, inches))
 
     def history(
         self,
@@ -195,16 +200,17 @@ class Report:
         """Write the final status, and print the means."""
         self.status = status
         self.write()
-        for table in self._parts:
-            if isinstance(table, Table) and str(table):
-                click.echo(f"mean of {len(table.rows)}: {table}")
+        for part in self._parts:
+            if isinstance(part, Table) and str(part):
+                click.echo(f"mean of {len(part.rows)}: {part}")
 
     def write(self) -> None:
         """Write the current page and numbers."""
         tables = [part.numbers() for part in self._parts if isinstance(part, Table) and part.rows]
         result = {"status": self.status, "tables": tables}
         replace(self.folder / "result.json", json.dumps(result, indent=2).encode() + b"\n")
-        body = "\n".join(part.html() if isinstance(part, Table) else part for part in self._parts)
+        parts = [part.html() if isinstance(part, Table) else part for part in self._parts]
+        body = "\n".join([*parts, self.circumstances])
         replace(self.folder / "index.html", page(self.title, self.description, self.status, body).encode())
 
     def _add(self, html: str) -> None:
@@ -212,7 +218,7 @@ class Report:
         self.write()
 
     def _link(self, name: str) -> None:
-        self._add(f'<p class="file"><a href="{escape(name)}">{escape(name)}</a></p>')
+        self._add(file_link(name))
 
 
 def _heading(name: str) -> str:
@@ -225,7 +231,3 @@ def _spell(name: str, value: Any) -> str:
     if name.endswith("accuracy"):
         return f"{value:.2%}"
     return f"{value:.2f} s" if name.endswith("seconds") else f"{value:.4g}"
-
-
-def _html_row(cells: Iterable[str], cell: str = "td") -> str:
-    return "<tr>" + "".join(f"<{cell}>{escape(text)}</{cell}>" for text in cells) + "</tr>"

@@ -51,6 +51,7 @@ class Run:
     ``history.jsonl``           one JSON object per epoch
     ``result.json``             accuracy on the test data, seconds, parameters
     ``learning_curve.png`` …    pictures, if the extra ``plots`` is installed
+    ``index.html``              a page that shows all this
     ==========================  ==================================================
 
     Parameters
@@ -189,9 +190,8 @@ class Run:
         mistakes = np.argmax(outputs, axis=1) != test.targets
         if mistakes.any():
             shares = probabilities(outputs, self.settings.loss)
-            viz.plot_mistakes(
-                test.inputs, test.targets, shares, path=(path := self.folder / "worst_mistakes.png")
-            )
+            path = self.folder / "worst_mistakes.png"
+            viz.plot_mistakes(test.inputs, test.targets, shares, classes=test.classes or None, path=path)
             yield path
         first = next(model.parameters())
         if first.ndim == 2 and first.shape[1] == side[0] * side[1]:

@@ -1,4 +1,4 @@
-"""What all plots share: figures without global state, colours, tidy axes, atomic files.
+"""What all plots share: figures without global state, tidy axes, atomic files.
 
 Only matplotlib's object-oriented interface is used. There is no ``pyplot`` and no current figure, so
 plots need no display, can be made in any thread, and leave nothing open.
@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import choice, require
 from ..files import replace
+from ..palette import GRID, INK, PALE
 from ..tensor import Tensor
 from ..typing import NDArray
 
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "BLUE",
     "DPI",
-    "INK",
-    "ORANGE",
-    "PALE",
     "array",
     "as_png",
     "finish",
@@ -36,10 +33,6 @@ __all__ = [
     "new_figure",
     "tidy",
 ]
-
-#: Told apart by colour-blind readers and by their lightness in print (M. Okabe and K. Ito, 2008).
-BLUE, ORANGE = "#0072b2", "#d55e00"
-INK, PALE = "#1f2933", "#8a94a1"
 
 ENDINGS = (".png", ".svg", ".pdf")
 
@@ -85,7 +78,7 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(PALE)
     axes.tick_params(colors=INK, labelsize=9, length=3, color=PALE)
-    axes.grid(axis="y", color="#e3e7ec", linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
 
 

@@ -474,12 +474,7 @@ def _seen_by_arrays(x: Any) -> Any:
 
 
 #: What the operator ``**`` knows of exponents, unlike ``np.power``.
-_POWERS: dict[Any, Callable[[Any], Any]] = {
-    1: np.positive,
-    2: np.square,
-    -1: np.reciprocal,
-    0.5: np.sqrt,
-}
+_POWERS: dict[Any, Callable[[Any], Any]] = {1: np.positive, 2: np.square, -1: np.reciprocal, 0.5: np.sqrt}
 
 
 def _view_of(function: Any, x: Any, argument: Any) -> Any:

@@ -12,7 +12,7 @@ import graphviz
 
 from ...errors import OptionError
 from ...files import replace
-from .rendering import find_dot, layout
+from .rendering import centre_text, find_dot, layout
 
 __all__ = ["Drawing"]
 
@@ -23,8 +23,10 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]
     def pipe(self, format: str | None = None, *args: Any, encoding: str | None = None, **options: Any) -> Any:
         """Return the picture as bytes, or as text if given an ``encoding``; see :class:`graphviz.Digraph`."""
         if find_dot():
-            return super().pipe(format, *args, encoding=encoding, **options)
-        content = layout(self.source, format or self.format, options.get("engine") or self.engine)
+            content = super().pipe(format, *args, **options)
+            content = centre_text(content) if (format or self.format) == "svg" else content
+        else:
+            content = layout(self.source, format or self.format, options.get("engine") or self.engine)
         return content.decode(encoding) if encoding else content
 
     def render(self, filename: Any = None, *args: Any, **options: Any) -> str:
@@ -34,7 +36,10 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]
         ``outfile``, ``engine`` and ``cleanup``.
         """
         if find_dot():
-            return super().render(filename, *args, **options)
+            picture = Path(super().render(filename, *args, **options))
+            if picture.suffix == ".svg":
+                replace(picture, centre_text(picture.read_bytes()))
+            return str(picture)
         unknown = set(options) - {"directory", "format", "outfile", "engine", "cleanup", "quiet"}
         if args or unknown:
             raise OptionError(

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import GradientError, OptionError, UnsupportedError, choice
 from ...graph import Node
+from ...palette import AMBER, BLUE, GREEN, INK, PALE, PAPER, SOFT, mix
 from ...tensor import Tensor
 from .collapse import shrink
 from .labels import cluster_words, words
@@ -32,26 +33,26 @@ LARGE, ROUNDS = 60, "5"
 DIRECTIONS = {"TB": "top to bottom", "BT": "bottom to top", "LR": "left to right", "RL": "right to left"}
 
 # One hue per kind of box, told apart by the line too: by colour-blind readers, and in print.
-INK, PALE_INK = "#1f2933", "#5f6c7b"
 LOOKS: dict[str, dict[str, str]] = {
     "operation": {},
-    "leaf": {"fillcolor": "#fdf1d8", "color": "#c98a12"},
-    "constant": {"fillcolor": "#f4f5f7", "color": "#98a2b0", "style": "rounded,filled,dashed"},
-    "module": {"fillcolor": "#e4edf8", "color": "#3f6ea8", "penwidth": "1.4"},
-    "rest": {"fillcolor": "white", "color": "#98a2b0", "style": "rounded,filled,dotted", "penwidth": "1.6"},
+    "leaf": {"fillcolor": mix(AMBER, 0.15), "color": AMBER},
+    "constant": {"fillcolor": mix(PALE, 0.1), "color": PALE, "style": "rounded,filled,dashed"},
+    "module": {"fillcolor": mix(BLUE, 0.12), "color": BLUE, "penwidth": "1.4"},
+    "rest": {"fillcolor": PAPER, "color": PALE, "style": "rounded,filled,dotted", "penwidth": "1.6"},
 }
-RESULT = {"fillcolor": "#ddf1e4", "color": "#1f7a4d", "penwidth": "2.2"}
+RESULT = {"fillcolor": mix(GREEN, 0.15), "color": GREEN, "penwidth": "2.2"}
 NODE = {
-    "shape": "box", "style": "rounded,filled", "fillcolor": "white", "color": "#3f6ea8",
+    "shape": "box", "style": "rounded,filled", "fillcolor": PAPER, "color": BLUE,
     "fontname": "Helvetica", "fontsize": "11", "fontcolor": INK, "height": "0.3", "margin": "0.13,0.06",
 }  # fmt: skip
-EDGE = {"color": "#7b8794", "arrowsize": "0.6", "penwidth": "1.0"}
-CLUSTER = {
-    "style": "rounded,filled", "fillcolor": "#f7f9fc", "color": "#cbd3dd", "labeljust": "l", "labelloc": "t",
-    "margin": "10",
+EDGE = {"color": SOFT, "arrowsize": "0.6", "penwidth": "1.0"}
+CLUSTER = {"style": "rounded,filled", "fillcolor": mix(BLUE, 0.03), "color": mix(PALE, 0.5), "margin": "10"}
+TITLE = {
+    "shape": "plaintext", "style": "solid", "fontcolor": SOFT, "fontsize": "10", "width": "0", "height": "0",
+    "margin": "0.02",
 }  # fmt: skip
 GRAPH = {
-    "bgcolor": "white",
+    "bgcolor": PAPER,
     "fontname": "Helvetica",
     "fontsize": "10",
     "nodesep": "0.25",
@@ -126,7 +127,7 @@ def draw_graph(
     if len(sketch.boxes) > LARGE:
         drawing.attr(nslimit=ROUNDS)
     if note:
-        drawing.attr(label=_label(note, [], is_title_bold=False), labelloc="b", fontcolor=PALE_INK)
+        drawing.attr(label=_label(note, [], is_title_bold=False), labelloc="b", fontcolor=SOFT)
     _add_boxes(drawing, sketch, values)
     for source, target in sketch.arrows:
         drawing.edge(f"n{source}", f"n{target}")
@@ -196,10 +197,30 @@ def _add_boxes(drawing: Any, sketch: Sketch, values: bool) -> None:
         for inner in inside[path]:
             with frame.subgraph(name=numbers[inner]) as cluster:
                 head, *kind = cluster_words(inner)
-                cluster.attr(label=_label(head, [], " ".join(kind)), fontcolor=PALE_INK, **CLUSTER)
+                title = _label(head, [], " ".join(kind))
+                if (place := first(inner)) in frames[inner]:
+                    _add_title(cluster, numbers[inner].replace("cluster", "title"), title, place)
+                else:  # the frame that comes first inside this one keeps the arrows from its left corner
+                    cluster.attr(label=title, labeljust="l", labelloc="t", fontcolor=SOFT, **CLUSTER)
                 fill(cluster, inner)
 
+    def first(path: Path) -> int:
+        """Find the box that the data reach first, in a frame or in those inside it."""
+        return min([*frames[path], *map(first, inside[path])])
+
     fill(drawing, ())
+
+
+def _add_title(cluster: Any, name: str, title: str, first: int) -> None:
+    """Write what a frame is called at the left of its first box, and not above it where arrows come from.
+
+    The title is a box itself, without a border: arrows go round boxes, but across the labels of frames.
+    """
+    cluster.attr(label="", **CLUSTER)
+    cluster.node(name, label=title, **TITLE)
+    with cluster.subgraph() as row:
+        row.attr(rank="same")
+        row.edge(name, f"n{first}", style="invis")
 
 
 def _add_box(frame: Any, place: int, box: Box, is_result: bool, values: bool) -> None:
@@ -211,7 +232,7 @@ def _add_box(frame: Any, place: int, box: Box, is_result: bool, values: bool) ->
 def _label(title: str, lines: list[str], after: str = "", *, is_title_bold: bool = True) -> str:
     """Write an HTML-like label; nothing in a name can be mistaken for markup."""
     head = f"<b>{_safe(title)}</b>" if is_title_bold else _safe(title)
-    below = "".join(f'<br/><font point-size="9" color="{PALE_INK}">{_safe(line)}</font>' for line in lines)
+    below = "".join(f'<br/><font point-size="9" color="{SOFT}">{_safe(line)}</font>' for line in lines)
     return f"<{head}{' ' + _safe(after) if after else ''}{below}>"
 
 

@@ -8,12 +8,14 @@ used instead.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 from ...errors import DataError, MissingExtraError, OptionError, choice
 from ...files import replace
@@ -21,7 +23,7 @@ from ...files import replace
 if TYPE_CHECKING:
     import graphviz
 
-__all__ = ["layout", "render_graph"]
+__all__ = ["centre_text", "layout", "render_graph"]
 
 #: Picture formats by file ending, and the endings that hold the DOT text itself.
 PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
@@ -99,7 +101,58 @@ def layout(source: str, format: str, engine: str) -> bytes:
         raise DataError(
             f"{Path(program).name} could not draw this graph as {format}: {reason or ran.returncode}"
         )
-    return ran.stdout
+    return centre_text(ran.stdout) if format == "svg" else ran.stdout
+
+
+SVG = "http://www.w3.org/2000/svg"
+ET.register_namespace("", SVG)
+ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+
+
+def centre_text(svg: bytes) -> bytes:
+    """Centre the words of an SVG picture in their boxes, whatever font the reader has.
+
+    A layout engine says where each piece of a line begins, by the widths of its own font. In a browser
+    with another font the lines are then beside the middle, and the pieces of a line overlap.
+    """
+    root = ET.fromstring(svg)
+    for group in root.iter(f"{{{SVG}}}g"):
+        lines: dict[str, list[ET.Element]] = {}
+        for text in group.findall(f"{{{SVG}}}text"):
+            lines.setdefault(text.get("y", ""), []).append(text)
+        middle = _middle(group) if group.get("class") in ("node", "graph") else None
+        for pieces in lines.values():
+            line = _join(group, pieces)
+            if middle is not None:
+                line.set("x", f"{middle:.2f}")
+                line.set("text-anchor", "middle")
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content + b"\n"
+
+
+def _join(group: ET.Element, pieces: list[ET.Element]) -> ET.Element:
+    """Make one element of the pieces of a line, which follow each other with a space between."""
+    line = pieces[0]
+    if len(pieces) > 1:
+        spans = [ET.Element(f"{{{SVG}}}tspan") for _ in pieces]
+        for span, piece in zip(spans, pieces, strict=True):
+            span.text, span.tail = (piece.text or "").strip(), " "
+            # Said outright, for what one piece does not say it would take over from the line.
+            span.set("font-weight", piece.get("font-weight", "normal"))
+            span.set("font-size", piece.get("font-size", "14"))
+            span.set("fill", piece.get("fill", "black"))
+        spans[-1].tail, line.text = None, None
+        line.extend(spans)
+        for piece in pieces[1:]:
+            group.remove(piece)
+    return line
+
+
+def _middle(group: ET.Element) -> float | None:
+    """Return where the middle of a box is, from left to right; a box without a border has none."""
+    outlines = [shape.get("d") or shape.get("points") or shape.get("cx") for shape in group]
+    xs = [float(x) for outline in outlines if outline for x in re.findall(r"-?[\d.]+", outline)[::2]]
+    return (min(xs) + max(xs)) / 2 if xs else None
 
 
 def find_dot() -> str | None:

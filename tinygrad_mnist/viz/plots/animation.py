@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import OptionError, choice, require
 from ...files import replace
@@ -59,13 +60,10 @@ def save_animation(
     if not seconds > 0:
         raise OptionError(f"save_animation: seconds = {seconds!r} is not positive")
     pil = require("PIL.Image", extra="plots", purpose="writing animations")
-    frames = []
-    for figure in figures:
-        drawn = io.BytesIO(as_png(figure, dpi))
-        # The colours of plots are few; 64 of them keep the edges of letters smooth.
-        frames.append(pil.open(drawn).convert("RGB").quantize(64))
+    frames = [pil.open(io.BytesIO(as_png(figure, dpi))).convert("RGB") for figure in figures]
     if not frames:
         raise OptionError("save_animation: there are no figures")
+    frames = _reduce(frames, pil)
     times = [round(seconds * 1000)] * len(frames)
     times[-1] *= 3
     written = io.BytesIO()
@@ -74,3 +72,13 @@ def save_animation(
     )
     replace(path, written.getvalue())
     return path
+
+
+def _reduce(frames: list[Any], pil: Any) -> list[Any]:
+    """Bring pictures to one table of 256 colours: those they have most of, so that lines keep their own."""
+    counts: Counter[tuple[int, int, int]] = Counter()
+    for frame in frames:
+        counts.update({colour: number for number, colour in frame.getcolors(frame.width * frame.height)})
+    table = pil.new("P", (1, 1))
+    table.putpalette([level for colour, _ in counts.most_common(256) for level in colour])
+    return [frame.quantize(palette=table, dither=pil.Dither.NONE) for frame in frames]

@@ -10,8 +10,9 @@ import numpy as np
 
 from ...errors import OptionError, ShapeError, require
 from ...notebook import is_notebook
+from ...palette import INK, WRONG
 from ...typing import NDArray
-from ..figures import INK, ORANGE, array, as_png, new_figure
+from ..figures import array, as_png, new_figure
 from .images import plot_images
 from .prediction import draw_image, plot_prediction
 from .sheet import as_images, class_names, positive
@@ -152,7 +153,7 @@ class _Images:
         said = {"label": label, "answer": answer}
         title = ", ".join(f"{what} {name}" for what, name in said.items() if name is not None)
         figure = new_figure(2.8, 3.1)
-        draw_image(figure.add_subplot(), self.pictures[i], title, ORANGE if is_wrong else INK)
+        draw_image(figure.add_subplot(), self.pictures[i], title, WRONG if is_wrong else INK)
         return figure
 
 

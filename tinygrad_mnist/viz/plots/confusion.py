@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import DTypeError, OptionError, ShapeError
+from ...palette import GRID, INK, PALE, RIGHT, SOFT, WRONG
 from ...typing import NDArray
-from ..figures import BLUE, INK, ORANGE, PALE, array, finish, library, new_figure
+from ..figures import array, finish, library, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ def plot_confusion(
 ) -> Figure:
     """Plot how often each true class was predicted as each class.
 
-    What is right lies on the diagonal, in blue. Mistakes are orange, on a scale of their own, so
+    What is right lies on the diagonal, in green. Mistakes are orange, on a scale of their own, so
     that they can be seen in a good classifier too.
 
     Parameters
@@ -92,12 +93,12 @@ def plot_confusion(
     axes.tick_params(colors=INK, labelsize=9, length=0)
     if size <= READABLE:
         for i, j in zip(*np.nonzero(counts), strict=True):
-            is_dark = shares[i, i] > 0.5 if i == j else shares[i, j] > 0.85 * _largest_mistake(shares)
+            is_dark = i != j and shares[i, j] > 0.85 * _largest_mistake(shares)
             colour = "white" if is_dark else INK
             axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", fontsize=8, color=colour)
         axes.set_xticks(np.arange(size - 1) + 0.5, minor=True)
         axes.set_yticks(np.arange(size - 1) + 0.5, minor=True)
-        axes.grid(which="minor", color="#e3e7ec", linewidth=0.8)
+        axes.grid(which="minor", color=GRID, linewidth=0.8)
         axes.tick_params(which="minor", length=0)
         _add_recall(axes, shares, rows)
     return finish(figure, path)
@@ -143,18 +144,18 @@ def _largest_mistake(shares: NDArray) -> float:
 
 
 def _colours(shares: NDArray) -> NDArray:
-    """Mix white with blue on the diagonal and with orange elsewhere, by the share of the true class."""
+    """Mix white with green on the diagonal and with orange elsewhere, by the share of the true class."""
     to_rgb = library("matplotlib.colors").to_rgb
     right = np.eye(len(shares), dtype=bool)[..., None]
     strength = np.where(right, shares[..., None], shares[..., None] / _largest_mistake(shares))
-    full = np.where(right, to_rgb(BLUE), to_rgb(ORANGE))
+    full = np.where(right, to_rgb(RIGHT), to_rgb(WRONG))
     return 1 - strength * (1 - full)
 
 
 def _add_recall(axes: Any, shares: NDArray, rows: NDArray) -> None:
     """Write beside each row how much of the class was recognised."""
     edge = len(shares) - 0.35
-    axes.text(edge, -0.65, "recall", fontsize=8, color=PALE)
+    axes.text(edge, -0.65, "recall", fontsize=8, color=SOFT)
     for i, share in enumerate(np.diag(shares)):
         if rows[i, 0]:
-            axes.text(edge, i, f"{share:.1%}", va="center", fontsize=8, color=PALE, clip_on=False)
+            axes.text(edge, i, f"{share:.1%}", va="center", fontsize=8, color=SOFT, clip_on=False)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import OptionError, ShapeError
-from ..figures import BLUE, INK, ORANGE, array, finish, library, new_figure, tidy
+from ...palette import BLUE, CLASSES, INK, ORANGE, SOFT
+from ..figures import array, finish, library, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,10 +25,8 @@ CURVES = {
 }
 
 
-#: Seven colours that colour-blind readers tell apart (M. Okabe and K. Ito, 2008), with a marker each.
-LOOKS = [
-    (BLUE, "o"), (ORANGE, "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#56b4e9", "v"), ("#e69f00", "P"), (INK, "X"),
-]  # fmt: skip
+#: A colour and a marker for each of seven lines; the eighth looks like the first again.
+LOOKS = list(zip(CLASSES, "os^DvPX", strict=False))
 
 
 def plot_history(
@@ -78,7 +77,7 @@ def plot_history(
             f"plot_history: {len(epochs)} epochs with the entries {', '.join(found) or 'none'}; expected "
             "train_loss, validation_loss, train_accuracy or validation_accuracy in at least one"
         )
-    figure = new_figure(4.6 * len(panels), 3.4)
+    figure = new_figure(3.7 * len(panels), 3.1)
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
         for name, look in CURVES.items():
@@ -101,6 +100,8 @@ def plot_lines(
     xlabel: str = "",
     ylabel: str = "",
     log_x: bool = False,
+    log_y: bool = False,
+    ylim: tuple[float, float] | None = None,
     ordered: bool = False,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
@@ -114,8 +115,11 @@ def plot_lines(
         By name. Of several runs the mean is drawn, in a band from the lowest to the highest. NaN
         leaves a gap.
     xlabel, ylabel : str, optional
-    log_x : bool, default False
-        Whether x grows by factors.
+    log_x, log_y : bool, default False
+        Whether the axis grows by factors.
+    ylim : (float, float), optional
+        The lowest and the highest value that is drawn. Where there are others, a line above the plot
+        says so.
     ordered : bool, default False
         Whether the lines have an order, such as by the learning rate; their colours then have one too.
     path : path, optional
@@ -162,6 +166,11 @@ def plot_lines(
                 places, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.18, linewidth=0
             )
     tidy(axes)
+    if log_y:
+        axes.set_yscale("log")
+    if ylim is not None:
+        axes.set_ylim(*ylim)
+        axes.set_title(_beyond(lines.values(), *ylim), fontsize=9, color=SOFT, loc="left")
     if log_x:
         axes.set_xscale("log")
         few = places[:: -(-len(places) // 12)]
@@ -177,6 +186,17 @@ def plot_lines(
         beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(lines) > 4 else {}
         axes.legend(frameon=False, fontsize=9, labelcolor=INK, **beside)
     return finish(figure, path)
+
+
+def _beyond(lines: Iterable[Any], low: float, high: float) -> str:
+    """Say what an axis from ``low`` to ``high`` leaves out."""
+    values = np.concatenate([np.ravel(array(line)) for line in lines])
+    parts = []
+    if np.any(values < low):
+        parts.append(f"values below {low:g}, down to {np.nanmin(values):.3g}")
+    if np.any(values > high):
+        parts.append(f"values above {high:g}, up to {np.nanmax(values):.3g}")
+    return f"not shown: {' and '.join(parts)}" if parts else ""
 
 
 def _curve(epochs: list[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import OptionError, ShapeError
+from ...palette import INK, PALE, SIGNS
 from ...typing import NDArray
-from ..figures import INK, PALE, array, finish, new_figure
+from ..figures import array, finish, new_figure
 from .sheet import as_images, class_names, positive, sheet
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def plot_images(
     predictions: Any = None,
     *,
     columns: int = 10,
+    rows: Sequence[str] = (),
     shape: tuple[int, int] | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
@@ -39,6 +41,8 @@ def plot_images(
     predictions : array_like, shape (N,), optional
         Written after the label, as in ``4 → 9``, in orange where they differ.
     columns : int, default 10
+    rows : sequence of str, optional
+        What each row of images shows, written at its left.
     shape : (int, int), optional
         Height and width of images given as vectors; by default they are square.
     path : path, optional
@@ -66,7 +70,8 @@ def plot_images(
     if labels is not None and predictions is not None:
         wrong = [bool(a != b) for a, b in zip(array(labels), array(predictions), strict=True)]
     low, high = _range(pictures)
-    figure = sheet("plot_images", pictures, titles, wrong, columns, cmap="gray_r", vmin=low, vmax=high)
+    look: dict[str, Any] = {"cmap": "gray_r", "vmin": low, "vmax": high}
+    figure = sheet("plot_images", pictures, titles, wrong, columns, rows=rows, **look)
     return finish(figure, path)
 
 
@@ -81,10 +86,10 @@ def plot_mistakes(
     shape: tuple[int, int] | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot the worst mistakes: those where the true class was given the smallest probability.
+    """Plot the worst mistakes: those that the network was surest of.
 
-    These are the samples that cost the most cross-entropy. Above each image stand the true class,
-    the predicted one, and how sure the prediction was.
+    Above each image stand the true class, the predicted one, and the probability that the network
+    gave to its prediction; the largest comes first.
 
     Parameters
     ----------
@@ -119,6 +124,8 @@ def plot_mistakes(
     >>> figure = tg.viz.plot_mistakes(np.zeros((3, 784)), [1, 1, 0], probabilities)
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['1 → 0  90%', '0 → 1  60%']
+    >>> figure.get_suptitle()
+    '2 worst of 2 mistakes: true → predicted, and how sure it was'
     """
     given, true, p = array(images), array(targets), array(probabilities)
     _check_probabilities(len(given) if given.ndim else 0, true, p)
@@ -126,7 +133,7 @@ def plot_mistakes(
     predicted = np.argmax(p, axis=1)
     wrong = np.flatnonzero(predicted != true)
     own, chosen = p[wrong, true[wrong]], p[wrong, predicted[wrong]]
-    worst = wrong[np.lexsort((wrong, -chosen, own))][: positive("plot_mistakes", "count", count)]
+    worst = wrong[np.lexsort((wrong, own, -chosen))][: positive("plot_mistakes", "count", count)]
     if not len(worst):
         figure = new_figure(4, 1)
         text = f"no mistakes among {len(p):,} images"
@@ -135,7 +142,7 @@ def plot_mistakes(
     pictures = as_images("plot_mistakes", given[worst], shape)
     titles = [f"{names[true[i]]} → {names[predicted[i]]}  {p[i, predicted[i]]:.0%}" for i in worst]
     low, high = _range(pictures)
-    caption = f"{len(worst):,} worst of {len(wrong):,} mistakes: true → predicted"
+    caption = f"{len(worst):,} worst of {len(wrong):,} mistakes: true → predicted, and how sure it was"
     tile = max(0.95, 0.062 * max(map(len, titles)))  # as wide as what stands above it
     look: dict[str, Any] = {"cmap": "gray_r", "vmin": low, "vmax": high, "tile": tile, "caption": caption}
     figure = sheet("plot_mistakes", pictures, titles, [False] * len(titles), columns, **look)
@@ -146,11 +153,14 @@ def plot_weights(
     weight: Any,
     *,
     shape: tuple[int, int] = (28, 28),
-    count: int = 100,
-    columns: int = 10,
+    count: int = 16,
+    columns: int = 8,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot the incoming weights of each unit of a first layer as an image.
+    """Plot the incoming weights of the strongest units of a first layer, each as an image.
+
+    The strongest are those with the largest sum of squared weights; they come first, each under its
+    number.
 
     Parameters
     ----------
@@ -158,9 +168,9 @@ def plot_weights(
         For example, ``model[0].weight`` of a network that takes images.
     shape : (int, int), default (28, 28)
         Height and width of the images.
-    count : int, default 100
-        How many units to show, at most: the first.
-    columns : int, default 10
+    count : int, default 16
+        How many units to show, at most.
+    columns : int, default 8
     path : path, optional
         Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
 
@@ -187,13 +197,16 @@ def plot_weights(
             f"plot_weights: a weight of shape {values.shape} does not hold images of {shape}; expected "
             f"(units, {math.prod(shape)}), the weight of a first layer"
         )
-    shown = values[: positive("plot_weights", "count", count)].reshape(-1, *shape)
+    # A unit that is not finite comes first: it is what one has to see.
+    strength = np.nan_to_num(np.square(values.astype(np.float64)), nan=np.inf).sum(axis=1)
+    strongest = np.argsort(-strength, kind="stable")[: positive("plot_weights", "count", count)]
+    shown = values[strongest].reshape(-1, *shape)
     finite = np.abs(shown[np.isfinite(shown)])
     limit = float(np.quantile(finite, 0.995)) if finite.size else 0.0
     limit = limit or 1.0
-    titles = [str(i) for i in range(len(shown))]
-    caption = f"the first {len(shown)} of {len(values):,} units" if len(shown) < len(values) else ""
-    look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "caption": caption}
+    titles = [str(i) for i in strongest]
+    caption = f"the {len(shown)} strongest of {len(values):,} units" if len(shown) < len(values) else ""
+    look: dict[str, Any] = {"cmap": SIGNS, "vmin": -limit, "vmax": limit, "caption": caption}
     figure = sheet("plot_weights", shown, titles, [False] * len(titles), columns, **look)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + 0.9, max(height, 1.8))

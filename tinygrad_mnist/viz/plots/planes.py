@@ -10,8 +10,9 @@ import numpy as np
 
 from ...errors import OptionError, ShapeError
 from ...graph import no_grad
+from ...palette import CLASSES, INK, PAPER
 from ...typing import NDArray
-from ..figures import INK, array, finish, library, new_figure, tidy
+from ..figures import array, finish, library, new_figure, tidy
 from .sheet import MOST_IMAGES, as_images, positive
 
 if TYPE_CHECKING:
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_plane", "plot_scatter"]
 
-#: Ten colours that most readers tell apart, colour-blind ones too: M. A. Petroff, "Accessible color
-#: sequences for data visualization" (2021).
-TEN = [
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
-]  # fmt: skip
+#: Width and height of a map, in inches.
+SIZE = (6.6, 5.6)
 
 
 def plot_scatter(
@@ -52,8 +50,9 @@ def plot_scatter(
     Returns
     -------
     matplotlib.figure.Figure
-        The name of each class also stands where the middle of its points is, so that colours are
-        not needed to find it. No class is drawn above the others.
+        The name of each class also stands where the middle of its points is, or near it with a line
+        to it where there is no room, so that colours are not needed to find it. No class is drawn
+        above the others.
 
     Raises
     ------
@@ -78,27 +77,21 @@ def plot_scatter(
     if kinds.dtype.kind not in "iu":
         raise OptionError(f"plot_scatter: labels are integers from 0, not {kinds.dtype}")
     names = [str(name) for name in (range(int(kinds.max()) + 1) if classes is None else classes)]
-    if kinds.min() < 0 or kinds.max() >= len(names) or len(names) > len(TEN):
+    if kinds.min() < 0 or kinds.max() >= len(names) or len(names) > len(CLASSES):
         raise OptionError(
             f"plot_scatter: labels of {kinds.min()} … {kinds.max()} for {len(names)} classes; there are "
-            f"colours for classes 0 to {len(TEN) - 1}, and each needs a name"
+            f"colours for classes 0 to {len(CLASSES) - 1}, and each needs a name"
         )
-    figure = new_figure(6.6, 5.6)
+    figure = new_figure(*SIZE)
     axes = figure.add_subplot()
     order = np.random.default_rng(0).permutation(len(places))
-    colours = library("matplotlib.colors").to_rgba_array(TEN)[kinds[order]]
+    colours = library("matplotlib.colors").to_rgba_array(CLASSES)[kinds[order]]
     size = float(np.clip(12_000 / len(places), 4, 30))
     axes.scatter(
         places[order, 0], places[order, 1], s=size, c=colours, alpha=0.7, linewidths=0, rasterized=True
     )
-    halo = library("matplotlib.patheffects").withStroke(linewidth=3, foreground="white")
-    for kind in np.unique(kinds):
-        x, y = np.median(places[kinds == kind], axis=0)
-        axes.text(
-            x, y, names[kind], ha="center", va="center", fontsize=13, fontweight="bold", color=INK,
-            path_effects=[halo],
-        )  # fmt: skip
-    for name, colour in zip(names, TEN, strict=False):
+    _name_classes(axes, places, kinds, names)
+    for name, colour in zip(names, CLASSES, strict=False):
         axes.scatter([], [], s=45, c=colour, linewidths=0, label=name)
     tidy(axes)
     axes.grid(visible=False)
@@ -177,6 +170,45 @@ def plot_plane(
     axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK)
     return finish(figure, path)
+
+
+def _name_classes(axes: Axes, places: NDArray, kinds: NDArray, names: Sequence[str]) -> None:
+    """Write each class where the middle of its points is, no two on top of each other."""
+    halo = [library("matplotlib.patheffects").withStroke(linewidth=3, foreground=PAPER)]
+    found = np.unique(kinds)
+    middles = np.array([np.median(places[kinds == kind], axis=0) for kind in found])
+    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+    inch = (high - low) / SIZE
+    room = np.array([[0.13 * len(names[kind]) + 0.2, 0.28] for kind in found])
+    spots = _apart((middles - low) / inch, room) * inch + low
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    for kind, middle, spot in zip(found, middles, spots, strict=True):
+        if np.linalg.norm((spot - middle) / inch) > 0.1:
+            axes.plot(*np.stack([middle, spot], axis=1), color=INK, linewidth=1, path_effects=halo)
+        axes.text(
+            spot[0], spot[1], names[kind], ha="center", va="center", fontsize=13, fontweight="bold", color=INK,
+            path_effects=halo, zorder=5,
+        )  # fmt: skip
+
+
+def _apart(centres: NDArray, room: NDArray) -> NDArray:
+    """Move boxes of the widths and heights ``room`` away from each other until none overlap."""
+    spots = centres.astype(np.float64)
+    # Boxes at one place have to part in some direction, the same each time.
+    spots += 1e-3 * np.random.default_rng(0).standard_normal(spots.shape) * (len(spots) > 1)
+    for _ in range(500):
+        offset = spots[:, None] - spots
+        overlap = (room[:, None] + room) / 2 - np.abs(offset)
+        touching = (overlap > 0).all(axis=-1) & ~np.eye(len(spots), dtype=bool)
+        if not touching.any():
+            break
+        # Along the way that is shorter.
+        along = overlap == overlap.min(axis=-1, keepdims=True)
+        push = np.where(touching[..., None] & along, np.sign(offset) * overlap, 0)
+        spots += push.sum(axis=1) / 4
+    else:
+        return spots
+    return np.where(np.abs(spots - centres) < 0.02, centres, spots)
 
 
 def _number(axes: Axes, which: str, places: NDArray, size: int) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import OptionError, ShapeError
+from ...palette import INK, PALE, RIGHT, WRONG
 from ...typing import NDArray
-from ..figures import BLUE, INK, ORANGE, PALE, array, finish, new_figure, tidy
+from ..figures import array, finish, new_figure, tidy
 from .sheet import as_images, class_names
 
 if TYPE_CHECKING:
@@ -41,8 +42,7 @@ def plot_prediction(
     outputs : array_like, shape (C,)
         Probabilities, or any other numbers of which the largest is the answer.
     label : int, optional
-        The true class. The bar of the answer is blue, but orange where it is not the true class,
-        whose bar is then blue.
+        The true class, whose bar is green. An answer that is not the true class is orange.
     classes : sequence, optional
         What the classes are called; by default ``0 … C - 1``.
     shape : (int, int), optional
@@ -102,9 +102,9 @@ def _draw_outputs(axes: Axes, values: NDArray, label: int | None, names: list[st
     answer = int(values.argmax())
     is_wrong = label is not None and answer != label
     colours = [PALE] * len(values)
-    if is_wrong:
-        colours[label] = BLUE  # type: ignore[index]
-    colours[answer] = ORANGE if is_wrong else BLUE
+    colours[answer] = INK if label is None else WRONG
+    if label is not None:
+        colours[label] = RIGHT
     bars = axes.barh(range(len(values)), values, color=colours, height=0.72)
     axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=8, color=INK)
     tidy(axes)
@@ -123,4 +123,4 @@ def _draw_outputs(axes: Axes, values: NDArray, label: int | None, names: list[st
     room = 0.14 * (high - low)
     axes.set_xlim(low - (room if low < 0 else 0), high + room)
     title = f"answer {names[answer]}{', which is wrong' if is_wrong else ''}"
-    axes.set_title(title, fontsize=10, color=ORANGE if is_wrong else INK, loc="left")
+    axes.set_title(title, fontsize=10, color=WRONG if is_wrong else INK, loc="left")

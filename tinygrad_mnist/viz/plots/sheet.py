@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import OptionError, ShapeError
+from ...palette import INK, SOFT, WRONG
 from ...typing import NDArray
-from ..figures import INK, ORANGE, library, new_figure
+from ..figures import library, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,13 +32,17 @@ def sheet(
     wrong: Sequence[bool],
     columns: int,
     *,
+    rows: Sequence[str] = (),
     tile: float = TILE,
     caption: str = "",
     cmap: str,
     vmin: float,
     vmax: float,
 ) -> Figure:
-    """Make a figure of rows and columns, each image under its title, in orange where it is wrong."""
+    """Make a figure of rows and columns, each image under its title, in orange where it is wrong.
+
+    ``rows`` are names, written at the left.
+    """
     number = len(images)
     if not number or not images.size:
         raise OptionError(f"{caller}: there are no images (shape {images.shape})")
@@ -46,16 +51,19 @@ def sheet(
             f"{caller}: {number:,} images do not fit on a sheet; pass at most {MOST_IMAGES}, as in images[:100]"
         )
     columns = min(positive(caller, "columns", columns), number)
-    rows = -(-number // columns)
+    lines = -(-number // columns)
+    if len(rows) not in (0, lines):
+        raise ShapeError(f"{caller}: {len(rows)} names for {lines} rows of images")
     height, width = images.shape[1:]
     above = max(round(width * LINE / tile), 1) if any(titles) else 0
     gap = max(width // 9, 1)
-    canvas = np.full((rows * (height + above + gap), columns * (width + gap) - gap), np.nan, np.float32)
+    canvas = np.full((lines * (height + above + gap), columns * (width + gap) - gap), np.nan, np.float32)
     for i, image in enumerate(images):
         top, left = (i // columns) * (height + above + gap) + above, (i % columns) * (width + gap)
         canvas[top : top + height, left : left + width] = image
     scale = tile / width
-    size = canvas.shape[1] * scale + 0.2, canvas.shape[0] * scale + (0.5 if caption else 0.2)
+    beside = 0.2 + 0.08 * max(map(len, rows)) if rows else 0
+    size = canvas.shape[1] * scale + beside + 0.2, canvas.shape[0] * scale + (0.5 if caption else 0.2)
     figure = new_figure(max(size[0], 0.075 * len(caption) + 0.2), size[1])
     if caption:
         figure.suptitle(caption, fontsize=10, color=INK)
@@ -63,13 +71,18 @@ def sheet(
     colours = library("matplotlib").colormaps[cmap].with_extremes(bad="white")
     axes.imshow(canvas, cmap=colours, vmin=vmin, vmax=vmax, interpolation="nearest")
     axes.set_axis_off()
+    if rows:
+        axes.set_anchor("E")  # what is left of the figure's width is for their names
+    for i, name in enumerate(rows):
+        y = i * (height + above + gap) + above + height / 2 - 0.5
+        axes.text(-gap, y, name, ha="right", va="center", fontsize=9, color=SOFT)
     for i, title in enumerate(titles):
         if title:
             x, y = (  # half a pixel less, because the coordinates of a pixel are those of its centre
                 (i % columns) * (width + gap) + width / 2 - 0.5,
                 (i // columns) * (height + above + gap) + above * 0.75 - 0.5,
             )
-            colour, boldness = (ORANGE, "bold") if wrong[i] else (INK, "normal")
+            colour, boldness = (WRONG, "bold") if wrong[i] else (INK, "normal")
             axes.text(x, y, title, ha="center", fontsize=8, color=colour, fontweight=boldness)
     return figure
 
