@@ -12,7 +12,7 @@ from ..compiler import Compiled, compile
 from ..files import replace
 from ..training.runs import Run
 
-__all__ = ["explain", "explained", "trained_by"]
+__all__ = ["explain", "explain_run", "name_backend"]
 
 
 @click.command()
@@ -29,17 +29,17 @@ def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> N
     update, as somebody would write them by hand. What RUN was trained by is said too.
     """
     saved = Run(run)
-    compiled = explained(saved, batch_size, in_training=not use)
+    compiled = explain_run(saved, batch_size, in_training=not use)
     path = out or run / "program.py"
     replace(path, compiled.source.encode())
     stats = compiled.stats
     click.echo(
         f"program: {path} ({stats.operations} operations, {stats.buffers} buffers of {stats.bytes:,} bytes in all)"
     )
-    click.echo(f"trained by: {trained_by(saved)}")
+    click.echo(f"trained by: {name_backend(saved)}")
 
 
-def trained_by(run: Run) -> str:
+def name_backend(run: Run) -> str:
     """Say which back end did the steps of a run."""
     backend = run.result.get("backend") if run.folder.joinpath("result.json").is_file() else None
     return _BACKENDS.get(str(backend), "not known; the run does not say")
@@ -52,7 +52,7 @@ _BACKENDS = {
 }
 
 
-def explained(run: Run, batch_size: int | None = None, *, in_training: bool = True) -> Compiled:
+def explain_run(run: Run, batch_size: int | None = None, *, in_training: bool = True) -> Compiled:
     """Compile a run's training step, or its model in use, on an empty batch; the run stays as it is.
 
     Parameters
