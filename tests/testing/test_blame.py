@@ -395,3 +395,20 @@ def test_a_slope_below_the_rounding_of_short_steps(factor, is_right):
     else:
         with pytest.raises(GradcheckError, match="offset"):
             check_graph(loss)
+
+
+def test_a_slope_without_end_is_a_kink():
+    """The slope of a cube root at 0 is infinite; a rule may say 0 there, as that of a norm does."""
+
+    @tg.primitive()
+    def cube_root(x, /):
+        return np.cbrt(x)
+
+    def rule(g, y, x):
+        with np.errstate(divide="ignore"):
+            return g * np.where(x == 0, 0, 1 / (3 * y * y))
+
+    cube_root.vjp(rule)
+    report = check_graph(np.sum(cube_root(leaf([0.0, 1.0]))))
+    assert [(kink.operation, kink.element) for kink in report.kinks] == [("cube_root", (0,))]
+    assert report.skipped == []
