@@ -262,7 +262,7 @@ def sweep(
             raise _freed(primitive)
         y, kwargs, serial = node.value, node.kwargs, node.serial
         if lift is not None:
-            y, args = lift(node), _lifted(args, node.parents, lift)
+            y, args = lift(node), _lift_inputs(args, node.parents, lift)
         for position, parent in node.parents:
             if parent.serial > serial:
                 raise stale(parent, node)
@@ -335,7 +335,7 @@ def fit(g: Array, like: Any) -> Array:
     if not hasattr(g, "dtype"):  # a rule may return a Python number
         g = np.asarray(g, like.dtype)
     if g.shape != like.shape:
-        g = _reshaped(g, like.shape)
+        g = _undo_broadcasting(g, like.shape)
     if g.dtype != like.dtype:
         if g.dtype.kind == "c" and like.dtype.kind != "c":
             g = np.real(g)
@@ -422,7 +422,7 @@ def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
         variable.reset(token)
 
 
-def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
+def _undo_broadcasting(g: Array, shape: tuple[int, ...]) -> Array:
     """Sum ``g`` over the axes in which ``shape`` was broadcast, then broadcast it over the missing ones."""
     extra = len(g.shape) - len(shape)
     added = tuple(range(extra))
@@ -459,7 +459,7 @@ def _plus(a: Array, b: Array) -> Array:
     return a + b
 
 
-def _lifted(
+def _lift_inputs(
     args: tuple[Any, ...], parents: Sequence[tuple[int, Node]], lift: Callable[[Node], Array]
 ) -> tuple[Array, ...]:
     """Replace the tracked inputs among ``args`` with stand-ins that record."""

@@ -378,3 +378,37 @@ def test_elements_without_a_value_do_not_disturb_the_others():
         ).kinks
         == []
     )
+
+
+@pytest.mark.parametrize(("factor", "is_right"), [(1.0, True), (1.1, False)])
+def test_a_slope_below_the_rounding_of_short_steps(factor, is_right):
+    """At 1e9 the last bit is 1e-7, so that only long steps tell a slope of 1 from one of 1.1."""
+
+    @tg.primitive()
+    def offset(x, /):
+        return x + 1e9
+
+    offset.vjp(lambda g, y, x: factor * g)
+    loss = np.sum(offset(leaf([0.5, 0.25])))
+    if is_right:
+        check_graph(loss)
+    else:
+        with pytest.raises(GradcheckError, match="offset"):
+            check_graph(loss)
+
+
+def test_a_slope_without_end_is_a_kink():
+    """The slope of a cube root at 0 is infinite; a rule may say 0 there, as that of a norm does."""
+
+    @tg.primitive()
+    def cube_root(x, /):
+        return np.cbrt(x)
+
+    def rule(g, y, x):
+        with np.errstate(divide="ignore"):
+            return g * np.where(x == 0, 0, 1 / (3 * y * y))
+
+    cube_root.vjp(rule)
+    report = check_graph(np.sum(cube_root(leaf([0.0, 1.0]))))
+    assert [(kink.operation, kink.element) for kink in report.kinks] == [("cube_root", (0,))]
+    assert report.skipped == []

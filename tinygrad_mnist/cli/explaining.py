@@ -13,7 +13,7 @@ from ..errors import pluralise
 from ..files import replace
 from ..training.runs import Run
 
-__all__ = ["explain", "explained", "trained_by"]
+__all__ = ["explain", "explain_run", "name_backend"]
 
 
 @click.command()
@@ -30,7 +30,7 @@ def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> N
     update, as you would write them by hand. It also says what RUN was trained with.
     """
     saved = Run(run)
-    compiled = explained(saved, batch_size, in_training=not use)
+    compiled = explain_run(saved, batch_size, in_training=not use)
     path = out or run / "program.py"
     replace(path, compiled.source.encode())
     stats = compiled.stats
@@ -38,10 +38,10 @@ def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> N
         f"program: {path} ({pluralise(stats.operations, 'operation')}, "
         f"{pluralise(stats.buffers, 'buffer')} of {stats.bytes:,} bytes in all)"
     )
-    click.echo(f"trained with: {trained_by(saved)}")
+    click.echo(f"trained with: {name_backend(saved)}")
 
 
-def trained_by(run: Run) -> str:
+def name_backend(run: Run) -> str:
     """Say which back end ran the steps of a run."""
     backend = run.result.get("backend") if run.folder.joinpath("result.json").is_file() else None
     return _BACKENDS.get(str(backend), "unknown; the run does not say")
@@ -54,7 +54,7 @@ _BACKENDS = {
 }
 
 
-def explained(run: Run, batch_size: int | None = None, *, in_training: bool = True) -> Compiled[..., Any]:
+def explain_run(run: Run, batch_size: int | None = None, *, in_training: bool = True) -> Compiled[..., Any]:
     """Compile a run's training step, or its prediction, on an empty batch; the run does not change.
 
     Parameters

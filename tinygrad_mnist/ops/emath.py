@@ -38,7 +38,7 @@ def positive(x: Any) -> Array:
     return as_complex(x) if below_zero(x.data) else x
 
 
-def bounded(x: Any) -> Array:
+def bound(x: Any) -> Array:
     """``x``, made complex if it is outside ``[-1, 1]`` anywhere."""
     x = lift(x)
     return as_complex(x) if beyond_one(x.data) else x
@@ -97,16 +97,16 @@ def power(x: Array, p: Array) -> Array:
 @implements(np.emath.arcsin, samples=_BOTH)
 def arcsin(x: Array) -> Array:
     """The angle with this sine."""
-    return np.arcsin(bounded(x))
+    return np.arcsin(bound(x))
 
 
 @implements(np.emath.arccos, samples=_BOTH)
 def arccos(x: Array) -> Array:
     """The angle with this cosine."""
-    return np.arccos(bounded(x))
+    return np.arccos(bound(x))
 
 
 @implements(np.emath.arctanh, samples=_BOTH)
 def arctanh(x: Array) -> Array:
     """The number with this hyperbolic tangent."""
-    return np.arctanh(bounded(x))
+    return np.arctanh(bound(x))

@@ -284,7 +284,7 @@ put_along.vjp(lambda g, y, x, indices, axis, length: take_along(g, indices, axis
 )
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
     """NumPy's name and arguments for :data:`take_along`; other axes are broadcast."""
-    arr, indices, axis = checked_along("take_along_axis", gather(arr), indices, axis)
+    arr, indices, axis = check_along("take_along_axis", gather(arr), indices, axis)
     picked = [*arr.shape[:axis], indices.shape[axis], *arr.shape[axis + 1 :]]
     try:
         shape = np.broadcast_shapes(indices.shape, picked)
@@ -295,7 +295,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Array:
     return take_along(arr, np.broadcast_to(indices, shape), axis=axis)
 
 
-def checked_along(name: str, arr: Array, indices: Any, axis: int | None) -> tuple[Array, NDArray, int]:
+def check_along(name: str, arr: Array, indices: Any, axis: int | None) -> tuple[Array, NDArray, int]:
     """Check the arguments of ``..._along_axis``; without an axis, the array is flattened."""
     indices = plain(indices)
     if indices.dtype.kind not in "iu":

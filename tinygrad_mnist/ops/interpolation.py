@@ -55,7 +55,7 @@ def slope_at(x: Array, xp: Array, fp: Array) -> Array:
     return np.where(is_inside, (fp[j] - fp[i]) / (width + (width == 0)), 0)
 
 
-def handed_out(g: Array, x: Array, xp: Array) -> Array:
+def hand_out(g: Array, x: Array, xp: Array) -> Array:
     """Distribute ``g`` to the two knots around each ``x``, more to the nearer one; nothing for NaN."""
     i, j, place = around(x, xp)
     g = np.where(np.isnan(x), 0, g)
@@ -72,12 +72,12 @@ def interpolation_fp_rule(g: Array, y: Array, x: Array, xp: Array, fp: Array, le
         g = np.where(x < xp[0], 0, g)
     if right is not None:
         g = np.where(x > xp[-1], 0, g)
-    return handed_out(g, x, xp)
+    return hand_out(g, x, xp)
 
 
 interpolation.vjp(
     lambda g, y, x, xp, fp, left, right: g * slope_at(x, xp, fp),
-    lambda g, y, x, xp, fp, left, right: handed_out(-g * slope_at(x, xp, fp), x, xp),
+    lambda g, y, x, xp, fp, left, right: hand_out(-g * slope_at(x, xp, fp), x, xp),
     interpolation_fp_rule,
     lambda g, y, x, xp, fp, left, right: np.where(x < xp[0], g, 0),
     lambda g, y, x, xp, fp, left, right: np.where(x > xp[-1], g, 0),

@@ -62,8 +62,8 @@ def kept_and_reduced(axis: Axis, ndim: int) -> tuple[list[int], list[int]]:
     return [i for i in range(ndim) if i not in reduced], reduced
 
 
-def joined(a: Array, axis: Axis) -> Array:
-    """``a`` with the reduced axes joined into one, the last."""
+def join_axes(a: Array, axis: Axis) -> Array:
+    """``a`` with the reduced axes join_axes into one, the last."""
     kept, reduced = kept_and_reduced(axis, a.ndim)
     shape = [*(a.shape[i] for i in kept), count(a.shape, tuple(reduced))]
     return np.reshape(np.transpose(a, [*kept, *reduced]), shape)
@@ -111,7 +111,7 @@ def chosen(where: Any, shape: tuple[int, ...]) -> NDArray:
     return np.broadcast_to(mask, shape)
 
 
-def masked(a: Array, where: Any, fill: Any) -> Array:
+def mask_out(a: Array, where: Any, fill: Any) -> Array:
     """``a`` where ``where`` holds, ``fill`` elsewhere."""
     return a if where is True else np.where(chosen(where, a.shape), a, fill)
 
@@ -156,7 +156,7 @@ sum.vjp(lambda g, y, a, axis, keepdims: keep(g, axis, keepdims))
 @sum.otherwise
 @take_arguments_of(np.sum)
 def _sum(a: Array, how: How) -> Array:
-    y = array(sum(masked(array(a, how.dtype), how.where, 0), how.axis, keepdims=how.keepdims), how.dtype)
+    y = array(sum(mask_out(array(a, how.dtype), how.where, 0), how.axis, keepdims=how.keepdims), how.dtype)
     return y if how.initial is None else y + array(how.initial, y.dtype)
 
 
@@ -198,7 +198,7 @@ def _mean(a: Array, how: How) -> Array:
         y = mean(a, axis, keepdims=keepdims)
     else:
         n = number(how.where, a.shape, axis, keepdims)
-        y = ratio(sum(masked(a, how.where, 0), axis, keepdims=keepdims), n, "Mean of empty slice")
+        y = ratio(sum(mask_out(a, how.where, 0), axis, keepdims=keepdims), n, "Mean of empty slice")
     return array(y, result)
 
 
@@ -348,7 +348,7 @@ def prod_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array
         return g  # a number has no other elements, whatever the axis
     kept, reduced = kept_and_reduced(axis, a.ndim)
     order = [*kept, *reduced]
-    others = np.reshape(products_of_others(joined(a, axis)), [a.shape[i] for i in order])
+    others = np.reshape(products_of_others(join_axes(a, axis)), [a.shape[i] for i in order])
     return keep(g, axis, keepdims) * np.transpose(others, np.argsort(order))
 
 
@@ -358,7 +358,7 @@ prod.vjp(prod_rule)
 @prod.otherwise
 @take_arguments_of(np.prod)
 def _prod(a: Array, how: How) -> Array:
-    y = array(prod(masked(array(a, how.dtype), how.where, 1), how.axis, keepdims=how.keepdims), how.dtype)
+    y = array(prod(mask_out(array(a, how.dtype), how.where, 1), how.axis, keepdims=how.keepdims), how.dtype)
     return y if how.initial is None else y * array(how.initial, y.dtype)
 
 

@@ -16,7 +16,7 @@ from ..primitive import Sample, implements, primitive
 from ..tensor import certainly, possibly, refuse
 from ..typing import Array, NDArray
 from .arguments import array, lift, plain
-from .reductions import Axis, How, count, keep, masked, number, ratio, take_arguments_of
+from .reductions import Axis, How, count, keep, mask_out, number, ratio, take_arguments_of
 
 _SAMPLES = [Sample((2, 3)), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, -1), keepdims=True)]
 _SOME = np.array([[True, False, True], [False, True, True]])
@@ -137,7 +137,7 @@ def squares(a: Array, how: How) -> tuple[Array, NDArray]:
     """The sum of the squared deviations of the chosen elements, and their degrees of freedom."""
     a, where, axis = inexact(a, how.dtype), how.where, how.axis
     centre = np.mean(a, axis=axis, keepdims=True, where=where) if how.mean is None else how.mean
-    d = masked(a - centre, where, 0)
+    d = mask_out(a - centre, where, 0)
     squared = np.real(d * conjugate(d)) if d.dtype.kind == "c" else d * d
     total = np.sum(squared, axis=axis, keepdims=how.keepdims)
     return total, number(where, a.shape, axis, how.keepdims) - the_ddof(how)
@@ -291,7 +291,7 @@ def corrcoef(x: Array, y: Any = None, rowvar: bool = True, *, dtype: Any = None)
     constant = plain(variance == 0)
     scale = np.sqrt(variance + constant)
     c = c / scale[:, None] / scale[None, :]
-    c = _clipped(np.real(c)) + 1j * _clipped(np.imag(c)) if c.dtype.kind == "c" else _clipped(c)
+    c = _clip(np.real(c)) + 1j * _clip(np.imag(c)) if c.dtype.kind == "c" else _clip(c)
     if certainly(constant.any()):
         warnings.warn("invalid value encountered in divide", RuntimeWarning, stacklevel=3)
     if possibly(constant.any()):
@@ -299,6 +299,6 @@ def corrcoef(x: Array, y: Any = None, rowvar: bool = True, *, dtype: Any = None)
     return np.reshape(c, shape)
 
 
-def _clipped(x: Array) -> Array:
+def _clip(x: Array) -> Array:
     """Clip values that rounding moved beyond 1."""
     return np.clip(x, -1, 1)

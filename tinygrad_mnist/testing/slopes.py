@@ -24,9 +24,15 @@ SMALL = 200
 # The number of elements that are examined closely: found by bisection, or all at once.
 FEW, MANY = 20, 10_000
 
-_ROUNDING = 4 * float(np.finfo(float).eps)
-_FACTOR = 8.0
+# The end of docs/checking_gradients.md explains these numbers.
+_ROUNDING = 4 * float(np.finfo(float).eps)  # the accuracy of a result, relative to its size
+_FACTOR = 8.0  # from one step to the next
+_LONGEST, _SHORTEST = 0.03, 5e-13  # the steps of a ladder, relative to the numbers
 _NOTHING = 1e-28  # the size of rounding errors of rounding errors
+_BENT = 1e-3  # slopes to the left and right that differ by this share are those of a kink
+_SETTLED = 0.1  # a slope that neighbouring steps change by a larger share has not settled
+_SINGULAR = 100  # slopes that grow by this factor as the steps become shorter grow without end
+_BETWEEN = 0.25  # how far beyond the slopes that were met nearby other slopes may lie
 
 
 class Judgement(NamedTuple):
@@ -177,9 +183,9 @@ class Slopes:
     def _climb(self, where: NDArray) -> Iterator[Ladder]:
         """Compute the slopes for some elements, with steps from long to short."""
         size = self.size[where]
-        low = np.maximum(5e-13 * np.where(size > 0, np.minimum(size, 1), 1), 1e-300)
+        low = np.maximum(_SHORTEST * np.where(size > 0, np.minimum(size, 1), 1), 1e-300)
         top = size if self.is_elementwise else np.full(size.shape, self.size[np.isfinite(self.size)].max())
-        high = 0.03 * np.maximum(1, top)
+        high = _LONGEST * np.maximum(1, top)
         if not self.is_elementwise:
             for i, step in zip(where, high, strict=True):
                 self.touched[i] = self._touched(i, self._first_step(i)) or self._touched(i, step)
@@ -225,7 +231,7 @@ class Slopes:
         is_one_of_many = (
             np.ptp(nearby) > 0 and np.unique(np.round(np.array(nearby) / np.ptp(nearby), 3)).size > 3
         )
-        leeway = self.atol + (0.25 if is_one_of_many else 1e-3) * max(abs(low), abs(high))
+        leeway = self.atol + (_BETWEEN if is_one_of_many else _BENT) * max(abs(low), abs(high))
         return bool(low - leeway <= self.rule[i] <= high + leeway)
 
     # -- moving elements -------------------------------------------------------------------------
@@ -318,7 +324,7 @@ class Ladder(NamedTuple):
         negligible = margin + 1e-9 * float(self.noise[-1] * self.steps[-1]) / _ROUNDING / self.scale
 
         def is_settled(side: Settled) -> bool:
-            return side.error <= 0.1 * abs(side.slope) + negligible
+            return side.error <= _SETTLED * abs(side.slope) + negligible
 
         def answer(verdict: str, side: Settled) -> tuple[str, float, float]:
             return verdict, side.slope, float(self.steps[side.rung])
@@ -326,7 +332,7 @@ class Ladder(NamedTuple):
         if is_settled(left) and is_settled(right):
             leeway = margin + left.error + right.error
             low, high = sorted((left.slope, right.slope))
-            if high - low > 1e-3 * max(abs(low), abs(high)) + 4 * leeway:
+            if high - low > _BENT * max(abs(low), abs(high)) + 4 * leeway:
                 return answer("kink" if low - leeway <= a <= high + leeway else "beyond", across)
         if is_settled(across):
             if abs(a - across.slope) <= margin + across.error or self._is_somewhere(a, atol, rtol, longest):
@@ -378,12 +384,12 @@ class Ladder(NamedTuple):
         slopes = np.abs(self.across)[1:-1]
         reliable = slopes[self.noise[1:-1] <= 0.01 * slopes]
         has_settled = bool(np.any(self._errors(self.across) <= 1e-3 * slopes))
-        return not has_settled and reliable.size > 1 and bool(reliable[-1] > 100 * reliable[0])
+        return not has_settled and reliable.size > 1 and bool(reliable[-1] > _SINGULAR * reliable[0])
 
 
 def _is_bent(wide: NDArray, narrow: NDArray, atol: float) -> bool:
     """Whether both sides disagree over a step and a shorter one in a way that a smooth curve cannot explain."""
     (left, right, _, noise), (short_left, short_right, *_) = wide, narrow
     gap, short_gap = abs(right - left), abs(short_right - short_left)
-    is_small = gap <= atol + 1e-3 * np.fmax(abs(left), abs(right)) + 8 * noise
+    is_small = gap <= atol + _BENT * np.fmax(abs(left), abs(right)) + 8 * noise
     return not (is_small or gap / 2 <= _FACTOR * short_gap <= 2 * gap)

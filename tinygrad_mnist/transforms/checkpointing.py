@@ -27,7 +27,7 @@ from ..primitive import Primitive, pack
 from ..tensor import Tensor, _lift
 from ..trees import leaves, tree_map
 from ..typing import Array
-from .call import added, is_tracked, named, older, parts_of
+from .call import add_seeds, is_tracked, named, older, parts_of
 from .forward import variable
 
 __all__ = ["checkpoint"]
@@ -103,7 +103,7 @@ def checkpoint(f: Function) -> Function:
                     "random numbers (dropout), or changes its inputs, cannot be run again for its gradient"
                 )
             nodes: list[Any] = [*(v._node for v in variables), *outside]
-            seeds = added((y._node, conjugate(part)) for y, part in zip(again, g, strict=True))
+            seeds = add_seeds((y._node, conjugate(part)) for y, part in zip(again, g, strict=True))
             is_recorded = any(isinstance(part, Tensor) for part in g)
             found = sweep(seeds, targets=nodes, retain=is_recorded, lift=_lift if is_recorded else None)
             return tuple(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GradientError
-from ..graph import RECORDING, TRANSPOSING, WATCH, Node, _lifted, _plus, _set, conjugate, fit, sweep
+from ..graph import RECORDING, TRANSPOSING, WATCH, Node, _lift_inputs, _plus, _set, conjugate, fit, sweep
 from ..primitive import Primitive, Rule, identity
 from ..tensor import Tensor, _handle, record
 from ..typing import Array
@@ -65,7 +65,7 @@ def push(
             )
         moving = [(i, changes[parent]) for i, parent in node.parents if parent in changes]
         if moving:
-            changes[node] = _pushed(node, moving, lift)
+            changes[node] = _push(node, moving, lift)
             if watch is not None:
                 watch.pushed(node, moving, changes[node])
         for _, parent in node.parents:
@@ -91,23 +91,23 @@ def _between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Nod
     return sorted(found, key=lambda node: -node.serial)
 
 
-def _pushed(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Node], Array] | None) -> Array:
+def _push(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Node], Array] | None) -> Array:
     """The change of an operation's result."""
     primitive, y, args, kwargs = node.primitive, node.value, node.args, node.kwargs
     assert primitive is not None, "a leaf is computed from nothing"
     assert args is not None, "a freed graph was refused"
     if lift is not None:
-        y, args = lift(node), _lifted(args, node.parents, lift)
+        y, args = lift(node), _lift_inputs(args, node.parents, lift)
     if primitive.jvp == "linear":
         by_place = dict(moving)
         changed = [
             by_place[i] if i in by_place else _still(primitive.rules[i], x) for i, x in enumerate(args)
         ]
-        return fit(_applied(primitive, changed, kwargs), node.value)
+        return fit(_apply(primitive, changed, kwargs), node.value)
     total: Any = None
     for i, v in moving:
         if primitive.jvp == "multilinear":
-            part = _applied(primitive, [*args[:i], v, *args[i + 1 :]], kwargs)
+            part = _apply(primitive, [*args[:i], v, *args[i + 1 :]], kwargs)
         elif primitive.pushes:
             part = primitive.pushes[i](v, y, *args, **kwargs)
         elif primitive.jvp == "elementwise":
@@ -117,7 +117,7 @@ def _pushed(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Nod
                 _slopes(primitive, i, y, args, kwargs) * v, axis=kwargs["axis"], keepdims=kwargs["keepdims"]
             )
         else:
-            part = _transposed(primitive.rules[i], v, y, args, kwargs, lift)
+            part = _transpose(primitive.rules[i], v, y, args, kwargs, lift)
         part = fit(part, node.value)
         total = part if total is None else _plus(total, part)
     return total
@@ -133,13 +133,13 @@ def _still(rule: Rule | None, x: Any) -> Any:
     return x if rule is None or x is None else np.zeros_like(x)
 
 
-def _applied(primitive: Primitive, args: Sequence[Any], settings: Any) -> Any:
+def _apply(primitive: Primitive, args: Sequence[Any], settings: Any) -> Any:
     if any(isinstance(x, Tensor) for x in args):
         return record(primitive, args, settings)
     return primitive.forward(*args, **settings)
 
 
-def _transposed(
+def _transpose(
     rule: Rule, v: Array, y: Any, args: tuple[Any, ...], kwargs: Any, lift: Callable[[Node], Array] | None
 ) -> Array:
     """Differentiate ``rule(g, ...)``, a linear function of ``g``, with respect to ``g``."""
