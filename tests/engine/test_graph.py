@@ -1003,11 +1003,14 @@ def calls_of(function, *args):
         count += event == "call"
 
     before = sys.getprofile()
+    gc.collect()
+    gc.disable()  # what other tests left behind may call functions when it goes
     sys.setprofile(see)
     try:
         function(*args)
     finally:
         sys.setprofile(before)
+        gc.enable()
     return count
 
 
