@@ -71,7 +71,7 @@ def test_plane_of_a_decoder_loses_no_gradient(tmp_path):
         ((lambda places: places, np.zeros((2, 2)), [1]), ShapeError, "expected vectors"),
         ((lambda places: places, [], [1]), OptionError, "must be positive"),
         ((lambda places: places, np.zeros(30), np.zeros(30)), OptionError, "30 × 30"),
-        ((lambda places: np.zeros((1, 4)), [1, 2], [1]), ShapeError, "1 images of 2 places"),
+        ((lambda places: np.zeros((1, 4)), [1, 2], [1]), ShapeError, "1 images for 2 places"),
     ],
 )
 def test_plane_refuses(arguments, error, message):

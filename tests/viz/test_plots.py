@@ -111,7 +111,7 @@ def test_many_classes_have_no_numbers():
         ((np.ones((2, 2)),), DTypeError, "integers"),
         ((np.zeros((2, 2), int),), OptionError, "no samples"),
         (([], []), OptionError, "no samples"),
-        (([0, 1], [0]), ShapeError, "one shape"),
+        (([0, 1], [0]), ShapeError, "same shape"),
         (([0, 1], [0.2, 0.8]), DTypeError, "np.argmax"),
         (([0, -1], [0, 1]), OptionError, "-1 … 1 is out of range for 2"),
     ],
