@@ -262,7 +262,7 @@ def sweep(
             raise _freed(primitive)
         y, kwargs, serial = node.value, node.kwargs, node.serial
         if lift is not None:
-            y, args = lift(node), _lifted(args, node.parents, lift)
+            y, args = lift(node), _lift_inputs(args, node.parents, lift)
         for position, parent in node.parents:
             if parent.serial > serial:
                 raise stale(parent, node)
@@ -285,10 +285,10 @@ def sweep(
             if watch is not None:
                 watch.passed(node, position, g, contribution)
             if parent in pending:
-                pending[parent] = _plus(pending[parent], contribution)
+                pending[parent] = _add(pending[parent], contribution)
             else:
                 if parent.primitive is None and lift is None:
-                    contribution = _own(contribution, (g, y, *args))
+                    contribution = _own_memory(contribution, (g, y, *args))
                 pending[parent] = contribution
                 heappush(youngest_first, (-parent.serial, parent))
         if not retain:
@@ -335,7 +335,7 @@ def fit(g: Array, like: Any) -> Array:
     if not hasattr(g, "dtype"):  # a rule may return a Python number
         g = np.asarray(g, like.dtype)
     if g.shape != like.shape:
-        g = _reshaped(g, like.shape)
+        g = _unbroadcast(g, like.shape)
     if g.dtype != like.dtype:
         if g.dtype.kind == "c" and like.dtype.kind != "c":
             g = np.real(g)
@@ -422,7 +422,7 @@ def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
         variable.reset(token)
 
 
-def _reshaped(g: Array, shape: tuple[int, ...]) -> Array:
+def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     """Sum ``g`` over the axes in which ``shape`` was broadcast, then broadcast it over the missing ones."""
     extra = len(g.shape) - len(shape)
     added = tuple(range(extra))
@@ -452,14 +452,14 @@ _SMALL = 8192
 _PLAIN = (np.ndarray, np.float32, np.float64)
 
 
-def _plus(a: Array, b: Array) -> Array:
+def _add(a: Array, b: Array) -> Array:
     """Add two contributions into new memory, because either may be shared with another node."""
     if a.__class__ is tuple:
-        return tuple(_plus(x, y) for x, y in zip(a, b, strict=True))
+        return tuple(_add(x, y) for x, y in zip(a, b, strict=True))
     return a + b
 
 
-def _lifted(
+def _lift_inputs(
     args: tuple[Any, ...], parents: Sequence[tuple[int, Node]], lift: Callable[[Node], Array]
 ) -> tuple[Array, ...]:
     """Replace the tracked inputs among ``args`` with stand-ins that record."""
@@ -469,7 +469,7 @@ def _lifted(
     return tuple(lifted)
 
 
-def _own(g: Array, others: tuple[Any, ...]) -> Array:
+def _own_memory(g: Array, others: tuple[Any, ...]) -> Array:
     """Return ``g`` in memory that nothing else refers to.
 
     A rule may return its incoming gradient, one of its inputs, or a view of either; those are

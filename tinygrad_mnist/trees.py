@@ -74,17 +74,17 @@ def rebuild(like: Any, values: Iterable[Any]) -> Any:
     >>> rebuild({"w": [1.0, 2.0], "b": (3.0, None)}, "xyz")
     {'w': ['x', 'y'], 'b': ('z', None)}
     """
-    return _rebuilt(like, iter(values))
+    return _rebuild_from(like, iter(values))
 
 
-def _rebuilt(tree: Any, source: Iterator[Any]) -> Any:
+def _rebuild_from(tree: Any, source: Iterator[Any]) -> Any:
     if isinstance(tree, dict):
         rebuilt = copy(tree)  # a copy keeps its type, which may be a defaultdict
         for key, part in tree.items():
-            rebuilt[key] = _rebuilt(part, source)
+            rebuilt[key] = _rebuild_from(part, source)
         return rebuilt
     if isinstance(tree, (list, tuple)):
-        parts = [_rebuilt(part, source) for part in tree]
+        parts = [_rebuild_from(part, source) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return tree if tree is None else next(source)
 

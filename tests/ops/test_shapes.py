@@ -295,7 +295,7 @@ def test_ix_of_masks_and_lists():
 
 def test_a_single_number_has_no_triangle():
     for f in (np.tril, np.triu):
-        with pytest.raises(ValueError, match="single number"):
+        with pytest.raises(ValueError, match="a scalar has no triangle"):
             f(leaf(S))
 
 

@@ -20,7 +20,7 @@ from ..primitive import Sample, implements
 from ..tensor import SETITEM, Tensor, is_known
 from ..typing import Array, NDArray
 from .arguments import array, bare, gather, is_tracked, lift, places, refuse_to_round
-from .indexing import checked_along, inside, places_along
+from .indexing import check_along, inside, places_along
 
 
 def writes(function: Callable[..., Any]) -> Callable[[Callable[..., Array]], Callable[..., None]]:
@@ -65,10 +65,10 @@ def copyto(dst: Array, src: Any, casting: Any = "same_kind", where: Any = True) 
 @writes(np.put)
 def put(a: Array, ind: Any, v: Any, mode: Any = "raise") -> Array:
     """Values at flat indices; too few values are repeated."""
-    return written_flat(a, inside(np.ravel(places(ind)), a.size, mode), v)
+    return put_flat(a, inside(np.ravel(places(ind)), a.size, mode), v)
 
 
-def written_flat(a: Array, where: NDArray, values: Any) -> Array:
+def put_flat(a: Array, where: NDArray, values: Any) -> Array:
     """A copy of ``a`` with values at flat indices."""
     if not where.size or not np.size(values):
         return a
@@ -83,7 +83,7 @@ def putmask(a: Array, mask: Any, values: Any) -> Array:
     if not np.size(values):
         return a
     if not is_known(mask):
-        return _written_where(mask, np.resize(values, a.shape), a)
+        return _put_where(mask, np.resize(values, a.shape), a)
     return SETITEM(a, np.resize(values, a.shape)[mask], mask)
 
 
@@ -93,14 +93,14 @@ def place(arr: Array, mask: Any, vals: Any) -> Array:
     mask = _mask("place", arr, mask)
     if not is_known(mask) and np.size(vals):
         turns = np.reshape(np.cumsum(mask) - 1, arr.shape) % np.size(vals)
-        return _written_where(mask, np.take(np.ravel(lift(vals)), turns), arr)
+        return _put_where(mask, np.take(np.ravel(lift(vals)), turns), arr)
     n = np.count_nonzero(mask)
     if n and not np.size(vals):
         raise ShapeError(f"place: no values for {n} places")
     return SETITEM(arr, np.resize(vals, n), mask) if n else arr
 
 
-def _written_where(mask: NDArray, values: Array, a: Array) -> Array:
+def _put_where(mask: NDArray, values: Array, a: Array) -> Array:
     """A copy of ``a`` with the values where a mask holds; the mask changes from call to call."""
     return np.where(mask, array(values, a.dtype), a)
 
@@ -115,7 +115,7 @@ def _mask(name: str, a: Array, mask: Any) -> NDArray:
 @writes(np.put_along_axis)
 def put_along_axis(arr: Array, indices: Any, values: Any, axis: int | None) -> Array:
     """Values along an axis, at one index for each place."""
-    rows, indices, axis = checked_along("put_along_axis", arr, indices, axis)
+    rows, indices, axis = check_along("put_along_axis", arr, indices, axis)
     return np.reshape(SETITEM(rows, values, places_along(rows.shape, indices, axis)), arr.shape)
 
 
@@ -126,7 +126,7 @@ def fill_diagonal(a: Array, val: Any, wrap: bool = False) -> Array:
         raise ShapeError(f"fill_diagonal: shape {a.shape} is neither a matrix nor a cube")
     step = int(np.sum(np.cumprod((1, *a.shape[:0:-1]))))  # one further along every axis
     end = a.shape[1] ** 2 if a.ndim == 2 and not wrap else a.size
-    return written_flat(a, np.arange(a.size)[:end:step], val)
+    return put_flat(a, np.arange(a.size)[:end:step], val)
 
 
 @implements(

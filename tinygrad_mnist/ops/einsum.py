@@ -77,11 +77,11 @@ def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
         letters = left.replace(",", "").replace("...", "")
         output = "..." + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
 
-    def spelled(s: str, ndim: int) -> str:
+    def spell_out(s: str, ndim: int) -> str:
         hidden = ndim - len(s.replace("...", ""))
         return s.replace("...", ellipsis[len(ellipsis) - hidden :] if hidden else "")
 
-    return [spelled(s, n) for s, n in zip(inputs, ndims, strict=True)], output.replace("...", ellipsis)
+    return [spell_out(s, n) for s, n in zip(inputs, ndims, strict=True)], output.replace("...", ellipsis)
 
 
 einsum.vjp(each=einsum_rule)

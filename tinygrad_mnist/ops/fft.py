@@ -46,7 +46,7 @@ def ifft(a: Array, /, n: int | None = None, axis: int = -1, norm: Norm = None) -
     return np.fft.ifft(a, n, axis, norm)
 
 
-def resized(x: Array, n: int, axis: int) -> Array:
+def crop_or_pad(x: Array, n: int, axis: int) -> Array:
     """``x`` cropped or padded with zeros to length ``n``, which undoes the same step of a transform."""
     if x.shape[axis] >= n:
         return x[along(axis % x.ndim, slice(n))]
@@ -55,8 +55,8 @@ def resized(x: Array, n: int, axis: int) -> Array:
     return np.pad(x, widths)
 
 
-fft.vjp(lambda g, y, a, n, axis, norm: resized(np.fft.fft(g, None, axis, norm), a.shape[axis], axis))
-ifft.vjp(lambda g, y, a, n, axis, norm: resized(np.fft.ifft(g, None, axis, norm), a.shape[axis], axis))
+fft.vjp(lambda g, y, a, n, axis, norm: crop_or_pad(np.fft.fft(g, None, axis, norm), a.shape[axis], axis))
+ifft.vjp(lambda g, y, a, n, axis, norm: crop_or_pad(np.fft.ifft(g, None, axis, norm), a.shape[axis], axis))
 
 
 @primitive(np.fft.rfft, samples=[*_REAL, Sample((3,)), Sample((1,)), Sample((3,), n=4)], jvp="linear")
@@ -83,13 +83,13 @@ def shares(n: int, y: Array, axis: int) -> NDArray:
 def rfft_rule(g: Array, y: Array, a: Array, n: int | None, axis: int, norm: Norm) -> Array:
     """The real part of the ``fft`` of ``g`` without its mirror image: ``hfft`` of the shares adds it back."""
     n = a.shape[axis] if n is None else n
-    return resized(np.fft.hfft(g * shares(n, y, axis), n, axis, norm), a.shape[axis], axis)
+    return crop_or_pad(np.fft.hfft(g * shares(n, y, axis), n, axis, norm), a.shape[axis], axis)
 
 
 def irfft_rule(g: Array, y: Array, a: Array, n: int | None, axis: int, norm: Norm) -> Array:
     """The spectrum of ``g``, times how often each frequency was used; imaginary parts of 0 and n/2 never were."""
     spectrum = np.fft.ihfft(g, None, axis, norm) / shares(y.shape[axis], y, axis)
-    return resized(spectrum, a.shape[axis], axis)
+    return crop_or_pad(spectrum, a.shape[axis], axis)
 
 
 rfft.vjp(rfft_rule)
@@ -123,7 +123,7 @@ def steps(a: Array, s: Lengths, axes: Axes, *, is_half: bool = False) -> list[tu
     """
     if axes is None:
         if s is not None:
-            _deprecated(f"s={s} without axes; pass axes={tuple(range(-len(s), 0))} too")
+            _warn_deprecated(f"s={s} without axes; pass axes={tuple(range(-len(s), 0))} too")
         axes = range(a.ndim) if s is None else range(-len(s), 0)
     lengths: list[Any] = [a.shape[axis] for axis in axes] if s is None else list(s)
     if len(lengths) != len(axes):
@@ -134,11 +134,11 @@ def steps(a: Array, s: Lengths, axes: Axes, *, is_half: bool = False) -> list[tu
     if s is None and is_half:
         lengths[-1] = 2 * (lengths[-1] - 1)
     if None in lengths:
-        _deprecated(f"None in s={s}; pass -1 for an axis to keep its length")
+        _warn_deprecated(f"None in s={s}; pass -1 for an axis to keep its length")
     return [(a.shape[axis] if n == -1 else n, axis) for n, axis in zip(lengths, axes, strict=True)]
 
 
-def _deprecated(what: str) -> None:
+def _warn_deprecated(what: str) -> None:
     warnings.warn(f"NumPy 2.0 deprecated {what}", DeprecationWarning, stacklevel=6)
 
 

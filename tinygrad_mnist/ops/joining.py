@@ -18,7 +18,7 @@ from .indexing import along
 # -- joining -------------------------------------------------------------------------------------
 
 
-def _listed(*arrays: Any) -> tuple[Any, ...]:
+def _as_list(*arrays: Any) -> tuple[Any, ...]:
     """Prepare samples for functions that take their arrays as one list."""
     return (list(arrays),)
 
@@ -52,9 +52,9 @@ concatenate.vjp(each=concatenate_rule)
 @implements(
     np.concatenate,
     samples=[
-        Sample((2, 3), (2, 1), prepare=_listed, axis=1),
+        Sample((2, 3), (2, 1), prepare=_as_list, axis=1),
         Sample((2, 3), (), prepare=lambda a, b: ((a, [b]),), axis=None),
-        Sample((2,), (1,), prepare=_listed, dtype=np.float64, casting="safe"),
+        Sample((2,), (1,), prepare=_as_list, dtype=np.float64, casting="safe"),
     ],
 )
 def _concatenate(
@@ -75,20 +75,20 @@ def stack(*arrays: Array, axis: int = 0, dtype: Any = None, casting: Any = "same
 stack.vjp(each=lambda i, g, y, *arrays, axis, **_: g[along(axis % y.ndim, i)])
 
 
-@implements(np.stack, samples=[Sample((2, 3), (2, 3), prepare=_listed, axis=1)])
+@implements(np.stack, samples=[Sample((2, 3), (2, 3), prepare=_as_list, axis=1)])
 def _stack(
     arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = "same_kind"
 ) -> Array:
     return stack(*map(gather, arrays), axis=axis, dtype=dtype, casting=casting)
 
 
-@implements(np.vstack, samples=[Sample((3,), (2, 3), prepare=_listed)])
+@implements(np.vstack, samples=[Sample((3,), (2, 3), prepare=_as_list)])
 def vstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Rows on top of each other."""
     return np.concatenate([np.atleast_2d(lift(a)) for a in tup], dtype=dtype, casting=casting)
 
 
-@implements(np.hstack, samples=[Sample((2, 1), (2, 2), prepare=_listed), Sample((), (2,), prepare=_listed)])
+@implements(np.hstack, samples=[Sample((2, 1), (2, 2), prepare=_as_list), Sample((), (2,), prepare=_as_list)])
 def hstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
     """Arrays side by side."""
     parts = [np.atleast_1d(lift(a)) for a in tup]
@@ -96,14 +96,14 @@ def hstack(tup: Any, *, dtype: Any = None, casting: Any = "same_kind") -> Array:
 
 
 @implements(
-    np.dstack, samples=[Sample((2, 3), (2, 3, 2), prepare=_listed), Sample((3,), (3,), prepare=_listed)]
+    np.dstack, samples=[Sample((2, 3), (2, 3, 2), prepare=_as_list), Sample((3,), (3,), prepare=_as_list)]
 )
 def dstack(tup: Any) -> Array:
     """Arrays behind each other, along the third axis."""
     return np.concatenate([np.atleast_3d(lift(a)) for a in tup], axis=2)
 
 
-@implements(np.column_stack, samples=[Sample((2,), (2, 3), (2,), prepare=_listed)])
+@implements(np.column_stack, samples=[Sample((2,), (2, 3), (2,), prepare=_as_list)])
 def column_stack(tup: Any) -> Array:
     """Vectors as the columns of a matrix; matrices side by side."""
     return np.concatenate([a if a.ndim > 1 else np.reshape(a, (-1, 1)) for a in map(lift, tup)], axis=1)
@@ -113,7 +113,7 @@ def column_stack(tup: Any) -> Array:
     np.block,
     samples=[
         Sample((2, 2), (2, 1), (3,), prepare=lambda a, b, c: ([[a, b], [c]],)),
-        Sample((2,), (), prepare=_listed),
+        Sample((2,), (), prepare=_as_list),
         Sample((1, 2), (), prepare=lambda a, b: ([[[a, a]], [[b, np.array([1.0, 2.0, 3.0])]]],)),
         Sample((2,)),
     ],
@@ -122,14 +122,14 @@ def block(arrays: Any) -> Array:
     """Blocks arranged like nested lists: the innermost side by side along the last axis."""
     depth, blocks = _depth(arrays), list(_innermost(arrays))
     ndim = max(depth, *(np.ndim(a) for a in blocks))
-    return _joined(arrays, depth, ndim)
+    return _join_nested(arrays, depth, ndim)
 
 
-def _joined(blocks: Any, depth: int, ndim: int) -> Array:
+def _join_nested(blocks: Any, depth: int, ndim: int) -> Array:
     """Join the contents of nested lists of this depth along the same number of last axes."""
     if not depth:
         return np.reshape(blocks, (1,) * (ndim - np.ndim(blocks)) + np.shape(blocks))
-    return concatenate(*(_joined(block, depth - 1, ndim) for block in blocks), axis=-depth)
+    return concatenate(*(_join_nested(block, depth - 1, ndim) for block in blocks), axis=-depth)
 
 
 def _depth(arrays: Any) -> int:
@@ -186,7 +186,7 @@ def insert_at(arr: Array, values: Array, /, obj: Any, axis: int) -> Array:
     return np.insert(arr, obj, values, axis=axis)
 
 
-def inserted(y: Array, arr: Array, obj: Any, axis: int) -> NDArray:
+def find_inserted(y: Array, arr: Array, obj: Any, axis: int) -> NDArray:
     """For each place along ``axis`` of the result, the number of the value inserted there, or -1 for ``arr``."""
     n = arr.shape[axis]
     return np.insert(np.full(n, -1), obj, np.arange(y.shape[axis] - n))
@@ -194,7 +194,7 @@ def inserted(y: Array, arr: Array, obj: Any, axis: int) -> NDArray:
 
 def insert_values_rule(g: Array, y: Array, arr: Array, values: Array, obj: Any, axis: int) -> Array:
     """The gradient where the values went, in their order."""
-    came_from = inserted(y, arr, obj, axis)
+    came_from = find_inserted(y, arr, obj, axis)
     places = np.argsort(came_from, kind="stable")[arr.shape[axis] :]
     part = np.take(g, places, axis=axis)
     # Before a single place a whole block is inserted; its first axis is that of the places.
@@ -202,7 +202,7 @@ def insert_values_rule(g: Array, y: Array, arr: Array, values: Array, obj: Any, 
 
 
 insert_at.vjp(
-    lambda g, y, arr, values, obj, axis: g[along(axis, inserted(y, arr, obj, axis) < 0)],
+    lambda g, y, arr, values, obj, axis: g[along(axis, find_inserted(y, arr, obj, axis) < 0)],
     insert_values_rule,
 )
 

@@ -21,7 +21,7 @@ from ..typing import Array
 _CURVE = [((),), ((2, 3),)]
 
 
-def widened(f: Callable[..., Array]) -> Callable[..., Array]:
+def widen_float16(f: Callable[..., Array]) -> Callable[..., Array]:
     """Compute in float32 if the input is float16, which ends at 65504 and has three digits."""
 
     @wraps(f)
@@ -68,7 +68,7 @@ elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.minimum
 
 
 @primitive(samples=_CURVE, jvp="elementwise")
-@widened
+@widen_float16
 def sigmoid(x: Array, /) -> Array:
     """``1 / (1 + exp(-x))``, accurate in both tails; results below the smallest normal number may be 0."""
     with np.errstate(over="ignore"):
@@ -105,7 +105,7 @@ softplus.vjp(lambda g, y, x: g * sigmoid(x))
 
 
 @primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
-@widened
+@widen_float16
 def erf(x: Array, /) -> Array:
     """The error function, accurate to the last digit or two of a double.
 
@@ -119,7 +119,7 @@ def erf(x: Array, /) -> Array:
 
 
 @primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
-@widened
+@widen_float16
 def erfc(x: Array, /) -> Array:
     """``1 - erf(x)``, with all its digits where the result is small."""
     a = np.abs(x)
@@ -209,7 +209,7 @@ def gelu(x: Array) -> Array:
 
 
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
-@widened
+@widen_float16
 def softmax(x: Array, /, axis: int = -1) -> Array:
     """``exp(x) / sum(exp(x))`` along an axis: positive, and adding up to 1."""
     t = np.swapaxes(x, axis, 0).copy()
@@ -224,7 +224,7 @@ softmax.tangents(*softmax.rules.values())  # its Jacobian is symmetric
 
 
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
-@widened
+@widen_float16
 def log_softmax(x: Array, /, axis: int = -1) -> Array:
     """``log(softmax(x))``, finite however far apart the inputs lie."""
     t = np.swapaxes(x, axis, 0).copy()
@@ -240,7 +240,7 @@ log_softmax.tangents(lambda v, y, x, axis: v - np.add.reduce(np.exp(y) * v, axis
 @primitive(
     samples=[((4,),), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, 2), keepdims=True)], jvp="reduction"
 )
-@widened
+@widen_float16
 def logsumexp(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
     """``log(sum(exp(x)))`` over axes, without overflow: a smooth maximum."""
     top = np.max(x, axis=axis, keepdims=True)

@@ -191,13 +191,13 @@ def setxor1d(ar1: Array, ar2: Array, assume_unique: bool = False) -> Array:
 # -- trimming --------------------------------------------------------------------------------------
 
 
-def _edged(a: Array) -> tuple[Array]:
+def _add_zeros(a: Array) -> tuple[Array]:
     return (np.concatenate([np.zeros(2), a, np.zeros(1)]),)
 
 
 @implements(
     np.trim_zeros,
-    samples=[Sample((3,), prepare=_edged), Sample((3,), prepare=_edged, trim="b")],
+    samples=[Sample((3,), prepare=_add_zeros), Sample((3,), prepare=_add_zeros, trim="b")],
 )
 def trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
     """``filt`` without the zeros at its front (``f``) or back (``b``)."""

@@ -101,7 +101,7 @@ def coefficients(p: Any) -> Array:
     return np.reshape(p, 1) if p.ndim == 0 else p
 
 
-def aligned(a: Any, b: Any) -> tuple[Array, Array]:
+def align(a: Any, b: Any) -> tuple[Array, Array]:
     """Pad the shorter of two polynomials with zeros in front."""
     a, b = coefficients(a), coefficients(b)
     missing = len(b) - len(a)
@@ -115,14 +115,14 @@ def aligned(a: Any, b: Any) -> tuple[Array, Array]:
 @implements(np.polyadd, samples=[Sample((3,), (2,)), Sample((2,), (4,), complex=True), Sample((), (2,))])
 def polyadd(a1: Array, a2: Array) -> Array:
     """The sum of two polynomials."""
-    a, b = aligned(a1, a2)
+    a, b = align(a1, a2)
     return a + b
 
 
 @implements(np.polysub, samples=[Sample((3,), (2,)), Sample((2,), (4,), complex=True), Sample((), (2,))])
 def polysub(a1: Array, a2: Array) -> Array:
     """The difference of two polynomials."""
-    a, b = aligned(a1, a2)
+    a, b = align(a1, a2)
     return a - b
 
 

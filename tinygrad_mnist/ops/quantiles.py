@@ -19,7 +19,7 @@ from ..primitive import Sample, implements
 from ..tensor import certainly, is_known, possibly, refuse
 from ..typing import Array, NDArray
 from .arguments import array, bare, gather, is_tracked, plain
-from .reductions import Axis, is_top, joined, kept_and_reduced
+from .reductions import Axis, is_top, join_axes, split_axes
 from .statistics import weights_along
 
 # -- the elements in order -------------------------------------------------------------------------
@@ -39,7 +39,7 @@ class Ordered:
     """
 
     def __init__(self, a: Array, axis: Axis, *, skip_nan: bool) -> None:
-        self.rows = joined(a, axis)
+        self.rows = join_axes(a, axis)
         self.values = plain(self.rows)
         self.length = self.values.shape[-1]
         numbers = np.sum(~np.isnan(self.values), axis=-1, keepdims=True)
@@ -89,7 +89,7 @@ class Ordered:
         y = np.reshape(y, shape + y.shape[1:])
         if not keepdims:
             return y
-        return np.expand_dims(y, tuple(len(shape) + i for i in kept_and_reduced(axis, ndim)[1]))
+        return np.expand_dims(y, tuple(len(shape) + i for i in split_axes(axis, ndim)[1]))
 
 
 # -- medians ---------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def _quantile(
         place = positions(ordered.size, ordered.length, q, method)
     else:
         weights = np.broadcast_to(weights_along(array(weights), a, axis), a.shape)
-        place = weighted_positions(ordered, q, joined(weights, axis))
+        place = weighted_positions(ordered, q, join_axes(weights, axis))
     here = np.floor(plain(place)).astype(int)
     after = here + 1 if method in CONTINUOUS else np.ceil(plain(place)).astype(int)
     if certainly((after == here).all()):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..primitive import Sample, primitive
 from ..typing import Array
-from .network import widened
+from .network import widen_float16
 
 
 @primitive(
@@ -16,7 +16,7 @@ from .network import widened
     samples=[Sample((7,), order=1), Sample((7,), order=2), Sample((), order=3)],
     jvp="elementwise",
 )
-@widened
+@widen_float16
 def sinc_derivative(x: Array, /, order: int) -> Array:
     """The derivative of the given order of ``sin(πx) / (πx)``, also at 0.
 
@@ -53,7 +53,7 @@ sinc.vjp(lambda g, y, x: g * sinc_derivative(x, order=1))
 
 
 @primitive(samples=[Sample((5,), order=0), Sample((), order=1)], jvp="elementwise")
-@widened
+@widen_float16
 def i0_derivative(x: Array, /, order: int) -> Array:
     """The derivative of the given order of ``I0(x)``, the mean of ``exp(x cos(t))`` over a turn.
 

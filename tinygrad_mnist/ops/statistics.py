@@ -16,7 +16,7 @@ from ..primitive import Sample, implements, primitive
 from ..tensor import certainly, possibly, refuse
 from ..typing import Array, NDArray
 from .arguments import array, lift, plain
-from .reductions import Axis, How, count, keep, masked, number, ratio, take_arguments_of
+from .reductions import Axis, How, count, count_chosen, fill_unchosen, keep, ratio, take_arguments_of
 
 _SAMPLES = [Sample((2, 3)), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, -1), keepdims=True)]
 _SOME = np.array([[True, False, True], [False, True, True]])
@@ -135,15 +135,15 @@ std.vjp(std_rule)
 
 def squares(a: Array, how: How) -> tuple[Array, NDArray]:
     """The sum of the squared deviations of the chosen elements, and their degrees of freedom."""
-    a, where, axis = inexact(a, how.dtype), how.where, how.axis
+    a, where, axis = as_inexact(a, how.dtype), how.where, how.axis
     centre = np.mean(a, axis=axis, keepdims=True, where=where) if how.mean is None else how.mean
-    d = masked(a - centre, where, 0)
+    d = fill_unchosen(a - centre, where, 0)
     squared = np.real(d * conjugate(d)) if d.dtype.kind == "c" else d * d
     total = np.sum(squared, axis=axis, keepdims=how.keepdims)
-    return total, number(where, a.shape, axis, how.keepdims) - the_ddof(how)
+    return total, count_chosen(where, a.shape, axis, how.keepdims) - resolve_ddof(how)
 
 
-def inexact(a: Array, dtype: Any) -> Array:
+def as_inexact(a: Array, dtype: Any) -> Array:
     """``a`` in a dtype that can hold deviations: not integers."""
     if dtype is None:
         return a if a.dtype.kind in "fc" else array(a, np.float64)
@@ -152,7 +152,7 @@ def inexact(a: Array, dtype: Any) -> Array:
     return array(a, dtype)
 
 
-def the_ddof(how: How) -> float:
+def resolve_ddof(how: How) -> float:
     """The number that can be passed by two names."""
     if how.correction is None:
         return how.ddof
@@ -175,7 +175,7 @@ def _spread(plainly: Any, finish: Callable[[Array], Array]) -> Callable[..., Arr
     def spread_of_some(a: Array, how: How) -> Array:
         a = array(a)
         if how.where is True and how.mean is None:
-            y = plainly(inexact(a, how.dtype), how.axis, ddof=the_ddof(how), keepdims=how.keepdims)
+            y = plainly(as_inexact(a, how.dtype), how.axis, ddof=resolve_ddof(how), keepdims=how.keepdims)
         else:
             total, n = squares(a, how)
             y = finish(ratio(total, n, "Degrees of freedom <= 0 for slice"))
@@ -291,7 +291,11 @@ def corrcoef(x: Array, y: Any = None, rowvar: bool = True, *, dtype: Any = None)
     constant = plain(variance == 0)
     scale = np.sqrt(variance + constant)
     c = c / scale[:, None] / scale[None, :]
-    c = _clipped(np.real(c)) + 1j * _clipped(np.imag(c)) if c.dtype.kind == "c" else _clipped(c)
+    c = (
+        _clip_to_unit(np.real(c)) + 1j * _clip_to_unit(np.imag(c))
+        if c.dtype.kind == "c"
+        else _clip_to_unit(c)
+    )
     if certainly(constant.any()):
         warnings.warn("invalid value encountered in divide", RuntimeWarning, stacklevel=3)
     if possibly(constant.any()):
@@ -299,6 +303,6 @@ def corrcoef(x: Array, y: Any = None, rowvar: bool = True, *, dtype: Any = None)
     return np.reshape(c, shape)
 
 
-def _clipped(x: Array) -> Array:
+def _clip_to_unit(x: Array) -> Array:
     """Clip values that rounding moved beyond 1."""
     return np.clip(x, -1, 1)

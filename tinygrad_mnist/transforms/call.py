@@ -20,12 +20,12 @@ __all__ = [
     "Argnums",
     "Function",
     "Trace",
-    "added",
+    "add_seeds",
     "described",
-    "fitted",
+    "find_older",
     "is_tracked",
+    "match_form",
     "named",
-    "older",
     "parts_of",
     "value_of",
 ]
@@ -53,7 +53,7 @@ class Trace:
         # Inside another transform, the outer one differentiates the results of this one.
         self.takes_tensors = TRACING.get() or any(isinstance(x, Tensor) for x in leaves([args, kwargs, also]))
         self.start = next(SERIALS)
-        self.variables = [_checked(x) for x in leaves(self.chosen)]
+        self.variables = [_check_argument(x) for x in leaves(self.chosen)]
         swapped = list(args)
         for i, part in zip(self.numbers, rebuild(self.chosen, self.variables), strict=True):
             swapped[i] = part
@@ -90,36 +90,36 @@ class Trace:
 
     def pull(self, seeds: Sequence[Any], *, retain: bool = False) -> Any:
         """Compute gradients of the arguments, in their form, from gradients of the results."""
-        return self.like_arguments(self._pulled(seeds, retain=retain))
+        return self.like_arguments(self._pull_seeds(seeds, retain=retain))
 
-    def _pulled(self, seeds: Sequence[Any], *, retain: bool) -> list[Array]:
+    def _pull_seeds(self, seeds: Sequence[Any], *, retain: bool) -> list[Array]:
         pairs = [(y._node, s) for y, s in zip(self.outputs, seeds, strict=True) if is_tracked(y)]
         lift, retain = _lift if self.is_recorded else None, retain or self.is_recorded
         with _set(RECORDING, True):
             found = sweep(
-                added((node, self._raised(s)) for node, s in pairs),
+                add_seeds((node, self._lift_constant(s)) for node, s in pairs),
                 targets=self.nodes,
                 retain=retain,
                 lift=lift,
             )
         return [
-            found[node] if node in found else self._raised(np.zeros_like(value))
+            found[node] if node in found else self._lift_constant(np.zeros_like(value))
             for node, value in zip(self.nodes, self.values, strict=True)
         ]
 
     def push(self, directions: Any) -> Any:
         """Compute changes of the results, in their form, from changes of the arguments."""
-        given = fitted(directions, self.chosen, self.values, "jvp: the tangent")
+        given = match_form(directions, self.chosen, self.values, "jvp: the tangent")
         changes: list[Array] = []
-        for x in self._pushed(given, retain=False):
+        for x in self._push_directions(given, retain=False):
             is_shared = isinstance(x, np.ndarray) and (
                 x.base is not None or any(x is other for other in (*given, *changes))
             )
             changes.append(x.copy() if is_shared else x)
         return rebuild(self.result, map(self._out, changes))
 
-    def _pushed(self, directions: Sequence[Any], *, retain: bool) -> list[Array]:
-        tangents = {node: self._raised(d) for node, d in zip(self.nodes, directions, strict=True)}
+    def _push_directions(self, directions: Sequence[Any], *, retain: bool) -> list[Array]:
+        tangents = {node: self._lift_constant(d) for node, d in zip(self.nodes, directions, strict=True)}
         lift = _lift if self.is_recorded else None
         with _set(RECORDING, True):
             results = {y._node for y in self.outputs if is_tracked(y)}
@@ -127,7 +127,7 @@ class Trace:
         return [
             changes[y._node]
             if is_tracked(y) and y._node in changes
-            else self._raised(np.zeros_like(value_of(y)))
+            else self._lift_constant(np.zeros_like(value_of(y)))
             for y in self.outputs
         ]
 
@@ -140,7 +140,7 @@ class Trace:
                 seeds = [
                     unit if i == k else np.zeros_like(value_of(other)) for i, other in enumerate(self.outputs)
                 ]
-                rows.append(self._pulled(seeds, retain=True))
+                rows.append(self._pull_seeds(seeds, retain=True))
             blocks.append([self._block(y, i, [row[i] for row in rows], 0) for i in range(len(self.values))])
         return blocks
 
@@ -151,7 +151,7 @@ class Trace:
             columns = []
             for unit in _units(value):
                 directions = [unit if j == i else np.zeros_like(other) for j, other in enumerate(self.values)]
-                columns.append(self._pushed(directions, retain=True))
+                columns.append(self._push_directions(directions, retain=True))
             for k, y in enumerate(self.outputs):
                 blocks[k].append(self._block(y, i, [column[k] for column in columns], -1))
         return blocks
@@ -159,7 +159,7 @@ class Trace:
     def _block(self, y: Any, i: int, parts: list[Array], axis: int) -> Array:
         shape, dtype = value_of(y).shape + self.values[i].shape, self.values[i].dtype
         if not parts:
-            return self._raised(np.zeros(shape, dtype))
+            return self._lift_constant(np.zeros(shape, dtype))
         block = np.reshape(np.stack(parts, axis=axis), shape)
         return block.astype(np.result_type(dtype, np.complex64) if block.dtype.kind == "c" else dtype)
 
@@ -195,7 +195,7 @@ class Trace:
             and not any(x._data is arg for arg in node.args or ())
         )
 
-    def _raised(self, x: Any) -> Any:
+    def _lift_constant(self, x: Any) -> Any:
         """Prepare a constant for use with recorded values, if they are recorded."""
         if isinstance(x, Tensor):
             return x if self.is_recorded else x._data
@@ -215,7 +215,7 @@ def _units(value: Array) -> Iterator[Array]:
         yield unit
 
 
-def _checked(x: Any) -> Tensor:
+def _check_argument(x: Any) -> Tensor:
     value, node = parts_of(x)
     if value.dtype.kind not in "fc":
         raise DTypeError(
@@ -225,7 +225,7 @@ def _checked(x: Any) -> Tensor:
     return variable(value, node)
 
 
-def fitted(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[Any]:
+def match_form(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[Any]:
     """Check that a tree has the form and the shapes of another, and convert it to the dtypes of that."""
     try:
         given = list(matching(tree, like))
@@ -275,7 +275,7 @@ def is_tracked(x: Any) -> bool:
     return isinstance(x, Tensor) and x._node is not None
 
 
-def added(pairs: Iterable[tuple[Any, Array]]) -> dict[Node, Array]:
+def add_seeds(pairs: Iterable[tuple[Any, Array]]) -> dict[Node, Array]:
     """Collect seeds, and add up those of the same node."""
     total: dict[Node, Array] = {}
     for node, seed in pairs:
@@ -292,7 +292,7 @@ def parts_of(x: Any) -> tuple[Array, Node | None]:
     return _as_array(x), None
 
 
-def older(results: Iterable[Tensor], start: int) -> list[Node]:
+def find_older(results: Iterable[Tensor], start: int) -> list[Node]:
     """Find the nodes recorded before a point in time from which results were computed after it."""
     found: dict[Node, None] = {}
     seen: set[Node] = set()

@@ -24,7 +24,7 @@ import numpy as np
 from ..errors import DTypeError, GradientError
 from ..tensor import Tensor
 from ..trees import rebuild, tree_map
-from .call import Argnums, Function, Trace, described, fitted, named, value_of
+from .call import Argnums, Function, Trace, described, match_form, named, value_of
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -150,7 +150,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
 
     def pull(gradient: Any) -> Any:
         values = [value_of(y) for y in run.outputs]
-        seeds = fitted(gradient, run.result, values, "pull: the gradient")
+        seeds = match_form(gradient, run.result, values, "pull: the gradient")
         return run.with_tensors(seeds).pull(seeds, retain=True)
 
     value = run.plain(run.result)

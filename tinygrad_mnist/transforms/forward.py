@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GradientError
-from ..graph import RECORDING, TRANSPOSING, WATCH, Node, _lifted, _plus, _set, conjugate, fit, sweep
+from ..graph import RECORDING, TRANSPOSING, WATCH, Node, _add, _lift_inputs, _set, conjugate, fit, sweep
 from ..primitive import Primitive, Rule, identity
 from ..tensor import Tensor, _handle, record
 from ..typing import Array
@@ -55,7 +55,7 @@ def push(
         The change of each result that depends on a changed node.
     """
     changes, watch = dict(tangents), WATCH.get()
-    nodes = _between(changes, results)
+    nodes = _find_between(changes, results)
     last_use = {parent: node for node in reversed(nodes) for _, parent in node.parents}
     while nodes:
         node = nodes.pop()
@@ -65,7 +65,7 @@ def push(
             )
         moving = [(i, changes[parent]) for i, parent in node.parents if parent in changes]
         if moving:
-            changes[node] = _pushed(node, moving, lift)
+            changes[node] = _push_through(node, moving, lift)
             if watch is not None:
                 watch.pushed(node, moving, changes[node])
         for _, parent in node.parents:
@@ -78,7 +78,7 @@ def push(
     return changes
 
 
-def _between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Node]:
+def _find_between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Node]:
     """All nodes between results and sources, from the youngest to the oldest."""
     oldest = min((node.serial for node in sources), default=0)
     found: set[Node] = set()
@@ -91,23 +91,25 @@ def _between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Nod
     return sorted(found, key=lambda node: -node.serial)
 
 
-def _pushed(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Node], Array] | None) -> Array:
+def _push_through(
+    node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Node], Array] | None
+) -> Array:
     """The change of an operation's result."""
     primitive, y, args, kwargs = node.primitive, node.value, node.args, node.kwargs
     assert primitive is not None, "a leaf is computed from nothing"
     assert args is not None, "a freed graph was refused"
     if lift is not None:
-        y, args = lift(node), _lifted(args, node.parents, lift)
+        y, args = lift(node), _lift_inputs(args, node.parents, lift)
     if primitive.jvp == "linear":
         by_place = dict(moving)
         changed = [
-            by_place[i] if i in by_place else _still(primitive.rules[i], x) for i, x in enumerate(args)
+            by_place[i] if i in by_place else _make_still(primitive.rules[i], x) for i, x in enumerate(args)
         ]
-        return fit(_applied(primitive, changed, kwargs), node.value)
+        return fit(_apply(primitive, changed, kwargs), node.value)
     total: Any = None
     for i, v in moving:
         if primitive.jvp == "multilinear":
-            part = _applied(primitive, [*args[:i], v, *args[i + 1 :]], kwargs)
+            part = _apply(primitive, [*args[:i], v, *args[i + 1 :]], kwargs)
         elif primitive.pushes:
             part = primitive.pushes[i](v, y, *args, **kwargs)
         elif primitive.jvp == "elementwise":
@@ -117,9 +119,9 @@ def _pushed(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Nod
                 _slopes(primitive, i, y, args, kwargs) * v, axis=kwargs["axis"], keepdims=kwargs["keepdims"]
             )
         else:
-            part = _transposed(primitive.rules[i], v, y, args, kwargs, lift)
+            part = _transpose_rule(primitive.rules[i], v, y, args, kwargs, lift)
         part = fit(part, node.value)
-        total = part if total is None else _plus(total, part)
+        total = part if total is None else _add(total, part)
     return total
 
 
@@ -128,18 +130,18 @@ def _slopes(primitive: Primitive, i: int, y: Any, args: tuple[Any, ...], kwargs:
     return primitive.rules[i](np.ones(y.shape, y.dtype), y, *args, **kwargs)
 
 
-def _still(rule: Rule | None, x: Any) -> Any:
+def _make_still(rule: Rule | None, x: Any) -> Any:
     """The tangent of an argument that does not change: zeros if it could change."""
     return x if rule is None or x is None else np.zeros_like(x)
 
 
-def _applied(primitive: Primitive, args: Sequence[Any], settings: Any) -> Any:
+def _apply(primitive: Primitive, args: Sequence[Any], settings: Any) -> Any:
     if any(isinstance(x, Tensor) for x in args):
         return record(primitive, args, settings)
     return primitive.forward(*args, **settings)
 
 
-def _transposed(
+def _transpose_rule(
     rule: Rule, v: Array, y: Any, args: tuple[Any, ...], kwargs: Any, lift: Callable[[Node], Array] | None
 ) -> Array:
     """Differentiate ``rule(g, ...)``, a linear function of ``g``, with respect to ``g``."""

@@ -46,9 +46,7 @@ def read_idx_images(path: Path) -> NDArray[np.uint8]:
     with open_bytes(path) as stream:
         magic, count, height, width = read_exactly(stream, 16, path).view(">u4").tolist()
         if magic != IMAGES_MAGIC:
-            raise DataError(
-                f"{path}: magic number {magic:#010x}, but IDX images have {IMAGES_MAGIC:#010x}"
-            )
+            raise DataError(f"{path}: magic number {magic:#010x}, but IDX images have {IMAGES_MAGIC:#010x}")
         if (height, width) != (SIDE, SIDE):
             raise DataError(f"{path}: images of {height}×{width} pixels; expected {SIDE}×{SIDE}")
         check_count(path, count)
@@ -60,9 +58,7 @@ def read_idx_labels(path: Path) -> NDArray[np.uint8]:
     with open_bytes(path) as stream:
         magic, count = read_exactly(stream, 8, path).view(">u4").tolist()
         if magic != LABELS_MAGIC:
-            raise DataError(
-                f"{path}: magic number {magic:#010x}, but IDX labels have {LABELS_MAGIC:#010x}"
-            )
+            raise DataError(f"{path}: magic number {magic:#010x}, but IDX labels have {LABELS_MAGIC:#010x}")
         check_count(path, count)
         return read_exactly(stream, count, path, last=True)
 

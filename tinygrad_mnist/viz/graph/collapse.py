@@ -55,10 +55,10 @@ def _module_steps(sketch: Sketch) -> Iterator[Sketch]:
         return
     outer = {path[:depth] for path in paths for depth in range(len(path))}
     innermost = paths - outer
-    yield _grouped(sketch, [box.path if box.path in innermost else None for box in sketch.boxes], "module")
+    yield _group(sketch, [box.path if box.path in innermost else None for box in sketch.boxes], "module")
     for depth in range(max(map(len, paths)) - 1, 0, -1):
         keys = [box.path[:depth] if len(box.path) >= depth else None for box in sketch.boxes]
-        yield _grouped(sketch, keys, "module")
+        yield _group(sketch, keys, "module")
 
 
 def _without_runs(sketch: Sketch) -> Sketch:
@@ -90,16 +90,14 @@ def _without_runs(sketch: Sketch) -> Sketch:
         if len(run) > 2 * ENDS + 1:
             for inner in run[ENDS:-ENDS]:
                 keys[inner] = start
-    return _grouped(sketch, _with_own_constants(sketch, keys), "rest")
+    return _group(sketch, _with_own_constants(sketch, keys), "rest")
 
 
 def _without_middle(sketch: Sketch, max_nodes: int) -> Sketch:
     """Keep the boxes near the first inputs and near the results, and summarise everything in between."""
     head = (max_nodes - 1) // 2
     tail = len(sketch.boxes) - (max_nodes - 1 - head)
-    return _grouped(
-        sketch, ["middle" if head <= i < tail else None for i in range(len(sketch.boxes))], "rest"
-    )
+    return _group(sketch, ["middle" if head <= i < tail else None for i in range(len(sketch.boxes))], "rest")
 
 
 def _without_crowds(sketch: Sketch) -> Sketch:
@@ -114,7 +112,7 @@ def _without_crowds(sketch: Sketch) -> Sketch:
         if len(places) > ENDS:
             for place in places:
                 keys[place] = alike
-    return _grouped(sketch, keys, "constant")
+    return _group(sketch, keys, "constant")
 
 
 def _with_own_constants(sketch: Sketch, keys: list[Hashable]) -> list[Hashable]:
@@ -134,7 +132,7 @@ def _users_of_constants(sketch: Sketch) -> dict[int, set[int]]:
     return users
 
 
-def _grouped(sketch: Sketch, keys: Sequence[Hashable], kind: Kind) -> Sketch:
+def _group(sketch: Sketch, keys: Sequence[Hashable], kind: Kind) -> Sketch:
     """Merge the boxes that share a key; a box with the key ``None`` is kept."""
     groups: dict[Hashable, list[int]] = {}
     for place, key in enumerate(keys):
@@ -153,7 +151,7 @@ def _grouped(sketch: Sketch, keys: Sequence[Hashable], kind: Kind) -> Sketch:
                 cast(Path, key) if kind == "module" else common(box.path for box in boxes if box.operations)
             )
             out = max((place for place in places if place in leaving), default=places[-1])
-            new.boxes.append(_merged(boxes, kind, sketch.boxes[out].value, path))
+            new.boxes.append(_merge(boxes, kind, sketch.boxes[out].value, path))
         else:
             new.boxes.append(boxes[0])
     seen: set[tuple[int, int]] = set()
@@ -167,7 +165,7 @@ def _grouped(sketch: Sketch, keys: Sequence[Hashable], kind: Kind) -> Sketch:
     return new
 
 
-def _merged(boxes: list[Box], kind: Kind, value: object, path: Path) -> Box:
+def _merge(boxes: list[Box], kind: Kind, value: object, path: Path) -> Box:
     return Box(
         kind,
         value,
