@@ -1,7 +1,7 @@
-"""A small change, made on purpose, and a digit is taken for another.
+"""A small, deliberate change makes a network take a digit for another one.
 
-Training asks how the loss changes with the weights. Ask the same of the pixels, and the answer says which way
-to push each of them to make the network wrong: no pixel by more than a given size, none below 0 or above 1.
+Training asks how the loss changes with the weights. Ask the same about the pixels, and the answer says in which
+direction to push each of them to make the network wrong: no pixel by more than a given size, none below 0 or above 1.
 
     python examples/adversarial_examples.py --size 0.1
     python examples/adversarial_examples.py --defend        (and train a network on such images)
@@ -20,13 +20,13 @@ SIZES = (0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 
 def slope(model, images, labels):
-    """Return how the loss changes with each pixel; the sum leaves each image its own gradient."""
-    with tg.no_grad():  # nobody differentiates the attack itself
+    """Return how the loss changes with each pixel; because of the sum, each image has its own gradient."""
+    with tg.no_grad():  # the attack itself is not differentiated
         return tg.grad(lambda pixels: F.cross_entropy(model(pixels), labels, reduction="sum"))(images)
 
 
 def attack(model, images, labels, size, steps=1):
-    """Climb the loss: in one step the fast gradient sign method, in several the projected one."""
+    """Climb the loss: in one step by the fast gradient sign method, in several by projected gradients."""
     lowest, highest = np.maximum(images - size, 0), np.minimum(images + size, 1)
     stride = size if steps == 1 else 2.5 * size / steps
     changed = images
@@ -37,12 +37,12 @@ def attack(model, images, labels, size, steps=1):
 
 
 def add_noise(images, size, rng):
-    """Push every pixel as far, but up or down by chance: what the size alone does, without the direction."""
+    """Push every pixel equally far, but randomly up or down: the effect of the size without the direction."""
     return np.clip(images + size * rng.choice(np.float32([-1, 1]), images.shape), 0, 1)
 
 
 def learn(model, train, epochs, size, seed):
-    """Train; with a size, on images attacked with it, which follow the network as it changes."""
+    """Train; with a size, on attacked images, which are made anew as the network changes."""
     batches = tg.data.DataLoader(train, 64, shuffle=True, rng=seed)
     optimizer = tg.optim.AdamW(model.parameters(), lr=3e-3)
     schedule = tg.optim.OneCycleLR(optimizer, epochs * len(batches))
@@ -100,23 +100,31 @@ def plot_attack(images, changed, labels, before, after, size, *, path=None):
 
 @experiment("mnist")
 @click.option(
-    "--neurons", type=click.IntRange(1), default=100, show_default=True, help="In the hidden layer."
+    "--neurons", type=click.IntRange(1), default=100, show_default=True, help="Number of hidden neurons."
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), default=8, show_default=True, help="Times through the data."
+    "--epochs",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Number of passes through the data.",
 )
 @click.option(
     "--size",
     type=click.FloatRange(0, 1, min_open=True),
     default=0.1,
     show_default=True,
-    help="Most that a pixel is changed by, where paper is 0 and ink is 1: in the pictures, and to defend.",
+    help="Largest change of a pixel (paper is 0, ink is 1), in the pictures and in the defence.",
 )
-@click.option("--steps", type=click.IntRange(2), default=10, show_default=True, help="Of the longer attack.")
-@click.option("--defend", is_flag=True, help="Train a second network, on attacked images.")
+@click.option(
+    "--steps", type=click.IntRange(2), default=10, show_default=True, help="Steps of the longer attack."
+)
+@click.option("--defend", is_flag=True, help="Also train a network on attacked images.")
 def main(report, full, seeds, train, test, neurons, epochs, size, steps, defend):
     images, labels = test[:]
-    digits = [np.flatnonzero(labels == digit)[0] for digit in np.unique(labels)]  # the first of each
+    digits = [
+        np.flatnonzero(labels == digit)[0] for digit in np.unique(labels)
+    ]  # the first image of each digit
     sizes = sorted({*SIZES, size})
     networks = {"usual": 0, **({"defended": size} if defend else {})}
     runs, curves = report.table(f"Test images, with pixels changed by at most {size:g}", mean=not defend), {}
@@ -147,7 +155,7 @@ def main(report, full, seeds, train, test, neurons, epochs, size, steps, defend)
         curves,
         xlabel="most that a pixel is changed by",
         ylabel="test accuracy (%)",
-        caption="The further pixels may move, the more images are lost; noise of the same size does far less",
+        caption="The larger the change, the more images are misread; noise of the same size does far less",
     )
 
 

@@ -1,7 +1,7 @@
-"""An autoencoder: every digit as two numbers, and back again.
+"""An autoencoder turns every digit into two numbers, and back again.
 
-A network reproduces its own input, but in its middle only two numbers pass. So it has to find out by itself what
-tells one digit from another, and with two numbers the digits lie on a map. Nobody tells it which digit is which.
+A network reproduces its own input, but only two numbers pass through its middle. So it has to find out by itself
+what distinguishes one digit from another. With two numbers, the digits lie on a map. It never sees a label.
 
     python examples/autoencoder.py --full
     python examples/autoencoder.py --full --code 16       (more numbers: better pictures, and no map)
@@ -42,7 +42,7 @@ def learn(model, images, validation, epochs, seed):
 
 
 def flat_error(images, others, code):
-    """Return the error of the best linear code of this size: principal components."""
+    """Return the error of the best linear code of this size, which uses principal components."""
     centre = images.mean(axis=0)
     directions = np.linalg.eigh(np.cov(images.T))[1][:, -code:]
     shadows = centre + (others - centre) @ directions @ directions.T
@@ -51,14 +51,20 @@ def flat_error(images, others, code):
 
 @experiment("mnist")
 @click.option(
-    "--code", type=click.IntRange(1, 784), default=2, show_default=True, help="Numbers in the middle."
+    "--code",
+    type=click.IntRange(1, 784),
+    default=2,
+    show_default=True,
+    help="Number of values in the middle.",
 )
-@click.option("--epochs", type=click.IntRange(1), help="Times through the data.  [default: 6, --full: 12]")
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Number of passes through the data.  [default: 6, --full: 12]"
+)
 def main(report, full, seeds, train, test, code, epochs):
     images, _ = train[:]
     images, validation = np.split(images, [len(images) * 5 // 6])
     unseen, digits = test[:]
-    runs = report.table("Mean squared error of a pixel, on digits that were not learned from", mean=True)
+    runs = report.table("Mean squared error per pixel, on digits that were not used for training", mean=True)
     for seed in seeds:
         model = Autoencoder(code, seed)
         history = learn(model, images, validation, epochs or (12 if full else 6), seed)
@@ -89,10 +95,10 @@ def main(report, full, seeds, train, test, code, epochs):
             tg.viz.plot_scatter,
             codes,
             digits,
-            caption="Where the digits lie, in the colour of what they are",
+            caption="The map: each point is a digit, coloured by its class",
             **axes,
         )
-        # Steps with as many digits between each two, so that the crowded middle is seen as well.
+        # Steps with equally many digits between them, so that the crowded middle is visible as well.
         across, up = np.quantile(codes, (np.arange(19) + 0.5) / 19, axis=0).astype(np.float32).T
         report.picture(
             "plane.png",
@@ -100,7 +106,7 @@ def main(report, full, seeds, train, test, code, epochs):
             model.decoder,
             across,
             up,
-            caption="What each place of the map looks like",
+            caption="The image that the network draws for each place of the map",
             **axes,
         )
 

@@ -1,8 +1,8 @@
-"""Learn a curve from noisy points, and its slope with it.
+"""Learn a curve from noisy points, together with its slope.
 
-Small networks are trained side by side, each on its own draw of the points. Where there are points they
-agree; where there are none they do not, and that shows how far to trust them. Neither the slope of what they
-learned nor that of the true curve is written down: both come from the functions themselves.
+Small networks are trained side by side, each on its own random selection of the points. Where there are points,
+they agree; where there are none, they differ, which shows how far to trust them. Neither the slope of the learned
+curve nor that of the true curve is written down: both come from the functions themselves.
 
     python examples/curve_regression.py --points 80 --noise 0.3
     python examples/curve_regression.py --full --seeds 5
@@ -29,14 +29,14 @@ def true_curve(x):
 
 
 def measure(points, noise, rng):
-    """Return points from -3 to 3, none of them in the gap, and the curve there with noise."""
+    """Return points from -3 to 3, none of them in the gap, and noisy values of the curve there."""
     x = rng.uniform(-3, 3 - np.ptp(GAP), points)
     x = np.where(x < GAP[0], x, x + np.ptp(GAP)).astype(np.float32)
     return x, true_curve(x) + rng.normal(0, noise, points).astype(np.float32)
 
 
 class Networks(tg.nn.Module):
-    """Networks from one number to one number, side by side: their weights have one axis more."""
+    """Networks from one number to one number, side by side: their weights have an additional axis."""
 
     def __init__(self, members=10, neurons=32, seed=0):
         rng = np.random.default_rng(seed)
@@ -45,7 +45,7 @@ class Networks(tg.nn.Module):
         self.biases = [tg.nn.Parameter(rng.uniform(-2, 2, (members, 1, n)) / m) for m, n in sizes]
 
     def forward(self, x):
-        """Return what each makes of its numbers, shape (members, N), or of the same ones, shape (N,)."""
+        """Return each network's outputs, for its own inputs of shape (members, N) or common ones of shape (N,)."""
         y = x[..., np.newaxis]
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             y = np.tanh(y @ weight + bias)
@@ -53,7 +53,7 @@ class Networks(tg.nn.Module):
 
 
 def squared_error(y, wanted):
-    """Return the mean over the points, summed over the networks, so that each learns as if it were alone."""
+    """Return the mean over the points, summed over the networks, so that each learns independently."""
     return np.sum(np.mean(np.square(y - wanted), axis=1))
 
 
@@ -69,7 +69,7 @@ def learn(networks, x, y, steps):
 
 
 def plot_curves(x, y, fits, slopes, true, true_slope, *, path=None):
-    """Plot what was learned over the points, and its slope below."""
+    """Plot the points and the learned curve, and its slope below."""
     figure = new_figure(7.4, 6.4)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 2])
     for axes, lines, truth in ((upper, fits, true), (lower, slopes, true_slope)):
@@ -90,12 +90,18 @@ def plot_curves(x, y, fits, slopes, true, true_slope, *, path=None):
 
 
 @experiment()
-@click.option("--points", type=click.IntRange(2), default=60, show_default=True, help="To learn from.")
 @click.option(
-    "--noise", type=click.FloatRange(0), default=0.15, show_default=True, help="Spread of their errors."
+    "--points", type=click.IntRange(2), default=60, show_default=True, help="Number of points to learn from."
 )
-@click.option("--members", type=click.IntRange(2), help="Networks.  [default: 10, or 50 with --full]")
-@click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, help="Updates.")
+@click.option(
+    "--noise",
+    type=click.FloatRange(0),
+    default=0.15,
+    show_default=True,
+    help="Standard deviation of the noise.",
+)
+@click.option("--members", type=click.IntRange(2), help="Number of networks.  [default: 10, or 50 with --full]")
+@click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, help="Number of updates.")
 def main(report, full, seeds, points, noise, members, steps):
     members = members or (50 if full else 10)
     everywhere = np.ones_like(GRID)
@@ -104,17 +110,17 @@ def main(report, full, seeds, points, noise, members, steps):
     for seed in seeds:
         rng = np.random.default_rng(seed)
         x, y = measure(points, noise, rng)
-        draws = rng.integers(points, size=(members, points))  # with repeats: a different emphasis for each
+        draws = rng.integers(points, size=(members, points))  # with repeats, so the networks differ
         networks = Networks(members, seed=seed)
         learn(networks, x[draws], y[draws], steps)
         with tg.no_grad():
-            fits, slopes = tg.jvp(networks, GRID, everywhere)  # both at once, for all networks and places
+            fits, slopes = tg.jvp(networks, GRID, everywhere)  # both at once, for all networks and all places
         mean, spread = fits.mean(axis=0), fits.std(axis=0)
         measured.append(
             [mean - true, spread, slopes.mean(axis=0) - true_slope, np.abs(mean - true) < 2 * spread]
         )
     error, spread, slope_error, inside = np.array(measured).swapaxes(0, 1)
-    found = report.table("How far from the truth: root of the mean square")
+    found = report.table("Distance from the truth: root mean square")
     for place, where in PLACES.items():
         found.add(
             where=place,

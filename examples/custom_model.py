@@ -1,6 +1,6 @@
-"""A model written from Tensor operations alone: no layers, no optimizer, no loss from the library.
+"""A model made only of Tensor operations: no layers, no optimizer, no loss from the library.
 
-Points on two interleaved spirals are told apart by a small network whose every line is NumPy. The
+A small network, written line by line in NumPy, separates points on two interleaved spirals. The
 weights are plain Tensors, the update is one line, and the gradients are checked against finite
 differences before training starts.
 
@@ -13,7 +13,7 @@ import tinygrad_mnist as tg
 
 
 def spirals(n, rng):
-    """Return n points in the plane, shape (n, 2), and which of two spirals each lies on, shape (n,)."""
+    """Return n points in the plane, shape (n, 2), and the number of the spiral of each, shape (n,)."""
     which = np.arange(n) % 2
     turn = np.sqrt(rng.uniform(0.02, 1, n)) * 2.5 * np.pi
     angle = turn + np.pi * which

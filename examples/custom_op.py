@@ -1,7 +1,7 @@
-"""A new differentiable operation in ten lines, and the proof that its gradient is right.
+"""Define a new differentiable operation in ten lines, and prove that its gradient is right.
 
-``snake(x) = x + sin²(a x) / a`` is an activation for periodic data. Its value is plain NumPy; so are
-its two rules, which is why they can be differentiated again.
+``snake(x) = x + sin²(a x) / a`` is an activation for periodic data. Its value is plain NumPy, and so are
+its two rules, so they can be differentiated again.
 
     python examples/custom_op.py
 """

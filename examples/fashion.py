@@ -1,7 +1,7 @@
-"""Clothes in place of digits: the same network on Fashion-MNIST.
+"""Train the same network on clothes instead of digits: Fashion-MNIST.
 
-70,000 small photographs of clothes, in ten kinds, have the shape and the number of MNIST's digits on purpose:
-what reads digits learns clothes without a change. It finds them harder.
+70,000 small photographs of ten kinds of clothes have the shape and the number of MNIST's digits on purpose: a
+network that reads digits learns clothes without a change. They are harder.
 
     apt install dataset-fashion-mnist       (or --data FOLDER)
     python examples/fashion.py --full
@@ -18,7 +18,7 @@ from tinygrad_mnist.nn import functional as F
 
 
 class Classifier(tg.nn.Module):
-    """Two hidden layers, of which each unit sits out one image in five while it learns."""
+    """Two hidden layers; in training, each unit is switched off for one image in five."""
 
     def __init__(self, neurons=256, dropout=0.2, seed=0):
         rng = np.random.default_rng(seed)
@@ -47,20 +47,26 @@ def learn(model, train, validation, epochs, seed):
 
 
 def most_confused(matrix, classes):
-    """Say which class is taken for which other one most often."""
+    """Say which class is most often taken for which other class."""
     wrong = matrix - np.diag(np.diag(matrix))
     true, taken_for = np.unravel_index(wrong.argmax(), wrong.shape)
     return (
         f"Most often confused: {classes[true]} is taken for {classes[taken_for]} "
-        f"{wrong.max():,} times of {matrix[true].sum():,}."
+        f"in {wrong.max():,} of {matrix[true].sum():,} cases."
     )
 
 
 @experiment("fashion")
 @click.option(
-    "--neurons", type=click.IntRange(1), default=256, show_default=True, help="In each hidden layer."
+    "--neurons",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Number of neurons in each hidden layer.",
 )
-@click.option("--epochs", type=click.IntRange(1), help="Times through the data.  [default: 5, --full: 20]")
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Number of passes through the data.  [default: 5, --full: 20]"
+)
 def main(report, full, seeds, train, test, neurons, epochs):
     if not full:
         train, test = train.subset(slice(4800)), test.subset(slice(1000))
@@ -74,7 +80,7 @@ def main(report, full, seeds, train, test, neurons, epochs):
         columns=5,
         caption="The ten kinds of clothes, five of each",
     )
-    runs = report.table("Clothes that were not learned from", mean=True)
+    runs = report.table("Clothes that were not used for training", mean=True)
     for seed in seeds:
         model = Classifier(neurons, seed=seed)
         started = time.perf_counter()

@@ -1,18 +1,18 @@
-"""Make your own neural network: five experiments with a hundred hidden neurons.
+"""Five experiments with a hundred hidden neurons, from "Make your own neural network".
 
 One hidden layer of sigmoid neurons, no biases, squared error, and a step after every single image.
 
-    e1  one run: how good is it after each image was seen once?
+    e1  one run: how good is the network after it has seen each image once?
     e2  accuracy against the learning rate
     e3  accuracy against the number of epochs
-    e4  both together, as a plot and as an animation; the best goes through the test
-    e5  the network backwards: what does it take for a typical 0, 1, … 9?
+    e4  both together, as a plot and as an animation; the best setting is tested
+    e5  the network backwards: what is a typical 0, 1, … 9 for it?
 
     python examples/five_experiments.py            (all of them, on the bundled sample)
     python examples/five_experiments.py e2 e3 --full --seeds 3
 
-e2 to e4 run on all cores, or with --backend dask on a cluster. Whatever is done is kept: after Ctrl-C,
---resume goes on where it was stopped.
+e2 to e4 run on all cores, or with --backend dask on a cluster. All finished runs are kept: after Ctrl-C,
+--resume continues where it was stopped.
 """
 
 import time
@@ -54,10 +54,10 @@ def squared_error(model, pixels, target):
 
 
 def of_the_book(model, pixels, target):
-    """Step as the book's program does, which is not quite downhill.
+    """Take the step of the book's program, which is not quite the gradient step.
 
-    The error it sends back to the hidden layer lacks the slope of the outputs, o (1 - o). In the language of
-    losses: the output weights follow the squared error, the hidden ones the cross-entropy.
+    The error that it sends back to the hidden layer lacks the slope of the outputs, o (1 - o). In terms of losses:
+    the output weights follow the squared error, the hidden weights the cross-entropy.
     """
     hidden = F.sigmoid(model.hidden(pixels))
     outputs = F.sigmoid(model.output(hidden.detach()))
@@ -70,7 +70,7 @@ STEPS = {"gradient": squared_error, "book": of_the_book}
 
 
 def learn(model, data, lr, epochs, seed, step="gradient", falling=False, compile="auto"):
-    """Train online; after each epoch, pause and say what runs. The learning rate may fall to zero by the end."""
+    """Train online; after each epoch, yield what runs. The learning rate may decrease to zero by the end."""
     pixels, targets = scaled(data.inputs), wanted(data.targets)
     rng = np.random.default_rng(seed)
     optimizer = tg.optim.SGD(model.parameters(), lr=lr)
@@ -91,7 +91,7 @@ def accuracy(model, data):
 
 
 def curve(train, unseen, lr, epochs, seed, **how):
-    """Accuracy after each epoch: one run of a sweep, in a process of its own."""
+    """Return the accuracy after each epoch: one run of a sweep, in its own process."""
     model, found = Network(seed), {"accuracy": []}
     for found["backend"] in learn(model, train, lr, epochs, seed, **how):
         found["accuracy"].append(accuracy(model, unseen))
@@ -99,7 +99,7 @@ def curve(train, unseen, lr, epochs, seed, **how):
 
 
 def inverse_query(model, digit):
-    """Send the wanted outputs backwards: logits and transposed weights, each layer rescaled to 0.01–0.99."""
+    """Send the desired outputs backwards, by logits and transposed weights, with each layer rescaled to 0.01–0.99."""
     signal = wanted(np.array([digit]))
     for layer in (model.output, model.hidden):
         signal = F.logit(signal) @ layer.weight.data
@@ -108,10 +108,10 @@ def inverse_query(model, digit):
 
 
 def gradient_ascent(model, digit, steps=200, seed=0):
-    """Ask the same with a gradient: begin with white paper, and draw what brings the outputs to the digit.
+    """Ask the same with a gradient: start with white paper, and draw what moves the outputs towards the digit.
 
-    The pixels alone would become noise that fools the network. So the strokes are to be few and smooth,
-    and the digit has to be recognized when it is shifted a little.
+    With the pixels alone, the result would be noise that fools the network. So the strokes should be few and smooth,
+    and the network must recognise the digit if it is shifted a little.
     """
     rng = np.random.default_rng(seed)
     ink = tg.tensor(np.full((28, 28), -2.0, np.float32), requires_grad=True)
@@ -130,7 +130,7 @@ def gradient_ascent(model, digit, steps=200, seed=0):
 
 
 def e1(lab):
-    """One run: every image once, at a learning rate of 0.3."""
+    """One run with every image once, at a learning rate of 0.3."""
     runs = lab.report.table("One epoch, learning rate 0.3", mean=True)
     for seed in lab.seeds:
         started = time.perf_counter()
@@ -189,7 +189,7 @@ def e4(lab):
         caption="Longer and longer runs",
     )
 
-    # The best on the validation images is trained once more, on all images, and only then meets the test.
+    # The best setting on the validation images is trained again, on all images, and only then tested.
     best = max(found, key=lambda run: run["accuracy"][-1])
     lab.report.text(f"best on the validation images: learning rate {best['lr']:g}, {best['epochs']} epochs")
     setting = grid(seed=lab.seeds, lr=[best["lr"]], epochs=[best["epochs"]], falling=[True])
@@ -199,7 +199,7 @@ def e4(lab):
 
 
 def e5(lab):
-    """What is a typical 0, 1, … 9? Two answers of the same network."""
+    """Ask the network for a typical 0, 1, … 9, in two ways."""
     model = lab.model(lab.seeds[0])
     answers = {"inverse query": inverse_query, "gradient ascent": gradient_ascent}
     images = np.stack([answer(model, digit) for answer in answers.values() for digit in range(10)])
@@ -222,7 +222,7 @@ EXPERIMENTS = {function.__name__: function for function in (e1, e2, e3, e4, e5)}
 
 
 class Lab:
-    """What the experiments share: the data, a report, and where runs take place."""
+    """The common parts of the experiments: the data, a report, and the place of the runs."""
 
     def __init__(self, report, full, seeds, train, test, compile, **where):
         self.report, self.full, self.seeds, self.where = report, full, list(seeds), where
@@ -231,7 +231,7 @@ class Lab:
         self.models = {}
 
     def model(self, seed):
-        """The network of e1; e5 asks it, too."""
+        """The network of e1; e5 uses it, too."""
         if seed not in self.models:
             self.models[seed] = Network(seed)
             how = {"lr": 0.3, "epochs": 1, "seed": seed, "compile": self.compile}
@@ -269,10 +269,10 @@ class Lab:
 @experiment("mnist")
 @click.argument("experiments", nargs=-1, type=click.Choice(list(EXPERIMENTS)))
 @click.option(
-    "--workers", type=click.IntRange(1), help="Runs at a time.  [default: as many as there are cores]"
+    "--workers", type=click.IntRange(1), help="Number of runs at a time.  [default: the number of cores]"
 )
 @click.option(
-    "--backend", type=click.Choice(BACKENDS), default="loky", show_default=True, help="Where runs take place."
+    "--backend", type=click.Choice(BACKENDS), default="loky", show_default=True, help="Where to run."
 )
 @click.option("--scheduler", help="Address of a Dask cluster.  [default: start one on this machine]")
 def main(report, experiments, compile, **given):

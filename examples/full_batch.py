@@ -1,4 +1,4 @@
-"""Full-batch descent: all images at once, five hundred times.
+"""Full-batch gradient descent: all images at once, five hundred times.
 
 Each iteration computes the loss of the first 10,000 training images and takes one step. The network has
 784 inputs, 72 and 36 sigmoid units, and ten outputs with softmax and cross-entropy.
@@ -19,7 +19,7 @@ from tinygrad_mnist.nn import functional as F
 
 
 class Network(tg.nn.Module):
-    """Two layers of sigmoids, then a score for each digit; softmax is part of the loss."""
+    """Two layers of sigmoids, and a score for each digit; softmax is part of the loss."""
 
     def __init__(self, layer=tg.nn.Linear, weights="xavier_normal", seed=0):
         rng = np.random.default_rng(seed)
@@ -33,7 +33,7 @@ class Network(tg.nn.Module):
 
 
 def descend(model, images, labels, iterations, as_written=False, compile=False):
-    """Take a step down the loss of all images, again and again, and report every 25 steps."""
+    """Repeat gradient steps on the loss of all images, and report every 25 steps."""
     if as_written:
         optimizer, smoothing = tg.optim.SGD(model.parameters(), lr=1), 0.0
     else:
@@ -66,12 +66,14 @@ def share_correct(outputs, labels):
 
 @experiment("mnist")
 @click.option(
-    "--iterations", type=click.IntRange(1), help="Steps of descent.  [default: 500 with --full, or 75]"
+    "--iterations",
+    type=click.IntRange(1),
+    help="Number of gradient steps.  [default: 500 with --full, or 75]",
 )
-@click.option("--as-written", is_flag=True, help="Bare gradient descent: lr 1, pixels from 0 to 255.")
-@click.option("--bug", is_flag=True, help="Sum the bias gradients over the wrong axes, and find it.")
+@click.option("--as-written", is_flag=True, help="Plain gradient descent: lr 1, pixels from 0 to 255.")
+@click.option("--bug", is_flag=True, help="Sum the bias gradients over the wrong axes, and find the mistake.")
 def main(report, full, seeds, train, test, iterations, as_written, bug, compile):
-    # What comes after the images that are learned from serves to choose the settings.
+    # The images after the training images are used to choose the settings.
     train, rest = train.split(min(10_000, len(train) * 5 // 6))
     iterations = iterations or (500 if full else 75)
     scale = 255 if as_written else 1
@@ -108,7 +110,7 @@ def main(report, full, seeds, train, test, iterations, as_written, bug, compile)
         *sheet,
         predictions,
         columns=3,
-        caption="The same: label → prediction",
+        caption="The same images: label → prediction",
     )
     report.history(history, xlabel="iteration")
     report.model(model)
@@ -129,14 +131,14 @@ add_bias.vjp(
 
 
 class ScalarBias(tg.nn.Linear):
-    """A layer all of whose biases are moved alike."""
+    """A layer that moves all of its biases equally."""
 
     def forward(self, x):
         return add_bias(x @ self.weight.T, self.bias)
 
 
 def scalar_bias_gradients(report, images, labels, tested, answers, iterations):
-    report.heading("A bias gradient that is a single number: nobody notices")
+    report.heading("A bias gradient that is a single number goes unnoticed")
     runs = report.table(f"After {iterations} iterations on {len(images):,} images")
     for name, layer in {"summed over everything": ScalarBias, "of this library": tg.nn.Linear}.items():
         model = Network(layer)

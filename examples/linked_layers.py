@@ -1,8 +1,8 @@
-"""ReLU layers as linked objects, each knowing the one before it.
+"""ReLU layers as linked objects; each knows the one before it.
 
-The last layer is asked; it asks the one before it, and so on down to the image. Nobody writes how the
-error goes back along the chain. Two mistakes that such a program is known for can be looked at, each
-with the message that finds it.
+You ask the last layer; it asks the one before it, and so on down to the image. Nobody writes how the error goes
+back along the chain. Two well-known mistakes in such programs are shown, each with the message that
+finds it.
 
     python examples/linked_layers.py --full --seeds 3
     python examples/linked_layers.py --online      (one epoch, one image at a time)
@@ -22,7 +22,7 @@ from tinygrad_mnist.nn import functional as F
 
 
 class Input(tg.nn.Module):
-    """Where a chain begins."""
+    """The start of a chain."""
 
     def __init__(self, units):
         self.units = units
@@ -35,7 +35,7 @@ class Input(tg.nn.Module):
 
 
 class Dense(tg.nn.Module):
-    """A layer and all that come before it: called with images, it returns its own output."""
+    """A layer and all layers before it: called with images, it returns its own output."""
 
     def __init__(self, units, after, weights="kaiming_normal", rng=None):
         self.units, self.before = units, after
@@ -46,7 +46,7 @@ class Dense(tg.nn.Module):
 
 
 class Hidden(Dense):
-    """A layer with ReLU; in training it forgets a share of its units."""
+    """A layer with ReLU and, in training, dropout."""
 
     def __init__(self, units, after, dropout=0.0, weights="kaiming_normal", rng=None):
         super().__init__(units, after, weights, rng)
@@ -65,14 +65,14 @@ def network(units=548, hidden=Hidden, dropout=0.0, weights="kaiming_normal", see
 
 
 def moved(images, rng):
-    """Move each image by a pixel or none, at random: the same digit, but never the same numbers twice."""
+    """Move each image randomly by at most a pixel: the same digit, but never the same numbers twice."""
     windows = sliding_window_view(np.pad(images, ((0, 0), (1, 1), (1, 1))), (28, 28), axis=(1, 2))
     down, right = rng.integers(0, 3, (2, len(images)))
     return tg.data.to_vectors(windows[np.arange(len(images)), down, right])
 
 
 def learn(data, units, epochs, seed, compile):
-    """Train in mini-batches, on images that are moved a little."""
+    """Train in mini-batches, on slightly moved images."""
     model = network(units, dropout=0.1, seed=seed)
     transform = partial(moved, rng=np.random.default_rng(seed))
     history = tg.training.fit(
@@ -90,7 +90,7 @@ def learn(data, units, epochs, seed, compile):
 
 
 class Falling(tg.optim.Schedule):
-    """A learning rate that falls in a straight line to 0."""
+    """A learning rate that decreases linearly to 0."""
 
     def __init__(self, optimizer, steps):
         self.length = steps
@@ -101,7 +101,7 @@ class Falling(tg.optim.Schedule):
 
 
 def learn_online(data, units, epochs, seed, compile):
-    """Train as the first such program did, once through the data and one image at a time."""
+    """Train like the first program of this kind: once through the data, one image at a time."""
     model = network(units, seed=seed)
     optimizer = tg.optim.SGD(model.parameters(), lr=0.02)
     history = tg.training.fit(
@@ -119,16 +119,22 @@ def learn_online(data, units, epochs, seed, compile):
 
 @experiment("mnist")
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Times through the data.  [default: 20 with --full, or 4]"
+    "--epochs",
+    type=click.IntRange(1),
+    help="Number of passes through the data.  [default: 20 with --full, or 4]",
 )
 @click.option(
-    "--units", type=click.IntRange(1), default=548, show_default=True, help="Neurons in each hidden layer."
+    "--units",
+    type=click.IntRange(1),
+    default=548,
+    show_default=True,
+    help="Number of neurons in each hidden layer.",
 )
 @click.option("--online", is_flag=True, help="One epoch of one image at a time, without dropout or moving.")
 @click.option(
     "--validate",
     is_flag=True,
-    help="Hold out the last sixth of the training images, as when settings were chosen.",
+    help="Hold out the last sixth of the training images, as for the choice of the settings.",
 )
 @click.option("--bugs", is_flag=True, help="Show two mistakes, and how they are found.")
 def main(report, full, seeds, train, test, epochs, units, online, validate, bugs, compile):
@@ -139,7 +145,7 @@ def main(report, full, seeds, train, test, epochs, units, online, validate, bugs
     held_out = test
     if validate:
         train, held_out = train.split(len(train) * 5 // 6)
-    runs = report.table("Images that were not learned from", mean=True)
+    runs = report.table("Images that were not used for training", mean=True)
     for seed in seeds:
         started = time.perf_counter()
         model, history = (learn_online if online else learn)(
@@ -155,7 +161,7 @@ def main(report, full, seeds, train, test, epochs, units, online, validate, bugs
             training_seconds=seconds,
             backend=history.backend,
         )
-    report.listing(str(model), "The last layer and, inside it, those before it")
+    report.listing(str(model), "The last layer and, inside it, the layers before it")
     report.history(history)
     report.model(model)
     matrix = tg.training.confusion_matrix(held_out.targets, outputs, 10)
@@ -167,7 +173,7 @@ def main(report, full, seeds, train, test, epochs, units, online, validate, bugs
         held_out.inputs,
         held_out.targets,
         probabilities,
-        caption="The worst mistakes: the digit, what it was taken for, and how sure the network was",
+        caption="The worst mistakes: the digit, the answer, and how sure the network was",
     )
 
 
@@ -181,14 +187,14 @@ WEIGHTS = {
 
 
 def by_the_book(logits, labels):
-    """Softmax and cross-entropy as the formulas stand; ``exp`` overflows for a logit above 88."""
+    """Softmax and cross-entropy straight from the formulas; ``exp`` overflows for a logit above 88."""
     powers = np.exp(logits)
     shares = powers / np.sum(powers, axis=1, keepdims=True)
     return -np.mean(np.log(shares[np.arange(len(labels)), labels]))
 
 
 def descend(model, data):
-    """Go once through the data with bare gradient descent, and return the losses."""
+    """Pass once through the data with plain gradient descent, and return the losses."""
     optimizer, losses = tg.optim.SGD(model.parameters(), lr=0.1), []
     for images, labels in tg.data.DataLoader(data, 20, shuffle=True, rng=0):
         loss = F.cross_entropy(model(images), labels)
@@ -216,7 +222,7 @@ def large_weights(report, train, units):
 
     show_error(report, "tg.detect_anomaly()", look)
     before = report.table(
-        "The second hidden layer before training (difference between units: their spread / their mean)"
+        "The second hidden layer before training (difference between units: standard deviation / mean)"
     )
     after = report.table("After 100 updates with the cross-entropy of this library, which does not overflow")
     curves = {}
@@ -249,10 +255,10 @@ def large_weights(report, train, units):
         caption="The loss of each batch, for three ways of drawing the weights: undivided, it explodes first",
     )
     report.text(
-        "All weights are positive: every unit adds up the same ink, and all say the same. Undivided, the sums grow "
-        "from layer to layer; the first updates throw all units below 0, where ReLU has no slope, and nothing is "
-        "ever learned again. Divided by n + 1 the sums stay small, but the units are still alike, and it takes long "
-        "to tell them apart."
+        "All weights are positive: every unit adds up the same ink, and all outputs are alike. Without the division, "
+        "the sums grow from layer to layer; the first updates push all units below 0, where ReLU has no slope, and "
+        "nothing is ever learned again. Divided by n + 1, the sums stay small, but the units are still alike, and it "
+        "takes a long time until they differ."
     )
 
 
@@ -269,21 +275,21 @@ relu_layer.vjp(
 
 
 class ByHand(Hidden):
-    """A layer whose gradient somebody wrote by hand."""
+    """A layer with a gradient written by hand."""
 
     def forward(self, images):
         return relu_layer(self.before(images), self.linear.weight, self.linear.bias)
 
 
 def wrong_bias(report, train, test, units):
-    report.heading("A bias with a delta of its own: nobody notices")
+    report.heading("A bias with its own delta goes unnoticed")
     runs = report.table("After 100 updates")
     for name, layer in {"with the wrong delta": ByHand, "with the gradient of this library": Hidden}.items():
         model = network(units, layer)
         losses = descend(model, train.subset(slice(2000)))
         accuracy = tg.training.evaluate(model, test)["accuracy"]
         runs.add(bias=name, last_loss=float(np.mean(losses[-10:])), test_accuracy=accuracy)
-    # The rules are the same for a narrow network, and sooner checked.
+    # The rules are the same for a narrow network, and checked faster.
     images, labels = train[:4]
     loss = F.cross_entropy(network(12, ByHand)(images), labels)
     show_error(report, "tg.testing.check_graph(loss)", lambda: tg.testing.check_graph(loss))
@@ -295,7 +301,7 @@ def wrong_bias(report, train, test, units):
         lambda: tg.testing.gradcheck(relu_layer, x, weight, bias),
     )
     right = tg.testing.check_graph(F.cross_entropy(network(12)(images), labels))
-    report.listing(str(right), "What check_graph says where only the forward pass is written")
+    report.listing(str(right), "What check_graph says if only the forward pass is written")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Fit a curve with SciPy's optimizers: the gradient comes from the function, not from you.
+"""Fit a curve with SciPy's optimizers, with gradients from the function itself.
 
-A damped oscillation is measured with noise. Its four parameters are found by ``scipy.optimize.minimize``
-with exact gradients, and again with exact Hessian-vector products; the Hessian at the best fit gives
+A damped oscillation is measured with noise. ``scipy.optimize.minimize`` finds its four parameters
+with exact gradients, and again with exact Hessian-vector products. The Hessian at the best fit gives
 the error bars.
 
     pip install 'tinygrad-mnist[scipy]'

@@ -1,7 +1,7 @@
-"""Train a digit classifier, and write nothing but its forward pass.
+"""Train a digit classifier by writing only its forward pass.
 
-This is the whole of it: data, model, loss, update. No gradient is written anywhere; ``backward()``
-works them all out from the operations that were recorded. Run it with
+This is all of it: data, model, loss, update. No gradient is written anywhere; ``backward()``
+computes them from the operations that were recorded. Run it with
 
     python examples/mnist_mlp.py
 """
@@ -13,7 +13,7 @@ from tinygrad_mnist.nn import functional as F
 
 
 class Classifier(tg.nn.Module):
-    """784 pixels in, 10 scores out: the largest names the digit."""
+    """784 pixels in, 10 scores out; the largest score is the answer."""
 
     def __init__(self, hidden, rng):
         self.hidden = tg.nn.Linear(784, hidden, weight_init="kaiming_normal", rng=rng)

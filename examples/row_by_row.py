@@ -1,7 +1,7 @@
 """A recurrent network reads a digit row by row.
 
-It sees 28 pixels at a time, keeps what it has to remember in a few numbers, and is asked after every row
-which digit it takes this for. Backpropagation through the 28 steps is what follows from the forward code.
+It sees 28 pixels at a time, remembers a few numbers, and is asked for the digit after every row. Backpropagation
+through the 28 steps follows from the forward code.
 
     python examples/row_by_row.py --neurons 64
     python examples/row_by_row.py --full --seeds 3
@@ -22,7 +22,7 @@ ROWS = 28
 
 
 class RowReader(tg.nn.Module):
-    """Neurons that each decide, row by row, how much of what they remember to replace."""
+    """Neurons that decide, row by row, how much of their memory to replace."""
 
     def __init__(self, neurons=64, seed=0):
         rng = np.random.default_rng(seed)
@@ -31,9 +31,9 @@ class RowReader(tg.nn.Module):
         self.answer = tg.nn.Linear(neurons, 10, rng=rng)
 
     def read(self, row, memory):
-        """Return what is remembered after one more row."""
+        """Return the memory after one more row."""
         gate, new = np.split(self.cell(np.concatenate([row, memory], axis=1)), 2, axis=1)
-        # Minus 1 makes it about a quarter at first: what is remembered has to last for 28 rows.
+        # Minus 1 makes it about a quarter at first: the memory has to last for 28 rows.
         replaced = F.sigmoid(gate - 1)
         return memory + replaced * (np.tanh(new) - memory)
 
@@ -53,7 +53,7 @@ def asked_after_every_row(scores, labels):
 
 
 def learn(model, train, epochs, seed):
-    """Train with gradients cut to length 1: through many steps they can grow without bound."""
+    """Train with gradients clipped to norm 1: through many steps, they can grow without bound."""
     return tg.training.fit(
         model,
         train,
@@ -85,9 +85,17 @@ def plot_beliefs(images, beliefs, labels, *, columns=2, path=None):
 
 
 @experiment("mnist")
-@click.option("--neurons", type=click.IntRange(1), default=64, show_default=True, help="That remember.")
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Times through the data.  [default: 4, or 8 with --full]"
+    "--neurons",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Number of neurons with a memory.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    help="Number of passes through the data.  [default: 4, or 8 with --full]",
 )
 def main(report, full, seeds, train, test, neurons, epochs):
     train, validation = train.split(len(train) * 9 // 10)
@@ -114,7 +122,7 @@ def main(report, full, seeds, train, test, neurons, epochs):
         {"test": by_row},
         xlabel="rows read",
         ylabel="test accuracy (%)",
-        caption="How many rows it takes to tell the digits apart",
+        caption="The number of rows needed to distinguish the digits",
     )
     images, beliefs = test[:][0], F.softmax(scores, axis=-1)
     first = [np.flatnonzero(test.targets == digit)[0] for digit in np.unique(test.targets)]

@@ -1,7 +1,7 @@
-"""A sigmoid network of as many layers and neurons as you say.
+"""A sigmoid network with any number of layers and neurons.
 
-784 pixels go in, ten numbers between 0 and 1 come out, and the squared error says how far they are from
-the right answer. Only this forward pass is written; the gradients are worked out from it.
+784 pixels go in, ten numbers between 0 and 1 come out, and the squared error says how far they are from the right
+answer. Only this forward pass is written; the gradients are computed from it.
 
     python examples/sigmoid_network.py --layers 2 --neurons 16 --epochs 18
     python examples/sigmoid_network.py --study        (which activation learns best?)
@@ -26,7 +26,7 @@ ACTIVATIONS = {
 
 
 class SigmoidNetwork(tg.nn.Module):
-    """Hidden layers with any of the activations, outputs from 0 to 1."""
+    """Hidden layers with any of the activations, and outputs from 0 to 1."""
 
     def __init__(self, layers=2, neurons=16, activation="two-sigmoid", weights="xavier_normal", seed=0):
         rng = np.random.default_rng(seed)
@@ -42,12 +42,12 @@ class SigmoidNetwork(tg.nn.Module):
 
 
 def squared_error(outputs, labels):
-    wanted = (labels[:, np.newaxis] == np.arange(10)).astype(outputs.dtype)  # a 1 in the place of the digit
+    wanted = (labels[:, np.newaxis] == np.arange(10)).astype(outputs.dtype)  # a 1 at the place of the digit
     return np.mean(np.sum(np.square(outputs - wanted), axis=1))
 
 
 def learn(model, train, validation, epochs, batch_size, seed, as_written, compile):
-    """Train with Nesterov momentum; or as the first program of this kind did, with bare gradient descent."""
+    """Train with Nesterov momentum or, as in the first program of this kind, with plain gradient descent."""
     if as_written:
         optimizer, schedule = tg.optim.SGD(model.parameters(), lr=1), None
     else:
@@ -66,20 +66,30 @@ def learn(model, train, validation, epochs, batch_size, seed, as_written, compil
 
 
 @experiment("mnist")
-@click.option("--layers", type=click.IntRange(0), default=2, show_default=True, help="Hidden layers.")
 @click.option(
-    "--neurons", type=click.IntRange(1), default=16, show_default=True, help="Neurons in each of them."
+    "--layers", type=click.IntRange(0), default=2, show_default=True, help="Number of hidden layers."
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), default=18, show_default=True, help="Times through the data."
+    "--neurons",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Number of neurons in each hidden layer.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1), default=100, show_default=True, help="Images in an update."
+    "--epochs",
+    type=click.IntRange(1),
+    default=18,
+    show_default=True,
+    help="Number of passes through the data.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=100, show_default=True, help="Images per update."
 )
 @click.option("--activation", type=click.Choice(list(ACTIVATIONS)), default="two-sigmoid", show_default=True)
-@click.option("--study", is_flag=True, help="Train once with each activation, and compare.")
+@click.option("--study", is_flag=True, help="Train once with each activation, and compare the results.")
 @click.option(
-    "--as-written", is_flag=True, help="Bare gradient descent: lr 1, weights from U(-½, ½), no shuffling."
+    "--as-written", is_flag=True, help="Plain gradient descent: lr 1, weights from U(-½, ½), no shuffling."
 )
 def main(
     report,
@@ -98,7 +108,7 @@ def main(
 ):
     train, validation = train.split(len(train) * 5 // 6)
     weights = "uniform" if as_written else "xavier_normal"
-    runs, curves = report.table("Images that were not learned from", mean=not study), {}
+    runs, curves = report.table("Images that were not used for training", mean=not study), {}
     for kind in ACTIVATIONS if study else [activation]:
         for seed in seeds:
             model = SigmoidNetwork(layers, neurons, kind, weights, seed)
@@ -130,7 +140,10 @@ def main(
         report.model(model)
         first = model.layers[0].weight
         report.picture(
-            "first_layer.png", tg.viz.plot_weights, first, caption="What each neuron of the first layer sees"
+            "first_layer.png",
+            tg.viz.plot_weights,
+            first,
+            caption="The weights of each neuron in the first layer",
         )
         outputs = tg.training.predict(model, test)
         matrix = tg.training.confusion_matrix(test.targets, outputs, 10)

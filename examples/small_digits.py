@@ -1,10 +1,10 @@
 """The small digits: 8×8 pixels, and a network that is a list of weights and biases.
 
-64 pixels go in, 40 neurons look at them, and ten numbers between 0 and 1 come out. Most of the digits
-to test with were written by other people than those to learn from.
+64 pixels go in, 40 neurons look at them, and ten numbers between 0 and 1 come out. Most of the test digits were
+written by other people than the training digits.
 
     python examples/small_digits.py --seeds 3
-    python examples/small_digits.py --show 7          (what does it make of test image 7?)
+    python examples/small_digits.py --show 7          (what does it answer for test image 7?)
 """
 
 import time
@@ -35,7 +35,7 @@ class Network(tg.nn.Module):
 
 
 def squared_error(outputs, labels):
-    wanted = (labels[:, np.newaxis] == np.arange(10)).astype(outputs.dtype)  # a 1 in the place of the digit
+    wanted = (labels[:, np.newaxis] == np.arange(10)).astype(outputs.dtype)  # a 1 at the place of the digit
     return np.mean(np.sum(np.square(outputs - wanted), axis=1))
 
 
@@ -44,12 +44,12 @@ def raw(images):
 
 
 def scaled(images):
-    """Bring pixels from 0 … 16 to -1 … 1."""
+    """Scale pixels from 0 … 16 to -1 … 1."""
     return raw(images) / 8 - 1
 
 
 def moved(images, rng):
-    """Move each image by up to half a pixel in both directions: no hand writes a digit twice in one place."""
+    """Move each image by up to half a pixel in both directions: nobody writes a digit twice in one place."""
     images = np.pad(images, [(0, 0), (1, 1), (1, 1)]).astype(np.float32)
     for axis in (1, 2):
         share = rng.uniform(-0.5, 0.5, (len(images), 1, 1)).astype(np.float32)
@@ -59,7 +59,7 @@ def moved(images, rng):
 
 
 def learn(model, train, test, cycles, seed, as_written, compile):
-    """Train with Nesterov momentum on images that move; or as once written, with bare gradient descent."""
+    """Train with Nesterov momentum on moved images or, as once written, with plain gradient descent."""
     rng = np.random.default_rng(seed)
     if as_written:
         train.transform = test.transform = raw
@@ -75,24 +75,28 @@ def learn(model, train, test, cycles, seed, as_written, compile):
         loss=squared_error,
         optimizer=optimizer,
         schedule=schedule,
-        validation=test,  # for the curve: nothing is chosen by it
+        validation=test,  # only for the curve: it does not affect any choice
         compile=compile,
     )
 
 
 @experiment("digits")
 @click.option(
-    "--cycles", type=click.IntRange(1), default=20, show_default=True, help="Times through the data."
+    "--cycles",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Number of passes through the data.",
 )
 @click.option(
     "--show",
     metavar="INDEX",
     type=click.IntRange(0, 358),
-    help="Test image to show the outputs for.  [default: the first that is taken for another digit]",
+    help="Test image to show the outputs for.  [default: the first that is misread]",
 )
-@click.option("--as-written", is_flag=True, help="Bare gradient descent on pixels from 0 to 16.")
+@click.option("--as-written", is_flag=True, help="Plain gradient descent on pixels from 0 to 16.")
 def main(report, full, seeds, train, test, cycles, show, as_written, compile):
-    runs, histories = report.table("Digits that were not learned from", mean=True), []
+    runs, histories = report.table("Digits that were not used for training", mean=True), []
     for seed in seeds:
         model = Network(seed)
         started = time.perf_counter()
@@ -122,7 +126,7 @@ def main(report, full, seeds, train, test, cycles, show, as_written, compile):
         caption="Cycle by cycle, all seeds",
         **axes,
     )
-    report.heading("The test images, and what the last network makes of them")
+    report.heading("The test images and the answers of the last network")
     if show is None:
         show = int(np.argmax(outputs.argmax(axis=1) != test.targets))
     report.picture(
@@ -131,7 +135,7 @@ def main(report, full, seeds, train, test, cycles, show, as_written, compile):
         test.inputs[show],
         outputs[show],
         label=int(test.targets[show]),
-        caption=f"Image {show}, and the ten outputs for it",
+        caption=f"Image {show} and its ten outputs",
     )
     report.picture(
         "images.png",

@@ -1,7 +1,7 @@
-"""A variational autoencoder: digits that nobody has written.
+"""A variational autoencoder draws digits that nobody has written.
 
-The encoder gives each digit not a point but a cloud, with a mean and a width for every number of the code. The
-decoder has to make do with a random point of the cloud, and the clouds are drawn towards one standard normal
+The encoder turns each digit not into a point but into a cloud, with a mean and a width for every number of the
+code. The decoder gets a random point of the cloud, and the clouds are drawn towards one standard normal
 distribution. So a point drawn from that distribution is a new digit, and between two digits there are others.
 
     python examples/variational_autoencoder.py --full
@@ -19,7 +19,7 @@ from tinygrad_mnist.nn import functional as F
 
 
 class VariationalAutoencoder(tg.nn.Module):
-    """Returns for each image its cost in nats: a bound on -log p(image)."""
+    """Return the cost of each image in nats: a bound on -log p(image)."""
 
     def __init__(self, code=16, neurons=400, seed=0):
         self.rng = np.random.default_rng(seed)
@@ -35,7 +35,7 @@ class VariationalAutoencoder(tg.nn.Module):
 
     def forward(self, x):
         mean, log_variance = self.encode(x)
-        # The noise comes from outside, so that the gradient passes through mean and width.
+        # The noise is drawn separately, so that the gradient passes through mean and width.
         noise = self.rng.standard_normal(mean.shape, np.float32)
         logits = self.decoder(mean + np.exp(log_variance / 2) * noise)
         pixels = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
@@ -43,7 +43,7 @@ class VariationalAutoencoder(tg.nn.Module):
 
 
 def divergence(mean, log_variance):
-    """How far each cloud is from the standard normal distribution: the Kullback-Leibler divergence."""
+    """Return the Kullback-Leibler divergence of each cloud from the standard normal distribution."""
     return np.sum(np.square(mean) + np.exp(log_variance) - log_variance - 1, axis=1) / 2
 
 
@@ -66,14 +66,22 @@ def learn(model, train, validation, epochs, seed):
 
 
 @experiment("mnist")
-@click.option("--code", type=click.IntRange(1), default=16, show_default=True, help="Numbers in a code.")
 @click.option(
-    "--neurons", type=click.IntRange(1), default=400, show_default=True, help="In each hidden layer."
+    "--code", type=click.IntRange(1), default=16, show_default=True, help="Number of values in a code."
 )
-@click.option("--epochs", type=click.IntRange(1), help="Times through the data.  [default: 8, --full: 20]")
+@click.option(
+    "--neurons",
+    type=click.IntRange(1),
+    default=400,
+    show_default=True,
+    help="Number of neurons in each hidden layer.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Number of passes through the data.  [default: 8, --full: 20]"
+)
 def main(report, full, seeds, train, test, code, neurons, epochs):
     train, validation = train.split(len(train) * 5 // 6)
-    runs = report.table("Cost in nats, on digits that were not learned from", mean=True)
+    runs = report.table("Cost in nats, on digits that were not used for training", mean=True)
     images, digits = test[:]
     for seed in seeds:
         model = VariationalAutoencoder(code, neurons, seed)
@@ -107,7 +115,7 @@ def main(report, full, seeds, train, test, code, neurons, epochs):
             caption="Walks between two digits of the test data",
         )
     if code == 2:
-        # Steps that leave the same share of the normal distribution between each two.
+        # Steps with equal shares of the normal distribution between them.
         steps = np.array([NormalDist().inv_cdf((i + 0.5) / 19) for i in range(19)], np.float32)
         axes = {"xlabel": "first number", "ylabel": "second number"}
         report.picture(
@@ -115,7 +123,7 @@ def main(report, full, seeds, train, test, code, neurons, epochs):
             tg.viz.plot_scatter,
             means,
             digits,
-            caption="Where the digits lie, in the colour of what they are",
+            caption="The map: each point is a digit, coloured by its class",
             **axes,
         )
         report.picture(
@@ -124,7 +132,7 @@ def main(report, full, seeds, train, test, code, neurons, epochs):
             model.decode,
             steps,
             steps,
-            caption="What each place of the map looks like",
+            caption="The image that the network draws for each place of the map",
             **axes,
         )
 

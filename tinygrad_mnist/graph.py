@@ -285,10 +285,10 @@ def sweep(
             if watch is not None:
                 watch.passed(node, position, g, contribution)
             if parent in pending:
-                pending[parent] = _plus(pending[parent], contribution)
+                pending[parent] = _add(pending[parent], contribution)
             else:
                 if parent.primitive is None and lift is None:
-                    contribution = _own(contribution, (g, y, *args))
+                    contribution = _own_memory(contribution, (g, y, *args))
                 pending[parent] = contribution
                 heappush(youngest_first, (-parent.serial, parent))
         if not retain:
@@ -452,10 +452,10 @@ _SMALL = 8192
 _PLAIN = (np.ndarray, np.float32, np.float64)
 
 
-def _plus(a: Array, b: Array) -> Array:
+def _add(a: Array, b: Array) -> Array:
     """Add two contributions into new memory, because either may be shared with another node."""
     if a.__class__ is tuple:
-        return tuple(_plus(x, y) for x, y in zip(a, b, strict=True))
+        return tuple(_add(x, y) for x, y in zip(a, b, strict=True))
     return a + b
 
 
@@ -469,7 +469,7 @@ def _lift_inputs(
     return tuple(lifted)
 
 
-def _own(g: Array, others: tuple[Any, ...]) -> Array:
+def _own_memory(g: Array, others: tuple[Any, ...]) -> Array:
     """Return ``g`` in memory that nothing else refers to.
 
     A rule may return its incoming gradient, one of its inputs, or a view of either; those are

@@ -525,14 +525,14 @@ class Sample:
 
         def random(shape: tuple[int, ...]) -> NDArray:
             values: NDArray = np.empty(shape, kind)
-            values.real = self._apart(shape, rng)
+            values.real = self._draw_apart(shape, rng)
             if self.complex:
-                values.imag = self._apart(shape, rng)
+                values.imag = self._draw_apart(shape, rng)
             return values
 
         return [random(spec) if isinstance(spec, tuple) else spec for spec in self.arrays]
 
-    def _apart(self, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray:
+    def _draw_apart(self, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray:
         size = int(np.prod(shape, dtype=int))
         low, high = self.domain
         places = (rng.permutation(size) + rng.uniform(0.3, 0.7, size)) / max(size, 1)

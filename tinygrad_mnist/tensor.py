@@ -304,7 +304,7 @@ class Tensor(Operators):
 
     def retain_grad(self) -> None:
         """Keep the gradient of this computed Tensor too, in its ``grad``."""
-        self._tracked("retain_grad").retains = True
+        self._require_node("retain_grad").retains = True
 
     def register_hook(self, hook: Callable[[Tensor], Any]) -> Callable[[], None]:
         """Call ``hook(gradient)`` when a backward pass reaches this Tensor.
@@ -327,7 +327,7 @@ class Tensor(Operators):
         >>> x.grad
         tensor(30.)
         """
-        node = self._tracked("register_hook")
+        node = self._require_node("register_hook")
 
         def on_gradient(g: Array) -> Array | None:
             lifted = isinstance(g, Tensor)
@@ -351,7 +351,7 @@ class Tensor(Operators):
 
         return remove
 
-    def _tracked(self, what: str) -> Node:
+    def _require_node(self, what: str) -> Node:
         if self._node is None:
             raise GradientError(f"{what}: this Tensor is untracked; give an input requires_grad=True")
         return self._node
@@ -510,15 +510,15 @@ class Tensor(Operators):
         return bool(self._data)
 
     def __float__(self) -> float:
-        return float(self._leaving("float"))
+        return float(self._leave_graph("float"))
 
     def __int__(self) -> int:
         return int(self._data)
 
     def __complex__(self) -> complex:
-        return complex(self._leaving("complex"))
+        return complex(self._leave_graph("complex"))
 
-    def _leaving(self, what: str) -> NDArray:
+    def _leave_graph(self, what: str) -> NDArray:
         """Return the value for conversion to a Python number, which passes no gradient."""
         if self._node is not None and RECORDING.get():
             if TRACING.get():

@@ -61,7 +61,7 @@ class System:
     threads: int = 2
 
 
-UNSEEN = "Images that were not learned from"
+UNSEEN = "Images that were not used for training"
 ITERATIONS = "After 500 iterations on 10,000 images"
 
 SYSTEMS = [
@@ -70,8 +70,8 @@ SYSTEMS = [
         Trial(["--as-written"], UNSEEN, "validation_accuracy"), 191, 100, threads=1,
     ),
     System(
-        "small_digits", "64-40-10", Trial([], "Digits that were not learned from", "test_accuracy"), 0.915, "88.9 %",
-        Trial(["--as-written"], "Digits that were not learned from", "test_accuracy"), 20 * 14, 100, threads=1,
+        "small_digits", "64-40-10", Trial([], "Digits that were not used for training", "test_accuracy"), 0.915, "88.9 %",
+        Trial(["--as-written"], "Digits that were not used for training", "test_accuracy"), 20 * 14, 100, threads=1,
     ),
     System(
         "five_experiments", "784-100-10, E1", Trial([], "One epoch, learning rate 0.3", "test_accuracy"),

@@ -908,4 +908,4 @@ def test_the_warning_says_what_differs():
             scale = float(i)
             yield (X,)
 
-    assert "'scale' is another one" in warned(compiled, calls())
+    assert "'scale' changed again" in warned(compiled, calls())

@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_mnist as tg
 
-TITLE = "Mean squared error of a pixel, on digits that were not learned from"
+TITLE = "Mean squared error per pixel, on digits that were not used for training"
 
 
 def test_two_numbers_say_more_than_two_principal_components(run, tables, script):

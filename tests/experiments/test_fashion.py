@@ -31,7 +31,7 @@ def stand_in(tmp_path):
 
 def test_it_learns_whatever_has_this_shape(run, tables, stand_in, capsys):
     report = run("fashion", "--data", stand_in, "--epochs", 4)
-    (row,) = tables(report)["Clothes that were not learned from"]
+    (row,) = tables(report)["Clothes that were not used for training"]
     assert row["test_accuracy"] > 0.85
     assert {path.name for path in report.folder.iterdir()} == FILES
     assert "Most often confused: " in capsys.readouterr().out
@@ -41,7 +41,7 @@ def test_it_learns_clothes(run, tables):
     if not FASHION_DEBIAN.is_dir():
         pytest.skip("Fashion-MNIST is not here; Debian's package dataset-fashion-mnist has it")
     report = run("fashion", "--data", FASHION_DEBIAN, "--epochs", 1, "--neurons", 16)
-    (row,) = tables(report)["Clothes that were not learned from"]
+    (row,) = tables(report)["Clothes that were not used for training"]
     assert row["test_accuracy"] > 0.75
     assert {path.name for path in report.folder.iterdir()} == FILES - {"history.png"}
 
@@ -58,7 +58,7 @@ def test_where_there_are_no_clothes_it_says_what_to_do(run, tmp_path, monkeypatc
 def test_the_most_confused_are_named(script):
     counts = np.array([[5, 0, 1], [4, 9, 0], [0, 2, 1000]])
     said = script("fashion").most_confused(counts, ["coat", "shirt", "bag"])
-    assert said == "Most often confused: shirt is taken for coat 4 times of 13."
+    assert said == "Most often confused: shirt is taken for coat in 4 of 13 cases."
 
 
 def test_the_gradients_are_right(script):

@@ -17,7 +17,7 @@ def module(script):
 
 def test_it_learns(run, tables, capsys):
     report = run("linked_layers", "--units", 64, "--epochs", 3, "--seeds", 2)
-    rows = tables(report)["Images that were not learned from"]
+    rows = tables(report)["Images that were not used for training"]
     assert [row["seed"] for row in rows] == [0, 1]
     assert all(row["accuracy"] > 0.85 for row in rows)
     assert all(row["correct"] == f"{row['accuracy'] * 1000:.0f} of 1,000" for row in rows)
@@ -30,7 +30,7 @@ def test_it_learns(run, tables, capsys):
 
 def test_online_learns_from_one_image_at_a_time(run, tables):
     report = run("linked_layers", "--online", "--units", 24, "--validate")
-    row = tables(report)["Images that were not learned from"][0]
+    row = tables(report)["Images that were not used for training"][0]
     assert row["accuracy"] > 0.8
     assert row["correct"].endswith(" of 667")  # a sixth of the 4,000 to train with
 

@@ -11,7 +11,7 @@ import tinygrad_mnist as tg
 
 def test_it_learns(run, tables, capsys):
     report = run("sigmoid_network", "--seeds", 2)
-    rows = tables(report)["Images that were not learned from"]
+    rows = tables(report)["Images that were not used for training"]
     assert [row["seed"] for row in rows] == [0, 1]
     assert all(row["test_accuracy"] > 0.85 for row in rows)
     assert {path.name for path in report.folder.iterdir()} == {
@@ -31,12 +31,12 @@ def test_it_has_as_many_layers_and_neurons_as_asked_for(run, script):
 
 def test_as_written_is_bare_gradient_descent(run, tables):
     report = run("sigmoid_network", "--as-written", "--epochs", 6)
-    assert tables(report)["Images that were not learned from"][0]["validation_accuracy"] > 0.6
+    assert tables(report)["Images that were not used for training"][0]["validation_accuracy"] > 0.6
 
 
 def test_the_study_compares_all_activations(run, tables, script):
     report = run("sigmoid_network", "--study", "--epochs", 2)
-    rows = tables(report)["Images that were not learned from"]
+    rows = tables(report)["Images that were not used for training"]
     assert [row["activation"] for row in rows] == list(script("sigmoid_network").ACTIVATIONS)
     assert (report.folder / "activations.png").is_file()
 

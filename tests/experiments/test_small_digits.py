@@ -13,7 +13,7 @@ pytest.importorskip("sklearn")
 
 def test_it_learns(run, tables, script):
     report = run("small_digits", "--cycles", 8)
-    (row,) = tables(report)["Digits that were not learned from"]
+    (row,) = tables(report)["Digits that were not used for training"]
     assert row["test_accuracy"] > 0.9
     right, of = map(int, row["correct"].split(" / "))
     assert (right / of, of) == (row["test_accuracy"], 359)
@@ -31,12 +31,12 @@ def test_it_learns(run, tables, script):
 
 def test_as_written_is_bare_gradient_descent_on_raw_pixels(run, tables):
     report = run("small_digits", "--as-written", "--cycles", 6)
-    assert 0.7 < tables(report)["Digits that were not learned from"][0]["test_accuracy"] < 0.91
+    assert 0.7 < tables(report)["Digits that were not used for training"][0]["test_accuracy"] < 0.91
 
 
 def test_the_image_asked_for_is_shown(run):
     report = run("small_digits", "--show", 7, "--cycles", 1)
-    assert "Image 7, and the ten outputs for it" in (report.folder / "index.html").read_text()
+    assert "Image 7 and its ten outputs" in (report.folder / "index.html").read_text()
 
 
 @pytest.mark.parametrize("index", [-1, 359])

@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_mnist as tg
 
-TITLE = "Cost in nats, on digits that were not learned from"
+TITLE = "Cost in nats, on digits that were not used for training"
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""``tg.compile(..., check=True)``: the uncompiled function runs beside the program, and every call compares them.
+"""``tg.compile(..., check=True)``: the uncompiled function runs next to the program, and every call compares them.
 
-What a call may change (parameters and what an optimizer remembers of them, buffers, Generators, arguments) is
-remembered before it, so that both begin with the same. Where the two differ, :meth:`Checker.find` looks for the first
-operation that does: it compiles the beginning of what was traced, and halves what is in question.
+Everything that a call may change (parameters and their optimizer state, buffers, Generators, arguments) is saved
+before the call, so that both start from the same state. Where the two differ, :meth:`Checker.find` searches for the
+first operation that differs: it compiles the beginning of the traced program, and bisects.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .uncompiled import Uncompiled
 
 __all__ = ["Checker", "difference"]
 
-#: How much numbers may differ, relative to the largest: sums are taken in another order.
+#: The tolerated difference, relative to the largest number: sums are computed in a different order.
 TOLERANCE = {"e": 1e-2, "f": 1e-4, "d": 1e-10, "F": 1e-4, "D": 1e-10}
 
 
@@ -51,7 +51,7 @@ def difference(got: Any, expected: Any) -> str:
 
 
 class State:
-    """What a call may change, as it was."""
+    """A copy of everything that a call may change."""
 
     def __init__(self, things: list[Any], optimizer: Optimizer | None) -> None:
         self.things = [x for x in things if isinstance(x, (np.ndarray, np.random.Generator))]
@@ -72,13 +72,13 @@ class State:
             state["step"] = count
 
     def arrays(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The arrays, each with its numbers as they were."""
+        """The arrays, each with a copy of its old numbers."""
         pairs = zip(self.things, self.values, strict=True)
         return [(x, value) for x, value in pairs if isinstance(x, np.ndarray)]
 
 
 class Checker:
-    """Runs the uncompiled function beside the programs of a compiled one."""
+    """Runs the uncompiled function next to the programs of a compiled one."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Checker:
         self.where: Callable[[], str] = str
 
     def call(self, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Call the program, and compare what it returned and changed."""
+        """Call the program, and compare its results and changes."""
         self.args, self.kwargs, self.after = args, kwargs, None
         result = run(*args, **kwargs)
         if self.after is None:  # the function itself ran, and a warning said why
@@ -111,7 +111,7 @@ class Checker:
         return result
 
     def attach(self, entry: Entry, recorded: Recorded) -> None:
-        """Have the uncompiled function run whenever a program does."""
+        """Make the uncompiled function run whenever a program runs."""
         program = entry.program
 
         def checked(*given: Any) -> Any:
@@ -132,7 +132,7 @@ class Checker:
         entry.replace(checked)
 
     def error(self, what: str) -> CompileError:
-        """Build the error for a program that does something else."""
+        """Build the error for a program that does something different."""
         return CompileError(
             f"compile: check: the program of {named(self.function)} does not do what the function does: {what}. "
             f"{self.where()}"
@@ -155,7 +155,7 @@ class Checker:
             else:
                 low = middle + 1
         if low == len(places):
-            return "Each operation by itself is right: what shares memory is not"
+            return "Each operation is right by itself; arrays that share memory are mixed up"
         op = program.ops[places[low]]
         where = f" ({op.place.line}: {op.place.text})" if op.place.line else ""
         return f"The first operation that differs is {op.instruction.name}{where}"
@@ -163,7 +163,7 @@ class Checker:
     def differs(
         self, program: Program, places: list[int], values: Mapping[Op, Any], arguments: list[Op]
     ) -> bool:
-        """Whether the beginning of a program does something else when it is compiled."""
+        """Whether the beginning of a program does something different when it is compiled."""
         ops = program.ops[: places[-1] + 1]
         part = replace(program, ops=ops, results=tuple(ops[i] for i in places), stores=())
         with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""``tg.compile``: what users call, and what it keeps."""
+"""``tg.compile``: the function that users call, and the object it returns."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ __all__ = ["Compiled", "Stats", "compile"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Of one function, so many programs are kept: for shapes, modes and other arguments.
+#: The number of programs that are kept for one function: for shapes, modes and other arguments.
 MOST_PROGRAMS = 16
-#: Held while a function is traced: stand-ins are in the places of the user's objects then.
+#: Held while a function is traced, because stand-ins then replace the user's objects.
 _TRACING = threading.RLock()
 
 
 class Stats(NamedTuple):
-    """What a program consists of.
+    """The contents of a program.
 
     Attributes
     ----------
     operations : calls of NumPy functions
-    buffers : arrays that are made once, and hold one intermediate result after the other
-    bytes : memory of these
-    traced : operations that were traced, before they were simplified
+    buffers : arrays that are made once and reused for intermediate results
+    bytes : their memory
+    traced : operations that were traced, before simplification
     """
 
     operations: int
@@ -61,54 +61,54 @@ def compile(
     backend: str = "numpy",
     check: bool = False,
 ) -> Compiled[P, R]:
-    """Turn a function, or a whole training step, into one straight line of NumPy calls.
+    """Turn a function, or a whole training step, into a straight sequence of NumPy calls.
 
-    At the first call the function runs on stand-ins that write down which NumPy functions are called,
-    through the backward pass and the optimizer's formula where there is one. What was written down is
-    simplified, given preallocated memory, and compiled; later calls run that program.
+    In the first call, the function runs on stand-ins that record the NumPy calls, including the backward pass
+    and the optimizer's formula if there is one. The record is simplified, given preallocated memory, and
+    compiled; later calls run that program.
 
     Parameters
     ----------
     function : callable
         It takes arrays and Tensors, and lists, tuples and dicts of them; it may be a Module. Other arguments are
-        part of the program: for another value another program is made.
+        part of the program: each new value makes a new program.
     optimizer : Optimizer, optional
         Makes a training step: ``function`` returns the loss, and every call updates the parameters as
         ``zero_grad``, ``backward`` and ``step`` would. The parameters keep no ``grad``.
     has_aux : bool, default False
-        Whether a training step's function returns a pair ``(loss, aux)``, which is then returned.
+        Whether a training step's function returns a pair ``(loss, aux)``; the step then returns it, too.
     clip_norm : float, optional
-        The largest joint norm of the gradients, as in ``clip_grad_norm_``.
+        Limit for the joint norm of the gradients, as in ``clip_grad_norm_``.
     backend : {"numpy", "numba"}
-        Who runs the program. ``"numba"`` makes machine code of it (``pip install 'tinygrad-mnist[fast]'``),
-        in some seconds.
+        What runs the program. ``"numba"`` compiles it to machine code (``pip install 'tinygrad-mnist[fast]'``),
+        which takes some seconds.
     check : bool, default False
-        Whether to run the uncompiled function beside the program at every call, compare, and raise a
-        ``CompileError`` that names the first operation that differs. For those who doubt: it takes the time of both.
+        Whether to run the uncompiled function next to the program in every call, compare them, and raise a
+        ``CompileError`` that names the first operation that differs. It takes as long as both together.
 
     Returns
     -------
     Compiled
-        Called like the function. Its ``source`` is the program.
+        It is called like the function. Its ``source`` is the program.
 
     Raises
     ------
     CompileError
-        At a call: if the function decides something by a value that changes, is not the same when it is called
-        again, changes or uses something that cannot be watched, or does something else that no straight line of
-        calls can do. The message names the line, the object and what to do.
+        In a call: if the function makes a decision based on a value that changes, does something different in the
+        second call, changes or uses something that cannot be watched, or cannot be a straight sequence of calls for
+        another reason. The message names the line, the object and what to do.
 
     Notes
     -----
-    A compiled function returns what the uncompiled one returns, raises what it raises and changes what it
-    changes, or it raises a ``CompileError``: ``docs/compile.md`` has the details, with examples.
+    A compiled function returns, raises and changes the same as the uncompiled one, or it raises a
+    ``CompileError``: ``docs/compile.md`` has the details, with examples.
 
     A program is made for the shapes and dtypes of the arguments, and for the state of everything that the
-    function can reach by name: another one is made for another shape, another setting, after ``model.eval()``, or
-    when a parameter is frozen. Learning rates and the numbers in arrays may change at any time. While the
-    function is traced, it is called twice, and no other thread may change what it uses. Threads take turns.
+    function can reach by name: a new one is made for another shape, another setting, after ``model.eval()``, or
+    when a parameter is frozen. Learning rates and the numbers in arrays may change at any time. For the trace, the
+    function is called twice, and no other thread may change what it uses meanwhile. Threads take turns.
 
-    The first training step moves the parameters into one long array, of which their ``data`` become views.
+    The first training step moves the parameters into one long array; their ``data`` become views of it.
 
     Examples
     --------
@@ -125,23 +125,23 @@ def compile(
     True
     """
     if not callable(function):
-        raise CompileError(f"compile: {type(function).__name__} is no function")
+        raise CompileError(f"compile: {type(function).__name__} is not a function")
     if backend not in BACKENDS:
         raise choice("back end", backend, BACKENDS)
     if optimizer is not None and not isinstance(optimizer, Optimizer):
-        raise CompileError(f"compile: optimizer= is a {type(optimizer).__name__}, which is no Optimizer")
+        raise CompileError(f"compile: optimizer= is a {type(optimizer).__name__}, not an Optimizer")
     if optimizer is None and (has_aux or clip_norm is not None):
         raise OptionError("compile: has_aux= and clip_norm= are for training steps, with optimizer=")
     if clip_norm is not None and not clip_norm > 0:
         raise OptionError(f"compile: clip_norm = {clip_norm!r} is not positive")
     load = BACKENDS[backend]
-    load()  # a missing package is better missed here than at the first call
+    load()  # a missing package should be reported here rather than in the first call
     options = {"has_aux": has_aux, "clip_norm": clip_norm, "turn_for_one_row": backend == "numba"}
     return (Checked if check else Compiled)(function, optimizer, options, load)
 
 
 class Compiled(Generic[P, R]):
-    """A function that runs as a program: what :func:`compile` returns.
+    """A function that runs as a program: the result of :func:`compile`.
 
     Attributes
     ----------
@@ -166,15 +166,15 @@ class Compiled(Generic[P, R]):
         self._made_so_far = 0
         self._entries: list[Entry] = []
         self._last: Entry | None = None
-        self._lock = threading.RLock()  # a program has buffers, which serve one call at a time
+        self._lock = threading.RLock()  # a program has buffers, which only serve one call at a time
         self._acquire, self._release = self._lock.acquire, self._lock.release
         if hasattr(function, "__name__"):
             update_wrapper(self, function, updated=())
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the program for these arguments; make it first, if there is none."""
+        """Run the program for these arguments; make it first if there is none."""
         if WATCH.get() is None:
-            self._acquire()  # in half the time that "with" takes
+            self._acquire()  # twice as fast as "with"
             try:
                 if self._last is not None:
                     result = self._last.call(args, kwargs)
@@ -186,19 +186,19 @@ class Compiled(Generic[P, R]):
         if isinstance(WATCH.get(), Capture):  # part of another program
             result = self.function(*args, **kwargs)
             parts = (x.detach() if isinstance(x, Tensor) else x for x in leaves(result))
-            return rebuild(result, parts)  # results are not recorded, here as elsewhere
+            return rebuild(result, parts)  # results are not recorded, as everywhere else
         raise CompileError(
-            f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot look into a program; call "
-            "the function itself there"
+            f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot see inside a program; call "
+            "the uncompiled function there"
         )
 
     def _search(self, args: Any, kwargs: Any) -> Any:
-        """Run another program than the last, or make one."""
+        """Run a program other than the last one, or make one."""
         with self._lock:
             result = self._run_one(args, kwargs)
         if result is not MISSED:
             return result
-        # Another thread may be tracing, so that what this function uses seems to be something else: look again.
+        # Another thread may be tracing, so that the objects of this function seem to have changed: search again.
         with _TRACING, self._lock:
             result = self._run_one(args, kwargs)
             if result is not MISSED:
@@ -214,8 +214,8 @@ class Compiled(Generic[P, R]):
                 result = entry.call(args, kwargs)
                 if result is MISSED:
                     raise CompileError(
-                        f"compile: {entry.reason(args, kwargs)}, which {named(self.function)} uses, is another object "
-                        "at every look, so that no program fits it for long"
+                        f"compile: {entry.reason(args, kwargs)}, which {named(self.function)} uses, is a different "
+                        "object every time, so no program fits twice"
                     )
                 return result
         return self._uncompiled.after(error, args, kwargs)
@@ -233,7 +233,7 @@ class Compiled(Generic[P, R]):
         self._made_so_far += 1
         if self._made_so_far == MOST_PROGRAMS + 1:
             warnings.warn(
-                f"compile: {named(self.function)} needed {MOST_PROGRAMS} programs so far, and makes another, "
+                f"compile: {named(self.function)} has needed {MOST_PROGRAMS} programs so far and now makes another, "
                 f"{_told_apart(self._entries, args, kwargs)}",
                 stacklevel=4,
             )
@@ -243,7 +243,7 @@ class Compiled(Generic[P, R]):
     def _made(self, args: Any, kwargs: Any) -> Entry:
         if TRACING.get():
             raise CompileError(
-                f"compile: {named(self.function)} is compiled, and was called within a function that is being "
+                f"compile: {named(self.function)} is compiled, but was called inside a function that is being "
                 "differentiated; differentiate the function itself, and compile the result"
             )
         recorded = record(self.function, args, kwargs, optimizer=self.optimizer, **self._options)
@@ -255,7 +255,7 @@ class Compiled(Generic[P, R]):
         return entry
 
     def _look_at(self, entry: Entry, recorded: Recorded) -> None:
-        """See a new program, and what was recorded, which holds the numbers of the trace: nobody else keeps it."""
+        """Observe a new program and its record, which holds the numbers of the trace and is not kept otherwise."""
 
     @property
     def source(self) -> str:
@@ -264,21 +264,19 @@ class Compiled(Generic[P, R]):
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """What ``prepare`` of the :attr:`source` takes, by name: the parameters, and other arrays it uses."""
+        """The arguments of ``prepare`` in the :attr:`source`, by name: the parameters and other arrays that it uses."""
         return self._entry().arrays
 
     @property
     def stats(self) -> Stats:
-        """How many operations and buffers the program that ran last has."""
+        """The numbers of operations and buffers in the program that ran last."""
         entry = self._entry()
         source = entry.source
         return Stats(source.calls, source.buffers, source.buffer_bytes, entry.traced)
 
     def _entry(self) -> Entry:
         if self._last is None:
-            raise CompileError(
-                f"compile: there is no program of {named(self.function)} before its first call"
-            )
+            raise CompileError(f"compile: {named(self.function)} has no program before its first call")
         return self._last
 
     def __repr__(self) -> str:
@@ -286,7 +284,7 @@ class Compiled(Generic[P, R]):
 
 
 class Checked(Compiled[P, R]):
-    """A compiled function whose uncompiled one runs beside it."""
+    """A compiled function that runs the uncompiled function next to the program."""
 
     def __init__(
         self,
@@ -310,7 +308,7 @@ class Checked(Compiled[P, R]):
 
 
 def _told_apart(entries: list[Entry], args: Any, kwargs: Any) -> str:
-    """Say what tells the programs of one function apart, and what to do."""
+    """Say how the programs of one function differ, and what to do."""
     reason = entries[-1].reason(args, kwargs)
     name = reason.removeprefix("the argument ")
     position = next((i for i, known in enumerate(entries[-1].names) if repr(known) == name), None)
@@ -318,7 +316,7 @@ def _told_apart(entries: list[Entry], args: Any, kwargs: Any) -> str:
         [x for entry in entries if (x := entry.value(position)) is not None] if position is not None else []
     )
     if not values:
-        return f"for {reason} is another one again: keep what changes out of what it uses, or in an array"
+        return f"for {reason} changed again: keep what changes out of what it uses, or in an array"
     shown = f"{', '.join(dict.fromkeys(values[:3]))}, …"
     if values[0].startswith("("):
         return f"for {reason} has the shapes {shown}: pad to one length, or to a few"
@@ -330,13 +328,13 @@ def _numpy_back_end() -> Loader:
 
 
 def _numba_back_end() -> Loader:
-    from .machine.load import load, require_packages  # numba is only imported where it is asked for
+    from .machine.load import load, require_packages  # numba is only imported if it is requested
 
     require_packages()
     return load
 
 
-#: Who runs programs, by name: each returns a function that makes a program out of its source.
+#: The back ends by name: each returns a function that makes a program from its source.
 BACKENDS: dict[str, Callable[[], Loader]] = {
     "numpy": _numpy_back_end,
     "numba": _numba_back_end,

@@ -1,8 +1,8 @@
-"""The way into a program: what a call has to be for the program to fit, and what happens around it.
+"""The entry of a program: the conditions for a call to fit, and everything around the program itself.
 
-The whole of it runs at every call, which for a small network takes no longer than twenty of NumPy's. So it
-is written out for the program at hand, as the program itself is: see :meth:`Entry.text`. Nothing of the user's
-is in the text: objects, keys and names are bound to variables that the text speaks of.
+All of it runs in every call; for a small network, it takes no longer than twenty NumPy calls. So it is
+written out for the program at hand, like the program itself: see :meth:`Entry.text`. The text contains
+nothing of the user's: objects, keys and names are bound to variables of the text.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from .uncompiled import FINAL, Uncompiled
 
 __all__ = ["MISSED", "Entry"]
 
-#: Returned where a program does not fit a call.
+#: Returned if a program does not fit a call.
 MISSED = object()
-#: What a test raises where something is not there any more.
+#: The errors of a test if something no longer exists.
 _GONE = (AttributeError, KeyError, IndexError, ValueError, TypeError)
 
 
 class Entry:
-    """One program, the arguments it fits, and the objects it was made for.
+    """One program, the arguments that it fits, and the objects for which it was made.
 
     Attributes
     ----------
     source : Source
-    arrays : what ``prepare`` of the source was given
-    program : the step that it returned
+    arrays : the arguments of ``prepare`` in the source
+    program : the step that ``prepare`` returned
     call : callable
         ``call(args, kwargs)`` runs the program, or returns :data:`MISSED`.
     """
@@ -75,7 +75,9 @@ class Entry:
             self._names[name] = x
         self._names |= {"program": self.program, "type": type, "len": len, "map": map, "id": id}
         self._names |= {"FINAL": FINAL, "Exception": Exception, "uncompiled_after": uncompiled.after}
-        self._given = [_kept(x) for x in leaves([args, kwargs])]  # since objects are known by their ids
+        self._given = [
+            _kept(x) for x in leaves([args, kwargs])
+        ]  # because objects are identified by their ids
         self._signature = _Signature(args, kwargs)
         self.names = list(argument_names(uncompiled.function, args, kwargs))
         self.seen = CHANGES[0]
@@ -83,7 +85,7 @@ class Entry:
         self.call: Callable[[Any, Any], Any] = self._names["call"]
 
     def replace(self, program: Callable[..., Any]) -> None:
-        """Have another function run in the place of the program."""
+        """Make another function run instead of the program."""
         self.program = self._names["program"] = program
 
     # -- a call, written out -------------------------------------------------------------------------
@@ -139,7 +141,7 @@ class Entry:
         return " and ".join(dict.fromkeys(texts)) or "True"
 
     def _care(self, fits: _Arguments) -> list[str]:
-        """What is looked at before a program runs that writes into memory which is not its own."""
+        """The checks before a program that writes into memory other than its own."""
         if self._writes:
             return ["    entry.take_care(args, kwargs)"]
         lines = []
@@ -158,10 +160,10 @@ class Entry:
         return lines
 
     def _or_uncompiled(self, recorded: Recorded, fits: _Arguments, lines: list[str]) -> list[str]:
-        """Run the function itself where these lines end in an error: they have changed nothing but Generators.
+        """Run the function itself if these lines end in an error: they have changed nothing but Generators.
 
-        Those are put back, which costs a microsecond at every call. So it is done only where the error may come after
-        something was written: else what the program has drawn until then is what the function would have drawn.
+        Those are restored, which costs a microsecond in every call. So this is only done if the error may come after
+        something was written: otherwise, the program has drawn the same numbers as the function would have.
         """
         generators = [self._name(x) for x in recorded.given.values() if isinstance(x, np.random.Generator)]
         generators += [f"a{i}" for i in self._sources if isinstance(fits.leaves[i], np.random.Generator)]
@@ -184,7 +186,7 @@ class Entry:
         ]
 
     def _returning(self) -> list[str]:
-        """Make of the results of the program what the function returns: Tensors, without checking anything."""
+        """Turn the results of the program into those of the function: Tensors, without checks."""
         lines, texts, count = [], list[str](), 0
         for x, is_tensor in zip(leaves(self._form), self._are_tensors, strict=True):
             if not isinstance(x, Op):
@@ -206,7 +208,7 @@ class Entry:
         return [*lines, f"    return {self._tree(self._form, iter(texts))}"]
 
     def _tree(self, form: Any, texts: Iterator[str]) -> str:
-        """A tree of the form of another, written out."""
+        """Write out a tree with the form of another."""
         if form is None:
             return "None"
         if type(form) is dict:
@@ -214,23 +216,23 @@ class Entry:
         if type(form) in (list, tuple):
             parts = "".join(f"{self._tree(x, texts)}, " for x in form)
             return f"[{parts}]" if type(form) is list else f"({parts})"
-        if isinstance(form, (dict, list, tuple)):  # of a kind of its own
+        if isinstance(form, (dict, list, tuple)):  # of a subclass
             parts = "".join(f"{text}, " for text in islice(texts, sum(1 for _ in leaves(form))))
             return f"{self._name(rebuild)}({self._name(form)}, ({parts}))"
         return next(texts)
 
     def _name(self, x: Any) -> str:
-        """A name by which the text refers to an object."""
+        """Return the name by which the text refers to an object."""
         name = self._known.get(id(x))
         if name is None:
             name = self._known[id(x)] = f"x{len(self._names)}"
             self._names[name] = x
         return name
 
-    # -- what the text calls -------------------------------------------------------------------------
+    # -- called by the text --------------------------------------------------------------------------
 
     def is_unchanged(self) -> bool:
-        """Whether modules and Tensors are what they were, now that some have changed."""
+        """Whether the modules and Tensors of this program are unchanged, although some have changed."""
         now = CHANGES[0]
         if not self._names["is_unchanged"]():
             return False
@@ -238,7 +240,7 @@ class Entry:
         return True
 
     def take_care(self, args: Any, kwargs: Any) -> None:
-        """Raise an error where an array that is written into is read under another name too."""
+        """Raise an error if an array that is written into is also read under another name."""
         arrays = [x for x in leaves([args, kwargs]) if is_numeric(x) and not isinstance(x, np.generic)]
         arrays = list({id(x): x._data if isinstance(x, Tensor) else x for x in arrays}.values())
         given = list(leaves([args, kwargs]))
@@ -251,28 +253,28 @@ class Entry:
         for target, x in pairs:
             if np.may_share_memory(x, target):
                 raise CompileError(
-                    f"compile: {self.names_of(x, given)} shares its memory with an array that the program writes into, "
-                    "so that what it reads there would depend on the order of its lines; pass a copy"
+                    f"compile: {self.names_of(x, given)} shares memory with an array that the program writes into, "
+                    "so the result would depend on the order of its lines; pass a copy"
                 )
 
     def names_of(self, x: Any, given: list[Any]) -> str:
-        """What an array is called in a message."""
+        """Name an array for a message."""
         name = next((n for n, y in zip(self.names, given, strict=True) if y is x), None)
         return f"the argument {name!r}" if name is not None else "an array that the function uses"
 
     def write(self, values: tuple[Any, ...], args: Any, kwargs: Any) -> None:
-        """Write into arguments what the program made of them."""
+        """Write the program's new values into arguments."""
         given = list(leaves([args, kwargs]))
         for i, value in zip(self._writes, values, strict=True):
             np.copyto(given[i], value)
 
-    # -- what is said of it --------------------------------------------------------------------------
+    # -- messages -------------------------------------------------------------------------------------
 
     def reason(self, args: Any, kwargs: Any) -> str:
-        """Why the program does not fit a call."""
+        """Say why the program does not fit a call."""
         signature = _Signature(args, kwargs)
         if signature.form != self._signature.form:
-            return "arguments of another form"
+            return "arguments with another form"
         for name, old, new in zip(self.names, self._signature.leaves, signature.leaves, strict=True):
             if old != new:
                 return f"the argument {name!r}"
@@ -283,10 +285,10 @@ class Entry:
                 holds = False
             if not holds:
                 return repr(test.what)
-        return "which of its arguments are the same array, or how they lie in memory"
+        return "which arguments are the same array, or their memory layout"
 
     def value(self, position: int) -> str | None:
-        """What an argument was, in short; None where that cannot be said."""
+        """Describe an argument briefly; None if that is not possible."""
         given = self._given
         if position >= len(given):
             return None
@@ -297,7 +299,7 @@ class Entry:
 
 
 class _Arguments:
-    """The tests of arguments of any form, each leaf of which has a local name in the text."""
+    """The tests of arguments of any form; each leaf has a local name in the text."""
 
     def __init__(self, name: Callable[[Any], str], same: dict[int, Tensor], is_by_layout: bool) -> None:
         self._name, self._same, self._is_by_layout = name, same, is_by_layout
@@ -316,7 +318,7 @@ class _Arguments:
         self._twins()
 
     def tree(self, text: str, x: Any) -> None:
-        """Test a tree, which the text speaks of as ``text``."""
+        """Test a tree, which the text calls ``text``."""
         name = self._name
         if isinstance(x, (list, tuple)):
             here = self._local(text, f"c{len(self.tests)}", type(x))
@@ -332,7 +334,7 @@ class _Arguments:
             else:
                 self.tests.append(f"[*map({name(_described)}, {here})] == {name([*map(_described, x)])}")
             for key, part in x.items():
-                # A key that is equal, but not the same, is as good.
+                # An equal key is as good as the same key.
                 self.tree(f"{here}[{name(key)}]", part)
         elif x is None:
             self.tests.append(f"{text} is None")
@@ -365,7 +367,7 @@ class _Arguments:
         return local
 
     def _twins(self) -> None:
-        """Test which arrays are the same object, where they may be."""
+        """Test which arrays are the same object, if that is possible."""
         groups: dict[Any, list[int]] = {}
         for i, x in enumerate(self.leaves):
             if is_numeric(x) and not isinstance(x, np.generic) and i not in self._same:
@@ -382,7 +384,7 @@ class _Arguments:
                 self.tests.append(f"len({{*map(id, ({', '.join(texts)}))}}) == {len(texts)}")
 
     def array(self, i: int) -> str:
-        """How the text speaks of the array of a leaf."""
+        """Return the text for the array of a leaf."""
         return f"a{i}._data" if isinstance(self.leaves[i], Tensor) else f"a{i}"
 
 
@@ -391,7 +393,7 @@ def _all_text(keys: Any) -> bool:
 
 
 class _Signature:
-    """What has to be the same at another call: the form, the kinds of arrays, the values of all else."""
+    """What must be the same in another call: the form, the kinds of arrays, and all other values."""
 
     def __init__(self, args: Any, kwargs: Any) -> None:
         given = list(leaves([args, kwargs]))
@@ -400,7 +402,7 @@ class _Signature:
 
 
 def _described(x: Any) -> Any:
-    """What an argument has to be at another call, said in values of Python's own."""
+    """What an argument must be in another call, expressed in plain Python values."""
     if is_numeric(x):
         kind = np.generic if isinstance(x, np.generic) else type(x)
         return kind, x.shape, x.dtype, isinstance(x, Tensor) and x._node is not None
@@ -416,8 +418,8 @@ def _described(x: Any) -> Any:
     return "object", id(x)
 
 
-#: The numbers and texts, each with what tells its values apart: not ``==``, to which 0.0 is -0.0. Those of a
-#: subclass are asked for as their base class does.
+#: Numbers and strings, each with a function that distinguishes its values: not ``==``, for which 0.0 equals -0.0.
+#: Values of a subclass are tested like their base class.
 _BITS: dict[type, Callable[[Any], Any]] = {
     bool: int.__pos__,
     int: int.__pos__,
@@ -438,12 +440,12 @@ def _form(tree: Any) -> Any:
 
 
 def _kept(x: Any) -> Any:
-    """What to keep of an argument: of an array its shape and dtype only."""
+    """Return the part of an argument to keep: for an array, only its shape and dtype."""
     if not is_numeric(x):
         return x
     return np.lib.stride_tricks.as_strided(np.zeros(1, x.dtype), x.shape, (0,) * x.ndim)
 
 
 def _owner(x: np.ndarray) -> Any:
-    """Whose memory an array looks at."""
+    """Return the owner of an array's memory."""
     return x if x.base is None else x.base

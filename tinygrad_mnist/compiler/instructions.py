@@ -1,11 +1,11 @@
-"""The instructions of programs: what each is, and how each back end writes it, in one place.
+"""The instructions of programs: the facts about each, and its text for each back end, in one place.
 
-A NumPy function that is not declared here is called as it is: nothing is known of it, so its result may share
-memory with its arguments, it gets no buffer, and there is no machine code for it. What is declared saves time.
+A NumPy function that is not declared here is called unchanged. Nothing is known about it, so its result may share
+memory with its arguments, it gets no buffer, and there is no machine code for it. A declaration saves time.
 
-Texts are templates. ``{x}`` is the argument of that name, ``{0}`` the first one, ``{arguments}`` all of them and
+Texts are templates. ``{x}`` is the argument with that name, ``{0}`` the first one, ``{arguments}`` all of them and
 the settings; ``{out}`` is the buffer for the result, and ``{function}`` NumPy's function. ``{x.flat}`` is an argument
-as a vector, ``{index.brackets}`` an index without its parentheses.
+as a vector, and ``{index.brackets}`` an index without its parentheses.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _function: Any
 
 
 def instruction_of(function: Any) -> Instruction:
-    """Find the instruction that calls a NumPy function; one that is not declared is called as it is."""
+    """Find the instruction that calls a NumPy function; one that is not declared is called unchanged."""
     if isinstance(function, Instruction):
         return function
     if function not in _BY_FUNCTION:
@@ -55,12 +55,12 @@ def _undeclared(function: Any) -> Instruction:
 
 
 def instruction(**facts: Any) -> Callable[[Callable[..., Any]], Instruction]:
-    """Declare an instruction that is no NumPy function (a decorator)."""
+    """Declare an instruction that is not a NumPy function (a decorator)."""
     return lambda function: Instruction(function.__name__, function, **facts)
 
 
 def declare(function: Any, **facts: Any) -> Instruction:
-    """Say what is known of a NumPy function."""
+    """Declare the facts about a NumPy function."""
     found = instruction_of(function)
     for name, fact in {"is_declared": True, "may_raise": False, **facts}.items():
         setattr(found, name, fact)
@@ -88,16 +88,16 @@ def _elementwise(
 ) -> None:
     """Declare a ufunc: its formulas on real numbers, integers and truth values, for machine code.
 
-    ``T`` is the type in which the arguments are, and ``U`` that of integers without a sign which are as long: what
-    overflows wraps around there, while numba takes for granted that integers with a sign do not overflow. A formula
-    is exactly NumPy's, or it is left out: then a program with such numbers runs as NumPy's calls.
+    ``T`` is the type of the arguments, and ``U`` that of unsigned integers of the same size: overflow wraps around
+    there, but numba assumes that signed integers do not overflow. A formula is exactly NumPy's, or it is omitted:
+    then a program with such numbers runs as NumPy calls.
     """
     formulas = {"f": real, "i": whole, "u": unsigned or whole, "b": truth}
     declare(function, machine={kind: text for kind, text in formulas.items() if text}, **facts)
 
 
 def _infix(sign: str) -> dict[str, Any]:
-    """Write single numbers with a sign; of integers that overflow NumPy would warn, as it does not with arrays."""
+    """Write single numbers with an operator; NumPy would warn if such integers overflow, but not for arrays."""
     text = f"{{0}} {sign} {{1}}"
     is_safe = sign in "<=>=!="
     return {"expression": lambda op: text if is_safe or op.loop[0].kind == "f" else "{function}({arguments})"}
@@ -134,7 +134,7 @@ for _ufunc in (np.floor, np.ceil, np.trunc):
     _elementwise(_ufunc, f"np.{_ufunc.__name__}({{0}})", "{0}")
 for _ufunc in (np.arctan2, np.hypot, np.copysign, np.fmod):
     _elementwise(_ufunc, f"np.{_ufunc.__name__}({{0}}, {{1}})")
-# A number that is no number stays one, as in NumPy. NumPy deprecates their third argument by position.
+# NaN stays NaN, as in NumPy. NumPy deprecates their third argument by position.
 _elementwise(
     np.maximum, "{0} if {0} > {1} or {0} != {0} else {1}", "{0} if {0} >= {1} else {1}", "{0} or {1}",
     into="{function}({arguments}, out={out})",
@@ -211,7 +211,7 @@ def _is_product_of_arrays(op: Op) -> bool:
     return all(isinstance(arg, Op) and arg.ndim for arg in op.args)
 
 
-# The method takes a sixth of a microsecond less than np.dot; numbers do not have it.
+# The method is a sixth of a microsecond faster than np.dot; numbers do not have it.
 declare(
     np.dot, is_product=True, batch="product", machine="product",
     into=lambda op: "{0}.dot({1}, {out})" if _is_product_of_arrays(op) else "np.dot({0}, {1}, {out})",
@@ -226,7 +226,7 @@ def product_into(w: Any, a: Any, b: Any, factor: Any) -> Any:
     return w - factor * (a @ b)
 
 
-# -- functions whose result has a shape and a dtype that follow from those of the arguments ------------------
+# -- functions whose results have a shape and a dtype determined by those of the arguments -------------------
 
 for _function in (
     np.argmax, np.argmin, np.argsort, np.sort, np.cumsum, np.cumprod, np.concatenate, np.stack, np.take,
@@ -238,7 +238,7 @@ for _function in (
 
 
 def _is_of_values(op: Op) -> bool:
-    """Whether an argument besides the array changes, and may be out of range."""
+    """Whether an argument other than the array changes and may be out of range."""
     others = inputs_of(Op(op.instruction, op.args[1:], op.settings, (), None))
     return any(not isinstance(arg, Constant) for arg in others)
 
@@ -254,11 +254,11 @@ for _function in (np.cumsum, np.cumprod):
     declare(_function, into="{function}({arguments}, out={out})")
 
 
-# -- views, and what else puts elements in another order -----------------------------------------------------
+# -- views, and other functions that rearrange elements ------------------------------------------------------
 
 
 def is_contiguous(op: Op) -> bool:
-    """Whether the elements of a result lie in memory in their order."""
+    """Whether the elements of a result are in memory in their order."""
     if op.calls(np.transpose):
         return sum(n != 1 for n in op.shape) <= 1
     if op.calls(getitem) and op.is_view:
@@ -291,7 +291,7 @@ def view_as(x: Any, dtype: Any) -> Any:
 
 
 def _may_be_view(op: Op) -> bool:
-    """Whether NumPy looks at the array's memory where an integer of the index is computed, and is to make a copy."""
+    """Whether NumPy makes a view where a computed integer in the index requires a copy."""
     parts = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
     computed = [part for part in parts if isinstance(part, Op)]
     is_array = op.ndim > 0 or any(part is Ellipsis for part in parts)
@@ -299,7 +299,7 @@ def _may_be_view(op: Op) -> bool:
 
 
 def _picks_a_view(op: Op) -> bool:
-    """Whether an index looks at the array's memory; a single element is a number, unless there is an ellipsis."""
+    """Whether an index gives a view; a single element is a number, unless there is an ellipsis."""
     index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
     return is_basic(index) and (op.ndim > 0 or Ellipsis in index)
 
@@ -311,7 +311,7 @@ def _picks_a_view(op: Op) -> bool:
     machine="view",
 )  # fmt: skip
 def getitem(x: Any, index: Any) -> Any:
-    """Take elements out: a view for slices and numbers, else a copy."""
+    """Take elements: a view for slices and numbers, otherwise a copy."""
     return x[index]
 
 
@@ -319,7 +319,7 @@ def getitem(x: Any, index: Any) -> Any:
     has_parts=True, rearranges=True, linear_in=_all_arguments, waits=True, machine="join", into="join"
 )
 def join(*parts: Any) -> Any:
-    """Put several arrays together as one vector; those that can be are computed in their places."""
+    """Join several arrays into one vector; if possible, they are computed in their places."""
     return np.concatenate([np.reshape(part, -1) for part in parts])
 
 
@@ -333,7 +333,7 @@ def pick(results: Any, index: int) -> Any:
 
 
 def _may_not_fit(op: Op) -> bool:
-    """Whether a single number may be no integer, which NumPy refuses to write among integers."""
+    """Whether a single number may be a non-integer, which NumPy refuses to write into integers."""
     value = op.args[2]
     return op.dtype.kind in "iu" and isinstance(value, Op) and not value.ndim
 
@@ -344,7 +344,7 @@ def _may_not_fit(op: Op) -> bool:
     into="{out}[{index.brackets}] = {value}",
 )
 def setitem(x: Any, index: Any, value: Any) -> Any:
-    """Take over all elements but some."""
+    """Copy an array, with some elements replaced."""
     changed = np.array(x)
     changed[index] = value
     return changed
@@ -352,25 +352,25 @@ def setitem(x: Any, index: Any, value: Any) -> Any:
 
 @instruction(batch="picked")
 def take_along(x: Any, labels: Any) -> Any:
-    """In each column, the element in the row that its label names; labels have been tested to be in range."""
+    """In each column, take the element in the row of its label; the labels have been checked."""
     return x[labels, np.arange(len(labels))]
 
 
 @instruction(batch="picked", linear_in=(0, 2))
 def add_along(x: Any, labels: Any, value: Any) -> Any:
-    """The same elements, increased."""
+    """Increase the same elements."""
     return _increased(x, (labels, np.arange(len(labels))), value)
 
 
 @instruction(is_elementwise=False, machine="take", into='np.take({x.flat}, {places}, None, {out}, "clip")')
 def take_flat(x: Any, places: Any) -> Any:
-    """Elements by their number, counted through all; the numbers have been tested."""
+    """Take elements by their flat index; the indices have been checked."""
     return np.reshape(x, -1)[places]
 
 
 @instruction(overwrites=(0,), machine="scatter", into="{out.flat}[{places}] += {value}")
 def add_flat(x: Any, places: Any, value: Any) -> Any:
-    """The same elements, increased; no number comes twice."""
+    """Increase the same elements; no index occurs twice."""
     return np.reshape(_increased(np.reshape(x, -1), places, value), x.shape)
 
 
@@ -380,25 +380,25 @@ def _increased(x: Any, index: Any, value: Any) -> Any:
     return changed
 
 
-# -- what is no array function -------------------------------------------------------------------------------
+# -- not array functions -------------------------------------------------------------------------------------
 
 
 @instruction(has_effect=True, may_raise=True, batch="test", machine="check")
 def check(condition: Any, message: str) -> None:
-    """Raise an error where a condition holds."""
+    """Raise an error if a condition holds."""
     if condition:
         raise ValueError(message)
 
 
 @instruction(is_new=True, machine="cast", expression="np.array({x})")
 def as_array(x: Any) -> Any:
-    """Make an array without axes of a number, or of another such array."""
+    """Make an array without axes from a number or from another such array."""
     return np.array(x)
 
 
 @instruction(expression="bool({x})")
 def as_bool(x: Any) -> bool:
-    """Make one of Python's truth values."""
+    """Convert to a Python bool."""
     return bool(x)
 
 
@@ -414,7 +414,7 @@ def _drawn_into(op: Op) -> str:
 
 
 def _is_drawn_by_values(op: Op) -> bool:
-    """Whether what is drawn depends on arrays, whose numbers NumPy may refuse."""
+    """Whether the random numbers depend on arrays, whose values NumPy may refuse."""
     return len(list(inputs_of(op))) > 1
 
 
@@ -429,7 +429,7 @@ def draw(rng: Any, method: str, *args: Any, **settings: Any) -> Any:
     return getattr(rng, method)(*args, **settings)
 
 
-#: Arithmetic of Python numbers, by its sign; how tightly a sign binds.
+#: Arithmetic of Python numbers, by operator, with its precedence.
 arithmetic = {
     sign: Instruction(sign, function, is_of_numbers=True)
     for sign, function in {

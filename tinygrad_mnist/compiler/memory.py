@@ -1,8 +1,8 @@
-"""Which results share memory: every one gets a buffer, made once, or the buffer of one that is not needed any more.
+"""Which results share memory: each gets a buffer that is made once, or that of a result no longer needed.
 
-:func:`plan` walks over a program once, with the place of everybody's last use at hand. An elementwise result
-takes the place of an argument that is used for the last time; others get a buffer that has become free. The
-parts of a :class:`~tinygrad_mnist.compiler.trace.vectors.Vector` are computed where they lie in the vector.
+:func:`plan` walks over a program once, and knows where each result is used last. An elementwise result takes the
+memory of an argument that is used for the last time; others get a buffer that has become free. The parts of a
+:class:`~tinygrad_mnist.compiler.trace.vectors.Vector` are computed directly at their places in the vector.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = ["Buffer", "Plan", "base_of", "plan"]
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory for results of one shape and dtype: of its own, or a part of another buffer."""
+    """Memory for results of one shape and dtype: its own, or a part of another buffer."""
 
     shape: tuple[int, ...]
     dtype: Any
     of: Buffer | None = None
     start: int = 0
-    input: Op | None = None  # whose memory it is
-    since: int = 0  # where the first result is put there
+    input: Op | None = None  # the input that owns the memory
+    since: int = 0  # the place of the first result in it
     until: float = -1  # the last use of anything in it
-    place: int | None = None  # where it lies in a piece of memory that several share
-    names: list[Op] = field(default_factory=list)  # what it holds, one after the other
+    place: int | None = None  # its offset in memory that several buffers share
+    names: list[Op] = field(default_factory=list)  # the results that it holds, one after the other
 
     @property
     def root(self) -> Buffer:
@@ -47,29 +47,29 @@ class Buffer:
 
     @property
     def nbytes(self) -> int:
-        """Bytes it takes."""
+        """Number of bytes."""
         return self.size * int(self.dtype.itemsize)
 
 
 @dataclass
 class Plan:
-    """Where results go."""
+    """The places of the results."""
 
     at: dict[Op, Buffer]
     buffers: list[Buffer]
-    copied: set[tuple[Op, int]]  # parts of a join that have to be copied into it
+    copied: set[tuple[Op, int]]  # parts of a join that must be copied into it
     arenas: dict[Any, int]  # elements of the memory that buffers of a dtype share
 
 
 def base_of(op: Op, at: Container[Op] = ()) -> Op:
-    """What a view looks at, through all views but those that have memory of their own."""
+    """Return the base of a view, through all views except those with their own memory."""
     while op.is_view and op not in at:
         op = op.args[0]
     return op
 
 
 def last_uses(program: Program) -> dict[Op, float]:
-    """The place of the last operation that looks at each result, or at a view of it."""
+    """The place of the last operation that uses each result, or a view of it."""
     last: dict[Op, float] = {}
     for op in (*program.results, *(store.value for store in program.stores)):
         last[op] = float(len(program.ops))
@@ -90,7 +90,7 @@ def plan(program: Program) -> Plan:
     copied: set[tuple[Op, int]] = set()
     slots: dict[Op, Buffer] = {}
     stored = {(store.target, store.value) for store in program.stores}
-    kept = {op for op in program.ops if last.get(op, -1) >= len(program.ops)}  # till the end
+    kept = {op for op in program.ops if last.get(op, -1) >= len(program.ops)}  # until the end
     for store in program.stores:
         target = store.target
         at[target] = Buffer(target.shape, target.dtype, input=target, until=last.get(target, -1))
@@ -99,7 +99,7 @@ def plan(program: Program) -> Plan:
     for join in (op for op in program.ops if op.instruction.has_parts):
         _give_slots(join, place, last, slots, copied, at, buffers)
 
-    # What is given to the program stays as it is until nothing can raise an error any more: see ``uncompiled``.
+    # Inputs stay unchanged until no operation can raise an error any more: see ``uncompiled``.
     safe = max((i for i, op in enumerate(program.ops) if op.may_raise), default=-1)
     for i, op in enumerate(program.ops):
         if op.takes_out and op not in at:
@@ -127,7 +127,7 @@ def _give_slots(
     at: dict[Op, Buffer],
     buffers: list[Buffer],
 ) -> None:
-    """Let the parts of a joined vector be computed in their places."""
+    """Compute the parts of a joined vector directly at their places."""
     whole = Buffer(join.shape, join.dtype, since=place[join], until=last.get(join, place[join]))
     buffers.append(whole)
     at[join] = whole
@@ -151,7 +151,7 @@ def _give_slots(
                 and (changed.shape, changed.dtype) == (root.shape, root.dtype)
                 and last.get(changed) == place[root]
             ):
-                slots.setdefault(changed, slots[root])  # where a few of its elements are then increased
+                slots.setdefault(changed, slots[root])  # if a few of its elements are increased afterwards
             whole.since = min(whole.since, place[root], place.get(changed, place[root]))
         else:
             copied.add((join, i))
@@ -159,7 +159,7 @@ def _give_slots(
 
 
 def _bases(op: Op) -> list[Op]:
-    """What lies in memory that an operation looks at."""
+    """Return the results whose memory an operation uses."""
     found, waiting = [], list(inputs_of(op))
     while waiting:
         arg = waiting.pop()
@@ -172,7 +172,7 @@ def _bases(op: Op) -> list[Op]:
 def _in_place(
     op: Op, i: int, is_safe: bool, at: dict[Op, Buffer], stored: set[tuple[Op, Op]], kept: set[Op]
 ) -> Buffer | None:
-    """The memory of an argument that nobody needs afterwards."""
+    """Return the memory of an argument that is not needed afterwards."""
     for arg in (op.args[i] for i in op.overwrites):
         if not isinstance(arg, Op) or arg not in at or (arg.shape, arg.dtype) != (op.shape, op.dtype):
             continue
@@ -181,14 +181,14 @@ def _in_place(
         if given is not None and not is_safe:
             continue
         if given is not None and op in kept and (given, op) not in stored:
-            continue  # it would be overwritten by what is stored there in the end
+            continue  # the final store would overwrite it
         if buffer.root.until <= i and buffer.shape == op.shape:
             return buffer
     return None
 
 
 def _from(free: list[Buffer], op: Op) -> Buffer | None:
-    """A buffer that has become free, of the same shape rather than only of the same size."""
+    """Return a free buffer, preferably of the same shape rather than only of the same size."""
     fitting = [b for b in free if b.dtype == op.dtype and b.size == op.size]
     same = [b for b in fitting if b.shape == op.shape]
     if not fitting:
@@ -199,7 +199,7 @@ def _from(free: list[Buffer], op: Op) -> Buffer | None:
 
 
 def first_fit(size: int, taken: Iterable[tuple[int, int]], line: int = 1) -> int:
-    """Find the first gap of a size between what is taken; it begins with a multiple of ``line``."""
+    """Find the first gap of a given size between taken ranges; it starts at a multiple of ``line``."""
     here = 0
     for start, end in sorted(taken):
         if here + size <= start:
@@ -214,13 +214,13 @@ _OURS: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 def ours(array: Any) -> Any:
-    """Remember the memory of parameters: nothing writes into it but programs, and what asks ``tensor.buffer``."""
+    """Remember the memory of parameters: only programs and users of ``tensor.buffer`` write into it."""
     _OURS[id(_root(array))] = _root(array)
     return array
 
 
 def is_ours(array: Any) -> bool:
-    """Whether an array lies in the memory of parameters."""
+    """Whether an array is in the memory of parameters."""
     return _OURS.get(id(_root(array))) is _root(array)
 
 

@@ -1,4 +1,4 @@
-"""From what was traced to the text: the passes, in the order in which they run."""
+"""From the trace to the text: the passes in the order in which they run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Pass = Callable[[Program], Program]
 
 _simplified = partial(rebuilt, rules=SIMPLIFICATIONS)
 
-#: What makes a better program, whoever runs it.
+#: The passes that improve a program for every back end.
 FIRST: Sequence[Pass] = (_simplified, _simplified, scaled_early, _simplified)
-#: What makes it one of NumPy's quickest calls, in the best order.
+#: The passes that choose NumPy's fastest calls and the best order.
 LAST: Sequence[Pass] = (partial(rebuilt, rules=LOWERINGS), ordered)
 
 
 def run_pass(pass_: Pass, program: Program) -> Program:
-    """Turn one program into another, which computes the same."""
+    """Turn a program into another one that computes the same."""
     return pass_(program)
 
 
 def write_down(program: Program, arguments: list[Op]) -> Source:
-    """Run all passes on what was traced, and write down what comes of it."""
+    """Run all passes on a traced program, and write its text."""
     for pass_ in FIRST:
         program = run_pass(pass_, program)
     blocks = in_blocks(program, arguments)
@@ -44,7 +44,7 @@ def write_down(program: Program, arguments: list[Op]) -> Source:
 
 
 def _placed(program: Program, arguments: list[Op], *names: str) -> Source:
-    """Give the results of a program memory, and write it down."""
+    """Give the results of a program memory, and write its text."""
     for pass_ in LAST:
         program = run_pass(pass_, program)
     places = plan(program)

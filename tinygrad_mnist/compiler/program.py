@@ -1,11 +1,11 @@
-"""What a trace leaves behind: a straight line of NumPy calls, each of whose results has one name.
+"""The result of a trace: a straight sequence of NumPy calls; each result has one name.
 
 A :class:`Program` is a list of :class:`Op`. Each is one call of an :class:`Instruction` and stands for its
-result, so that an argument of a later call is simply an earlier ``Op``. Nothing is ever overwritten here:
-where the traced code wrote in place, a new ``Op`` took the place of the old one. Passes turn one program into
-another; which results share memory is decided at the very end, by ``memory``.
+result, so an argument of a later call is simply an earlier ``Op``. Nothing is ever overwritten here: where the
+traced code wrote in place, a new ``Op`` replaced the old one. Passes turn one program into another; ``memory``
+decides at the very end which results share memory.
 
-What is known of an instruction is declared in ``instructions``, and nowhere else. Passes ask an ``Op``
+Everything known about an instruction is declared in ``instructions``, and nowhere else. Passes ask an ``Op``
 (``op.is_view``, ``op.takes_out``, ``op.linear_in``); they do not compare names.
 """
 
@@ -36,17 +36,17 @@ __all__ = [
     "swap",
 ]
 
-#: A fact about an instruction: the same for all calls, or found by looking at the call.
+#: A fact about an instruction: the same for all calls, or a function of the call.
 Fact = Any
 
 
 class Place(NamedTuple):
-    """Where in the user's program an operation comes from."""
+    """The origin of an operation in the user's program."""
 
     phase: str  # "forward", "backward", "update" or "parameter"
     scope: str  # the module, as in ``0.Linear``
     line: str  # ``model.py:12``
-    text: str  # what the line says
+    text: str  # the text of the line
 
 
 NOWHERE = Place("", "", "", "")
@@ -54,45 +54,45 @@ NOWHERE = Place("", "", "", "")
 
 @dataclass(eq=False)
 class Instruction:
-    """What one kind of call is. A fact that depends on the call is a function of the ``Op``.
+    """The facts about one kind of call. A fact that depends on the call is a function of the ``Op``.
 
     Attributes
     ----------
     name : str
-        As NumPy's text and messages call it: ``np.exp``, or ``add_along`` for one of ours.
+        Its name in NumPy's text and in messages: ``np.exp``, or ``add_along`` for one of ours.
     function : callable
-        What it computes; ``None`` for what computes nothing.
+        The function that computes it; ``None`` if nothing is computed.
     is_view : bool, or a fact
-        Whether the result is another look at the memory of the first argument.
+        Whether the result is a view of the first argument.
     is_new : bool, or a fact
-        Whether the result has memory of its own, though it cannot be told where to go.
+        Whether the result has its own memory although the call has no ``out=``.
     rearranges : bool
-        Whether the result's elements are those of the arguments, in another order or shape.
+        Whether the result has the elements of the arguments in another order or shape.
     is_elementwise : bool
-        Whether each element of the result depends on the elements at its place only, with broadcasting.
+        Whether each element of the result depends only on the elements at its place, with broadcasting.
     overwrites : tuple of int, or a fact
         The arguments whose memory the result may take.
     linear_in : tuple of int, or a fact
-        The arguments that, all multiplied by one number, multiply the result by it.
+        The arguments which, if all are multiplied by a number, multiply the result by it.
     into : str, or a fact
         NumPy's text of the call, as a statement that puts the result into ``{out}``; ``""`` if there is none.
     expression : str, or a fact
         NumPy's text of the call, as an expression whose value is new; by default a call with all arguments.
     batch : str
-        By which rule the batch's axis goes through; ``""``: the batch has to stay whole.
+        The rule for the batch axis; ``""`` if the batch must stay whole.
     machine : str or dict of str
-        How machine code computes it: for elementwise functions a formula for each kind of numbers, for others a
-        rule of ``machine``; ``""``: the program runs as NumPy's calls.
+        How machine code computes it: for elementwise functions, a formula for each kind of numbers; for others, a
+        rule of ``machine``; ``""`` if the program must run as NumPy calls.
     may_raise : bool, or a fact
-        Whether it may end in an error that the uncompiled code raises too, although nobody needs the result.
+        Whether it may raise an error that the uncompiled code raises too, even if the result is not needed.
     is_declared : bool
-        Whether anything is known of it but what it computes.
+        Whether anything is known about it except the function.
     jumps : bool
-        Whether numbers that differ by a rounding error may have results far apart, as those of ``np.floor`` do.
+        Whether numbers that differ by a rounding error may have results far apart, as with ``np.floor``.
     is_product, is_reduction, has_parts, has_effect, is_of_numbers, waits : bool
-        A matrix product; a ufunc's ``reduce``; a vector made of its arguments, one after the other; does
-        something besides returning a value, in an order that has to be kept; is arithmetic of Python numbers;
-        is put where its result is needed.
+        A matrix product; a ufunc's ``reduce``; a vector made of its arguments, one after the other; it does
+        something besides returning a value, in an order that must be kept; it is arithmetic of Python numbers;
+        it is placed where its result is needed.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Instruction:
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
-        """What a template calls the arguments."""
+        """The names of the arguments in templates."""
         try:
             return tuple(inspect.signature(self.function).parameters)
         except (TypeError, ValueError):
@@ -145,7 +145,7 @@ class Op:
     settings : dict
         Keyword arguments.
     shape, dtype
-        Those of the result. A Python number has the dtype ``None``; so has a tuple of results.
+        Shape and dtype of the result. A Python number has the dtype ``None``, and so has a tuple of results.
     place : Place
     """
 
@@ -181,7 +181,7 @@ class Op:
 
     @property
     def nbytes(self) -> int:
-        """Bytes the result takes."""
+        """Number of bytes of the result."""
         return self.size * self.dtype.itemsize if self.dtype is not None else 0
 
     @property
@@ -189,7 +189,7 @@ class Op:
         """Whether the result is a Python number."""
         return self.instruction.is_of_numbers
 
-    # -- what is known of the call -----------------------------------------------------------------------
+    # -- facts about the call -----------------------------------------------------------------------------
 
     def calls(self, function: Any) -> bool:
         """Whether this is a call of a NumPy function, or of an instruction of ours."""
@@ -205,17 +205,17 @@ class Op:
 
     @property
     def is_elementwise(self) -> bool:
-        """Whether each element of the result depends on the elements at its place only."""
+        """Whether each element of the result depends only on the elements at its place."""
         return self.instruction.is_elementwise and not self.settings
 
     @property
     def is_view(self) -> bool:
-        """Whether the result is another look at the memory of the first argument."""
+        """Whether the result is a view of the first argument."""
         return bool(self._ask(self.instruction.is_view))
 
     @property
     def is_plain_reduction(self) -> bool:
-        """Whether this is a reduction over axes, without ``where=`` and the like."""
+        """Whether this is a reduction over axes, without ``where=`` and similar."""
         return self.instruction.is_reduction and not self.settings.keys() - {"axis", "keepdims"}
 
     @property
@@ -228,7 +228,7 @@ class Op:
 
     @property
     def is_given(self) -> bool:
-        """Whether nothing is computed: an input, or a constant."""
+        """Whether this is an input or a constant, for which nothing is computed."""
         return self.instruction.function is None
 
     @property
@@ -243,7 +243,7 @@ class Op:
 
     @property
     def into(self) -> str:
-        """The text of a statement that puts the result into a buffer, or ``""``."""
+        """The text of a statement that writes the result into a buffer, or ``""``."""
         return str(self._ask(self.instruction.into)) if self.ndim and self.dtype is not None else ""
 
     @property
@@ -255,14 +255,14 @@ class Op:
 
     @property
     def takes_out(self) -> bool:
-        """Whether the result can be put into a buffer."""
+        """Whether the result can be written into a buffer."""
         return self.into != ""
 
     @property
     def may_be_view(self) -> bool:
         """Whether the result may share memory with an argument.
 
-        Anything may, but what is a number or is told where to go.
+        Every result may, except numbers and results with an ``out=``.
         """
         is_new = not self.ndim and (self.is_ufunc or self.is_plain_reduction or self.instruction.is_product)
         return not (self.takes_out or is_new or self._ask(self.instruction.is_new))
@@ -274,16 +274,16 @@ class Op:
 
     @property
     def linear_in(self) -> tuple[int, ...]:
-        """The arguments that, all multiplied by one number, multiply the result by it."""
+        """The arguments which, if all are multiplied by a number, multiply the result by it."""
         return tuple(self._ask(self.instruction.linear_in))
 
     @property
     def loop(self) -> tuple[Any, ...]:
-        """The dtypes in which a ufunc takes its arguments, and that of its result: NumPy's promotion, once."""
+        """The dtypes of a ufunc's arguments and of its result, after NumPy's promotion."""
         return loop_of(self.instruction.function, tuple(map(_kind_of, self.args)))
 
     def with_args(self, change: Callable[[Any], Any]) -> Op:
-        """The same operation of other arguments, which result in the same shape and dtype."""
+        """The same operation with other arguments that give the same shape and dtype."""
         settings = {key: swap(arg, change) for key, arg in self.settings.items()}
         return Op(self.instruction, swap(self.args, change), settings, self.shape, self.dtype, self.place)
 
@@ -292,7 +292,7 @@ class Op:
 
 
 class Input(Op):
-    """Something that a program is given: an array or a Generator, once or at every call, or a number.
+    """An input of a program: an array or a Generator, given once or in every call, or a number.
 
     Attributes
     ----------
@@ -314,7 +314,7 @@ class Input(Op):
         return self.kind in ("number", "step")
 
     def with_args(self, change: Callable[[Any], Any]) -> Op:
-        """Itself: it has none."""
+        """Return itself: it has no arguments."""
         return self
 
 
@@ -329,12 +329,12 @@ class Constant(Op):
 
     @property
     def number(self) -> Any:
-        """The number that all elements are, bit by bit, or ``None`` if they differ or there is none."""
+        """The number that all elements equal, bit by bit, or ``None`` if they differ or there are none."""
         first = self.value.reshape(-1)[:1]
         return first[0] if self.value.size and (self.value == first).all() and not _has_zeros(self) else None
 
     def with_args(self, change: Callable[[Any], Any]) -> Op:
-        """Itself: it has none."""
+        """Return itself: it has no arguments."""
         return self
 
 
@@ -361,14 +361,14 @@ class Store:
 
 @dataclass(frozen=True)
 class Program:
-    """A function of arrays, written out.
+    """A function of arrays as a list of operations.
 
     Attributes
     ----------
-    inputs : arrays and numbers that are given at every call, or once and for all
+    inputs : arrays and numbers that are given in every call, or once
     ops : in the order in which they run
-    results : what is returned
-    stores : what is written into the memory of inputs
+    results : the returned values
+    stores : the values written into the memory of inputs
     """
 
     inputs: tuple[Op, ...]
@@ -379,7 +379,7 @@ class Program:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def roots(self) -> Iterator[Op]:
-        """What has to be computed: results, stores, and what has an effect of its own."""
+        """Everything that must be computed: results, stores, and operations with an effect."""
         yield from self.results
         for store in self.stores:
             yield store.value
@@ -387,7 +387,7 @@ class Program:
 
 
 def inputs_of(op: Op) -> Iterator[Op]:
-    """Walk over the Ops among the arguments, those in settings and nested tuples too."""
+    """Walk over the Ops among the arguments, including those in settings and nested tuples."""
     for arg in (*op.args, *op.settings.values()):
         yield from _ops_in(arg)
 
@@ -403,7 +403,7 @@ def _ops_in(arg: Any) -> Iterator[Op]:
 
 
 def swap(arg: Any, change: Callable[[Any], Any]) -> Any:
-    """Replace every leaf of an argument, in nested tuples, lists and slices too."""
+    """Replace every leaf of an argument, including those in nested tuples, lists and slices."""
     kind = type(arg)
     if kind is tuple:
         return tuple([swap(part, change) for part in arg])
@@ -416,7 +416,7 @@ def swap(arg: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def name_of(op: Op) -> str:
-    """What an input is called."""
+    """Return the name of an input."""
     return op.name if isinstance(op, Input) else ""
 
 
@@ -428,7 +428,7 @@ def is_scalar(arg: Any) -> bool:
 
 
 def is_basic(index: Any) -> bool:
-    """Whether an index is made of slices and numbers only, so that it picks a view."""
+    """Whether an index consists only of slices and numbers, so that it picks a view."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(
         part is None
@@ -442,7 +442,7 @@ def is_basic(index: Any) -> bool:
 
 
 def _kind_of(arg: Any) -> Any:
-    """What decides which loop of a ufunc runs: a dtype, or a Python type, which gives way."""
+    """Return the kind that chooses a ufunc's loop: a dtype, or a (weak) Python type."""
     if isinstance(arg, Op):
         return arg.dtype if arg.dtype is not None else float
     if isinstance(arg, np.generic):
@@ -452,14 +452,14 @@ def _kind_of(arg: Any) -> Any:
 
 @cache
 def loop_of(ufunc: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The dtypes of a ufunc's arguments and results, for dtypes and Python types of what it is given."""
+    """The dtypes of a ufunc's arguments and results, for given dtypes and Python types of its inputs."""
     given = [np.dtype(bool) if kind is bool else kind for kind in kinds]
     found: tuple[Any, ...] = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout))
     return found
 
 
 def evaluate(program: Program, given: Mapping[Op, Any]) -> tuple[list[Any], list[Any]]:
-    """Run a program as it stands, one operation after the other: what passes are tested against.
+    """Run a program directly, one operation after the other, as a reference for the tests of passes.
 
     Parameters
     ----------

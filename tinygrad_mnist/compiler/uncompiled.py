@@ -1,9 +1,9 @@
-"""The function itself, without a program: what a program is compared with, and what runs where one ends in an error.
+"""The function without a program: the reference for a program, and what runs if a program ends in an error.
 
-A program does its operations in an order of its own, so that an error would come at another moment than in the
-function, and sometimes as another one. But it writes into nothing that the caller sees before the last operation that
-may raise (see ``memory``). So when it has raised, nothing has happened yet, and the function itself can run: it
-raises what it raises, and has changed until then what it changes.
+A program runs its operations in its own order, so an error would come at another moment than in the function, and
+sometimes as another error. But before the last operation that may raise, it writes into nothing that the caller sees
+(see ``memory``). So if it raises, nothing has happened yet, and the function itself can run: it raises its own error,
+and has made its own changes until then.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ..trees import leaves, rebuild
 
 __all__ = ["FINAL", "Uncompiled"]
 
-#: Errors that the function itself would not raise, or might at any line, after a program has written already.
+#: Errors that the function itself would not raise, or might raise in any line, after a program has already written.
 FINAL = (CompileError, FloatingPointError, MemoryError, Warning)
 
 
 class Uncompiled:
-    """What a function does without a program: for a training step, all of the step."""
+    """The function without a program; for a training step, the whole step."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class Uncompiled:
         return result
 
     def after(self, error: Exception, args: Any, kwargs: Any) -> Any:
-        """Run it because its program, or its trace, has ended in an error: it should raise one too."""
+        """Run it because its program or its trace ended in an error: it should raise one too."""
         result = self(args, kwargs)
         warnings.warn(
-            f"compile: {named(self.function)} ran uncompiled, since its program ended in an error that the function "
+            f"compile: {named(self.function)} ran uncompiled, because its program ended in an error that the function "
             f"itself does not raise: {type(error).__name__}: {error}",
             stacklevel=4,
         )
         parts = (x.detach() if isinstance(x, Tensor) else x for x in leaves(result))
-        return rebuild(result, parts)  # results are not recorded, here as elsewhere
+        return rebuild(result, parts)  # results are not recorded, as everywhere else

@@ -104,7 +104,7 @@ def load_mnist(
     if (os.environ.get(MNIST_VARIABLE) if path is None else path) == "sample":
         return _load_sample(transform)
     folder = cache_folder("mnist")
-    if (asked := _asked_for(path, MNIST_VARIABLE)) is not None:
+    if (asked := _read_requested(path, MNIST_VARIABLE)) is not None:
         corpus, source = asked
     elif holds_data(folder) or (download and _can_download(folder)):
         corpus, source = _read(folder)
@@ -153,7 +153,7 @@ def load_fashion_mnist(
     'Ankle boot'
     """
     folders = [FASHION_DEBIAN, cache_folder("fashion-mnist")]
-    if (asked := _asked_for(path, FASHION_VARIABLE)) is not None:
+    if (asked := _read_requested(path, FASHION_VARIABLE)) is not None:
         corpus, source = asked
     elif (folder := next(filter(holds_data, folders), None)) is not None:
         corpus, source = _read(folder)
@@ -195,7 +195,7 @@ def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_v
     return Dataset(images, labels, transform=transform, classes=DIGITS, name=file.name, source=str(file))
 
 
-def _asked_for(path: str | os.PathLike[str] | None, variable: str) -> tuple[Corpus, str] | None:
+def _read_requested(path: str | os.PathLike[str] | None, variable: str) -> tuple[Corpus, str] | None:
     """Read the data that the caller or the environment names; return None if neither does."""
     if path is not None:
         return _read(Path(path).expanduser())

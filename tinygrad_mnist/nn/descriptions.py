@@ -96,13 +96,13 @@ def _build(description: Any, known: dict[str, type[Module]]) -> Module:
     )
     if not isinstance(name, str) or not isinstance(args, list) or not isinstance(kwargs, dict):
         raise DataError(f"the description of a saved model is damaged: {description!r}")
-    return _known(name, known)(
+    return _find_class(name, known)(
         *(_from_json(value, known) for value in args),
         **{key: _from_json(value, known) for key, value in kwargs.items()},
     )
 
 
-def _known(name: Any, known: dict[str, type[Module]]) -> type[Module]:
+def _find_class(name: Any, known: dict[str, type[Module]]) -> type[Module]:
     if name not in known:
         raise DataError(
             f"a saved model holds a {name!r}, which is not a layer known here; pass its class with classes=[...]"
@@ -138,7 +138,7 @@ def _from_json(value: Any, known: dict[str, type[Module]]) -> Any:
     if isinstance(value, dict) and "class" in value:
         return _build(value, known)
     if isinstance(value, dict) and "layer" in value:
-        return _known(value["layer"], known)
+        return _find_class(value["layer"], known)
     if isinstance(value, dict) and "generator" in value:
         return np.random.default_rng(0)
     if isinstance(value, list):

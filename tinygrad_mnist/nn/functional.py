@@ -98,13 +98,13 @@ def mse_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT
     >>> mse_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     np.float64(2.0)
     """
-    input, target = _alike("mse_loss", input, target)
+    input, target = _match("mse_loss", input, target)
     return _reduce(np.square(input - target), reduction)
 
 
 def l1_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
     """Absolute error, ``|input - target|``; arguments as for :func:`mse_loss`."""
-    input, target = _alike("l1_loss", input, target)
+    input, target = _match("l1_loss", input, target)
     return _reduce(np.absolute(input - target), reduction)
 
 
@@ -117,7 +117,7 @@ def huber_loss(input: ArrayT, target: Array, *, delta: float = 1.0, reduction: s
     """
     if not delta > 0:
         raise OptionError(f"huber_loss: delta = {delta!r} is not positive")
-    input, target = _alike("huber_loss", input, target)
+    input, target = _match("huber_loss", input, target)
     error = np.absolute(input - target)
     near = np.minimum(error, delta)
     return _reduce(near * (error - near / 2), reduction)
@@ -172,7 +172,7 @@ def binary_cross_entropy_with_logits(input: ArrayT, target: Array, *, reduction:
         Logits, and probabilities in [0, 1].
     reduction : {'mean', 'sum', 'none'}
     """
-    input, target = _alike("binary_cross_entropy_with_logits", input, target)
+    input, target = _match("binary_cross_entropy_with_logits", input, target)
     # A sum of two terms that are never negative, so nothing cancels where the loss is small.
     return _reduce(target * softplus(-input) + (1 - target) * softplus(input), reduction)
 
@@ -226,7 +226,7 @@ def _class_axis(name: str, x: Array) -> int:
     return 0 if x.ndim == 1 else 1
 
 
-def _alike(name: str, input: Array, target: Array) -> tuple[Array, Array]:
+def _match(name: str, input: Array, target: Array) -> tuple[Array, Array]:
     """Check that two arrays have the same shape, and give a constant target the dtype of the input."""
     input, target = (x if hasattr(x, "dtype") else np.asarray(x) for x in (input, target))
     if input.shape != target.shape:

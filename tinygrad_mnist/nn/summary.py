@@ -77,16 +77,16 @@ class Summary:
             cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
             lines.append("  ".join([*cells, row[-1].rjust(widths[-1])]))
         if self.inputs:
-            lines.append(self._asked())
+            lines.append(self._describe_inputs())
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         head, rows, foot = self._cells
-        facts = [pluralise(self.count, "parameter"), *self.dtypes, self._asked()]
+        facts = [pluralise(self.count, "parameter"), *self.dtypes, self._describe_inputs()]
         shown = [row and [shorten(cell) for cell in row] for row in ends(rows, MOST_ROWS)]
         return card(shorten(self.kind), facts, table(head, shown, foot, left=len(head) - 1))
 
-    def _asked(self) -> str:
+    def _describe_inputs(self) -> str:
         """Say which input shapes the output shapes belong to."""
         shapes = " and ".join(map(str, self.inputs))
         return shapes and f"outputs for an input of shape {shapes}"

@@ -68,11 +68,11 @@ def weighted_tails(g: Array, w: Array) -> Array:
         g, w = (np.concatenate([x, np.zeros_like(x[..., :1])], axis=-1) for x in (g, w))
     g_even, g_odd, w_even, w_odd = g[..., 0::2], g[..., 1::2], w[..., 0::2], w[..., 1::2]
     even = weighted_tails(g_even + w_even * g_odd, w_even * w_odd)
-    odd = g_odd + w_odd * followed(even)
+    odd = g_odd + w_odd * shift_left(even)
     return np.reshape(np.stack([even, odd], axis=-1), g.shape)[..., :n]
 
 
-def followed(x: Array) -> Array:
+def shift_left(x: Array) -> Array:
     """For each element, its successor along the last axis; 0 for the last."""
     return np.concatenate([x[..., 1:], np.zeros_like(x[..., :1])], axis=-1)
 
@@ -99,7 +99,7 @@ def cumprod_rule(g: Array, y: Array, a: Array, axis: int | None) -> Array:
     last = [np.reshape(x, -1) if axis is None else np.moveaxis(x, axis, -1) for x in (g, y, a)]
     g, y, x = last
     before = np.concatenate([np.ones_like(y[..., :1]), y[..., :-1]], axis=-1)
-    found = before * weighted_tails(g, followed(x))
+    found = before * weighted_tails(g, shift_left(x))
     return np.reshape(found, a.shape) if axis is None else np.moveaxis(found, -1, axis)
 
 

@@ -34,12 +34,12 @@ EighResult: Any = type(np.linalg.eigh(np.eye(1)))
 SVDResult: Any = type(np.linalg.svd(np.eye(1)))
 
 
-def symmetric(a: Array) -> tuple[Array]:
+def make_symmetric(a: Array) -> tuple[Array]:
     """Turn a sample into a symmetric or Hermitian matrix with well separated eigenvalues."""
     return (hermitian_part(a) + np.diag(4.0 * np.arange(a.shape[-1])).astype(a.dtype),)
 
 
-def spread(a: Array) -> tuple[Array]:
+def make_separate(a: Array) -> tuple[Array]:
     """Turn a sample into a matrix with real, well separated eigenvalues."""
     return (a / 4 + np.diag(4.0 * np.arange(a.shape[-1])),)
 
@@ -48,7 +48,8 @@ def spread(a: Array) -> tuple[Array]:
 
 
 @primitive(
-    name="eigh", samples=[Sample((3, 3), prepare=symmetric), Sample((2, 2, 2), prepare=symmetric, UPLO="U")]
+    name="eigh",
+    samples=[Sample((3, 3), prepare=make_symmetric), Sample((2, 2, 2), prepare=make_symmetric, UPLO="U")],
 )
 def hermitian_eigen(a: Array, /, UPLO: Any = "L") -> Factors:
     """Eigenvalues, in ascending order, and eigenvectors of symmetric or Hermitian matrices."""
@@ -58,7 +59,7 @@ def hermitian_eigen(a: Array, /, UPLO: Any = "L") -> Factors:
 def eigh_rule(g: Factors, y: Factors, a: Array, UPLO: str) -> Array:
     """``V (diag(gw) + (Vᴴ gV) / (wⱼ - wᵢ)) Vᴴ``, its Hermitian part."""
     (gw, gv), (w, v) = g, y
-    same = coincident(plain(w), rounding(plain(w), a.shape[-1]))
+    same = find_coincident(plain(w), rounding(plain(w), a.shape[-1]))
     require_unmixed("eigh", plain(w), a.shape, gw, gv)
     v = final(v, what="eigenvalues") if same.any() else v
     turns = adjoint(v) @ gv
@@ -70,7 +71,7 @@ def eigh_rule(g: Factors, y: Factors, a: Array, UPLO: str) -> Array:
 hermitian_eigen.vjp(textbook(eigh_rule))
 
 
-@implements(np.linalg.eigh, samples=[Sample((2, 2), prepare=symmetric)])
+@implements(np.linalg.eigh, samples=[Sample((2, 2), prepare=make_symmetric)])
 def eigh(a: Array, UPLO: str = "L") -> Any:
     """NumPy's named result of :data:`hermitian_eigen`."""
     w, v = hermitian_eigen(a, UPLO=UPLO)
@@ -79,14 +80,19 @@ def eigh(a: Array, UPLO: str = "L") -> Any:
 
 @implements(
     np.linalg.eigvalsh,
-    samples=[Sample((3, 3), prepare=symmetric, UPLO="U"), Sample((2, 2, 2), prepare=symmetric, complex=True)],
+    samples=[
+        Sample((3, 3), prepare=make_symmetric, UPLO="U"),
+        Sample((2, 2, 2), prepare=make_symmetric, complex=True),
+    ],
 )
 def eigvalsh(a: Array, UPLO: str = "L") -> Array:
     """Only the eigenvalues; their gradients exist even if eigenvalues coincide."""
     return hermitian_eigen(a, UPLO=UPLO)[0]
 
 
-@primitive(name="eig", samples=[Sample((3, 3), prepare=spread), Sample((2, 2, 2), prepare=spread)])
+@primitive(
+    name="eig", samples=[Sample((3, 3), prepare=make_separate), Sample((2, 2, 2), prepare=make_separate)]
+)
 def eigen(a: Array, /) -> Factors:
     """Eigenvalues, and eigenvectors of length 1."""
     return tuple(np.linalg.eig(a))
@@ -95,7 +101,7 @@ def eigen(a: Array, /) -> Factors:
 def eig_rule(g: Factors, y: Factors, a: Array) -> Array:
     """``V⁻ᴴ (diag(gw) + (Vᴴ gV - Vᴴ V Re(diag(Vᴴ gV))) / (wⱼ - wᵢ)*) Vᴴ``: the lengths stay 1."""
     (gw, gv), (w, v) = g, y
-    same = coincident(plain(w), rounding(plain(w), a.shape[-1]))
+    same = find_coincident(plain(w), rounding(plain(w), a.shape[-1]))
     require_unmixed("eig", plain(w), a.shape, gw, gv)
     require_independent(plain(v))
     v = final(v, what="eigenvalues") if same.any() else v
@@ -121,7 +127,7 @@ def require_independent(v: NDArray) -> None:
         )
 
 
-@implements(np.linalg.eig, samples=[Sample((2, 2), prepare=spread)])
+@implements(np.linalg.eig, samples=[Sample((2, 2), prepare=make_separate)])
 def eig(a: Array) -> Any:
     """NumPy's named result of :data:`eigen`."""
     w, v = eigen(a)
@@ -130,7 +136,7 @@ def eig(a: Array) -> Any:
 
 @implements(
     np.linalg.eigvals,
-    samples=[Sample((3, 3)), Sample((2, 2, 2), prepare=spread), Sample((3, 3), complex=True)],
+    samples=[Sample((3, 3)), Sample((2, 2, 2), prepare=make_separate), Sample((3, 3), complex=True)],
 )
 def eigvals(a: Array) -> Array:
     """Only the eigenvalues; their gradients exist even if eigenvalues coincide."""
@@ -164,7 +170,7 @@ def svd_rule(g: Factors, y: Factors, a: Array, full_matrices: bool) -> Array:
     (gu, gs, gvh), (u, s, vh) = g, y
     (m, n), k = a.shape[-2:], s.shape[-1]
     limit = rounding(plain(s), max(m, n))
-    same, zero = coincident(plain(s), limit), plain(s) <= limit
+    same, zero = find_coincident(plain(s), limit), plain(s) <= limit
     require_unmixed("svd", plain(s), a.shape, gs, gu, gvh)
     if same.any() or zero.any():
         u, vh = (final(x, what="singular values") for x in (u, vh))
@@ -193,8 +199,8 @@ singular.vjp(textbook(svd_rule))
         Sample((2, 2)),
         Sample((3, 2), full_matrices=False),
         Sample((2, 3), compute_uv=False),
-        Sample((3, 3), prepare=symmetric, hermitian=True),
-        Sample((2, 2), prepare=symmetric, hermitian=True, compute_uv=False, complex=True),
+        Sample((3, 3), prepare=make_symmetric, hermitian=True),
+        Sample((2, 2), prepare=make_symmetric, hermitian=True, compute_uv=False, complex=True),
     ],
 )
 def svd(a: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
@@ -244,7 +250,7 @@ def over_differences(x: Array, values: Array, same: NDArray) -> Array:
 # -- what a matrix does not determine ------------------------------------------------------------
 
 
-def coincident(values: NDArray, limit: Any) -> NDArray:
+def find_coincident(values: NDArray, limit: Any) -> NDArray:
     """Which pairs of eigenvalues or singular values are equal up to ``limit``."""
     gaps = np.abs(values[..., :, None] - values[..., None, :])
     is_same: NDArray = gaps <= np.expand_dims(limit, -1)
@@ -273,7 +279,7 @@ def determined_rule(
 determined.vjp(each=determined_rule)
 
 
-def choices(
+def find_undetermined(
     name: str, values: NDArray, shape: tuple[int, ...], like: Array, *, exactly: bool = False
 ) -> NDArray:
     """Which vectors are not determined: pairs of them, whose values coincide.
@@ -282,13 +288,13 @@ def choices(
     they are complex or one kind does not fill the space.
     """
     limit: Any = np.zeros(1) if exactly else rounding(values, max(shape[-2:]))
-    pairs = coincident(values, limit)
+    pairs = find_coincident(values, limit)
     if name == "svd" and (shape[-1] != shape[-2] or like.dtype.kind == "c"):
         pairs |= (values <= limit)[..., None] & np.eye(values.shape[-1], dtype=bool)
     return pairs
 
 
-def touched(k: int, columns: Array, *rows: Array) -> NDArray:
+def find_used(k: int, columns: Array, *rows: Array) -> NDArray:
     """Which vectors have gradients that are not exact zeros."""
     parts = [plain(columns)[..., :k], *(plain(x)[..., :k, :].mT for x in rows)]
     is_touched: NDArray = np.any([(part != 0).any(axis=-2) for part in parts], axis=0)
@@ -301,11 +307,11 @@ def require_separate(name: str, values: NDArray, shape: tuple[int, ...], *gs: Ar
     Vectors whose gradients are exact zeros are not used, so a loss may use some of many. If all are zero, however,
     the zeros may be a factor, as in ``V f(w) Vᴴ`` with ``f(w) = 0`` for values that are equal to the last bit.
     """
-    if (pairs := choices(name, values, shape, gs[0])).any():
-        is_touched = touched(values.shape[-1], *gs)
+    if (pairs := find_undetermined(name, values, shape, gs[0])).any():
+        is_touched = find_used(values.shape[-1], *gs)
         refuse(name, values, pairs & (is_touched[..., :, None] | is_touched[..., None, :]))
         is_idle: Any = (~is_touched).all(axis=-1, keepdims=True)
-        refuse(name, values, choices(name, values, shape, gs[0], exactly=True) & is_idle[..., None])
+        refuse(name, values, find_undetermined(name, values, shape, gs[0], exactly=True) & is_idle[..., None])
 
 
 def require_unmixed(name: str, values: NDArray, shape: tuple[int, ...], g: Array, *gs: Array) -> None:
@@ -313,9 +319,9 @@ def require_unmixed(name: str, values: NDArray, shape: tuple[int, ...], g: Array
 
     In ``V f(w) Vᴴ``, the zero gradients of some vectors may come from ``f(w)``.
     """
-    pairs = choices(name, values, shape, gs[0], exactly=True)
+    pairs = find_undetermined(name, values, shape, gs[0], exactly=True)
     if pairs.any() and not TRANSPOSING.get():
-        is_mixed: NDArray = touched(values.shape[-1], *gs).any(axis=-1, keepdims=True) & (plain(g) != 0)
+        is_mixed: NDArray = find_used(values.shape[-1], *gs).any(axis=-1, keepdims=True) & (plain(g) != 0)
         refuse(name, values, pairs & is_mixed[..., None])
 
 

@@ -32,7 +32,7 @@ def as_complex(x: Array) -> Array:
     return x.astype(np.complex64 if x.dtype.type in _SMALL else np.complex128)
 
 
-def positive(x: Any) -> Array:
+def extend_below_zero(x: Any) -> Array:
     """``x``, made complex if it is negative anywhere."""
     x = lift(x)
     return as_complex(x) if below_zero(x.data) else x
@@ -51,25 +51,25 @@ _BOTH = [*_INSIDE, Sample((4,))]
 @implements(np.emath.sqrt, samples=_BOTH)
 def sqrt(x: Array) -> Array:
     """The square root; that of a negative number is imaginary."""
-    return np.sqrt(positive(x))
+    return np.sqrt(extend_below_zero(x))
 
 
 @implements(np.emath.log, samples=_BOTH)
 def log(x: Array) -> Array:
     """The natural logarithm; that of a negative number has the imaginary part pi."""
-    return np.log(positive(x))
+    return np.log(extend_below_zero(x))
 
 
 @implements(np.emath.log2, samples=_BOTH)
 def log2(x: Array) -> Array:
     """The logarithm to base 2."""
-    return np.log2(positive(x))
+    return np.log2(extend_below_zero(x))
 
 
 @implements(np.emath.log10, samples=_BOTH)
 def log10(x: Array) -> Array:
     """The logarithm to base 10."""
-    return np.log10(positive(x))
+    return np.log10(extend_below_zero(x))
 
 
 @implements(
@@ -77,7 +77,7 @@ def log10(x: Array) -> Array:
 )
 def logn(n: Array, x: Array) -> Array:
     """The logarithm to base ``n``."""
-    return np.log(positive(x)) / np.log(positive(n))
+    return np.log(extend_below_zero(x)) / np.log(extend_below_zero(n))
 
 
 @implements(
@@ -91,7 +91,7 @@ def logn(n: Array, x: Array) -> Array:
 def power(x: Array, p: Array) -> Array:
     """``x**p``, for negative numbers too."""
     p = lift(p)
-    return np.power(positive(x), p * 1.0 if below_zero(p.data) else p)
+    return np.power(extend_below_zero(x), p * 1.0 if below_zero(p.data) else p)
 
 
 @implements(np.emath.arcsin, samples=_BOTH)

@@ -28,7 +28,7 @@ Factors = tuple[Array, ...]
 QRResult: Any = type(np.linalg.qr(np.eye(1)))
 
 
-def positive(a: Array) -> tuple[Array]:
+def make_positive_definite(a: Array) -> tuple[Array]:
     """Turn a sample into a positive definite matrix."""
     return (a @ adjoint(a) + np.eye(a.shape[-1], dtype=a.dtype),)
 
@@ -39,10 +39,10 @@ def positive(a: Array) -> tuple[Array]:
 @primitive(
     np.linalg.cholesky,
     samples=[
-        Sample((3, 3), prepare=positive),
-        Sample((2, 2, 2), prepare=positive, upper=True),
-        Sample((2, 2), prepare=positive, complex=True),
-        Sample((2, 2), prepare=positive, upper=True, complex=True),
+        Sample((3, 3), prepare=make_positive_definite),
+        Sample((2, 2, 2), prepare=make_positive_definite, upper=True),
+        Sample((2, 2), prepare=make_positive_definite, complex=True),
+        Sample((2, 2), prepare=make_positive_definite, upper=True, complex=True),
     ],
 )
 def cholesky(a: Array, /, *, upper: bool = False) -> Array:

@@ -123,7 +123,7 @@ def steps(a: Array, s: Lengths, axes: Axes, *, is_half: bool = False) -> list[tu
     """
     if axes is None:
         if s is not None:
-            _deprecated(f"s={s} without axes; pass axes={tuple(range(-len(s), 0))} too")
+            _warn_deprecated(f"s={s} without axes; pass axes={tuple(range(-len(s), 0))} too")
         axes = range(a.ndim) if s is None else range(-len(s), 0)
     lengths: list[Any] = [a.shape[axis] for axis in axes] if s is None else list(s)
     if len(lengths) != len(axes):
@@ -134,11 +134,11 @@ def steps(a: Array, s: Lengths, axes: Axes, *, is_half: bool = False) -> list[tu
     if s is None and is_half:
         lengths[-1] = 2 * (lengths[-1] - 1)
     if None in lengths:
-        _deprecated(f"None in s={s}; pass -1 for an axis to keep its length")
+        _warn_deprecated(f"None in s={s}; pass -1 for an axis to keep its length")
     return [(a.shape[axis] if n == -1 else n, axis) for n, axis in zip(lengths, axes, strict=True)]
 
 
-def _deprecated(what: str) -> None:
+def _warn_deprecated(what: str) -> None:
     warnings.warn(f"NumPy 2.0 deprecated {what}", DeprecationWarning, stacklevel=6)
 
 

@@ -34,7 +34,7 @@ class _Hole:
 HOLE = _Hole()
 
 
-def take_apart(index: Any) -> tuple[list[Any], Any]:
+def split_index(index: Any) -> tuple[list[Any], Any]:
     """Split an index into its arrays and the rest, with a hole for each array."""
     parts = index if isinstance(index, tuple) else (index,)
     arrays, rest = [], []
@@ -51,7 +51,7 @@ def take_apart(index: Any) -> tuple[list[Any], Any]:
     return arrays, tuple(rest) if isinstance(index, tuple) else rest[0]
 
 
-def put_together(arrays: tuple[Any, ...], index: Any) -> Any:
+def join_index(arrays: tuple[Any, ...], index: Any) -> Any:
     """Fill the holes of an index."""
     if not arrays:
         return index
@@ -80,7 +80,7 @@ def along(axis: int, part: Any) -> tuple[Any, ...]:
 )
 def getitem(a: Array, /, *arrays: NDArray, index: Any) -> Array:
     """``a[index]``, with the index arrays as separate arguments."""
-    return a[put_together(arrays, index)]
+    return a[join_index(arrays, index)]
 
 
 @primitive(
@@ -96,11 +96,11 @@ def scatter(g: Array, /, *arrays: NDArray, index: Any, shape: tuple[int, ...]) -
     """Zeros of ``shape`` with ``g`` added at ``index``: the adjoint of ``getitem``."""
     result = np.zeros_like(g, shape=shape)
     if all(a.dtype == bool for a in arrays):
-        result[put_together(arrays, index)] = g  # slices and masks pick no element twice
+        result[join_index(arrays, index)] = g  # slices and masks pick no element twice
     elif len(shape) > 1 and g.size > 2000 and (axis := only_axis(index)) is not None:
         add_along(result, arrays[0], g, axis)
     else:
-        np.add.at(result, put_together(arrays, index), g)
+        np.add.at(result, join_index(arrays, index), g)
     return result
 
 
@@ -142,7 +142,7 @@ scatter.vjp(lambda g, y, x, *arrays, index, shape: getitem(g, *arrays, index=ind
 def setitem(a: Array, value: Array, /, *arrays: NDArray, index: Any) -> Array:
     """A copy of ``a`` with ``value`` assigned at ``index``."""
     result = np.array(a)
-    result[put_together(arrays, index)] = value
+    result[join_index(arrays, index)] = value
     return result
 
 
@@ -151,7 +151,7 @@ def setitem_value_rule(g: Array, y: Array, a: Array, value: Array, *arrays: NDAr
     part = getitem(g, *arrays, index=index)
     if all(array.dtype == bool for array in arrays):
         return part
-    here = put_together(arrays, index)
+    here = join_index(arrays, index)
     written = np.full(y.shape, -1)
     order = np.arange(written[here].size).reshape(written[here].shape)
     written[here] = order
@@ -165,14 +165,14 @@ setitem.vjp(
 
 
 def _getitem(t: Tensor, index: Any) -> Array:
-    arrays, rest = take_apart(index)
+    arrays, rest = split_index(index)
     return record(
         getitem, (t, *arrays), {"index": rest}
     )  # without a further call, because rows are read often
 
 
 def _setitem(t: Tensor, value: Any, index: Any) -> Array:
-    arrays, rest = take_apart(index)
+    arrays, rest = split_index(index)
     value = gather(value)
     refuse_to_round("t[index] = value", t.dtype, value)
     return setitem(t, value, *arrays, index=rest)

@@ -33,7 +33,7 @@ def interpolation(x: Array, xp: Array, fp: Array, left: Any = None, right: Any =
     return np.interp(x, xp, fp, left, right)
 
 
-def around(x: Array, xp: Array) -> tuple[Array, Array, Array]:
+def find_knots(x: Array, xp: Array) -> tuple[Array, Array, Array]:
     """For each ``x``, the two knots around it, and its position between them: 0 at the first, 1 at the second.
 
     An ``x`` on a knot belongs to the segment on its right, but on the last knot to the segment on its left.
@@ -49,7 +49,7 @@ def around(x: Array, xp: Array) -> tuple[Array, Array, Array]:
 
 def slope_at(x: Array, xp: Array, fp: Array) -> Array:
     """The slope of the segment to which ``x`` belongs; 0 outside, and where two knots coincide."""
-    i, j, _ = around(x, xp)
+    i, j, _ = find_knots(x, xp)
     width = xp[j] - xp[i]
     is_inside = (x >= xp[0]) & (x <= xp[-1]) & (width > 0)
     return np.where(is_inside, (fp[j] - fp[i]) / (width + (width == 0)), 0)
@@ -57,7 +57,7 @@ def slope_at(x: Array, xp: Array, fp: Array) -> Array:
 
 def hand_out(g: Array, x: Array, xp: Array) -> Array:
     """Distribute ``g`` to the two knots around each ``x``, more to the nearer one; nothing for NaN."""
-    i, j, place = around(x, xp)
+    i, j, place = find_knots(x, xp)
     g = np.where(np.isnan(x), 0, g)
     near, far = (
         scatter(part, index, index=HOLE, shape=xp.shape)

@@ -15,7 +15,7 @@ from .eigen import require_separate, svd_rule
 from .linalg import adjoint, hermitian_part, is_used, rounding, textbook
 
 
-def low_rank(a: Array, b: Array) -> tuple[Array]:
+def make_low_rank(a: Array, b: Array) -> tuple[Array]:
     """Turn a sample into a matrix that is the product of a tall and a wide one."""
     return (a @ b,)
 
@@ -26,7 +26,7 @@ def low_rank(a: Array, b: Array) -> tuple[Array]:
         Sample((3, 2)),
         Sample((2, 2, 3)),
         Sample((2, 2), complex=True),
-        Sample((3, 1), (1, 2), prepare=low_rank),
+        Sample((3, 1), (1, 2), prepare=make_low_rank),
         Sample((3, 3), rcond=0.3),
         Sample((2, 2), prepare=lambda a: (hermitian_part(a),), hermitian=True),
     ],

@@ -296,7 +296,7 @@ def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     """Sum products over any axes: reshape both operands to matrices and multiply these."""
     a, b = (x if hasattr(x, "ndim") else np.asarray(x) for x in (a, b))
     last, first = (range(-axes, 0), range(axes)) if isinstance(axes, (int, np.integer)) else axes
-    (a_axes, a_free), (b_axes, b_free) = chosen_and_free(last, a.ndim), chosen_and_free(first, b.ndim)
+    (a_axes, a_free), (b_axes, b_free) = split_axes(last, a.ndim), split_axes(first, b.ndim)
     if [a.shape[n] for n in a_axes] != [b.shape[n] for n in b_axes]:
         raise ShapeError(
             f"tensordot: shapes {a.shape} and {b.shape} do not fit along axes {a_axes} and {b_axes}"
@@ -307,7 +307,7 @@ def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
     return np.reshape(left @ right, [a.shape[n] for n in a_free] + [b.shape[n] for n in b_free])
 
 
-def chosen_and_free(axes: Any, ndim: int) -> tuple[list[int], list[int]]:
+def split_axes(axes: Any, ndim: int) -> tuple[list[int], list[int]]:
     """The given axes, counted from the front, and all others."""
     chosen = [normalize_axis_index(int(n), ndim) for n in np.atleast_1d(axes)]
     return chosen, [n for n in range(ndim) if n not in chosen]

@@ -16,7 +16,7 @@ from ..primitive import Sample, implements
 from ..tensor import certainly, possibly
 from ..typing import Array
 from .arguments import array, plain
-from .reductions import Axis, How, chosen, extreme, number, ratio, take_arguments_of
+from .reductions import Axis, How, broadcast_mask, count_chosen, extreme, ratio, take_arguments_of
 from .statistics import root, squares
 
 _SOME = np.array([[True, True, True], [True, True, False]])
@@ -58,7 +58,7 @@ def valid(a: Array, where: Any) -> Any:
         return where
     numbers = ~np.isnan(plain(a))
     if where is not True:
-        numbers = numbers & chosen(where, numbers.shape)
+        numbers = numbers & broadcast_mask(where, numbers.shape)
     return True if certainly(numbers.all()) else numbers
 
 
@@ -120,7 +120,7 @@ def _implement_extreme(function: Any, plainly: Any, largest: bool) -> None:
             numbers = how.where if initial is None else numbers
             return plainly(a, axis, keepdims=keepdims, initial=initial, where=numbers)
         y = extreme(a, numbers, None, largest=largest, axis=axis, keepdims=keepdims)
-        nothing = number(numbers, a.shape, axis, keepdims) == 0
+        nothing = count_chosen(numbers, a.shape, axis, keepdims) == 0
         if certainly(nothing.any()):
             warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=3)
         return _nan_where(nothing, y)

@@ -89,7 +89,7 @@ class Ordered:
         y = np.reshape(y, shape + y.shape[1:])
         if not keepdims:
             return y
-        return np.expand_dims(y, tuple(len(shape) + i for i in kept_and_reduced(axis, ndim)[1]))
+        return np.expand_dims(y, tuple(len(shape) + i for i in split_axes(axis, ndim)[1]))
 
 
 # -- medians ---------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(shape[i] for i in (axis if isinstance(axis, tuple) else (axis,)))
 
 
-def kept_and_reduced(axis: Axis, ndim: int) -> tuple[list[int], list[int]]:
+def split_axes(axis: Axis, ndim: int) -> tuple[list[int], list[int]]:
     """The axes that a reduction keeps, and those that it removes."""
     reduced = sorted(normalize_axis_tuple(range(ndim) if axis is None else axis, ndim))
     return [i for i in range(ndim) if i not in reduced], reduced
@@ -105,7 +105,7 @@ def take_arguments_of(
     return decorate
 
 
-def chosen(where: Any, shape: tuple[int, ...]) -> NDArray:
+def broadcast_mask(where: Any, shape: tuple[int, ...]) -> NDArray:
     """Broadcast ``where``, which may be smaller but not larger, to a mask of this shape."""
     mask = plain(where).astype(bool, casting="safe") if hasattr(where, "dtype") else np.array(where, bool)
     return np.broadcast_to(mask, shape)
@@ -113,12 +113,12 @@ def chosen(where: Any, shape: tuple[int, ...]) -> NDArray:
 
 def mask_out(a: Array, where: Any, fill: Any) -> Array:
     """``a`` where ``where`` holds, ``fill`` elsewhere."""
-    return a if where is True else np.where(chosen(where, a.shape), a, fill)
+    return a if where is True else np.where(broadcast_mask(where, a.shape), a, fill)
 
 
-def number(where: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> NDArray:
+def count_chosen(where: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> NDArray:
     """The number of elements that ``where`` chooses in each slice of an array of this shape."""
-    return np.asarray(np.sum(chosen(where, shape), axis=axis, dtype=np.intp, keepdims=keepdims))
+    return np.asarray(np.sum(broadcast_mask(where, shape), axis=axis, dtype=np.intp, keepdims=keepdims))
 
 
 def ratio(total: Array, n: NDArray, warning: str) -> Array:
@@ -295,7 +295,7 @@ def _extreme(plainly: Any, largest: bool) -> Callable[..., Array]:
             raise OptionError(
                 f"{plainly.name}: where= may choose no element of a slice; pass initial= as the result for that case"
             )
-        where = chosen(how.where, a.shape)
+        where = broadcast_mask(how.where, a.shape)
         return extreme(a, where, array(initial, a.dtype), largest=largest, axis=axis, keepdims=keepdims)
 
     return extreme_of_some
@@ -346,7 +346,7 @@ def prod_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array
     """Join the reduced axes at the end, take the products of the others, and move the axes back."""
     if not a.ndim:
         return g  # a number has no other elements, whatever the axis
-    kept, reduced = kept_and_reduced(axis, a.ndim)
+    kept, reduced = split_axes(axis, a.ndim)
     order = [*kept, *reduced]
     others = np.reshape(products_of_others(join_axes(a, axis)), [a.shape[i] for i in order])
     return keep(g, axis, keepdims) * np.transpose(others, np.argsort(order))

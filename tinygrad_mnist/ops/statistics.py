@@ -135,15 +135,15 @@ std.vjp(std_rule)
 
 def squares(a: Array, how: How) -> tuple[Array, NDArray]:
     """The sum of the squared deviations of the chosen elements, and their degrees of freedom."""
-    a, where, axis = inexact(a, how.dtype), how.where, how.axis
+    a, where, axis = as_inexact(a, how.dtype), how.where, how.axis
     centre = np.mean(a, axis=axis, keepdims=True, where=where) if how.mean is None else how.mean
     d = mask_out(a - centre, where, 0)
     squared = np.real(d * conjugate(d)) if d.dtype.kind == "c" else d * d
     total = np.sum(squared, axis=axis, keepdims=how.keepdims)
-    return total, number(where, a.shape, axis, how.keepdims) - the_ddof(how)
+    return total, count_chosen(where, a.shape, axis, how.keepdims) - resolve_ddof(how)
 
 
-def inexact(a: Array, dtype: Any) -> Array:
+def as_inexact(a: Array, dtype: Any) -> Array:
     """``a`` in a dtype that can hold deviations: not integers."""
     if dtype is None:
         return a if a.dtype.kind in "fc" else array(a, np.float64)
@@ -152,7 +152,7 @@ def inexact(a: Array, dtype: Any) -> Array:
     return array(a, dtype)
 
 
-def the_ddof(how: How) -> float:
+def resolve_ddof(how: How) -> float:
     """The number that can be passed by two names."""
     if how.correction is None:
         return how.ddof
@@ -175,7 +175,7 @@ def _spread(plainly: Any, finish: Callable[[Array], Array]) -> Callable[..., Arr
     def spread_of_some(a: Array, how: How) -> Array:
         a = array(a)
         if how.where is True and how.mean is None:
-            y = plainly(inexact(a, how.dtype), how.axis, ddof=the_ddof(how), keepdims=how.keepdims)
+            y = plainly(as_inexact(a, how.dtype), how.axis, ddof=resolve_ddof(how), keepdims=how.keepdims)
         else:
             total, n = squares(a, how)
             y = finish(ratio(total, n, "Degrees of freedom <= 0 for slice"))

@@ -19,7 +19,7 @@ from ..tensor import GETITEM, SETITEM, UFUNC, Tensor, is_known, qualified, unreg
 from ..typing import Array
 from .accumulations import cummax, cummin, logcumsumexp
 from .arguments import array, bare, plain
-from .indexing import scatter, take_apart
+from .indexing import scatter, split_index
 from .network import logsumexp
 
 
@@ -193,7 +193,7 @@ def at(ufunc: np.ufunc, t: Any, index: Any, *operand: Any) -> None:
             "turn the array into a Tensor first"
         )
     if not is_known(index):
-        arrays, rest = take_apart(index)
+        arrays, rest = split_index(index)
         if ufunc not in (np.add, np.subtract):
             raise CompileError(
                 f"compile: np.{ufunc.__name__}.at has no gradient where the index changes from call to call"

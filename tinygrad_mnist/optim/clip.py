@@ -46,7 +46,7 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     if not norm <= max_norm:
         with np.errstate(invalid="ignore"):  # an infinite gradient becomes NaN
             for p, g in found:
-                p.grad = Tensor(_scaled(g, max_norm, norm))
+                p.grad = Tensor(_scale(g, max_norm, norm))
     return norm
 
 
@@ -65,7 +65,7 @@ def _norm(arrays: list[NDArray]) -> float:
     return largest * math.sqrt(sum(float(np.vdot(part, part)) for part in wide))
 
 
-def _scaled(g: NDArray, size: float, norm: float) -> NDArray:
+def _scale(g: NDArray, size: float, norm: float) -> NDArray:
     """``g * size / norm``, even if the factor is too small for the dtype of ``g``."""
     factor = size / norm
     if factor < np.finfo(g.dtype).smallest_normal and norm < math.inf:

@@ -81,11 +81,11 @@ class _Watch:
         for value in _parts(node.value):
             kind = _badness(value)
             if kind == "NaN" or (kind and not self._was_passed_in(node, value)):
-                raise NonFiniteError(self._forward(node, value, kind))
+                raise NonFiniteError(self._explain_forward(node, value, kind))
 
     def arrived(self, node: Node, g: Array) -> None:
         """Examine a gradient before it is passed on, and the arrays that it will be multiplied by."""
-        self._unchanged(node)
+        self._check_unchanged(node)
         for part in _parts(g):
             if kind := _badness(part):
                 whose = f"the leaf {node.name}" if node.primitive is None else f"the result of {_name(node)}"
@@ -98,19 +98,19 @@ class _Watch:
         """Examine the contribution that a rule computed from an incoming gradient."""
         for part in _parts(contribution):
             if kind := _badness(part):
-                raise NonFiniteError(self._backward(node, position, g, part, kind))
+                raise NonFiniteError(self._explain_backward(node, position, g, part, kind))
 
     def looked_at(self, node: Node) -> None:
         """Do nothing: a bad gradient was already reported."""
 
     def pushed(self, node: Node, tangents: Sequence[tuple[int, Array]], change: Array) -> None:
         """Examine the change of a result in forward mode."""
-        self._unchanged(node)
+        self._check_unchanged(node)
         for part in _parts(change):
             if kind := _badness(part):
-                raise NonFiniteError(self._pushed_forward(node, tangents, part, kind))
+                raise NonFiniteError(self._explain_push(node, tangents, part, kind))
 
-    def _unchanged(self, node: Node) -> None:
+    def _check_unchanged(self, node: Node) -> None:
         """Raise an error if a saved array was overwritten; parameters have a separate error."""
         if node not in self._saved or node.primitive is None:
             return
@@ -137,7 +137,7 @@ class _Watch:
             came_in |= ~np.isfinite(x)
         return bool(np.all(came_in | np.isfinite(value)))
 
-    def _forward(self, node: Node, value: NDArray, kind: str) -> str:
+    def _explain_forward(self, node: Node, value: NDArray, kind: str) -> str:
         name = _name(node)
         place = _first(value)
         inputs = [f"{what} is {_at(x, place, value.shape)}" for what, x in _inputs(node)]
@@ -154,7 +154,7 @@ class _Watch:
             lines.append(_rule_of_thumb(_FORWARD.get(name, _TOO_LARGE)))
         return "\n".join(lines)
 
-    def _pushed_forward(
+    def _explain_push(
         self, node: Node, tangents: Sequence[tuple[int, Array]], part: NDArray, kind: str
     ) -> str:
         name, place = _name(node), _first(part)
@@ -170,7 +170,7 @@ class _Watch:
         ]
         return "\n".join(lines)
 
-    def _backward(self, node: Node, position: int, g: Array, part: NDArray, kind: str) -> str:
+    def _explain_backward(self, node: Node, position: int, g: Array, part: NDArray, kind: str) -> str:
         name = _name(node)
         place = _first(part)
         whose = node.primitive.argument(position) if node.primitive is not None else ""

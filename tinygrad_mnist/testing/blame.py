@@ -179,7 +179,7 @@ def _check(
     assert primitive is not None, "leaves are not checked"
     report.operations += 1
     name, recorded = primitive.name, node.args or ()
-    if not _alike(primitive.forward(*recorded, **node.kwargs), node.value):
+    if not _are_alike(primitive.forward(*recorded, **node.kwargs), node.value):
         return [
             f"{name}: its inputs no longer give the recorded value; an array was changed, or it draws random "
             f"numbers{_place(node)}"
@@ -337,7 +337,7 @@ def _random(like: NDArray, rng: np.random.Generator) -> NDArray:
     return weights * np.exp(1j * rng.uniform(0, 6, like.shape)) if like.dtype.kind == "c" else weights
 
 
-def _alike(y: Any, recorded: Any) -> bool:
+def _are_alike(y: Any, recorded: Any) -> bool:
     """Whether two results are the same except for the order of additions."""
     return all(
         a.shape == b.shape and np.allclose(a, b, rtol=1e3 * np.finfo(b.dtype).eps, atol=1e-30, equal_nan=True)

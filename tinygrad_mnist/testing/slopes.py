@@ -84,7 +84,7 @@ class Slopes:
         finite = np.abs(self.rule[np.isfinite(self.rule)])
         self.atol = max(atol * min(1.0, float(finite.max(initial=0))), _NOTHING)
         self.size = np.abs(x).reshape(-1)
-        self.here = self._mixed(x)
+        self.here = self._mix(x)
         self.touched: dict[int, list[NDArray]] = {}  # the results that depend on an element, if known
         self.worst = 0.0
         self.overlooked = 0
@@ -97,11 +97,11 @@ class Slopes:
         if self.is_elementwise or movable.size <= SMALL:
             suspects, most = movable[~self._agree(movable)], MANY
         else:
-            suspects, most = self._found_in_halves(movable, rng), FEW
+            suspects, most = self._bisect(movable, rng), FEW
             if (
                 suspects.size > most
             ):  # perhaps kinks that hide mistakes; a small step away there are few of them
-                beside = self._beside(rng)._found_in_halves(movable, rng)[:most]
+                beside = self._step_aside(rng)._bisect(movable, rng)[:most]
                 suspects, most, self.overlooked = np.union1d(beside, suspects[:most]), 2 * most, 1
         if suspects.size > most:
             self.overlooked = suspects.size - most
@@ -128,7 +128,7 @@ class Slopes:
                 slope, step = float(wide[2, k]), float(steps[k])
             yield Judgement(verdict, tuple(map(int, np.unravel_index(i, self.x.shape))), a, slope, step)
 
-    def _beside(self, rng: np.random.Generator) -> Slopes:
+    def _step_aside(self, rng: np.random.Generator) -> Slopes:
         """The same, with all elements moved a little."""
         x = self.x + rng.uniform(-1e-3, 1e-3, self.x.shape) * np.maximum(1, np.abs(self.x))
         return Slopes(
@@ -150,7 +150,7 @@ class Slopes:
     def _first_step(self, where: Any) -> Any:
         return self.eps * np.maximum(1, self.size[where])
 
-    def _found_in_halves(self, movable: NDArray, rng: np.random.Generator) -> NDArray:
+    def _bisect(self, movable: NDArray, rng: np.random.Generator) -> NDArray:
         """Move many elements together, and bisect the groups for which the rule does not hold, the worse half first."""
         steps = np.zeros(self.x.size)
         steps[movable] = rng.uniform(0.9, 1.1, movable.size) * rng.choice([-1, 1], movable.size)
@@ -158,8 +158,8 @@ class Slopes:
         noise = 2 * _ROUNDING * math.sqrt(sum(float(np.sum(part**2)) for part in self.here))
 
         def excess(group: NDArray) -> float:
-            above, up = self._moved(group, steps[group])
-            below, down = self._moved(group, -steps[group])
+            above, up = self._move(group, steps[group])
+            below, down = self._move(group, -steps[group])
             expected = self.rule[group] * (up - down)
             error = abs(self._gain(above, below, group)[0] - math.fsum(expected))
             tolerance = self.rtol * np.abs(expected).max() + self.atol * np.abs(up - down).max() + noise
@@ -188,7 +188,7 @@ class Slopes:
         high = _LONGEST * np.maximum(1, top)
         if not self.is_elementwise:
             for i, step in zip(where, high, strict=True):
-                self.touched[i] = self._touched(i, self._first_step(i)) or self._touched(i, step)
+                self.touched[i] = self._find_touched(i, self._first_step(i)) or self._find_touched(i, step)
         count = 3 + math.ceil(math.log(np.max(high / low)) / math.log(_FACTOR))
         steps = high * (low / high) ** np.linspace(0, 1, count)[:, None]
         rungs = np.array([self._sides(where, step) for step in steps])
@@ -196,9 +196,9 @@ class Slopes:
             left, right, across, noise = rungs[:, :, k].T
             yield Ladder(steps[:, k], left, right, across, noise, max(1.0, float(size[k])))
 
-    def _touched(self, i: int, step: float) -> list[NDArray]:
+    def _find_touched(self, i: int, step: float) -> list[NDArray]:
         """The results that a step of one element changes; empty if it changes none."""
-        above, _ = self._moved(np.array([i]), np.array([step]))
+        above, _ = self._move(np.array([i]), np.array([step]))
         changed = [a != h for a, h in zip(above, self.here, strict=True)]
         return changed if any(c.any() for c in changed) else []
 
@@ -211,7 +211,7 @@ class Slopes:
             return False
         *batch, row, column = np.unravel_index(i, x.shape)
         opposite = int(np.ravel_multi_index((*batch, column, row), x.shape))
-        other = next(self._climb(np.array([opposite]))).settled("across").slope
+        other = next(self._climb(np.array([opposite]))).settle("across").slope
         sign = 1 if self.unit == 1 else -1
         half, leeway = (slope + sign * other) / 2, self.atol + 10 * self.rtol * max(abs(slope), abs(other))
         a, b = self.rule[i], sign * self.rule[opposite]
@@ -225,7 +225,7 @@ class Slopes:
         nearby = []
         for _ in range(20):
             x = self.x + rng.uniform(-1, 1, self.x.shape) * spread
-            above, below = (self._mixed(x + sign * self.unit * unit) for sign in (1, -1))
+            above, below = (self._mix(x + sign * self.unit * unit) for sign in (1, -1))
             nearby.append(float(self._gain(above, below, where)[0]) / (2 * unit.flat[i]))
         low, high = min(nearby), max(nearby)
         is_one_of_many = (
@@ -241,19 +241,19 @@ class Slopes:
         if not self.is_elementwise and where.size > 1:
             each = [self._sides(where[k : k + 1], steps[k : k + 1]) for k in range(where.size)]
             return np.concatenate(each, axis=1)
-        above, up = self._moved(where, steps)
-        below, down = self._moved(where, -steps)
+        above, up = self._move(where, steps)
+        below, down = self._move(where, -steps)
         rise, fall = self._gain(above, self.here, where), self._gain(self.here, below, where)
         noise = _ROUNDING * self._reach(above, below, where) / steps
         return np.array([fall / -down, rise / up, (rise + fall) / (up - down), noise])
 
-    def _moved(self, where: NDArray, steps: NDArray) -> tuple[list[NDArray], NDArray]:
+    def _move(self, where: NDArray, steps: NDArray) -> tuple[list[NDArray], NDArray]:
         """The mixed results after elements were moved, and the exact distances."""
         x = self.x.copy()
         x.flat[where] += self.unit * steps
-        return self._mixed(x), np.real((x.flat[where] - self.x.flat[where]) / self.unit)
+        return self._mix(x), np.real((x.flat[where] - self.x.flat[where]) / self.unit)
 
-    def _mixed(self, x: NDArray) -> list[NDArray]:
+    def _mix(self, x: NDArray) -> list[NDArray]:
         try:
             results = self.results(x)
         except (ArithmeticError, ValueError):  # x lies outside of the operation's domain
@@ -319,7 +319,7 @@ class Ladder(NamedTuple):
         longest : float
             A slope over steps up to this length is as good as one over the shortest.
         """
-        left, right, across = map(self.settled, ("left", "right", "across"))
+        left, right, across = map(self.settle, ("left", "right", "across"))
         margin = atol + rtol * abs(across.slope)
         negligible = margin + 1e-9 * float(self.noise[-1] * self.steps[-1]) / _ROUNDING / self.scale
 
@@ -347,7 +347,7 @@ class Ladder(NamedTuple):
             )
         return answer("kink" if self._is_singular() or not math.isfinite(a) else "unsettled", across)
 
-    def settled(self, side: str) -> Settled:
+    def settle(self, side: str) -> Settled:
         """The slope on the rung where neighbours agree best.
 
         It prefers agreement in many digits to slopes that are all small, as across the waves of a sine.

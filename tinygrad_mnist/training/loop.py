@@ -143,7 +143,7 @@ def fit(
             for training.batch, (x, y) in enumerate(loader, 1):
                 training.loss, output = step(x, y)
                 if not math.isfinite(training.loss):
-                    raise _diverged(training, before, f"the loss became {training.loss}")
+                    raise _undo_epoch(training, before, f"the loss became {training.loss}")
                 if schedule is not None:
                     schedule.step()
                 tally.add(training.loss, output, y)
@@ -153,11 +153,13 @@ def fit(
             if validation is None:
                 # Without validation data, check at least that the last update left usable weights.
                 if not np.isfinite(predict(model, np.asarray(x))).all():
-                    raise _diverged(training, before, "outputs became NaN or infinite after the last update")
+                    raise _undo_epoch(
+                        training, before, "outputs became NaN or infinite after the last update"
+                    )
             else:
                 measured = evaluate(model, validation, loss=loss)
                 if not math.isfinite(measured["loss"]):
-                    raise _diverged(training, before, f"the validation loss became {measured['loss']}")
+                    raise _undo_epoch(training, before, f"the validation loss became {measured['loss']}")
                 row.update((f"validation_{name}", measured[name]) for name in measured if name != "count")
             training.history.append(row)
             for callback in watching:
@@ -304,7 +306,7 @@ def _finish(training: Training, step: TrainingStep) -> None:
     training.history.stopped = training.stop
 
 
-def _diverged(training: Training, before: Mapping[str, NDArray], what: str) -> NonFiniteError:
+def _undo_epoch(training: Training, before: Mapping[str, NDArray], what: str) -> NonFiniteError:
     """Restore the last good weights, and return the error that says what happened."""
     training.model.load_state_dict(before)
     rates = ", ".join(f"{group['lr']:.3g}" for group in training.optimizer.param_groups)

@@ -128,12 +128,12 @@ class TrainingStep:
         self._asked = "numpy" if compile is True else compile
         self._shape: tuple[int, ...] | None = None  # of the first argument, for machine code
         self._machine: Callable[..., Any] | None = None
-        self._plain: Callable[..., Any] = self._updated
+        self._plain: Callable[..., Any] = self._update
         self.backend = "eager"
         if self._asked:
-            self._plain, self.backend = self._compiled("numpy"), "numpy"
+            self._plain, self.backend = self._compile("numpy"), "numpy"
         if self._asked == "numba":
-            self._machine, self.backend = self._first_call(self._compiled("numba")), "numba"
+            self._machine, self.backend = self._first_call(self._compile("numba")), "numba"
 
     def __call__(self, *args: Any) -> Any:
         """Update the parameters; return the loss, or the loss and the rest."""
@@ -150,7 +150,7 @@ class TrainingStep:
             return result[0].item(), result[1]
         return result.item()
 
-    def _updated(self, *args: Any) -> Any:
+    def _update(self, *args: Any) -> Any:
         """Do a step without a program."""
         self.optimizer.zero_grad()
         result = self.function(*args)
@@ -168,7 +168,7 @@ class TrainingStep:
             self.optimizer.step()
         return result
 
-    def _compiled(self, backend: str) -> Compiled[..., Any]:
+    def _compile(self, backend: str) -> Compiled[..., Any]:
         return compile(
             self.function,
             optimizer=self.optimizer,
@@ -187,7 +187,7 @@ class TrainingStep:
         if not repays(self.steps - 1, program.stats.operations, memory):
             return
         try:
-            machine = self._compiled("numba")
+            machine = self._compile("numba")
         except MissingExtraError:
             return
         self._machine, self.backend = self._first_call(machine), "numba"

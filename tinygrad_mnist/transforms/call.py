@@ -24,8 +24,8 @@ __all__ = [
     "described",
     "fit_tree",
     "is_tracked",
+    "match_form",
     "named",
-    "older",
     "parts_of",
     "value_of",
 ]
@@ -111,7 +111,7 @@ class Trace:
         """Compute changes of the results, in their form, from changes of the arguments."""
         given = fit_tree(directions, self.chosen, self.values, "jvp: the tangent")
         changes: list[Array] = []
-        for x in self._pushed(given, retain=False):
+        for x in self._push_directions(given, retain=False):
             is_shared = isinstance(x, np.ndarray) and (
                 x.base is not None or any(x is other for other in (*given, *changes))
             )
@@ -151,7 +151,7 @@ class Trace:
             columns = []
             for unit in _units(value):
                 directions = [unit if j == i else np.zeros_like(other) for j, other in enumerate(self.values)]
-                columns.append(self._pushed(directions, retain=True))
+                columns.append(self._push_directions(directions, retain=True))
             for k, y in enumerate(self.outputs):
                 blocks[k].append(self._block(y, i, [column[k] for column in columns], -1))
         return blocks
@@ -292,7 +292,7 @@ def parts_of(x: Any) -> tuple[Array, Node | None]:
     return _as_array(x), None
 
 
-def older(results: Iterable[Tensor], start: int) -> list[Node]:
+def find_older(results: Iterable[Tensor], start: int) -> list[Node]:
     """Find the nodes recorded before a point in time from which results were computed after it."""
     found: dict[Node, None] = {}
     seen: set[Node] = set()

@@ -75,9 +75,9 @@ def checkpoint(f: Function) -> Function:
             return f(*args, **kwargs)
         start, within, tracing = next(SERIALS), SCOPE.get(), TRACING.get()
         given = [x for x in leaves([args, kwargs]) if isinstance(x, Tensor) and x.node is not None]
-        result = _again(f, args, kwargs, given, [x._data for x in given])
-        outputs = _tracked(result)
-        outside = older(outputs, start)
+        result = _call_again(f, args, kwargs, given, [x._data for x in given])
+        outputs = _find_tracked(result)
+        outside = find_older(outputs, start)
         if not outputs:
             return result
 
@@ -89,7 +89,7 @@ def checkpoint(f: Function) -> Function:
 
         def run_again(variables: Sequence[Any]) -> list[Any]:
             with _set(RECORDING, recording_on()), _set(SCOPE, within), _set(TRACING, tracing):
-                return _tracked(_again(f, args, kwargs, given, variables))
+                return _find_tracked(_call_again(f, args, kwargs, given, variables))
 
         def rule(g: Any, y: Any, inputs: Any) -> Any:
             for _, node in packed.parents:
@@ -119,14 +119,14 @@ def checkpoint(f: Function) -> Function:
     return forgetful
 
 
-def _again(f: Function, args: Any, kwargs: Any, given: list[Tensor], values: Sequence[Any]) -> Any:
+def _call_again(f: Function, args: Any, kwargs: Any, given: list[Tensor], values: Sequence[Any]) -> Any:
     """Run a function again, with variables of these values instead of the tracked Tensors it got."""
     variables = iter([x if isinstance(x, Tensor) else variable(x) for x in values])
     swapped = tree_map(lambda x: next(variables) if any(x is t for t in given) else x, [args, kwargs])
     return f(*swapped[0], **swapped[1])
 
 
-def _tracked(tree: Any) -> list[Any]:
+def _find_tracked(tree: Any) -> list[Any]:
     """The tracked Tensors in a tree."""
     return [x for x in leaves(tree) if is_tracked(x)]
 

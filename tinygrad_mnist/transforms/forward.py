@@ -55,7 +55,7 @@ def push(
         The change of each result that depends on a changed node.
     """
     changes, watch = dict(tangents), WATCH.get()
-    nodes = _between(changes, results)
+    nodes = _find_between(changes, results)
     last_use = {parent: node for node in reversed(nodes) for _, parent in node.parents}
     while nodes:
         node = nodes.pop()
@@ -78,7 +78,7 @@ def push(
     return changes
 
 
-def _between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Node]:
+def _find_between(sources: Mapping[Node, Array], results: Iterable[Node]) -> list[Node]:
     """All nodes between results and sources, from the youngest to the oldest."""
     oldest = min((node.serial for node in sources), default=0)
     found: set[Node] = set()
@@ -101,7 +101,7 @@ def _push(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Node]
     if primitive.jvp == "linear":
         by_place = dict(moving)
         changed = [
-            by_place[i] if i in by_place else _still(primitive.rules[i], x) for i, x in enumerate(args)
+            by_place[i] if i in by_place else _make_still(primitive.rules[i], x) for i, x in enumerate(args)
         ]
         return fit(_apply(primitive, changed, kwargs), node.value)
     total: Any = None
@@ -119,7 +119,7 @@ def _push(node: Node, moving: Sequence[tuple[int, Array]], lift: Callable[[Node]
         else:
             part = _transpose(primitive.rules[i], v, y, args, kwargs, lift)
         part = fit(part, node.value)
-        total = part if total is None else _plus(total, part)
+        total = part if total is None else _add(total, part)
     return total
 
 
@@ -128,7 +128,7 @@ def _slopes(primitive: Primitive, i: int, y: Any, args: tuple[Any, ...], kwargs:
     return primitive.rules[i](np.ones(y.shape, y.dtype), y, *args, **kwargs)
 
 
-def _still(rule: Rule | None, x: Any) -> Any:
+def _make_still(rule: Rule | None, x: Any) -> Any:
     """The tangent of an argument that does not change: zeros if it could change."""
     return x if rule is None or x is None else np.zeros_like(x)
 
