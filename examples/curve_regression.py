@@ -100,7 +100,9 @@ def plot_curves(x, y, fits, slopes, true, true_slope, *, path=None):
     show_default=True,
     help="Standard deviation of the noise.",
 )
-@click.option("--members", type=click.IntRange(2), help="Number of networks.  [default: 10, or 50 with --full]")
+@click.option(
+    "--members", type=click.IntRange(2), help="Number of networks.  [default: 10, or 50 with --full]"
+)
 @click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, help="Number of updates.")
 def main(report, full, seeds, points, noise, members, steps):
     members = members or (50 if full else 10)

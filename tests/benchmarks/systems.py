@@ -70,7 +70,8 @@ SYSTEMS = [
         Trial(["--as-written"], UNSEEN, "validation_accuracy"), 191, 100, threads=1,
     ),
     System(
-        "small_digits", "64-40-10", Trial([], "Digits that were not used for training", "test_accuracy"), 0.915, "88.9 %",
+        "small_digits", "64-40-10", Trial([], "Digits that were not used for training", "test_accuracy"), 0.915,
+        "88.9 %",
         Trial(["--as-written"], "Digits that were not used for training", "test_accuracy"), 20 * 14, 100, threads=1,
     ),
     System(

@@ -185,7 +185,7 @@ def insert_at(arr: Array, values: Array, /, obj: Any, axis: int) -> Array:
 
 
 def insert_parts(y: Array, arr: Array, obj: Any, axis: int) -> NDArray:
-    """For each place along ``axis`` of the result, the number of the value insert_parts there, or -1 for ``arr``."""
+    """For each place along ``axis`` of the result, the number of the value inserted there, or -1 for ``arr``."""
     n = arr.shape[axis]
     return np.insert(np.full(n, -1), obj, np.arange(y.shape[axis] - n))
 

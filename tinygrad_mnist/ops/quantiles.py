@@ -19,7 +19,7 @@ from ..primitive import Sample, implements
 from ..tensor import certainly, is_known, possibly, refuse
 from ..typing import Array, NDArray
 from .arguments import array, bare, gather, is_tracked, plain
-from .reductions import Axis, is_top, join_axes, kept_and_reduced
+from .reductions import Axis, is_top, join_axes, split_axes
 from .statistics import weights_along
 
 # -- the elements in order -------------------------------------------------------------------------

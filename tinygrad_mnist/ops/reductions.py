@@ -63,8 +63,8 @@ def split_axes(axis: Axis, ndim: int) -> tuple[list[int], list[int]]:
 
 
 def join_axes(a: Array, axis: Axis) -> Array:
-    """``a`` with the reduced axes join_axes into one, the last."""
-    kept, reduced = kept_and_reduced(axis, a.ndim)
+    """``a`` with the reduced axes joined into one, the last."""
+    kept, reduced = split_axes(axis, a.ndim)
     shape = [*(a.shape[i] for i in kept), count(a.shape, tuple(reduced))]
     return np.reshape(np.transpose(a, [*kept, *reduced]), shape)
 
@@ -197,7 +197,7 @@ def _mean(a: Array, how: How) -> Array:
     if how.where is True:
         y = mean(a, axis, keepdims=keepdims)
     else:
-        n = number(how.where, a.shape, axis, keepdims)
+        n = count_chosen(how.where, a.shape, axis, keepdims)
         y = ratio(sum(mask_out(a, how.where, 0), axis, keepdims=keepdims), n, "Mean of empty slice")
     return array(y, result)
 

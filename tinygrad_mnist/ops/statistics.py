@@ -16,7 +16,7 @@ from ..primitive import Sample, implements, primitive
 from ..tensor import certainly, possibly, refuse
 from ..typing import Array, NDArray
 from .arguments import array, lift, plain
-from .reductions import Axis, How, count, keep, mask_out, number, ratio, take_arguments_of
+from .reductions import Axis, How, count, count_chosen, keep, mask_out, ratio, take_arguments_of
 
 _SAMPLES = [Sample((2, 3)), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, -1), keepdims=True)]
 _SOME = np.array([[True, False, True], [False, True, True]])

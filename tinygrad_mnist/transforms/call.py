@@ -24,7 +24,6 @@ __all__ = [
     "described",
     "fit_tree",
     "is_tracked",
-    "match_form",
     "named",
     "parts_of",
     "value_of",
@@ -118,7 +117,7 @@ class Trace:
             changes.append(x.copy() if is_shared else x)
         return rebuild(self.result, map(self._out, changes))
 
-    def _pushed(self, directions: Sequence[Any], *, retain: bool) -> list[Array]:
+    def _push_directions(self, directions: Sequence[Any], *, retain: bool) -> list[Array]:
         tangents = {node: self._lift_constant(d) for node, d in zip(self.nodes, directions, strict=True)}
         lift = _lift if self.is_recorded else None
         with _set(RECORDING, True):

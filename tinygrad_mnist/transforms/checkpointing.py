@@ -27,7 +27,7 @@ from ..primitive import Primitive, pack
 from ..tensor import Tensor, _lift
 from ..trees import leaves, tree_map
 from ..typing import Array
-from .call import add_seeds, is_tracked, named, older, parts_of
+from .call import add_seeds, find_older, is_tracked, named, parts_of
 from .forward import variable
 
 __all__ = ["checkpoint"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GradientError
-from ..graph import RECORDING, TRANSPOSING, WATCH, Node, _lift_inputs, _plus, _set, conjugate, fit, sweep
+from ..graph import RECORDING, TRANSPOSING, WATCH, Node, _add, _lift_inputs, _set, conjugate, fit, sweep
 from ..primitive import Primitive, Rule, identity
 from ..tensor import Tensor, _handle, record
 from ..typing import Array
