@@ -409,6 +409,26 @@ def test_wrong_arguments():
         draw_graph(x * y, direction="down")
 
 
+def test_small_values_and_their_gradients_are_written():
+    w = tg.tensor([0.5, -0.25], requires_grad=True)
+    h = w * np.array([1.0, 2.0])
+    h.retain_grad()
+    loss = np.sum(h**2)
+    loss.backward(retain_graph=True)
+    source = draw_graph(loss, values=True).source
+    assert "= [0.5, -0.5]" in re.sub(r" +", " ", source).replace("[ ", "[")
+    assert "gradient [1., -1.]" in source.replace("[ ", "[")
+    assert "= [" not in draw_graph(loss).source
+    assert "= [" not in draw_graph(np.sum(tg.tensor(np.ones(9), requires_grad=True)), values=True).source
+
+
+def test_the_gradient_of_a_complex_number_is_written():
+    z = tg.tensor(3 + 4j, requires_grad=True)
+    np.abs(z).backward(retain_graph=True)
+    y = np.abs(z)
+    assert "gradient 0.6" in draw_graph(y, values=True).source
+
+
 # -- rendering -----------------------------------------------------------------------------------
 
 

@@ -207,13 +207,22 @@ def test_no_mistakes_is_said():
     assert figure.texts[0].get_text() == "no mistakes among 2 images"
 
 
+def test_mistakes_of_logits_are_those_of_their_softmax():
+    logits = np.array([[3.0, -1.0], [2.0, 0.5], [-4.0, 4.0]])
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    texts = [
+        [text.get_text() for text in viz.plot_mistakes(np.zeros((3, 2, 2)), [1, 1, 1], p).axes[0].texts]
+        for p in (logits, shares)
+    ]
+    assert texts[0] == texts[1] == ["1 → 0  98%", "1 → 0  82%"]
+
+
 @pytest.mark.parametrize(
     ("targets", "probabilities", "error", "message"),
     [
         ([0], np.eye(2), ShapeError, r"expected N, \(N,\) and \(N, C\)"),
         ([0, 2], np.eye(2), OptionError, "integers from 0 to 1"),
-        ([0, 1], np.eye(2) * 9, OptionError, "for logits"),
-        ([0, 1], np.full((2, 2), np.nan), OptionError, "not in"),
+        ([0, 1], np.full((2, 2), np.nan), OptionError, "NaN"),
     ],
 )
 def test_mistakes_refused(targets, probabilities, error, message):

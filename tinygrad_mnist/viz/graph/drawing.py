@@ -93,7 +93,7 @@ def draw_graph(
         collapsed, then long runs of operations are summarised, and then the middle; a note in the
         drawing says so.
     values : bool, default False
-        Also write the values of scalars, and their gradients after a backward pass.
+        Also write values of up to six elements, and their gradients after a backward pass.
     direction : {'TB', 'BT', 'LR', 'RL'}
         Direction of the data flow: top to bottom, left to right, and so on.
     path : path, optional

@@ -111,12 +111,24 @@ def _is_default(value: Any, default: Any) -> bool:
     )
 
 
+#: A value of up to so many elements is written into its box.
+FEW = 6
+
+
 def _numbers(box: Box, values: bool) -> Iterable[str]:
-    """Write the value of a scalar, and its gradient if it has one."""
-    if values and not isinstance(box.value, tuple) and not box.value.ndim:
-        yield f"= {_spell(box.value)}"
-        if box.node is not None and box.node.grad is not None:
-            yield f"gradient {float(box.node.grad):.6g}"
+    """Write a small value, and its gradient if it has one."""
+    if values and not isinstance(box.value, tuple) and box.value.size <= FEW:
+        yield cut(f"= {_spell_elements(box.value)}")
+        grad = box.node.grad if box.node is not None else None
+        if grad is not None:
+            yield cut(f"gradient {_spell_elements(getattr(grad, 'data', grad))}")
+
+
+def _spell_elements(value: Any) -> str:
+    value = np.asarray(value)
+    if not value.ndim:
+        return _spell(value)
+    return np.array2string(value, precision=4, separator=", ", suppress_small=True).replace("\n", "")
 
 
 def _spell(value: Any) -> str:
@@ -124,7 +136,7 @@ def _spell(value: Any) -> str:
         return f"array{value.shape}"
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.item()
-    if isinstance(value, float):
+    if isinstance(value, (float, complex)):
         return f"{value:.6g}"
     if isinstance(value, slice):
         ends = ["" if end is None else _spell(end) for end in (value.start, value.stop)]

@@ -97,7 +97,8 @@ def plot_mistakes(
     targets : array_like of int, shape (N,)
         The true classes.
     probabilities : array_like, shape (N, C)
-        The outputs of a softmax.
+        The outputs of a softmax; or logits, as :func:`~tinygrad_mnist.training.predict` returns them, of which the
+        softmax is taken.
     classes : sequence, optional
         The names of the classes; by default ``0 … C - 1``.
     count : int, default 25
@@ -115,7 +116,7 @@ def plot_mistakes(
     Raises
     ------
     ShapeError, OptionError
-        If the shapes do not fit, or ``probabilities`` are not in [0, 1].
+        If the shapes do not fit, a target is not one of the classes, or a probability is NaN.
 
     Examples
     --------
@@ -129,6 +130,9 @@ def plot_mistakes(
     """
     given, true, p = array(images), array(targets), array(probabilities)
     _check_probabilities(len(given) if given.ndim else 0, true, p)
+    if p.size and not (p.min() >= 0 and p.max() <= 1.001):
+        p = np.exp(p - p.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
     names = class_names("plot_mistakes", classes, p.shape[1])
     predicted = np.argmax(p, axis=1)
     wrong = np.flatnonzero(predicted != true)
@@ -225,11 +229,8 @@ def _check_probabilities(images: int, classes: NDArray, p: NDArray) -> None:
         )
     if classes.dtype.kind not in "iu" or classes.min() < 0 or classes.max() >= p.shape[1]:
         raise OptionError(f"plot_mistakes: targets must be integers from 0 to {p.shape[1] - 1}")
-    if not (p.min() >= 0 and p.max() <= 1.001):
-        raise OptionError(
-            f"plot_mistakes: probabilities of {p.min():.4g} … {p.max():.4g} are not in [0, 1]; "
-            "for logits pass nn.functional.softmax(logits)"
-        )
+    if np.isnan(p).any():
+        raise OptionError("plot_mistakes: some probabilities are NaN")
 
 
 def _titles(caller: str, number: int, labels: Any, predictions: Any) -> list[str]:
