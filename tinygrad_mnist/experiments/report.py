@@ -29,13 +29,37 @@ class Table:
     def __init__(self, report: Report, title: str, mean: bool) -> None:
         self.report, self.title, self.mean = report, title, mean
         self.rows: list[dict[str, Any]] = []
+        self._widths: dict[str, int] = {}
 
     def add(self, **values: Any) -> None:
         """Add a row, and print it."""
         row = {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}
         self.rows.append(row)
-        click.echo("  ".join(f"{_heading(name)} {_spell(name, value)}" for name, value in row.items()))
+        self._print(row)
         self.report.write()
+
+    def _print(self, row: dict[str, Any]) -> None:
+        """Print a row, below the names of its columns where they are new."""
+        cells = {name: _spell(name, value) for name, value in row.items()}
+        if list(cells) != list(self._widths):
+            room = {
+                name: 16 if isinstance(value, str) else 7 for name, value in row.items()
+            }  # for rows to come
+            self._widths = {
+                name: max(len(_heading(name)), len(cell), room[name]) for name, cell in cells.items()
+            }
+            self._echo({name: _heading(name) for name in cells}, row)
+        self._echo(cells, row)
+
+    def _echo(self, cells: dict[str, str], row: dict[str, Any]) -> None:
+        click.echo(
+            "  ".join(
+                cell.ljust(self._widths[name])
+                if isinstance(row[name], str)
+                else cell.rjust(self._widths[name])
+                for name, cell in cells.items()
+            ).rstrip()
+        )
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Return mean, lowest and highest value of each column of floats, if the table has means."""
