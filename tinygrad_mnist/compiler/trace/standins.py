@@ -475,13 +475,8 @@ def _seen_by_arrays(x: Any) -> Any:
     return x._data if isinstance(x, Tensor) else x
 
 
-#: The exponents that the operator ``**`` treats specially, unlike ``np.power``.
-_POWERS: dict[Any, Callable[[Any], Any]] = {
-    1: np.positive,
-    2: np.square,
-    -1: np.reciprocal,
-    0.5: np.sqrt,
-}
+#: What the operator ``**`` knows of exponents, unlike ``np.power``.
+_POWERS: dict[Any, Callable[[Any], Any]] = {1: np.positive, 2: np.square, -1: np.reciprocal, 0.5: np.sqrt}
 
 
 def _view_of(function: Any, x: Any, argument: Any) -> Any:
