@@ -63,7 +63,7 @@ class OptionError(TinygradError, ValueError):
 
 
 class CompileError(TinygradError, RuntimeError):
-    """A function that cannot become a straight sequence of NumPy calls."""
+    """A function that cannot become a straight line of NumPy calls."""
 
 
 class UntraceableError(CompileError):

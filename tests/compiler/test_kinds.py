@@ -176,7 +176,7 @@ def test_the_total_of_a_large_batch_is_a_number_of_its_own() -> None:
     ],
 )
 def test_what_is_no_number_is_refused(f: Any) -> None:
-    with pytest.raises(UntraceableError, match=r"no number|of dtype|compared with"):
+    with pytest.raises(UntraceableError, match=r"not a number|of dtype|compared with"):
         tg.compile(f)(np.arange(3.0))
 
 
@@ -303,7 +303,7 @@ def test_what_a_compiled_function_returns_within_another_is_not_recorded() -> No
 
 def test_another_order_of_bytes_is_refused() -> None:
     x = np.arange(3).astype(np.dtype(int).newbyteorder())
-    with pytest.raises(CompileError, match="bytes are in another order"):
+    with pytest.raises(CompileError, match="byte order other than"):
         tg.compile(lambda x: x + 1)(x)
 
 
@@ -453,7 +453,7 @@ def test_a_variable_that_becomes_a_number_is_refused() -> None:
         s.total = s.total + 1
         return x
 
-    with pytest.raises(CompileError, match="became a number"):
+    with pytest.raises(CompileError, match="became a NumPy number"):
         tg.compile(f)(np.ones(2))
     assert type(s.total) is np.ndarray
 
@@ -501,7 +501,7 @@ def test_plain_numbers_into_an_array_that_is_traced(ufunc: Any, numbers: Any) ->
 
 
 def test_python_integers_that_would_give_way_are_refused() -> None:
-    with pytest.raises(CompileError, match="number of Python's"):
+    with pytest.raises(CompileError, match="a Python number"):
         tg.compile(lambda r, x: r.poisson(3.0) * x)(np.random.default_rng(0), np.ones(2, np.float32))
 
 

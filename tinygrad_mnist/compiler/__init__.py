@@ -1,4 +1,4 @@
-"""``tg.compile``: a function, or a whole training step, as a straight sequence of NumPy calls.
+"""``tg.compile``: a function, or a whole training step, as a straight line of NumPy calls.
 
 A program goes through four rooms. ``trace`` runs the function on stand-ins for arrays, which record the calls,
 and finds everything it uses besides its arguments. ``rewrite`` replaces operations with cheaper ones. ``source``

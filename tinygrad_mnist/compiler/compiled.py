@@ -61,7 +61,7 @@ def compile(
     backend: str = "numpy",
     check: bool = False,
 ) -> Compiled[P, R]:
-    """Turn a function, or a whole training step, into a straight sequence of NumPy calls.
+    """Turn a function, or a whole training step, into a straight line of NumPy calls.
 
     In the first call, the function runs on stand-ins that record the NumPy calls, including the backward pass
     and the optimizer's formula if there is one. The record is simplified, given preallocated memory, and
@@ -95,7 +95,7 @@ def compile(
     ------
     CompileError
         In a call: if the function makes a decision based on a value that changes, does something different in the
-        second call, changes or uses something that cannot be watched, or cannot be a straight sequence of calls for
+        second call, changes or uses something that cannot be watched, or cannot be a straight line of calls for
         another reason. The message names the line, the object and what to do.
 
     Notes

@@ -1,4 +1,4 @@
-"""The result of a trace: a straight sequence of NumPy calls; each result has one name.
+"""The result of a trace: a straight line of NumPy calls; each result has one name.
 
 A :class:`Program` is a list of :class:`Op`. Each is one call of an :class:`Instruction` and stands for its
 result, so an argument of a later call is simply an earlier ``Op``. Nothing is ever overwritten here: where the

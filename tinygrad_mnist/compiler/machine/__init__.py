@@ -1,1 +1,1 @@
-"""A program as machine code, by numba: a wing one need not enter."""
+"""Programs as machine code, by numba; nothing else depends on this package."""

@@ -1,7 +1,7 @@
-"""Where the arrays of a fused program lie: one long array for each dtype, and views of the inputs.
+"""The memory of a fused program's arrays: one long array for each dtype, and views of the inputs.
 
-A result that is not needed any more makes room for another. What a view looks at is found by taking it, of
-an array that is never filled.
+A result that is no longer needed makes room for another. The layout of a view is found by taking the view of an
+array that is never filled.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .groups import Groups, NoMachineCodeError, base_of, is_elementwise, is_same
 
 __all__ = ["Address", "Addresses"]
 
-#: Results begin at multiples of so many bytes: a line of the processor's cache.
+#: Results start at multiples of this many bytes: a line of the processor's cache.
 LINE = 64
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where an array lies: in which array of the text, from which element on, with which steps."""
+    """The place of an array: the array of the text, the first element, and the steps."""
 
     array: str
     start: int
@@ -33,7 +33,7 @@ class Address:
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether the elements lie next to each other, in their order."""
+        """Whether the elements are contiguous and in order."""
         size = 1
         for n, step in zip(reversed(self.shape), reversed(self.steps), strict=True):
             if n != 1 and step != size:
@@ -61,7 +61,7 @@ class _Slot:
 
 
 class Addresses:
-    """The address of every result that becomes an array, of numbers, and of what is given."""
+    """The addresses of all results that become arrays, of numbers, and of inputs."""
 
     def __init__(self, found: Groups, given: dict[Op, tuple[str, np.ndarray]]) -> None:
         self.found = found
@@ -82,7 +82,7 @@ class Addresses:
                     self._give(op, i)
 
     def needs_memory(self, op: Op) -> bool:
-        """Whether a result becomes an array of its own."""
+        """Whether a result becomes a separate array."""
         if op in self.found.direct or op.instruction is check or op in self.stored:
             return False
         group = self.found.groups[self._where[op]]
@@ -91,12 +91,12 @@ class Addresses:
         return any(self._where.get(user) != self._where[op] for user in self.found.users.get(op, ()))
 
     def is_there(self, op: Op, i: int) -> bool:
-        """Whether an array lies in memory when a group begins."""
+        """Whether an array is in memory when a group starts."""
         base = base_of(op)
         return base in self.given or (base in self.stored and self._where[base] < i)
 
     def of(self, op: Op) -> Address:
-        """Find the address of an array, or of a view of one; a Python number lies in memory too."""
+        """Find the address of an array, or of a view of one; a Python number is in memory, too."""
         if op.is_number:
             return self._number(op)
         base = base_of(op)
@@ -127,7 +127,7 @@ class Addresses:
         return Address(*self.stored[op], (), ())
 
     def lasting(self, dtype: Any) -> Address:
-        """Make room for a number that nothing else overwrites."""
+        """Allocate a number that nothing else overwrites."""
         slot = self._free_slot(np.dtype(dtype), 1, -1, float("inf"))
         return Address(self._memory(dtype), slot.start, (), ())
 
@@ -136,7 +136,7 @@ class Addresses:
         return f"memory_{np.dtype(dtype).name}"
 
     def scratch(self, i: int, dtype: Any, size: int) -> Address:
-        """Make room for a vector, for the length of one group."""
+        """Allocate a vector for the duration of one group."""
         slot = self._free_slot(np.dtype(dtype), size, i, i)
         return Address(self._memory(dtype), slot.start, (size,), (1,))
 
@@ -160,12 +160,12 @@ class Addresses:
         if op in self.kept:
             return float("inf")
         ends = [self._where[user] for user in self.found.users.get(op, ()) if user in self._where]
-        # A joined vector has to stay for as long as anybody needs one of the parts that lie in it.
+        # A joined vector must stay as long as one of the parts in it is needed.
         parts = [self._until(part) for part, (join, _) in self._parts.items() if join is op]
         return max([self._where[op], *ends, *parts])
 
     def _inherited(self, op: Op, i: int) -> _Slot | None:
-        """The room of an argument that is read for the last time, element by element, as the result is made."""
+        """The memory of an argument that is read for the last time, elementwise, while the result is computed."""
         group = self.found.groups[i]
         is_scatter = rule_of(op) == "scatter"
         if not is_scatter and not (group.kind == "loop" and is_elementwise(op)):
@@ -203,7 +203,7 @@ class Addresses:
         return slot
 
     def _parts_of_joins(self) -> dict[Op, tuple[Op, int]]:
-        """Results that can be computed where they are needed, in a joined vector."""
+        """Results that can be computed directly at their places in a joined vector."""
         found: dict[Op, tuple[Op, int]] = {}
         for join in self._joins:
             start = 0
@@ -232,5 +232,5 @@ def _taken(op: Op, array: np.ndarray) -> np.ndarray:
 
 
 def _is_same_number(old: np.dtype, new: np.dtype) -> bool:
-    """Whether the bits of a number are those of the same number in another dtype, or of it converted."""
+    """Whether a number has the same bits in another dtype, directly or after conversion."""
     return old.itemsize == new.itemsize and old.kind in "biu" and new.kind in "iu"

@@ -1,8 +1,8 @@
-"""Where the matrix product lies in memory, for machine code to call.
+"""The address of the matrix product, for calls from machine code.
 
-NumPy's wheels bring an OpenBLAS, which NumPy has loaded already: with it the machine code computes as the
-NumPy back end does, in the same threads. Its name is nothing that NumPy promises, so it is looked up, and
-tried, and where it is not found, scipy's BLAS is called.
+NumPy's wheels include an OpenBLAS, which NumPy has already loaded. With it, the machine code computes like the
+NumPy back end, in the same threads. NumPy does not promise its name, so it is looked up and tried; if it is not
+found, scipy's BLAS is called.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def product_of(letter: str) -> Product:
 
 
 def _in_numpy(name: str) -> int | None:
-    """Look a function up in the libraries that NumPy's own one is linked to."""
+    """Look up a function in the libraries to which NumPy's own library is linked."""
     try:
         core = importlib.import_module("numpy._core._multiarray_umath")
         library = ctypes.CDLL(str(core.__file__))

@@ -1,8 +1,8 @@
-"""Machine code out of the pieces of a program: those that come again and again are compiled once.
+"""Machine code from the pieces of a program; repeated pieces are compiled once.
 
-A deep network does the same in every layer, with other arrays. Such pieces are functions of pointers, and a
-table says which function runs on which arrays; the other pieces are written one after the other into one
-function, which goes through the table where their turn is.
+A deep network does the same in every layer, with other arrays. Such pieces become functions of pointers, and a
+table lists which function runs on which arrays. The other pieces are written one after the other into one
+function, which runs rows of the table at their places.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .pieces import Piece
 
 __all__ = ["Draw", "Machine", "build", "memory_of"]
 
-#: A piece that comes so often becomes a function.
+#: A piece that occurs this often becomes a function.
 OFTEN = 3
-#: One function does not hold more pieces: the time it takes to compile grows with the square of its length.
+#: The largest number of pieces in one function: its compile time grows with the square of its length.
 MOST_PIECES = 40
 
 
 class Draw(NamedTuple):
-    """Random numbers, and the array that the machine code finds them in."""
+    """Random numbers, and the array from which the machine code reads them."""
 
     op: Op
     draw: Callable[..., Any]
@@ -39,19 +39,19 @@ class Draw(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """A program, as it is written down for machine code.
+    """A program in the form for machine code.
 
     Attributes
     ----------
-    first : what is tested first
+    first : the initial tests
     numbers : Python numbers that are needed in memory, each with its formula
-    pieces : what is done, one group after the other
-    made : the arrays that are made at each call, by name
-    returned : the results: what was made, or a single number that is picked up where it lies
-    given : arrays that are given once, by their names in the text
-    sizes : how many elements of each dtype are needed as memory
-    draws : what has to be drawn before each call, in this order
-    bounds : how the bounds of matrices are found anew, where something else has written into Tensors
+    pieces : the code, one group after the other
+    made : the arrays that are made in each call, by name
+    returned : the results: a new array, or a single number read from its place
+    given : arrays that are passed once, by their names in the text
+    sizes : the number of elements of memory for each dtype
+    draws : the random numbers to draw before each call, in this order
+    bounds : code that renews the bounds of matrices if something else has written into Tensors
     """
 
     first: list[str]
@@ -66,7 +66,7 @@ class Machine(NamedTuple):
 
 
 def build(source: Source, machine: Machine) -> Callable[..., Any]:
-    """Compile a program, and wrap what comes of it."""
+    """Compile a program, and wrap the result."""
     import numba
 
     from .intrinsics import FAST, NAMES, run_of
@@ -93,7 +93,7 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
 
 @contextmanager
 def _without_collecting() -> Iterator[None]:
-    """Let Python look for no garbage: a compiler makes many objects that live on, and each look costs more."""
+    """Pause Python's garbage collection: a compiler makes many lasting objects, and each collection costs more."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -109,7 +109,7 @@ def memory_of(sizes: dict[str, int]) -> dict[str, np.ndarray]:
 
 
 def _text(source: Source, machine: Machine, shared: _Shared, arrays: dict[str, np.ndarray]) -> str:
-    """Write the function that does everything, in order; where the arrays lie that are given once, it knows."""
+    """Write the function that does everything in order; it contains the addresses of the arrays passed once."""
     lines = [f"{name} = lies_at({_address_of(x)}, {_kind(x.dtype)})" for name, x in arrays.items() if x.size]
     lines += [*machine.first, *machine.bounds]
     lines += [f"poke({place.array}, {place.start}, {formula})" for place, formula in machine.numbers]
@@ -135,7 +135,7 @@ def _text(source: Source, machine: Machine, shared: _Shared, arrays: dict[str, n
 
 
 class _Shared:
-    """The pieces that are functions, and the table of their calls: a function and its arrays in each row."""
+    """The pieces that are functions, and the table of their calls; each row has a function and its arrays."""
 
     def __init__(self, pieces: list[Piece], arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
@@ -151,7 +151,7 @@ class _Shared:
         self.table = np.array([call + [0] * (self.width - len(call)) for call in calls], np.int64).reshape(-1)
 
     def _key(self, piece: Piece) -> Any:
-        """What is the same in pieces that can be one function, of arrays that are always in one place."""
+        """The key of a piece: pieces with equal keys can share a function; their arrays have fixed places."""
         is_fixed = all(name in self.arrays for name, _ in piece.starts)
         if not piece.lines or not is_fixed or any("raise" in line for line in piece.lines):
             return None
@@ -191,12 +191,12 @@ class _Shared:
 
 
 def _kind(dtype: np.dtype) -> str:
-    """What the text calls one of numba's types."""
+    """Name one of numba's types for the text."""
     return "boolean" if dtype.kind == "b" else dtype.name
 
 
 def _types() -> dict[str, Any]:
-    """Numba's types, by which the text converts numbers."""
+    """Numba's types, with which the text converts numbers."""
     import numba
 
     kinds = (
@@ -216,7 +216,7 @@ def _types() -> dict[str, Any]:
 
 
 def _any_array(dtype: Any, ndim: int) -> Any:
-    """Numba's type of arrays in any layout: where their elements lie is known here, or tested."""
+    """Numba's type of arrays in any layout: the places of their elements are known here, or tested."""
     import numba
 
     return numba.types.Array(numba.from_dtype(dtype), ndim, "A" if ndim else "C")
@@ -225,7 +225,7 @@ def _any_array(dtype: Any, ndim: int) -> Any:
 def _wrapped(
     source: Source, compiled: Any, arrays: dict[str, np.ndarray], machine: Machine, shared: _Shared
 ) -> Callable[..., Any]:
-    """Make the step: arguments that do not lie in memory as expected are copied, scalars get their dtype."""
+    """Make the step: arguments with an unexpected memory layout are copied, and scalars get their dtype."""
     (made,) = compiled.overloads.values()
     arguments = list(enumerate(source.arguments))
     given = [f"asarray(a{i})" if op.dtype is not None and not op.ndim else f"a{i}" for i, op in arguments]
@@ -243,7 +243,7 @@ def step({", ".join(f"a{i}" for i, _ in arguments)}):
         raise cause_of(error)
     return {", ".join(machine.returned) or None}
 """
-    # The dispatcher would look at the types of the arguments once more: its only function does not.
+    # The dispatcher would check the types of the arguments again; its only function does not.
     namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "array": np.array}
     namespace |= {"cause_of": _cause_of, "keep": (compiled, shared), "WRITES": WRITES, **arrays}
     namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in machine.draws}
@@ -253,14 +253,14 @@ def step({", ".join(f"a{i}" for i, _ in arguments)}):
 
 
 def _cause_of(error: BaseException) -> BaseException:
-    """Find what numba wraps: a Ctrl-C during machine code is seen while its results become Python objects."""
+    """Find the error that numba wraps: a Ctrl-C during machine code arrives while results become Python objects."""
     while isinstance(error, SystemError) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def _drawing(draw: Draw) -> Callable[[np.ndarray], None]:
-    """Draw into an array, as the program of NumPy's calls would."""
+    """Draw into an array, like the program of NumPy calls."""
     op, drawn = draw.op, draw.draw
     if op.takes_out:
         dtype = op.dtype.type
@@ -273,7 +273,7 @@ def _drawing(draw: Draw) -> Callable[[np.ndarray], None]:
 
 
 def _aligned(dtype: np.dtype, size: int) -> np.ndarray:
-    """Memory that begins with a line of the processor's cache."""
+    """Allocate memory that starts at a line of the processor's cache."""
     line = 64 // dtype.itemsize
     whole = np.zeros(size + line + 1, dtype)
     start = (-_address_of(whole) % 64) // dtype.itemsize
@@ -281,6 +281,6 @@ def _aligned(dtype: np.dtype, size: int) -> np.ndarray:
 
 
 def _address_of(array: np.ndarray) -> int:
-    """Where the first element of an array lies."""
+    """Return the address of an array's first element."""
     address: int = array.__array_interface__["data"][0]
     return address

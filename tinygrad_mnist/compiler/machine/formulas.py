@@ -1,7 +1,7 @@
 """Elementwise operations as formulas of single numbers, for machine code.
 
-Which dtypes an operation computes in is NumPy's decision, which the program has taken down (``op.loop``): here
-arguments are converted to these, and nothing is promoted.
+NumPy decides in which dtypes an operation computes, and the program has recorded that (``op.loop``). Here,
+arguments are converted to these dtypes, and nothing is promoted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def type_of(dtype: Any) -> str:
-    """How the text calls a dtype's scalars."""
+    """Name the scalar type of a dtype for the text."""
     dtype = np.dtype(dtype)
     if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype.name == "float16" or not dtype.isnative:
         raise NoMachineCodeError(f"dtype {dtype}")
@@ -38,7 +38,7 @@ def type_of(dtype: Any) -> str:
 
 
 def number(x: Any, dtype: Any) -> str:
-    """A number of a dtype, which has to hold it."""
+    """Write a number in a dtype that must be able to hold it."""
     dtype = np.dtype(dtype)
     name = type_of(dtype)
     value = x.item() if isinstance(x, np.generic) else x
@@ -58,25 +58,25 @@ def number(x: Any, dtype: Any) -> str:
 
 
 def converted(text: str, old: Any, new: Any) -> str:
-    """A value of one dtype in another."""
+    """Convert a value from one dtype to another."""
     old, new = np.dtype(old), np.dtype(new)
     if old == new:
         return text
     if new.kind == "b":
         return f"({text} != 0)"
     if old.kind == "f" and new.kind in "iu":
-        # What becomes of numbers that are out of range is the processor's choice.
+        # The result for numbers out of range depends on the processor.
         raise NoMachineCodeError(f"{old} as {new}")
     return f"{type_of(new)}({text})"
 
 
 def dtype_of(arg: Op) -> Any:
-    """The dtype of an argument; a Python number is of double precision."""
+    """The dtype of an argument; a Python number has double precision."""
     return np.dtype(np.float64 if arg.dtype is None else arg.dtype)
 
 
 def dtypes_of(op: Op) -> tuple[Any, ...]:
-    """The dtypes in which an elementwise operation takes its arguments."""
+    """The dtypes of an elementwise operation's arguments."""
     rule = rule_of(op)
     if rule == "formula":
         return op.loop[:-1]
@@ -90,7 +90,7 @@ def dtypes_of(op: Op) -> tuple[Any, ...]:
 
 
 def formula(op: Op, texts: list[str]) -> str:
-    """Write an elementwise operation, whose arguments are of :func:`dtypes_of`."""
+    """Write an elementwise operation whose arguments have the dtypes of :func:`dtypes_of`."""
     rule = rule_of(op)
     if rule == "where":
         return f"{texts[1]} if {texts[0]} else {texts[2]}"
@@ -107,17 +107,17 @@ def formula(op: Op, texts: list[str]) -> str:
 
 
 def _filled(template: str, texts: Sequence[str], like: Any, dtype: Any) -> str:
-    """A formula of arguments of one dtype, whose result is of another."""
+    """Write a formula whose arguments have one dtype and whose result has another."""
     kind = type_of(like)
     text = template.format(*texts).replace("T(", f"{kind}(").replace("U(", f"u{kind.removeprefix('u')}(")
-    # What numba makes of two integers may be wider than they are.
+    # Numba may widen the result of two integers.
     return f"{type_of(dtype)}({text})" if np.dtype(dtype).kind in "iu" else text
 
 
 def _clipped(op: Op, texts: list[str]) -> str:
-    """From below first: what the lower bound raises above the upper one ends there.
+    """From below first: an element that the lower bound raises above the upper one ends there.
 
-    With one bound this is a maximum, or a minimum, of which zeros of both signs are the second.
+    With one bound, this is a maximum or a minimum; for zeros of both signs, it is the second.
     """
     if np.dtype(op.dtype).kind == "b":
         raise NoMachineCodeError("np.clip of bool")
@@ -133,19 +133,19 @@ def _clipped(op: Op, texts: list[str]) -> str:
 
 # -- reductions ------------------------------------------------------------------------------------------------
 
-#: So many numbers of single precision are added as they are; the rounding of longer sums would be worse than NumPy's.
+#: Up to this many numbers are added in single precision; longer sums would round worse than NumPy's.
 LONG = 512
 
 
 def total_dtype(op: Op) -> Any:
-    """The dtype in which a reduction keeps its total, where that is a variable of its own."""
+    """The dtype of a reduction's total, if the total is a separate variable."""
     dtype = np.dtype(op.dtype)
     is_long = op.args[0].size > LONG * max(op.size, 1)
     return np.dtype(np.float64) if op.calls(np.add.reduce) and dtype == np.float32 and is_long else dtype
 
 
 def first_value(op: Op, dtype: Any) -> str:
-    """What a reduction begins with."""
+    """The initial value of a reduction."""
     dtype = np.dtype(dtype)
     ufunc = op.instruction.function.__self__
     if dtype.kind == "b":
@@ -162,12 +162,12 @@ def first_value(op: Op, dtype: Any) -> str:
 
 
 def combined(op: Op, total: str, value: str, dtype: Any) -> str:
-    """How a reduction takes one more value."""
+    """Write how a reduction combines its total with another value."""
     dtype = np.dtype(dtype)
     ufunc = op.instruction.function.__self__
     if ufunc is np.add and dtype.kind == "f":
         return f"add_freely({total}, {value})"
-    if ufunc in (np.maximum, np.minimum) and dtype.kind == "f":  # of zeros of both signs it is the last one
+    if ufunc in (np.maximum, np.minimum) and dtype.kind == "f":  # for zeros of both signs, it is the last one
         sign = ">=" if ufunc is np.maximum else "<="
         return f"{value} if {value} {sign} {total} or {value} != {value} else {total}"
     template = instruction_of(ufunc).machine.get(dtype.kind)

@@ -1,10 +1,10 @@
-"""Which operations of a program run together in one loop, for machine code rather than for NumPy.
+"""Groups of operations that run together in one loop of machine code.
 
-For NumPy every operation is a call, and its result an array. In machine code a chain of elementwise
-operations is one loop, and only what others need becomes an array. :func:`grouped` sorts the operations into
+For NumPy, every operation is a call, and its result an array. In machine code, a chain of elementwise operations is
+one loop, and only results that other groups need become arrays. :func:`grouped` sorts the operations into
 :class:`Group` s, which run one after the other: loops over one shape, with sums over its axes, and single
-operations such as products. An update ``w - lr * gradient`` is split into the parts of its vector, so that
-a gradient that is a product goes right into the weights.
+operations such as products. An update ``w - lr * gradient`` is split into the parts of its vector, so that a
+gradient that is a product goes directly into the weights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class NoMachineCodeError(Exception):
-    """Something for which there is no machine code; the message names it."""
+    """Something has no machine code; the message names it."""
 
 
 @dataclass(eq=False)
@@ -36,7 +36,7 @@ class Group:
     Attributes
     ----------
     kind : "loop", or the rule of the only operation
-    shape : what the loop runs over, without axes of length one
+    shape : the shape of the loop, without axes of length one
     ops : in the order of the program
     """
 
@@ -53,7 +53,7 @@ class Groups:
     ----------
     program : the program, with the operations that the groups consist of
     groups : in the order in which they run
-    direct : results that are written right into the memory of an input, each with a view of that memory
+    direct : results that are written directly into the memory of an input, each with a view of that memory
     users : operations that use a result, or a view of it
     """
 
@@ -64,7 +64,7 @@ class Groups:
 
 
 def rule_of(op: Op) -> str:
-    """By which rule machine code computes an operation: the instruction's, where it fits this call."""
+    """The rule for an operation in machine code: the rule of the instruction, if it fits this call."""
     instruction = op.instruction
     rule = "formula" if isinstance(instruction.machine, dict) else str(instruction.machine)
     if op.is_view:
@@ -78,19 +78,19 @@ def rule_of(op: Op) -> str:
     return rule
 
 
-#: Rules by which each element of a result is computed on its own.
+#: Rules that compute each element of a result independently.
 ELEMENTWISE = ("formula", "where", "clip", "cast", "take")
 #: Those that can wait until a later loop needs them.
 LATE = ("formula", "where", "clip", "cast")
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Leave out axes of length one."""
+    """Remove axes of length one."""
     return tuple(n for n in shape if n != 1)
 
 
 def base_of(op: Op) -> Op:
-    """What a view looks at, through all views."""
+    """Return the base of a view, through all views."""
     while op.is_view:
         op = op.args[0]
     return op
@@ -112,7 +112,7 @@ def is_same_order(view: Op) -> bool:
 
 
 def loop_shape(op: Op) -> tuple[int, ...]:
-    """What a loop over an operation runs over."""
+    """Return the shape of a loop for an operation."""
     shape: tuple[int, ...] = op.args[0].shape if is_reordered(op) else op.shape
     return shape
 
@@ -127,11 +127,11 @@ def is_reordered(op: Op) -> bool:
     return rule_of(op) in ("reduction", "reorder")
 
 
-# -- a program that suits loops --------------------------------------------------------------------------------
+# -- preparing a program for loops -----------------------------------------------------------------------------
 
 
 def _product(b: Builder, op: Op) -> Op | None:
-    """Products that are no work for a BLAS: of vectors, of a column and a row, with ones."""
+    """Products without work for a BLAS: of vectors, of a column and a row, with ones."""
     if not all(isinstance(arg, Op) and 1 <= arg.ndim <= 2 for arg in op.args):
         raise NoMachineCodeError("np.dot of other than vectors and matrices")
     x, y = op.args
@@ -158,7 +158,7 @@ def _is_ones(arg: Any) -> bool:
 
 
 def _element(b: Builder, op: Op) -> Op | None:
-    """A single element: a view of one, which is copied."""
+    """A single element: a view that is copied."""
     x, index = op.args
     if op.ndim or op.is_view or not is_basic(index):
         return None
@@ -168,7 +168,7 @@ def _element(b: Builder, op: Op) -> Op | None:
     return b.call(copy, (b.reshape(one, ()),), op)
 
 
-#: What changes an array in place, and the factor with which the change is then subtracted.
+#: Functions that change an array in place, and the factor with which the change is then subtracted.
 _UPDATES = {np.subtract: None, np.add: -1}
 
 
@@ -192,19 +192,19 @@ def _with_split_updates(program: Program) -> Program:
 
 
 def _is_mild(number: Any) -> bool:
-    """Whether the product with another number stays in range where the product with the array does."""
+    """Whether the product with another number stays in range if the product with the array does."""
     return not isinstance(number, Op) and 1e-8 < abs(number) < 1e8
 
 
 class _Split:
-    """An update, followed down to the products that its gradient is made of."""
+    """An update, expanded to the products in its gradient."""
 
     def __init__(self, ops: list[Op], uses: dict[Op, int], whole: Op) -> None:
         self.ops, self.uses, self.whole = ops, uses, whole
         self.stores: list[Store] = []
 
     def update(self, target: Op, change: Op, factor: Any) -> None:
-        """Subtract ``factor * change`` from the memory of a view; no factor is one."""
+        """Subtract ``factor * change`` from the memory of a view; no factor means one."""
         alone = self.uses.get(change, 1) == 1
         number = next((a for a in change.args if not isinstance(a, Op) or a.is_number), None)
         if change.instruction is join and alone and all(part.dtype == change.dtype for part in change.args):
@@ -278,7 +278,7 @@ def grouped(program: Program) -> Groups:
 
 
 def _direct(program: Program, users: dict[Op, list[Op]]) -> tuple[dict[Op, Op], set[Op]]:
-    """What can be written over the memory of an input, and what has to run last because of that."""
+    """Find the results that can overwrite the memory of an input, and the operations that must then run last."""
     direct: dict[Op, Op] = {}
     last: set[Op] = set()
     results = {base_of(op) for op in program.results}
@@ -340,9 +340,9 @@ def _arrays(op: Op) -> Iterator[Op]:
 
 
 def _sink(found: Groups, order: dict[Op, int]) -> None:
-    """Compute again nothing, but compute late what is made of arrays that are there anyway.
+    """Compute nothing twice, but compute results of existing arrays late.
 
-    A result that a single later loop uses is computed in that loop, so that it need not become an array.
+    A result with only one later loop as a user is computed in that loop, so that it need not become an array.
     """
     where = {op: group for group in found.groups for op in group.ops}
     results = {base_of(op) for op in found.program.results} | {base_of(s.value) for s in found.program.stores}
@@ -365,7 +365,7 @@ def _sink(found: Groups, order: dict[Op, int]) -> None:
 
 
 def _takes(user: Op, op: Op) -> bool:
-    """Whether an operation uses a result element by element."""
+    """Whether an operation uses a result elementwise."""
     args = [arg for arg in _arrays(user) if base_of(arg) is op]
     return all(map(is_same_order, args)) and not (rule_of(user) == "take" and base_of(user.args[0]) is op)
 

@@ -1,8 +1,8 @@
-"""What the machine code of a program is made of, beside its own loops: memory, ``exp``, sums, and products.
+"""The building blocks of machine code besides loops: memory access, ``exp``, sums and products.
 
-Only imported where a program is compiled by numba. The functions below that numba calls "intrinsics" write
-LLVM's instructions themselves, where what numba makes of Python would be too careful to be fast: an index
-may be negative there, and a sum has an order.
+This is only imported if numba compiles a program. The functions that numba calls "intrinsics" write LLVM's
+instructions directly, where numba's translation of Python would be too careful to be fast: indices may be
+negative there, and sums have an order.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["FAST", "NAMES", "Apart", "run_of"]
 
 alloca_once: Any = cgutils.alloca_once
 PointerTo: Any = types.CPointer
-#: How numba compiles: exactly what is written. Were ``a * b - c`` rounded once only, it would not be zero where
-#: ``a * b`` is ``c``.
+#: Numba compiles exactly what is written. If ``a * b - c`` were rounded only once, it would not be zero where
+#: ``a * b`` equals ``c``.
 FAST: dict[str, Any] = {"error_model": "numpy", "boundscheck": False}
 
 
@@ -49,7 +49,7 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
 
 
 def _peek(typing: Any, array: Any, index: Any) -> Any:
-    """Read the element at a place counted from an array's first, whatever its shape."""
+    """Read the element at an offset from an array's first element, whatever its shape."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = signature.args[0]
@@ -59,7 +59,7 @@ def _peek(typing: Any, array: Any, index: Any) -> Any:
 
 
 def _poke(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """Write the element at such a place."""
+    """Write the element at such an offset."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = signature.args[0]
@@ -71,7 +71,7 @@ def _poke(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 def _part(typing: Any, array: Any, start: Any, size: Any) -> Any:
-    """Look at some elements as an array with one axis."""
+    """Make a view of some elements as an array with one axis."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = signature.return_type
@@ -87,7 +87,7 @@ def _part(typing: Any, array: Any, start: Any, size: Any) -> Any:
 
 
 def _address(typing: Any, array: Any) -> Any:
-    """Where an array's first element lies."""
+    """Return the address of an array's first element."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, signature.args[0], args[0], context.get_constant(types.intp, 0))
@@ -97,10 +97,10 @@ def _address(typing: Any, array: Any) -> Any:
 
 
 def _lies_at(typing: Any, place: Any, dtype: Any) -> Any:
-    """An array whose first element lies at an address that is known now.
+    """Make an array whose first element is at an address that is already known.
 
-    The optimizer is not told: it would make a number of the address of each part, and could not see any more that
-    parts of one array lie apart.
+    The optimizer does not know the address: otherwise it would turn the address of each part into a number, and could
+    no longer see that parts of one array do not overlap.
     """
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -112,7 +112,7 @@ def _lies_at(typing: Any, place: Any, dtype: Any) -> Any:
 
 
 def run_of(width: int) -> Any:
-    """Make what goes through some rows of a table: each has the address of a function, and its arguments'."""
+    """Make a function that runs some rows of a table: each has the address of a function and of its arguments."""
 
     def run(typing: Any, table: Any, first: Any, last: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -140,7 +140,7 @@ def run_of(width: int) -> Any:
 
 
 def _add_freely(typing: Any, a: Any, b: Any) -> Any:
-    """Add in any order, so that a sum can be computed several elements at a time."""
+    """Add in any order, so that a sum can be computed with several elements at a time."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fadd(*args, flags=("reassoc",))
@@ -159,7 +159,7 @@ def _multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 class _Format:
-    """A format of floating point numbers, and ``exp`` in it."""
+    """A floating-point format, and ``exp`` in it."""
 
     def __init__(
         self, kind: Any, bits: int, digits: int, least: float, most: float, coefficients: list[float]
@@ -180,11 +180,11 @@ class _Format:
         is_large = builder.fcmp_ordered(">", x, number(self.most))
         within = builder.select(is_small, number(self.least), x)
         within = builder.select(is_large, number(self.most), within)
-        # Added to a number this large, a fraction is rounded away, and n is in the lowest digits.
+        # Adding a number this large rounds away the fraction, and leaves n in the lowest digits.
         shift = number(1.5 * 2.0**self.digits)
         shifted = builder.call(fma, [within, number(1 / math.log(2)), shift])
         n = builder.fsub(shifted, shift)
-        # ln 2 in two parts, the first so short that n times it is exact.
+        # ln 2 in two parts, the first is so short that its product with n is exact.
         high = float(np.float32(0.693359375)) if self.digits == 23 else 0.693145751953125
         low = -2.12194440e-4 if self.digits == 23 else 1.42860682030941723212e-6
         r = builder.call(fma, [n, number(-high), within])
@@ -193,7 +193,7 @@ class _Format:
         for c in self.coefficients[1:]:
             series = builder.call(fma, [series, r, number(c)])
         y = builder.call(fma, [series, builder.fmul(r, r), builder.fadd(r, number(1))])
-        # Below the smallest normal number the last digits are rounded away, by a second factor.
+        # Below the smallest normal number, a second factor rounds away the last digits.
         is_tiny = builder.fcmp_ordered("<", n, number(self.normal))
         power = builder.select(is_tiny, builder.fadd(shifted, number(2 * self.digits)), shifted)
         factor = builder.select(is_tiny, number(2.0 ** (-2 * self.digits)), number(1))
@@ -205,7 +205,7 @@ class _Format:
         return builder.select(builder.fcmp_unordered("uno", x, x), x, y)
 
 
-#: Cephes' polynomial for single precision, Taylor's for double; both are right to one unit in the last place.
+#: Cephes' polynomial for single precision, Taylor's for double; both are accurate to one unit in the last place.
 _SINGLE = _Format(
     ir.FloatType(), 32, 23, -104.0, 88.72283,
     [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
@@ -216,7 +216,7 @@ _DOUBLE = _Format(
 
 
 def _exp(typing: Any, x: Any) -> Any:
-    """Compute e to the power of x, in a way that can be done for many at a time."""
+    """Compute e to the power of x in a vectorisable way."""
     form = _SINGLE if x == types.float32 else _DOUBLE
     return x(x), lambda context, builder, signature, args: form.exp(builder, args[0])
 
@@ -292,7 +292,7 @@ def _row_times(
 ) -> None:
     """Multiply a row by a matrix that is stored by rows, four of them at a time.
 
-    Rows of a matrix that is known to be finite are not even read where they meet a zero.
+    If the matrix is known to be finite, rows that are multiplied by zero are not even read.
     """
     n = 0
     for i in range(rows):
@@ -348,10 +348,10 @@ def _row_dot_where(
     x: Any, step: int, w: Any, rows: int, columns: int, ld: int, zero: Any, out: Any, mask: Any, found: Any,
     most: float,
 ) -> None:  # fmt: skip
-    """Multiply a row by a matrix that is stored by columns, of which some are multiplied by zero afterwards.
+    """Multiply a row by a matrix that is stored by columns, some of which are multiplied by zero afterwards.
 
-    These are not even read where the products are known to be finite: where the absolute values of the row add up
-    to less than ``most``.
+    These are not even read if the products are known to be finite: if the absolute values of the row add up to less
+    than ``most``.
     """
     size = zero
     for i in range(rows):
@@ -364,7 +364,7 @@ def _row_dot_where(
         poke(out, j, zero)
     q = 0
     while q < n:
-        # Four at a time; the last four may hold some twice.
+        # Four at a time; the last four may contain some twice.
         j0, j1 = peek(found, q), peek(found, min(q + 1, n - 1))
         j2, j3 = peek(found, min(q + 2, n - 1)), peek(found, min(q + 3, n - 1))
         w0, w1 = part(w, j0 * ld, rows), part(w, j1 * ld, rows)
@@ -384,10 +384,10 @@ def _row_dot_where(
 def _update_rows(
     w: Any, rows: int, columns: int, x: Any, step: int, row: Any, zero: Any, found: Any
 ) -> float:
-    """Subtract a column times a row from a matrix; return what no element changed by more than.
+    """Subtract a column times a row from a matrix; return a bound on the change of all elements.
 
-    Rows of the matrix that meet a zero in the column stay as they are, where the row is finite: zero times infinity
-    is no number. They are found beforehand, so that the processor need not guess which is next.
+    If the row is finite, rows of the matrix for which the column is zero do not change (zero times infinity is not a
+    number). They are found in advance, so that the processor need not guess which is next.
     """
     within = total = zero
     for j in range(columns):
@@ -428,7 +428,7 @@ def _compiled(function: Callable[..., Any]) -> Any:
     return numba.njit(**{**FAST, "no_cpython_wrapper": True, "no_cfunc_wrapper": True})(function)
 
 
-#: What the text of a program refers to.
+#: The names that the text of a program refers to.
 NAMES: dict[str, Any] = {
     "add_freely": add_freely,
     "address": address,

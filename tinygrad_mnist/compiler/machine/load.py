@@ -1,10 +1,10 @@
 """Programs as machine code: the second back end of ``tg.compile``.
 
-:func:`load` writes a program as loops and products, which numba compiles: one call, in which chains of
-elementwise operations are one loop each. Where a program holds something that has no machine code here, it runs
-as NumPy's calls, and a warning says so. Random numbers are drawn before it runs, by their Generator.
+:func:`load` writes a program as loops and products, which numba compiles into one call; chains of elementwise
+operations become single loops. If a program contains something that has no machine code here, it runs as NumPy
+calls, and a warning says so. Its Generator draws random numbers before the program runs.
 
-Results are NumPy's up to rounding: sums are taken in another order.
+Results are NumPy's up to rounding, because sums are computed in a different order.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = ["load", "machine_of"]
 
 
 def require_packages() -> None:
-    """Import what machine code needs, or say how to install it."""
+    """Import the packages for machine code, or say how to install them."""
     require("numba", extra="fast", purpose="compile(backend='numba')")
 
 
 def load(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
-    """Make machine code of a program, or NumPy's calls where that cannot be done."""
+    """Compile a program to machine code, or to NumPy calls if that is not possible."""
     require_packages()
     try:
         return build(source, machine_of(source, arrays))
@@ -53,7 +53,7 @@ def load(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
 
 
 def _numba_errors() -> type[Exception]:
-    """What numba raises where it cannot compile a text."""
+    """The errors that numba raises if it cannot compile a text."""
     from numba.core.errors import NumbaError
 
     error: type[Exception] = NumbaError
@@ -61,7 +61,7 @@ def _numba_errors() -> type[Exception]:
 
 
 def machine_of(source: Source, arrays: dict[str, Any]) -> Machine:
-    """Write a program down for machine code."""
+    """Write a program for machine code."""
     drawn, program = _drawn_before(source.program)
     found = grouped(program)
     program = found.program
@@ -107,11 +107,11 @@ def machine_of(source: Source, arrays: dict[str, Any]) -> Machine:
 
 
 def _bounds(writer: Writer) -> list[str]:
-    """Find out how large the elements of some matrices are, where they may have been changed since the last call."""
+    """Write the code that bounds the elements of some matrices if they may have changed since the last call."""
     if not writer.bounds:
         return []
     seen = writer.places.lasting(np.int64)
-    now, at = "writes + 2", f"{seen.array}, {seen.start}"  # there is a zero at first
+    now, at = "writes + 2", f"{seen.array}, {seen.start}"  # it is zero at first
     lines = [f"if not 0 <= {now} - peek({at}) <= 1:"]
     for matrix, bound in writer.bounds.items():
         whole = f"peek({matrix.array}, {matrix.start} + i)"
@@ -125,7 +125,7 @@ def _bounds(writer: Writer) -> list[str]:
 
 
 def _drawn_before(program: Program) -> tuple[dict[Op, Op], Program]:
-    """Put an input in the place of all that is drawn; the first result has the drawing behind each."""
+    """Replace all draws by inputs; the first result maps each input to its draw."""
     drawn: dict[Op, Op] = {
         Input(f"drawn_{i}", op.shape, op.dtype, place=op.place): op
         for i, op in enumerate(op for op in program.ops if op.instruction is draw)
@@ -168,7 +168,7 @@ def _check_order(program: Program, places: Addresses) -> None:
 
 
 def _check_apart(arrays: dict[str, np.ndarray], written: set[str]) -> None:
-    """Refuse arrays that are known by two names, of which one is written."""
+    """Refuse arrays with two names if one of them is written."""
     for name in written:
         for other, array in arrays.items():
             if other != name and np.may_share_memory(arrays[name], array):
@@ -176,7 +176,7 @@ def _check_apart(arrays: dict[str, np.ndarray], written: set[str]) -> None:
 
 
 def _layout_tests(source: Source, names: dict[Op, str]) -> list[str]:
-    """Make sure that arguments lie in memory as the text takes them to; ``guards`` look at where."""
+    """Check that arguments have the memory layout that the text assumes; ``guards`` check the addresses."""
     tests = []
     for op in source.arguments:
         if op.dtype is None:
@@ -192,7 +192,7 @@ def _layout_tests(source: Source, names: dict[Op, str]) -> list[str]:
 
 
 def _result(writer: Writer, op: Op, i: int) -> str:
-    """Copy a result into an array of its own; a single number is picked up where it lies."""
+    """Copy a result into its own array; a single number is read from its place."""
     if op.dtype is None:
         raise NoMachineCodeError("a result that is a Python number")
     if not op.ndim:

@@ -1,6 +1,6 @@
-"""One loop, or several within each other, for a group of elementwise operations and reductions.
+"""One loop, or several nested ones, for a group of elementwise operations and reductions.
 
-What is read or computed belongs to the innermost loop on which it depends, and is written there.
+Every read and computation is written in the innermost loop on which it depends.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Loop:
         self.loaded: dict[tuple[int, Any], tuple[str, int]] = {}
 
     def write(self) -> None:
-        """Find out what is read and written, then write the loops."""
+        """Determine the reads and writes, then write the loops."""
         for op in self.group.ops:
             self.collect(op)
         lengths, self.steps = merged(list(self.group.shape), self.raw)
@@ -60,7 +60,7 @@ class Loop:
         self.writer.lines += [*first, *self.nest.lines(), *last]
 
     def tile(self, lengths: list[int], rows: int, first: list[str], last: list[str]) -> list[int]:
-        """Take several rows for one, so that the innermost loop is long: what is the same in each is repeated."""
+        """Combine several rows into one, so that the innermost loop is long; repeat values that are equal in each."""
         n, m = lengths
         for i, (place, steps) in enumerate(zip(self.places, self.steps, strict=True)):
             if steps != [0, 1]:
@@ -84,7 +84,7 @@ class Loop:
         return [n // rows, rows * m] if n > rows else [rows * m]
 
     def collect(self, op: Op) -> None:
-        """Find out what an operation reads from memory, and whether it writes."""
+        """Determine what an operation reads from memory, and whether it writes."""
         shape, rule = loop_shape(op), rule_of(op)
         for at, arg in enumerate(op.args):
             is_read = isinstance(arg, Op) and not self.is_inside(arg) and arg not in self.reads
@@ -104,13 +104,13 @@ class Loop:
         return base in self.inside and base in self.group.ops and is_same_order(arg)
 
     def add(self, place: Address, steps: list[int]) -> int:
-        """Take note of an array, and return its number."""
+        """Register an array, and return its number."""
         self.places.append(place)
         self.raw.append(steps)
         return len(self.places) - 1
 
     def value(self, arg: Any, dtype: Any) -> tuple[str, int]:
-        """An argument in a dtype, and the level at which it is known."""
+        """Return an argument in a dtype, and the level at which it is known."""
         text = self.writer.constant(arg, dtype)
         if text is not None:
             return text, 0
@@ -144,11 +144,11 @@ class Loop:
         self.values[op] = name, level
         if op in self.writes:
             i = self.writes[op]
-            # Written last: the place may be that of an argument which others read too, in another shape.
+            # This is written last: the place may belong to an argument that others also read, in another shape.
             self.nest.after[-1].append(self.writer.poke(self.places[i], self.steps[i], name))
 
     def taken(self, op: Op) -> tuple[str, int]:
-        """Write the reading of one element by its number; beyond the last is the last."""
+        """Write the read of one element by its index; indices beyond the last mean the last."""
         x = self.writer.places.of(op.args[0])
         if not x.is_contiguous:
             raise NoMachineCodeError("take_flat of a strided array")
@@ -157,7 +157,7 @@ class Loop:
         return self.writer.peek(x, f"min(max({at}, 0), {size - 1})"), level
 
     def reduction(self, op: Op, first: list[str]) -> None:
-        """Write a reduction: into a variable if its axes are the innermost, else into memory."""
+        """Write a reduction: into a variable if its axes are the innermost, otherwise into memory."""
         i = self.writes[op]
         place, steps = self.places[i], self.steps[i]
         total = self.writer.name("t")
@@ -180,7 +180,7 @@ class Loop:
 
 
 def outer_update(found: Groups, places: Addresses, group: Group) -> tuple[Address, Op, Op] | None:
-    """Recognize a group ``w - column * row``, which is written over ``w``: the place of ``w``, column and row."""
+    """Recognise a group ``w - column * row`` that overwrites ``w``: return the place of ``w``, column and row."""
     if [op.instruction.function for op in group.ops] != [np.multiply, np.subtract]:
         return None
     outer, change = group.ops

@@ -1,4 +1,4 @@
-"""Loops within each other, and the places of arrays' elements in them, as text for machine code."""
+"""Nested loops, and the places of array elements in them, as text for machine code."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 __all__ = ["VECTOR", "Nest", "contiguous", "index", "level_of", "merged", "rows_of_tile"]
 
 _INDICES = "ijklmn"
-#: So many numbers are computed at a time, more or less.
+#: About this many numbers are computed at a time.
 VECTOR = 16
 
 
 @dataclass
 class Nest:
-    """Loops within each other, and what is done at each level: before the next loop, and after it."""
+    """Nested loops, and the code at each level: before the next loop and after it."""
 
     lengths: list[int]
     before: list[list[str]] = field(default_factory=list)
     after: list[list[str]] = field(default_factory=list)
-    guard: str = ""  # what has to be true for the innermost loop to run
+    guard: str = ""  # the condition for the innermost loop to run
 
     def __post_init__(self) -> None:
         self.before = [[] for _ in range(len(self.lengths) + 1)]
@@ -46,7 +46,7 @@ class Nest:
 
 
 def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Steps of an array whose elements lie next to each other."""
+    """The steps of a contiguous array."""
     steps, size = [], 1
     for n in reversed(shape):
         steps.append(size)
@@ -55,7 +55,7 @@ def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def merged(lengths: list[int], steps: list[list[int]]) -> tuple[list[int], list[list[int]]]:
-    """Sort axes by how far their elements lie apart, and take those together that are one for all arrays."""
+    """Sort axes by their strides, and merge axes that are contiguous in all arrays."""
     axes = [axis for axis, n in enumerate(lengths) if n != 1]
     axes.sort(key=lambda axis: -sum(abs(s[axis]) for s in steps))
     groups: list[list[int]] = []
@@ -69,7 +69,7 @@ def merged(lengths: list[int], steps: list[list[int]]) -> tuple[list[int], list[
 
 
 def rows_of_tile(lengths: list[int], steps: list[list[int]]) -> int:
-    """How many rows to take for one: none if the rows are long, or fill the processor's registers."""
+    """The number of rows to combine into one: none if the rows are long, or fill the processor's registers."""
     if len(lengths) != 2:
         return 0
     n, m = lengths
@@ -82,7 +82,7 @@ def rows_of_tile(lengths: list[int], steps: list[list[int]]) -> int:
 
 
 def index(start: int, steps: list[int]) -> str:
-    """The place of an element, as a formula of the loops' indices."""
+    """The place of an element as a formula of the loop indices."""
     terms = [
         name if step == 1 else f"{name} * {step}" for name, step in zip(_INDICES, steps, strict=False) if step
     ]

@@ -1,4 +1,4 @@
-"""What the text of a program is written with: pieces, names, and the places of elements."""
+"""The tools for writing the text of a program: pieces, names, and the places of elements."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["Piece", "Pieces"]
 
 @dataclass
 class Piece:
-    """The text of one group, in which ``@0``, ``@1`` and so on stand for the beginnings of arrays.
+    """The text of one group; ``@0``, ``@1`` and so on stand for the starts of arrays.
 
-    Groups that do the same on arrays at other places have the same lines.
+    Groups that do the same with other arrays have the same lines.
 
     Attributes
     ----------
     lines : list of str
-    starts : for each array its name, and the element with which it begins
-    touched : where elements are read or written, to find out what overlaps
+    starts : for each array, its name and its first element
+    touched : the places of reads and writes, to find overlaps
     """
 
     lines: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Piece:
     touched: set[Address] = field(default_factory=set)
 
     def at(self, address: Address) -> str:
-        """How the text calls the beginning of an array."""
+        """Name the start of an array for the text."""
         self.touched.add(address)
         start = address.array, address.start
         if start not in self.starts:
@@ -41,7 +41,7 @@ class Piece:
         return f"@{self.starts.index(start)}"
 
     def inline(self, n: int) -> list[str]:
-        """Write the lines for a function that holds others too: with names of their own, on whole arrays."""
+        """Write the lines for a function with other pieces: with unique names, on whole arrays."""
 
         def located(found: re.Match[str]) -> str:
             array, start = self.starts[int(found[1])]
@@ -52,13 +52,13 @@ class Piece:
 
 
 class Pieces:
-    """The pieces of one program, of which the last is being written.
+    """The pieces of one program; the last one is being written.
 
     Attributes
     ----------
     found : Groups
     places : Addresses
-    bounds : of some matrices, where a number is kept that no element exceeds
+    bounds : for some matrices, the place of a number that no element exceeds
     """
 
     def __init__(self, found: Groups, places: Addresses) -> None:
@@ -68,7 +68,7 @@ class Pieces:
         self.begin()
 
     def begin(self) -> None:
-        """Begin with another piece."""
+        """Start a new piece."""
         self.piece = Piece()
         self.pieces.append(self.piece)
         self.lines = self.piece.lines
@@ -79,10 +79,10 @@ class Pieces:
         self.count += 1
         return f"{prefix}_{self.count}"
 
-    # -- what is read and written ------------------------------------------------------------------------
+    # -- reads and writes --------------------------------------------------------------------------------
 
     def peek(self, address: Address, at: Any = ()) -> str:
-        """Read an element: by its steps along the loops, or a text."""
+        """Read an element, given by its steps along the loops or by a text."""
         return f"peek({self.place(address, at)})"
 
     def poke(self, address: Address, at: Any, value: str) -> str:
@@ -90,15 +90,15 @@ class Pieces:
         return f"poke({self.place(address, at)}, {value})"
 
     def place(self, address: Address, at: Any) -> str:
-        """An array's beginning, and which element from there."""
+        """The start of an array, and the offset of an element."""
         return f"{self.piece.at(address)}, {at if isinstance(at, str) else index(0, list(at))}"
 
     def part(self, address: Address, size: int) -> str:
-        """Elements that lie next to each other."""
+        """Contiguous elements."""
         return f"part({self.piece.at(address)}, 0, {size})"
 
     def constant(self, arg: Any, dtype: Any = None) -> str | None:
-        """An argument that is one number, known now, wherever it is used."""
+        """An argument that is one known number, wherever it is used."""
         if not isinstance(arg, Op):
             return number(arg, dtype) if dtype is not None else ""
         base = base_of(arg)
@@ -114,12 +114,12 @@ class Pieces:
         return text if text is not None else self.read(arg, self.places.of(arg), (), dtype)
 
     def read(self, arg: Op, address: Address, at: Any, dtype: Any) -> str:
-        """An element in a dtype, which may lie in memory in another than the argument has."""
+        """Return an element in a dtype; its dtype in memory may differ from that of the argument."""
         read = converted(self.peek(address, at), dtype_of(base_of(arg)), dtype_of(arg))
         return converted(read, dtype_of(arg), dtype)
 
     def element(self, arg: Any, dtype: Any) -> str:
-        """The element of a vector at which a loop is, or a number."""
+        """The current element of a vector in a loop, or a number."""
         text = self.constant(arg, dtype)
         if text is not None:
             return text

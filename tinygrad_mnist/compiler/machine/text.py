@@ -1,4 +1,4 @@
-"""The text of a fused program, group by group: products, copies, and, by way of ``loops``, loops."""
+"""The text of a fused program, group by group: products, copies and (with ``loops``) loops."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .pieces import Pieces
 __all__ = ["Writer", "expression"]
 
 
-#: For rows no longer than this, the product of a row and a matrix is compiled anew: for others it serves all.
+#: For rows up to this length, each product of a row and a matrix is compiled separately; others share one.
 SHORT = 16
 
 
 class Writer(Pieces):
-    """Writes one group after the other."""
+    """Writes the groups one after the other."""
 
     def __init__(self, found: Groups, places: Addresses) -> None:
         super().__init__(found, places)
@@ -55,7 +55,7 @@ class Writer(Pieces):
             self.lines += [f"if {self.whole(op.args[0], bool)}:", f"    raise ValueError({op.args[1]!r})"]
 
     def copy(self, source: Op, target: Address) -> None:
-        """Copy an array, element by element."""
+        """Copy an array elementwise."""
         one = self.constant(source, source.dtype)
         steps = [list(target.steps)]
         place = None if one is not None else self.places.of(source)
@@ -71,7 +71,7 @@ class Writer(Pieces):
         self.lines += nest.lines()
 
     def join(self, op: Op) -> None:
-        """Copy those parts of a vector that were not computed in their places."""
+        """Copy the parts of a vector that were not computed at their places."""
         whole = self.places.of(op)
         start = whole.start
         for part in op.args:
@@ -81,7 +81,7 @@ class Writer(Pieces):
             start += part.size
 
     def scatter(self, op: Op) -> None:
-        """Add to single elements; places beyond the last are the last, as where they are read."""
+        """Add to single elements; indices beyond the last mean the last, as for reads."""
         x, at, value = op.args
         target = self.places.of(op)
         if not target.is_contiguous or x.dtype != op.dtype or at.ndim > 1:
@@ -99,7 +99,7 @@ class Writer(Pieces):
     # -- products ----------------------------------------------------------------------------------------
 
     def product(self, op: Op, i: int) -> None:
-        """Write a product: of matrices by the BLAS, of a vector and a matrix as a loop."""
+        """Write a product: of matrices by the BLAS, and of a vector and a matrix as a loop."""
         is_update = op.instruction is product_into
         matrices = op.args[1:3] if is_update else op.args
         if op.dtype not in (np.float32, np.float64) or any(base_of(m).dtype != op.dtype for m in matrices):
@@ -117,9 +117,9 @@ class Writer(Pieces):
     def row_times(self, op: Op, x: Address, step: int, w: Address, target: Address, i: int) -> None:
         """Multiply a vector by a matrix.
 
-        Rows of the matrix that meet a zero, and columns whose sum is multiplied by zero afterwards, need not be
-        read where the matrix is known to be finite: where it is a parameter that this program changes, a bound of
-        its elements is kept from call to call.
+        Rows of the matrix that are multiplied by zero, and columns whose sum is multiplied by zero afterwards, need not
+        be read if the matrix is known to be finite: if it is a parameter that this program changes, a bound of its
+        elements is kept from call to call.
         """
         rows, columns = w.shape if len(w.shape) == 2 else (w.shape[0], 1)
         down, across = w.steps if len(w.steps) == 2 else (w.steps[0], 1)
@@ -171,7 +171,7 @@ class Writer(Pieces):
             self.lines.append(self.poke(bound, (), f"{self.peek(bound)} + {change}"))
 
     def bound_of(self, w: Address) -> Address | None:
-        """Where a number is kept that no element of a matrix exceeds, if that is known of it."""
+        """The place of a bound for the elements of a matrix, if there is one."""
         if w not in self.updated or not self.is_changed_here_only(w):
             return None
         if w not in self.bounds:
@@ -179,7 +179,7 @@ class Writer(Pieces):
         return self.bounds[w]
 
     def mask_of(self, op: Op, i: int) -> Address | None:
-        """By which vector, known before, every use of a product multiplies it, so that zeros in it stay zeros."""
+        """The known vector by which every use of a product multiplies it, so that its zeros stay zeros."""
         users = self.found.users.get(op, [])
         masks = {other for user in users for other in _factors_beside(op, user)}
         if op in self.places.kept or len(masks) != 1 or not all(map(self.forgets_sign, users)):
@@ -191,20 +191,20 @@ class Writer(Pieces):
         return place if place.is_contiguous and base_of(mask).dtype == mask.dtype else None
 
     def forgets_sign(self, op: Op) -> bool:
-        """Whether it does not matter if zeros of a result are below zero: they only go into sums."""
+        """Whether the sign of zeros in a result does not matter, because they only go into sums."""
         if op in self.found.direct or rule_of(op) in ("product", "update") or op.is_plain_reduction:
             return True
         users = self.found.users.get(op, [])
         return op.calls(np.multiply) and op not in self.places.kept and all(map(self.forgets_sign, users))
 
     def is_changed_here_only(self, w: Address) -> bool:
-        """Whether a matrix is changed by one update only, and by nobody who would not say so."""
+        """Whether only one update changes a matrix, and nothing else without notice."""
         targets = [self.places.of(store.target) for store in self.found.program.stores]
         array = next(array for name, array in self.places.given.values() if name == w.array)
         return is_ours(array) and sum(target.overlaps(w) for target in targets) == 1
 
     def gemm(self, op: Op, a: Address, b: Address, c: Address) -> None:
-        """Call the BLAS, which takes matrices for stored by columns: so it computes the transposed product."""
+        """Call the BLAS, which assumes matrices stored by columns, so it computes the transposed product."""
         alpha, beta = (number(1, op.dtype), number(0, op.dtype))
         if op.instruction is product_into:
             alpha, beta = f"-{self.whole(op.args[3], op.dtype)}", number(1, op.dtype)
@@ -224,12 +224,12 @@ class Writer(Pieces):
 
 
 def _length(columns: int) -> str:
-    """How many elements a row has; the optimizer is told if they are few."""
+    """The number of elements in a row; the optimizer gets it as a constant if it is small."""
     return str(columns) if columns <= SHORT else f"int64({columns})"
 
 
 def _factors_beside(op: Op, user: Op) -> list[Op | None]:
-    """What an operation multiplies a result by, element by element; None for anything else that it does."""
+    """The factor by which an operation multiplies a result elementwise; None for any other operation."""
     if not user.calls(np.multiply) or user.size != op.size:
         return [None]
     at = [isinstance(arg, Op) and base_of(arg) is op for arg in user.args]
@@ -239,7 +239,7 @@ def _factors_beside(op: Op, user: Op) -> list[Op | None]:
 
 
 def _stored(op: Op, place: Address) -> tuple[str, int]:
-    """How a matrix is stored: ``N`` by rows, ``T`` by columns, and how far apart these are."""
+    """The storage of a matrix: ``N`` by rows or ``T`` by columns, and their distance."""
     (rows, columns), (down, across) = place.shape, place.steps
     if (across == 1 or columns == 1) and (down >= columns or rows == 1):
         return "N", max(down if rows > 1 else columns, 1)

@@ -1,1 +1,1 @@
-"""One program made into a better one, which computes the same."""
+"""Passes that turn a program into a better one that computes the same."""

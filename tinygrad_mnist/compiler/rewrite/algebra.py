@@ -1,12 +1,12 @@
 """Rules that replace an operation by a cheaper one with the same result.
 
 Each is a function of a :class:`~tinygrad_mnist.compiler.rewrite.builder.Builder` and the operation that is about to
-be added; it returns what stands in its place, or ``None``. Those that are equations are written as such. They know
-nothing of layers and losses: that the gradient of a cross-entropy is ``softmax - target`` comes out of five of
-them together.
+be added; it returns a replacement or ``None``. Those that are equations are written as equations. They know nothing
+about layers and losses: that the gradient of a cross-entropy is ``softmax - target`` follows from five of them
+together.
 
-A rule applies only where its result has the same special values, and cannot leave the range of the numbers where
-the original does not (:mod:`.ranges`).
+A rule applies only if its result has the same special values, and cannot leave the range of the numbers where the
+original does not (:mod:`.ranges`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .ranges import is_even_scaling, is_normal, is_real, range_of
 
 __all__ = ["ARITHMETIC", "EQUATIONS", "SIMPLIFICATIONS"]
 
-#: Sums of more squares are left to NumPy, whose sums stay accurate however long they are.
+#: Sums of more squares are left to NumPy, whose sums stay accurate at any length.
 LONGEST_DOT = 65_536
 
 
@@ -49,7 +49,7 @@ def _whole(op: Op, **_: Any) -> bool:
 
 
 def _not_complex(op: Op, **_: Any) -> bool:
-    """A complex number times 1 may have other zeros: its parts meet those of 1."""
+    """A complex number times 1 may have other zeros, because its parts are combined with those of 1."""
     return op.dtype.kind not in "c"
 
 
@@ -58,12 +58,12 @@ def _evenly(op: Op, c: Any, d: Any, **_: Any) -> bool:
 
 
 def _never_positive(op: Op, x: Any, **_: Any) -> bool:
-    """So that what is added up is never a zero of both signs; and 0 - 0.0 is 0.0, as such a sum is."""
+    """So that the terms are never zeros of both signs; and 0 - 0.0 is 0.0, like such a sum."""
     return is_real(op.dtype) and range_of(x)[1] <= 0
 
 
 def _one_zero(op: Op, x: Any, y: Any, c: Any, **_: Any) -> bool:
-    """So that both sides are 0.0, rather than -0.0, where ``x`` is zero."""
+    """So that both sides are 0.0, not -0.0, where ``x`` is zero."""
     is_known = is_real(op.dtype) and not isinstance(c, Op) and c < 0
     return is_known and range_of(x)[0] >= 0 and range_of(y)[0] > 0
 
@@ -91,7 +91,7 @@ EQUATIONS = [
 
 
 def uniform_constant(b: Builder, op: Op) -> Op | None:
-    """A constant array whose elements are all the same is a number."""
+    """Replace a constant array of equal elements by a number."""
     for i, arg in enumerate(op.args):
         if not isinstance(arg, Constant) or arg.dtype.kind not in "fiu" or arg.number is None:
             continue
@@ -105,12 +105,12 @@ def uniform_constant(b: Builder, op: Op) -> Op | None:
 
 
 def _shortest(x: Any) -> Any:
-    """A NumPy number as Python writes it: 0.01 rather than 0.009999999776482582, the nearest float32."""
+    """Convert a NumPy number to Python's: 0.01 rather than 0.009999999776482582, the nearest float32."""
     return float(str(x)) if x.dtype.kind == "f" else x.item()
 
 
 def divided_by_number(b: Builder, op: Op) -> Op | None:
-    """``x / 4`` is ``x * 0.25``, where neither number is so small or large that digits are lost."""
+    """``x / 4`` is ``x * 0.25`` if neither number is so small or large that digits are lost."""
     x, c = op.args
     is_known = is_scalar(c) and not isinstance(c, Op)
     if b.is_exact or not (is_known and is_real(op.dtype) and isinstance(x, Op) and op.ndim):

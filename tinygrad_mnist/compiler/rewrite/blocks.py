@@ -1,12 +1,12 @@
-"""A large batch block by block: how a program is cut in two, what runs for every block and what runs afterwards.
+"""A large batch block by block: cut a program into a part for every block and a part that runs afterwards.
 
-Nearly all that is done to a batch is done to each of its rows alone, until sums over the batch are taken: the
-loss and the gradients. So some hundred rows can go through the whole network, forward and back, while they are
-in the processor's cache, and their sums are added up. Each row is fetched from memory once rather than twice,
-and the memory for what is between the layers no longer grows with the batch.
+Nearly everything is done to each row of a batch separately, until sums over the batch are taken: the loss and the
+gradients. So some hundred rows can go through the whole network, forward and back, while they are in the
+processor's cache, and their sums are added up. Each row is fetched from memory once instead of twice, and the
+memory for results between the layers no longer grows with the batch.
 
-:func:`in_blocks` finds out for every result which of its axes is the batch's, and gives up where there is no
-such thing: where the rows meet before the end, as in batch normalization, or where random numbers are drawn.
+:func:`in_blocks` determines the batch axis of every result, and gives up if there is none: if rows are combined
+before the end, as in batch normalisation, or if random numbers are drawn.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from .builder import replaced, without_dead_code
 
 __all__ = ["Blocks", "in_blocks"]
 
-#: Batches that take less memory, with all that is computed from them, are left as they are.
+#: Batches that take less memory, including everything computed from them, are not cut.
 LEAST = 16 << 20
-#: So much of a batch's arrays goes into a block: what a processor's cache holds.
+#: The size of a block: as much of a batch's arrays as a processor's cache holds.
 BLOCK = 3 << 20
-#: Blocks of fewer rows are no work for several threads.
+#: Blocks of fewer rows have too little work for several threads.
 FEWEST = 256
-#: What is done again for every block, as a part of what is done in it.
+#: The largest share of a block's work that is repeated for every block.
 AGAIN = 0.25
 
-#: What a result may be. One with an axis for the batch is known by the number of that axis instead, which is as
-#: long as the batch, or a multiple of that.
+#: The kinds of results. A result with a batch axis has the number of that axis instead; the axis is as long as the
+#: batch, or a multiple of it.
 WHOLE = "whole"  # the same for every block
 SUM = "sum"  # of something over the rows, to be added up over the blocks
 TEST = "test"  # of a block, for checks alone
-LATER = "later"  # made of sums that have to be complete
+LATER = "later"  # computed from complete sums
 
 
 @dataclass
@@ -47,10 +47,10 @@ class Blocks:
 
     Attributes
     ----------
-    block : what runs for each block; it adds to the ``sums``, and its results are rows of the whole's results
-    rest : what runs afterwards; its results are those of the whole that are no rows
-    rows, of : how many rows a block has, of how many
-    cut : the arguments that are cut into blocks, and what stands for a block of each
+    block : runs for each block; it adds to the ``sums``, and its results are rows of the whole results
+    rest : runs afterwards; its results are those of the whole that are not rows
+    rows, of : the number of rows in a block, and in the batch
+    cut : the arguments that are cut into blocks, each with the input for a block of it
     sums : inputs of both parts, zero at first
     results : for each result of the whole, whether it comes from the blocks
     """
@@ -65,11 +65,11 @@ class Blocks:
 
 
 class _MixedError(Exception):
-    """Rows of the batch meet where they must not."""
+    """Rows of the batch are combined where they must not be."""
 
 
 def in_blocks(program: Program, arguments: list[Op]) -> Blocks | None:
-    """Cut a program in two, if it has a large batch as an argument and is better off that way."""
+    """Cut a program in two, if it has a large batch as an argument and gains from it."""
     arrays = [op for op in arguments if op.dtype is not None and op.ndim]
     n = arrays[0].shape[0] if arrays else 0
     batch = [op for op in arrays if op.shape[0] == n]
@@ -87,18 +87,18 @@ def in_blocks(program: Program, arguments: list[Op]) -> Blocks | None:
 
 
 def _rows_of_a_block(n: int, nbytes: int) -> int:
-    """The most rows of a block that a batch can be cut into without a rest; zero if there are too few."""
+    """The largest number of rows per block that divides the batch; zero if it is too small."""
     most = min(n // 2, n * BLOCK // max(nbytes, 1))
     return next((rows for rows in range(most, FEWEST - 1, -1) if n % rows == 0), 0)
 
 
-# -- which axis is the batch's ---------------------------------------------------------------------------------
+# -- the axis of the batch -------------------------------------------------------------------------------------
 
 
 class _Kind:
-    """One operation, asked what its result is, given the same of earlier ones.
+    """One operation, which determines the kind of its result from the kinds of earlier ones.
 
-    Where a constant stands for the whole batch, ``shorter`` learns which of its axes a block has less of.
+    If a constant stands for the whole batch, ``shorter`` records which of its axes is shorter in a block.
     """
 
     def __init__(self, op: Op, kinds: dict[Op, Any], n: int, shorter: dict[tuple[Op, Op], int]) -> None:
@@ -137,7 +137,7 @@ class _Kind:
         return self.op.ndim + axis
 
     def same(self) -> Any:
-        """The axes of the first argument."""
+        """Handle the axes of the first argument."""
         self.require(self.op.shape == self.op.args[0].shape)
         return self.kinds[self.op.args[0]]
 
@@ -153,7 +153,7 @@ class _Kind:
         return TEST
 
     def test(self) -> str:
-        """Whether the largest number is too large: it is in one of the blocks, or in none."""
+        """Test whether the largest number is too large: it is in one of the blocks, or in none."""
         is_too_large = self.op.calls(np.greater) or self.op.calls(np.greater_equal)
         self.require((is_too_large and isinstance(self.op.args[0], Op)) or self.op.instruction.has_effect)
         return TEST
@@ -163,7 +163,7 @@ class _Kind:
         return axes.index(self.kinds[self.op.args[0]])
 
     def reshaped(self) -> int:
-        """The axis with as many elements before it as before, if it holds whole rows: more than one perhaps."""
+        """The axis with the same number of elements before it, if it contains whole rows, perhaps several."""
         old, new = self.op.args[0].shape, self.op.shape
         before = math.prod(old[: self.kinds[self.op.args[0]]])
         fitting = [i for i in range(len(new)) if new[i] % self.n == 0 and math.prod(new[:i]) == before]
@@ -171,7 +171,7 @@ class _Kind:
         return fitting[0]
 
     def indexed(self) -> int:
-        """A view that takes the batch as it is."""
+        """A view that keeps the batch."""
         x, index = self.op.args
         parts = index if isinstance(index, tuple) else (index,)
         axis = self.kinds[x]
@@ -196,7 +196,7 @@ class _Kind:
         return 0 if right is WHOLE else self.op.ndim - 1
 
     def picked(self) -> int:
-        """One element of each column, or such elements increased."""
+        """One element of each column, or an increase of such elements."""
         x, labels, *more = self.op.args
         self.require((self.kinds[x], self.kinds[labels]) == (1, 0))
         for value in more:
@@ -204,7 +204,7 @@ class _Kind:
         return 1 if more else 0
 
     def shorten(self, arg: Op, axis: int) -> None:
-        """Take a constant for a block's, if all blocks of it are the same."""
+        """Use a part of a constant for a block if all of its blocks are equal."""
         self.require(isinstance(arg, Constant) and arg.number is not None)
         self.shorter[self.op, arg] = axis
 
@@ -231,7 +231,7 @@ _RULES: dict[str, Callable[[_Kind], Any]] = {
 
 
 class _Cut:
-    """A program, of whose results the kinds are known, cut in two."""
+    """Cuts a program with known kinds of results in two."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ class _Cut:
             op for op, is_row in zip(program.results, self.are_rows(), strict=True) if not is_row
         ]
         after += [arg for op in program.ops if kinds[op] == LATER for arg in inputs_of(op)]
-        self.after = dict.fromkeys(after)  # what has to be known when all blocks are done
+        self.after = dict.fromkeys(after)  # the results needed after all blocks
 
     def are_rows(self) -> list[bool]:
         """For each result of the program, whether its rows are those of the batch."""
@@ -272,14 +272,14 @@ class _Cut:
         )
 
     def is_worth_it(self, summed: list[Op]) -> bool:
-        """Whether there is a lot of a batch, and little that is done again for each block."""
+        """Whether the batch is large, and little work is repeated for each block."""
         again = sum(op.size for op in (*self.whole_in_blocks(), *summed) if op.dtype is not None)
         batch = [op for op in (*self.batch, *self.program.ops) if isinstance(self.kinds[op], int)]
         in_a_block = sum(op.size for op in batch if not op.is_view) * self.rows // self.of
         return sum(op.nbytes for op in batch if not op.is_view) >= LEAST and again <= AGAIN * in_a_block
 
     def whole_in_blocks(self) -> list[Op]:
-        """What has nothing to do with the batch, but is needed in every block."""
+        """The operations that do not depend on the batch, but are needed in every block."""
         needed: set[Op] = set()
         for op in reversed(self.program.ops):
             if op in needed or self.kinds[op] not in (WHOLE, LATER):
@@ -299,7 +299,7 @@ class _Cut:
         return Constant(constant.value.take(range(n), axis), constant.place)
 
     def block(self, cut: dict[Op, Op], sums: dict[Op, Op]) -> Program:
-        """What is done for every block."""
+        """Make the part for every block."""
         new: dict[Op, Any] = dict(cut)
         ops: list[Op] = []
 
@@ -340,13 +340,13 @@ class _Cut:
         )
 
     def rest(self, sums: dict[Op, Op]) -> Program:
-        """What is done when all blocks are."""
+        """Make the part that runs after all blocks."""
         results = [op for op, is_row in zip(self.program.results, self.are_rows(), strict=True) if not is_row]
         ops = [op for op in self.program.ops if self.kinds[op] in (WHOLE, LATER)]
         inputs = [op for op in self.program.inputs if op not in self.batch]
         rest = replace(self.program, inputs=tuple(inputs), ops=tuple(ops), results=tuple(results))
         rest = replaced(rest, sums)
-        # A total is kept in an array; what is returned is its number, and a new one at every call.
+        # A total is kept in an array; its number is returned, a new one in every call.
         numbers = {
             total: Op(instruction_of(getitem), (total, ()), {}, (), total.dtype, op.place)
             for op, total in sums.items()

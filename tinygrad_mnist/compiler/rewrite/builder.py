@@ -1,8 +1,8 @@
-"""How one program becomes another: every operation is added anew, and rules have a say in what is added.
+"""The construction of one program from another: every operation is added again, and rules may replace it.
 
-:class:`Builder` is where operations are added. It knows what is there already, so that nothing is computed
-twice, and asks the rules for the function at hand whether there is something better. A pass is then
-:func:`rebuilt` with its rules; what nobody needs any more is left out by :func:`without_dead_code`.
+Operations are added to a :class:`Builder`. It knows the existing ones, so that nothing is computed twice, and asks
+the rules of the function at hand for something better. A pass is then :func:`rebuilt` with its rules;
+:func:`without_dead_code` removes what is no longer needed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Builder:
     ----------
     ops : list of Op
     rules : mapping of functions to rules
-        Those for a NumPy function or an instruction of ours; the first that returns something decides. Under
-        ``np.ufunc`` are those for all elementwise functions.
+        The rules for a NumPy function or an instruction of ours; the first one that returns something decides. Rules
+        under ``np.ufunc`` apply to all elementwise functions.
     place
-        Where operations that a rule adds belong.
+        The place of operations that a rule adds.
     is_exact : bool
-        Whether the operation at hand must not be rounded in another way: see :func:`_before_jumps`.
+        Whether the operation at hand must not be rounded differently: see :func:`_before_jumps`.
     """
 
     def __init__(self, rules: Rules = MappingProxyType({})) -> None:
@@ -46,11 +46,11 @@ class Builder:
         self.place = NOWHERE
         self.is_exact = False
         self.notes: dict[str, Any] = {}
-        self.uses: dict[Op, int] = {}  # how often the old program used what has become this
+        self.uses: dict[Op, int] = {}  # how often the old program used the original of this
         self._known: dict[Any, Op] = {}
 
     def add(self, op: Op) -> Op:
-        """Add an operation, or what the rules make of it, or find it."""
+        """Add an operation or its replacement by the rules, or find an existing one."""
         for rule in self.rules.get(np.ufunc, ()) if op.is_ufunc else ():
             if (better := rule(self, op)) is not None:
                 return better
@@ -68,7 +68,7 @@ class Builder:
         return self.add(op)
 
     def ufunc(self, function: Any, *args: Any) -> Op:
-        """Add an elementwise operation; its shape and dtype follow from its arguments."""
+        """Add an elementwise operation; its shape and dtype are determined by its arguments."""
         if all(map(is_scalar, args)):
             raise TypeError(f"{function} of numbers")
         shape = np.broadcast_shapes(*(a.shape for a in args if isinstance(a, Op)))
@@ -96,7 +96,7 @@ class Builder:
         return self.view(np.reshape, x, shape, shape)
 
     def number(self, sign: str, *args: Any) -> Any:
-        """Add an operation on Python numbers, or carry it out."""
+        """Add an operation on Python numbers, or evaluate it."""
         if not any(isinstance(arg, Op) for arg in args):
             return arithmetic[sign].function(*args)
         return self.add(Op(arithmetic[sign], args, {}, (), None, self.place))
@@ -136,7 +136,7 @@ _DOUBLE = (np.dtype(np.float64), np.dtype(np.complex128))
 
 
 def _before_jumps(program: Program) -> set[Op]:
-    """What is rounded up or down, compared or counted, element by element: there a last digit is not a small thing.
+    """Find operations whose results are rounded to integers, compared or counted: there, the last digit matters.
 
     ``np.floor(49 * (1 / 49))`` is 0. The last digit of a float32 is not the last one of the float64 that it becomes.
     Sums end the search: their last digits depend on the order anyway.
@@ -152,9 +152,9 @@ def _before_jumps(program: Program) -> set[Op]:
 
 
 def replaced(program: Program, new: Mapping[Op, Op], first: Sequence[Op] = ()) -> Program:
-    """Put other results in the places of some, which are no longer computed.
+    """Replace some results by others; the old ones are no longer computed.
 
-    What the other results are computed by comes ``first``, unless they are inputs.
+    The operations that compute the other results come ``first``, unless these are inputs.
     """
     made = dict(new)
 
@@ -178,7 +178,7 @@ def replaced(program: Program, new: Mapping[Op, Op], first: Sequence[Op] = ()) -
 
 
 def without_dead_code(program: Program) -> Program:
-    """Leave out what nothing depends on."""
+    """Remove operations on which nothing depends."""
     needed: set[Op] = set()
     waiting = list(program.roots())
     while waiting:
@@ -189,7 +189,7 @@ def without_dead_code(program: Program) -> Program:
     return replace(program, ops=tuple(op for op in program.ops if op in needed))
 
 
-#: Constants of up to so many bytes are compared by their content.
+#: Constants up to this many bytes are compared by content.
 _COMPARED = 1 << 20
 
 

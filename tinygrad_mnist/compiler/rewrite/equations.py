@@ -1,9 +1,9 @@
-"""Rules that are equations: what may stand in the place of what, both sides written as NumPy code.
+"""Rules that are equations: replacements with both sides written as NumPy code.
 
-``(-(-x), x)`` says that where the left side is computed, the right side may be. The letters are stand-ins that
-write down what is done to them: ``x`` and ``y`` are any arrays, ``c`` and ``d`` numbers. An equation is used only
-where both sides have one shape, all that is computed has one dtype, and its condition holds. Both sides can be
-evaluated, so that the table tests itself: see :meth:`Side.evaluate`.
+``(-(-x), x)`` says that the right side may replace the left side. The letters are stand-ins that record what is done
+to them: ``x`` and ``y`` are any arrays, ``c`` and ``d`` are numbers. An equation is used only if both sides have the
+same shape, all intermediate results have the same dtype, and its condition holds. Both sides can be evaluated, so
+the table tests itself: see :meth:`Side.evaluate`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Side(np.lib.mixins.NDArrayOperatorsMixin):
         return Side(ufunc if method == "__call__" else getattr(ufunc, method), *args)
 
     def matches(self, arg: Any, found: dict[str, Any]) -> bool:
-        """Whether an argument of a program is of this form; letters are looked up, or found."""
+        """Whether an argument of a program has this form; letters are looked up or bound."""
         if self.letter:
             if is_scalar(arg) != (self.function == "number") or not (isinstance(arg, Op) or is_scalar(arg)):
                 return False
@@ -43,13 +43,13 @@ class Side(np.lib.mixins.NDArrayOperatorsMixin):
             return False
         if not (arg.is_plain_reduction or not arg.settings):
             return False
-        # All that is computed has one dtype: integers have no -0, and 3 * 100 is 44 in int8.
+        # All intermediate results have the same dtype: integers have no -0, and 3 * 100 is 44 in int8.
         if found.setdefault("dtype", arg.dtype) != arg.dtype:
             return False
         return all(map(_is_of_form, self.args, arg.args, [found] * len(self.args)))
 
     def build(self, b: Builder, op: Op, found: Mapping[str, Any]) -> Any:
-        """Compute this side in a program, of what the letters stand for."""
+        """Compute this side in a program, with the values of the letters."""
         if self.letter:
             return found[self.letter]
         args = [part.build(b, op, found) if isinstance(part, Side) else part for part in self.args]
@@ -79,10 +79,10 @@ def _sign_and_value(number: Any) -> Any:
 
 
 class Equation(NamedTuple):
-    """Two sides, and when the right one may stand for the left one.
+    """Two sides, and the condition under which the right one may replace the left one.
 
-    ``holds`` is given the operation, and what the letters stand for, by name. What ``is_rounded`` in another way on the
-    right does not stand where that matters (:attr:`.Builder.is_exact`).
+    ``holds`` gets the operation, and the values of the letters by name. If the right side ``is_rounded`` differently,
+    it is not used where that matters (:attr:`.Builder.is_exact`).
     """
 
     left: Side
@@ -96,7 +96,7 @@ c, d = Side("number", "c"), Side("number", "d")
 
 
 def rules_of(equations: Sequence[Equation]) -> dict[Any, list[Rule]]:
-    """Make rules of equations, by the function that the left side ends with."""
+    """Turn equations into rules, by the last function of the left side."""
     rules: dict[Any, list[Rule]] = {}
     for equation in equations:
         rules.setdefault(equation.left.function, []).append(rule_of(equation))
@@ -104,7 +104,7 @@ def rules_of(equations: Sequence[Equation]) -> dict[Any, list[Rule]]:
 
 
 def rule_of(equation: Equation) -> Rule:
-    """Make a rule of an equation."""
+    """Turn an equation into a rule."""
 
     def rule(b: Builder, op: Op) -> Op | None:
         found: dict[str, Any] = {}

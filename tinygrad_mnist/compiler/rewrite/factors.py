@@ -1,8 +1,8 @@
-"""Factors moved to where they meet the fewest numbers.
+"""Move factors to the places where they multiply the fewest numbers.
 
-A learning rate multiplies every gradient, and a gradient is long. But gradients are linear in what the
-backward pass began with: multiplied there, a few numbers take the factor to all of them. :func:`scaled_early`
-moves factors towards the beginning, and keeps the result if it computes less.
+A learning rate multiplies every gradient, and a gradient is long. But gradients are linear in the start of the
+backward pass: if that is multiplied, a few numbers carry the factor to all of them. :func:`scaled_early` moves
+factors towards the start, and keeps the result if it computes less.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .ranges import is_real
 
 __all__ = ["cost", "scaled_early"]
 
-#: Nanoseconds: of a call, of an element of an elementwise call, of a multiplication in a matrix product.
+#: Costs in nanoseconds: of a call, of an element in an elementwise call, of a multiplication in a matrix product.
 CALL, ELEMENT, MULTIPLICATION = 400.0, 0.3, 0.02
 
 
 def cost(program: Program) -> float:
-    """About how long a program takes, in nanoseconds; only good for comparisons."""
+    """Estimate the time of a program in nanoseconds; only good for comparisons."""
     return sum(map(_cost, program.ops))
 
 
@@ -38,13 +38,13 @@ def _cost(op: Op) -> float:
 
 
 def scaled_early(program: Program) -> Program:
-    """Move factors towards the beginning, all the way or as far as each alone gains by it, if that saves time."""
+    """Move factors towards the start, all the way or as far as each gains separately, if that saves time."""
     moved = (rebuilt(program, builder=_Scaler(far)) for far in (True, False))
     return min(program, *moved, key=cost)
 
 
 class _Scaler(Builder):
-    """Adds operations, and multiplies what is there by numbers."""
+    """Adds operations, and multiplies existing ones by numbers."""
 
     def __init__(self, far: bool) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _Scaler(Builder):
         self._looked_at = 0
 
     def put(self, op: Op) -> Op:
-        """Add an operation; an update's factor goes elsewhere. All others are near the beginning as it is."""
+        """Add an operation; an update's factor is moved. All others are already near the start."""
         is_factor = (
             op.calls(np.multiply)
             and is_scalar(op.args[1])
@@ -65,8 +65,8 @@ class _Scaler(Builder):
         return self.times(*op.args) if is_factor else self.add(op)
 
     def times(self, x: Op, factor: Any) -> Op:
-        """``x * factor``, multiplied as early as that may be worth it."""
-        # Without recursion, since a graph may be deep: what is met first is scaled last.
+        """Return ``x * factor``, multiplied as early as it may be worthwhile."""
+        # Without recursion, because a graph may be deep: the first operations found are scaled last.
         waiting = [x]
         while waiting:
             op = waiting[-1]
@@ -83,7 +83,7 @@ class _Scaler(Builder):
         return self._scaled[x, factor]
 
     def _times(self, op: Op, factor: Any) -> Op:
-        """Multiply one operation, whose carriers are multiplied already."""
+        """Multiply one operation whose carriers are already multiplied."""
         self.place = op.place
         carriers = self.carriers(op)
         if carriers:
@@ -104,7 +104,7 @@ class _Scaler(Builder):
         return self.ufunc(np.multiply, op, factor)
 
     def carriers(self, op: Op) -> tuple[int, ...]:
-        """The arguments that take a factor to the result: of two, the one where it meets fewer numbers."""
+        """The arguments that carry a factor to the result: of two, the one with fewer numbers."""
         if not _is_bilinear(op):
             return _linear_in(op)
         if op.calls(np.multiply) and is_scalar(op.args[1]):
@@ -114,7 +114,7 @@ class _Scaler(Builder):
         return (met.index(min(met)),) if is_worth_it else ()
 
     def met(self, op: Op) -> float:
-        """How many numbers a factor meets if it is moved from here to where it can go."""
+        """The number of elements that a factor multiplies if it is moved as far as possible."""
         for known in self.ops[self._looked_at :]:
             self._met[known] = self._meets(known)
         self._looked_at = len(self.ops)
@@ -137,12 +137,12 @@ class _Scaler(Builder):
 
 
 def _takes(arg: Any, op: Op) -> bool:
-    """Whether an argument has the dtype of the result: integers would become other numbers by a factor."""
+    """Whether an argument has the dtype of the result: a factor would change integers."""
     return isinstance(arg, Op) and arg.dtype == op.dtype
 
 
 def _linear_in(op: Op) -> tuple[int, ...]:
-    """The arguments that take a factor to the result together, if all can."""
+    """The arguments that together carry a factor to the result, if all can."""
     return op.linear_in if all(is_scalar(op.args[i]) or _takes(op.args[i], op) for i in op.linear_in) else ()
 
 

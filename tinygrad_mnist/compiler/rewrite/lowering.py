@@ -1,4 +1,4 @@
-"""The last changes before memory is given out: operations as NumPy does them best, in the best order."""
+"""The last changes before memory is assigned: the operations that suit NumPy best, in the best order."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["LOWERINGS", "ordered"]
 
 
 def product(b: Builder, op: Op) -> Op | None:
-    """``np.dot`` finds its way to the BLAS sooner than ``np.matmul``, for rows and columns too.
+    """``np.dot`` reaches the BLAS faster than ``np.matmul``, for rows and columns too.
 
-    Infinite complex numbers have other products there.
+    It has different products for infinite complex numbers.
     """
     if op.ndim > 2 or any(arg.ndim > 2 for arg in op.args) or op.dtype.kind != "f":
         return None
@@ -27,7 +27,7 @@ def product(b: Builder, op: Op) -> Op | None:
 
 
 def stored_transposed(b: Builder, op: Op) -> Op | None:
-    """A transposed copy of what is just being computed: compute it transposed."""
+    """For a transposed copy of a result, compute the result transposed."""
     (view,) = op.args
     x, axes = view.args
     if not x.is_ufunc or not b.is_used_once(x):
@@ -43,18 +43,18 @@ def stored_transposed(b: Builder, op: Op) -> Op | None:
 
 
 def quotient(b: Builder, op: Op) -> Op | None:
-    """``1 / x``: NumPy divides many numbers at a time, but takes the reciprocal of few."""
+    """``1 / x``: NumPy divides many numbers at a time, but takes few reciprocals at a time."""
     return b.ufunc(np.divide, 1, *op.args) if op.dtype.kind == "f" else None
 
 
 def picked_by_number(b: Builder, op: Op) -> Op | None:
-    """One element of each column: ``np.take`` with one number each is quicker than two indices."""
+    """One element of each column: ``np.take`` with one index each is faster than two indices."""
     x, labels = op.args
     return b.call(take_flat, (b.reshape(x, (x.size,)), _places(b, x, labels)), op)
 
 
 def added_by_number(b: Builder, op: Op) -> Op | None:
-    """The same where elements are changed."""
+    """The same for changed elements."""
     x, labels, value = op.args
     return b.call(add_flat, (x, _places(b, x, labels), value), op)
 
@@ -78,11 +78,11 @@ LOWERINGS: dict[Any, list[Rule]] = {
 
 
 def ordered(program: Program) -> Program:
-    """Put every operation where its result is used, and parts of gradients where their inputs are fresh.
+    """Move every operation to the use of its result, and parts of gradients to where their inputs are fresh.
 
-    Products, sums and the like stay in their order; what is elementwise waits for those that need it. A part
-    of a gradient is computed as soon as it can be, so that what it is computed from is not kept for long;
-    the product of a column and a row is far longer than they are, and waits.
+    Products, sums and so on stay in order; elementwise operations wait until they are needed. A part of a gradient
+    is computed as soon as possible, so that its inputs are not kept for long. But the product of a column and a
+    row is far longer than these, so it waits.
     """
     uses = Counter(arg for op in program.ops for arg in inputs_of(op))
     parts = {part for op in program.ops if op.instruction.has_parts for part in op.args if uses[part] == 1}
@@ -105,7 +105,7 @@ def ordered(program: Program) -> Program:
                     ops.append(op)
                     done.add(op)
             else:
-                # What is elementwise and could be computed at once waits until all else is there.
+                # Elementwise operations that could be computed at once wait until everything else is there.
                 missing.sort(key=lambda arg: arg.is_ufunc and all(is_there(x) for x in inputs_of(arg)))
                 waiting.extend(reversed(missing))
 
@@ -141,7 +141,7 @@ def ordered(program: Program) -> Program:
 
 
 def _computed(op: Op) -> set[Op]:
-    """What an operation has to wait for, views and constants aside."""
+    """The operations that an operation must wait for, except views and constants."""
     found = set()
     for arg in inputs_of(op):
         while arg.is_view:

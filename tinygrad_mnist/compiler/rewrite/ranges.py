@@ -1,7 +1,7 @@
-"""Within which range the numbers of a result lie, as far as that follows from how they are computed.
+"""The range of the numbers in a result, as far as their computation determines it.
 
-A rewrite that could leave the range of a dtype, where the original does not, asks here first. NaN is in no range:
-it stays NaN by either way.
+A rewrite that could leave the range of a dtype where the original does not asks here first. NaN is in no range: it
+stays NaN either way.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from ..program import Constant, Op
 __all__ = ["is_even_scaling", "is_normal", "is_real", "is_softmax_sum", "range_of", "shifted_by_largest"]
 
 EVERYTHING = (-math.inf, math.inf)
-#: So many operations back are looked at: a chain may be as long as the stack is deep.
+#: This many operations are followed back, because a chain may be longer than the stack.
 STEPS = 12
 
 
 def is_real(dtype: Any) -> bool:
-    """Whether a dtype is one in which rewrites of real numbers were thought through: single or double precision."""
+    """Whether a dtype is one for which the rewrites of real numbers were designed: single or double precision."""
     return dtype in (np.float32, np.float64)
 
 
 def is_normal(number: Any, dtype: Any) -> bool:
-    """Whether a number is finite, not zero, and has all its digits in a dtype."""
+    """Whether a number is finite, nonzero, and has all its digits in a dtype."""
     info = np.finfo(dtype)
     return not isinstance(number, Op) and float(info.tiny) <= abs(number) <= float(info.max)
 
 
 def is_even_scaling(c: Any, d: Any, dtype: Any) -> bool:
-    """Whether ``x * c * d`` leaves the range of a dtype where ``x * (c * d)`` does, and only there.
+    """Whether ``x * c * d`` leaves the range of a dtype exactly where ``x * (c * d)`` does.
 
-    It does if both factors make numbers smaller, or both make them larger. Learning rates, which are not known, are
-    taken to be such.
+    It does if both factors make numbers smaller, or both make them larger. Learning rates, which are unknown, are
+    assumed to make them smaller.
     """
     known = [f for f in (c, d) if not isinstance(f, Op)]
     if not all(is_normal(f, dtype) for f in known) or (len(known) == 2 and not is_normal(c * d, dtype)):
@@ -45,7 +45,7 @@ def is_even_scaling(c: Any, d: Any, dtype: Any) -> bool:
 
 
 def range_of(op: Any, steps: int = STEPS) -> tuple[float, float]:
-    """The least and the largest number that an argument can be."""
+    """The smallest and the largest possible value of an argument."""
     if steps == 0:
         return EVERYTHING
     if not isinstance(op, Op):
@@ -87,7 +87,7 @@ def shifted_by_largest(op: Op) -> bool:
         return False
     if picked:
         return bool(reduction.settings["axis"] == (0,) and z.shape == largest.shape)
-    # Each largest number has to meet the numbers that it is the largest of.
+    # Each maximum must be combined with the numbers of which it is the maximum.
     lengths = (None,) * (z.ndim - largest.ndim) + largest.shape
     return all(
         length in (None, 1) if axis in reduction.settings["axis"] else length == z.shape[axis]
@@ -96,7 +96,7 @@ def shifted_by_largest(op: Op) -> bool:
 
 
 def is_softmax_sum(op: Op) -> bool:
-    """Whether an operation adds up ``exp(z - max(z))``, so that 1 is among what is added."""
+    """Whether an operation adds up ``exp(z - max(z))``, so that 1 is one of the terms."""
     terms = _unshaped(op.args[0])
     if not (op.calls(np.add.reduce) and op.is_plain_reduction and terms.calls(np.exp)):
         return False
@@ -116,7 +116,7 @@ def _is_of_all(op: Op) -> bool:
 
 
 def _unshaped(op: Any) -> Any:
-    """What an array is that was only given another shape."""
+    """Return an array before it was only reshaped."""
     while isinstance(op, Op) and (op.calls(np.reshape) or op.calls(np.broadcast_to)):
         op = op.args[0]
     return op

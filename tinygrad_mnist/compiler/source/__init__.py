@@ -1,1 +1,1 @@
-"""A program as NumPy that a person can read."""
+"""Programs as readable NumPy code."""

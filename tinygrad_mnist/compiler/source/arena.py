@@ -1,8 +1,8 @@
-"""Large buffers that are not needed at one time, in one piece of memory.
+"""Large buffers that share one piece of memory because they are not needed at the same time.
 
-Small buffers are worth nothing but their names. Where they add up to megabytes, the gradient of one layer
-can lie where another layer's output was, though it has another size: every large buffer gets a place in
-one piece of memory, the longest first, each as far to the front as what is there at the same time lets it.
+Small buffers only cost their names. If buffers add up to megabytes, the gradient of one layer can reuse the memory of
+another layer's output, although it has another size: every large buffer gets a place in one piece of memory, the
+longest first, each as far to the front as the buffers in use at the same time allow.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from .loop import run_at
 
 __all__ = ["share"]
 
-#: Less than so many bytes are not worth it.
+#: Less than this many bytes are not worthwhile.
 LEAST = 4 << 20
 
 
 def share(program: Program, plan: Plan) -> None:
-    """Give buffers places in one piece of memory, if that saves a tenth of a lot."""
+    """Give buffers places in one piece of memory, if that saves at least a tenth of a large amount."""
     own = [b for b in plan.buffers if b.of is None and b.input is None and b.nbytes >= LEAST // 64]
     kinds = {b.dtype for b in own if b.dtype.kind == "f"}
     for dtype in kinds:
@@ -38,12 +38,12 @@ def share(program: Program, plan: Plan) -> None:
 
 
 def _is_scratch(buffer: Buffer) -> bool:
-    """Whether a buffer holds steps of a formula, of which a loop needs a piece only."""
+    """Whether a buffer holds intermediate results, of which a loop only needs a piece."""
     return all(op.place.phase == "update" for op in buffer.names)
 
 
 def _spans(program: Program, plan: Plan, buffers: list[Buffer]) -> dict[Buffer, tuple[float, float]]:
-    """From when to when each buffer is in use; a loop over pieces counts as one moment."""
+    """The lifetime of each buffer; a loop over pieces counts as one moment."""
     starts, ends = list(range(len(program.ops) + 1)), list(range(len(program.ops) + 1))
     i = 0
     while i < len(program.ops):

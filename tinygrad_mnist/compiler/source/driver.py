@@ -1,4 +1,4 @@
-"""The loop over the blocks of a large batch: how a program in two parts is written down, and run."""
+"""The loop over the blocks of a large batch: write and run a program in two parts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .text import Source, module_text, step_name, wrapped
 
 __all__ = ["Loader", "blockwise", "loaded"]
 
-#: A back end: makes a source and what its ``prepare`` takes into the step that runs.
+#: A back end: turns a source and the arguments of its ``prepare`` into the step that runs.
 Loader = Callable[[Source, dict[str, Any]], Callable[..., Any]]
 
 
 @dataclass
 class _InParts(Source):
-    """A source in parts: functions, each with a ``prepare`` of its own, and a last one that calls them."""
+    """A source in parts: functions, each with its own ``prepare``, and a last one that calls them."""
 
     parts: dict[str, Source]
 
@@ -42,7 +42,7 @@ def loaded(load: Loader, source: Source, arrays: dict[str, Any]) -> Callable[...
 
 
 def blockwise(program: Program, blocks: Blocks, arguments: list[Op], write: Callable[..., Source]) -> Source:
-    """Write the two parts of a program down, by ``write``, and the loop that runs them."""
+    """Write the two parts of a program with ``write``, and the loop that runs them."""
     of_a_block = [blocks.cut.get(op, op) for op in arguments]
     parts = {"prepare_block": write(blocks.block, of_a_block, "block", "prepare_block")}
     if blocks.rest.ops or blocks.rest.results:
@@ -52,7 +52,7 @@ def blockwise(program: Program, blocks: Blocks, arguments: list[Op], write: Call
 
 
 class _Driver:
-    """Writes the loop: what it is given goes on to the parts, under names of its own."""
+    """Writes the loop; it passes its inputs on to the parts, under its own names."""
 
     def __init__(
         self, program: Program, blocks: Blocks, arguments: list[Op], parts: dict[str, Source]
@@ -117,13 +117,13 @@ class _Driver:
         )  # fmt: skip
 
     def array(self, function: str, op: Op) -> str:
-        """How an array like a result is made."""
+        """Write how an array like a result is made."""
         dtype = "bool" if op.dtype == bool else op.dtype.name
         self.imports |= {function, dtype} - {"bool"}
         return f"{function}({op.shape}, {dtype})"
 
     def passed_on(self, part: Source) -> list[str]:
-        """What a part's ``prepare`` is given. Objects of two parts may have the same name there."""
+        """The arguments of a part's ``prepare``. Objects of two parts may have the same name there."""
         texts = [self.names[op] for op in part.given.values()]
         for name, value in part.objects.items():
             texts.append(self.unique(name))
@@ -131,7 +131,7 @@ class _Driver:
         return texts
 
     def body(self) -> list[str]:
-        """What the step does."""
+        """Write the body of the step."""
         blocks = self.blocks
         block, rest = self.parts["prepare_block"], self.parts.get("prepare_rest")
         given = [

@@ -1,8 +1,8 @@
-"""Long arrays piece by piece: which operations go together into one loop over rows.
+"""Long arrays piece by piece: groups of operations that share a loop over rows.
 
-A long elementwise chain reads and writes every array once for each of its operations. In pieces that fit
-into the processor's cache, it does so once in all. The product of a column and a row is elementwise in this
-sense too: its piece is a piece of the column times the row.
+A long elementwise chain reads and writes every array once for each of its operations. In pieces that fit into the
+processor's cache, it reads and writes memory only once in total. The product of a column and a row is elementwise in
+this sense, too: a piece of it is a piece of the column times the row.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ..rewrite.lowering import is_outer
 
 __all__ = ["is_long", "local_buffers", "rows_of_a_piece", "run_at"]
 
-#: Elements of a piece: the processor's cache holds a few such.
+#: Number of elements in a piece; the processor's cache holds a few pieces.
 PIECE = 40_960
-#: The same where an outer product is part of it, which the BLAS, with several threads, computes well in larger
-#: pieces only.
+#: The same with an outer product in the loop: the BLAS, with several threads, is only fast for
+#: larger pieces.
 OUTER_PIECE = 262_144
 
 
@@ -30,18 +30,18 @@ def is_long(op: Op, plan: Plan) -> bool:
 
 
 def rows_of_a_piece(run: list[Op]) -> int:
-    """How many rows go into a piece."""
+    """The number of rows in a piece."""
     elements = OUTER_PIECE if any(map(is_outer, run)) else PIECE
     return max(1, elements // (run[0].size // run[0].shape[0]))
 
 
 def run_at(program: Program, plan: Plan, i: int) -> list[Op]:
-    """The operations from the i-th on that can be computed together; none if there are less than two."""
+    """The operations from the i-th on that can be computed together; none if there are fewer than two."""
     first = program.ops[i]
     if not is_long(first, plan):
         return []
     run: list[Op] = []
-    looks: dict[Buffer, set[Any]] = {}  # in which ways each piece of memory is looked at
+    looks: dict[Buffer, set[Any]] = {}  # the different views of each piece of memory
     changed: set[Buffer] = set()
     for k in range(i, len(program.ops)):
         op = program.ops[k]
@@ -55,7 +55,7 @@ def run_at(program: Program, plan: Plan, i: int) -> list[Op]:
                 buffer = plan.at[base]
                 looks.setdefault(buffer.root, set()).add(buffer if base is arg else arg)
         changed.add(plan.at[op].root)
-        # A piece must not be overwritten before another piece, of which it is a part elsewhere, was read.
+        # A piece must not be overwritten before another piece that it overlaps has been read.
         if any(len(looks[root]) > 1 for root in changed):
             break
         run.append(op)
@@ -64,7 +64,7 @@ def run_at(program: Program, plan: Plan, i: int) -> list[Op]:
 
 
 def local_buffers(program: Program, plan: Plan, run: list[Op]) -> set[Buffer]:
-    """Buffers that hold nothing but what is made and used within a run: a piece of each is enough."""
+    """Buffers that only hold results made and used within a run: a piece of each is enough."""
     inside = set(run)
     outside = {arg for op in program.ops if op not in inside for arg in inputs_of(op)}
     outside.update((*program.results, *(store.value for store in program.stores)))

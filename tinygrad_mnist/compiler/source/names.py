@@ -1,6 +1,6 @@
-"""What things are called in the text of a program, and how they are written: arrays, views, numbers, settings.
+"""The names in the text of a program, and the spelling of arrays, views, numbers and settings.
 
-Whatever is made once, a buffer, a view or a constant, is made in ``prepare`` when its name is first asked for.
+Things that are made once (a buffer, a view, a constant) are made in ``prepare`` when their name is first used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WORDS = {0: "zero", 1: "one", 2: "two", 0.5: "half", -1: "minus_one"}
 
 
 class Names:
-    """The names of one program, and the lines that make what they stand for."""
+    """The names of one program, and the lines that make the objects behind them."""
 
     def __init__(self, program: Program, plan: Plan, arguments: list[Op]) -> None:
         self.program, self.plan = program, plan
@@ -113,11 +113,13 @@ class Names:
         if key not in self.names:
             self.names[key] = name = self.unique("memory")
             made = f"{self.np('np.empty')}({self.plan.arenas[dtype]}, {self.dtype(dtype)})"
-            self.setup.append(f"    {name} = {made}  # of buffers that are not needed at one time")
+            self.setup.append(
+                f"    {name} = {made}  # shared by buffers that are not needed at the same time"
+            )
         return self.names[key]
 
     def buffer_name(self, op: Op | None, buffer: Buffer) -> str:
-        """What a buffer is called after what it holds first."""
+        """Name a buffer after its first content."""
         if op is None:
             return self.numbered("s")
         if op.instruction.has_parts:
@@ -131,9 +133,9 @@ class Names:
         return self.numbered({"forward": "h", "backward": "d"}.get(op.place.phase, "u"))
 
     def value(self, arg: Any, like: Any = None, width: int = 0) -> str:
-        """How a program refers to an argument.
+        """Write how a program refers to an argument.
 
-        Numbers that meet arrays become arrays of their dtype: without axes, or rows of a ``width``.
+        Numbers that are combined with arrays become arrays of their dtype: without axes, or rows of a given ``width``.
         """
         if isinstance(arg, Op):
             return self.reference(arg, like)
@@ -143,7 +145,7 @@ class Names:
             and like is not None
             and like.kind == "f"
         ):
-            key = "number", struct.pack("d", arg), like, width  # which tells -0.0 from 0.0
+            key = "number", struct.pack("d", arg), like, width  # this distinguishes -0.0 from 0.0
             if key not in self.names:
                 word = _WORDS.get(arg) if arg or not np.signbit(arg) else None
                 if width:
@@ -158,7 +160,7 @@ class Names:
         return self.literal(arg)
 
     def reference(self, op: Op, like: Any = None) -> str:
-        """The name of a result; it is given one if it has none."""
+        """Return the name of a result; give it one if it has none."""
         if op.is_number and (like is not None or not isinstance(op, Input)):
             return self.scalar(op, like) if like is not None and like.kind == "f" else self.expression(op)
         if op in self.plan.at:
@@ -172,7 +174,7 @@ class Names:
         return self.names[op]
 
     def constant(self, op: Constant) -> None:
-        """Make a constant, or have it given."""
+        """Make a constant, or add it to the inputs."""
         value = op.value
         plain = self.dtype(value.dtype) if value.dtype.kind in "biufc" else ""
         if (
@@ -209,7 +211,7 @@ class Names:
         self.names[op] = name
 
     def view(self, op: Op) -> None:
-        """Bind a view: once, if what it looks at stays where it is."""
+        """Bind a view; only once, if its base stays in place."""
         base = base_of(op, self.plan.at)
         text = self.view_text(op)
         if op.place.phase == "parameter":
@@ -226,7 +228,7 @@ class Names:
         lines.append(f"{'    ' if is_static else '        '}{self.names[op]} = {text}")
 
     def viewed(self, op: Op) -> str:
-        """What a view is a view of: a parameter, rather than the vector in which it lies."""
+        """Return the base of a view: a parameter rather than the vector that contains it."""
         inner = op.args[0]
         while inner.is_view and inner not in self.plan.at:
             if inner.place.phase == "parameter":
@@ -235,25 +237,25 @@ class Names:
         return self.reference(inner)
 
     def view_text(self, op: Op) -> str:
-        """How a view is taken."""
+        """Write how a view is taken."""
         x = op.args[0]
         is_inner = x.is_view and x not in self.names and x not in self.plan.at
         return self.filled(op.expression, op, {0: self.view_text(x)} if is_inner else {})
 
     def index(self, index: Any) -> str:
-        """What stands between the brackets."""
+        """Write the text between the brackets."""
         parts = index if isinstance(index, tuple) else (index,)
         return ", ".join(map(self.index_part, parts)) or "()"
 
     def index_part(self, part: Any) -> str:
-        """What stands there for one axis."""
+        """Write the part of an index for one axis."""
         if isinstance(part, slice):
             text = ":".join("" if x is None else str(int(x)) for x in (part.start, part.stop))
             return (text if ":" in text else text + ":") + ("" if part.step is None else f":{int(part.step)}")
         return "..." if part is Ellipsis else self.value(part)
 
     def scalar(self, op: Op, like: Any) -> str:
-        """A number that changes from call to call, as an array of no axes."""
+        """A number that changes from call to call, as an array without axes."""
         key = "scalar", op, like
         if key not in self.names:
             self.names[key] = name = self.numbered("rate")
@@ -286,7 +288,7 @@ class Names:
         return "bool" if dtype.kind == "b" else f"np.dtype({dtype.str!r})"
 
     def literal(self, arg: Any) -> str:
-        """Something that is no array, as Python writes it; by a name where it cannot."""
+        """Write something other than an array as Python does, or by a name if that is not possible."""
         if isinstance(arg, Op):
             return self.reference(arg)
         if type(arg) is list:
@@ -325,7 +327,7 @@ class Names:
         return self.names[key]
 
     def object(self, prefix: str, value: Any) -> str:
-        """The name of something that cannot be written down, and is given to ``prepare``."""
+        """The name of something that cannot be written as text, and is passed to ``prepare``."""
         key = "object", id(value)
         if key not in self.names:
             self.names[key] = name = self.numbered(prefix)
@@ -333,7 +335,7 @@ class Names:
         return self.names[key]
 
     def function(self, op: Op) -> str:
-        """What an instruction's function is called: by its name in NumPy, if it is found there."""
+        """Name an instruction's function: by its name in NumPy, if it exists there."""
         name, function = op.instruction.name, op.instruction.function
         try:
             is_there = operator.attrgetter(name.removeprefix("np."))(np) == function
@@ -350,8 +352,8 @@ class Names:
 
         Parameters
         ----------
-        texts : what stands for some of the arguments, by position
-        out : callable, which names the buffer that the result goes to
+        texts : the texts of some of the arguments, by position
+        out : callable that names the buffer for the result
         """
         first = 1 if op.calls(call) else 2 if op.calls(draw) else 0  # these are part of the function
         like = [*op.loop[: len(op.args)]] if op.is_ufunc and out else [None] * len(op.args)
@@ -406,7 +408,7 @@ class Names:
 
 
 class _Field:
-    """What stands for a name in a template: written down only where it is used."""
+    """The value of a name in a template; written only where it is used."""
 
     def __init__(self, text: Callable[[], str], names: Names, arg: Any = None) -> None:
         self._text, self._names, self._arg = text, names, arg
@@ -427,24 +429,24 @@ class _Field:
 
 _OF_NUMPY = re.compile(r"\bnp\.[a-z]+")
 
-#: What NumPy takes one number against many slowly for.
+#: Functions for which NumPy is slow with one number and many.
 _EXTREMA = (np.maximum, np.minimum)
 
 
 def row_width(op: Op) -> int:
-    """How long a row of a number has to be for NumPy to compare many elements at a time with it; 0 for any number."""
+    """The length of a repeated number with which NumPy compares many elements at a time; 0 if any works."""
     wide = op.ndim > 1 and op.shape[-1] >= 128 and op.shape[-1] < op.size
     return op.shape[-1] if wide and any(map(op.calls, _EXTREMA)) else 0
 
 
 def axis_text(op: Op) -> str:
-    """The axes of a reduction as NumPy takes them quickest."""
+    """The axes of a reduction in NumPy's fastest form."""
     axes, ndim = op.settings["axis"], op.args[0].ndim
     return repr(axes[0] if len(axes) == 1 else None if len(axes) == ndim else axes)
 
 
 def suffix_of(op: Op) -> str:
-    """What a view's name ends in."""
+    """The suffix of a view's name."""
     if op.calls(np.transpose):
         return "_T"
     if op.calls(np.reshape):
@@ -454,23 +456,23 @@ def suffix_of(op: Op) -> str:
 
 
 def printable(text: str) -> str:
-    """Somebody's words as part of one line: nothing in them ends the line."""
+    """Write a user's text as part of one line; nothing in it ends the line."""
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 
 def quoted(text: str) -> str:
-    """A text as Python writes it, in double quotes where that is possible."""
+    """Write a string like Python, in double quotes if possible."""
     written = repr(str(text))
     return f'"{written[1:-1]}"' if written[0] == "'" and '"' not in written else written
 
 
 def is_name(key: Any) -> bool:
-    """Whether something can be the name of an argument in Python's text."""
+    """Whether something can be the name of an argument in Python code."""
     return type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
 
 
 def number_text(x: Any) -> str:
-    """A Python number as an expression, infinite ones too."""
+    """Write a Python number as an expression, including infinities."""
     if isinstance(x, complex):  # "-0+1j" would be 0 + 1j
         return f"complex({number_text(x.real)}, {number_text(x.imag)})"
     if isinstance(x, int) or math.isfinite(x):
@@ -488,7 +490,7 @@ def unused(name: str, taken: Container[str]) -> str:
 
 
 def identifier(name: str) -> str:
-    """A name that Python takes, of letters that it takes as they are; ``0.weight`` becomes ``weight_0``."""
+    """Make a valid Python name from letters that Python does not change; ``0.weight`` becomes ``weight_0``."""
     parts = [part for part in re.split(r"[^A-Za-z0-9]+", str(name)[:80]) if part]
     numbers = [part for part in parts if part.isdigit()]
     words = [part for part in parts if not part.isdigit()]

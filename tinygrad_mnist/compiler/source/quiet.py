@@ -1,8 +1,8 @@
-"""A quicker ``np.errstate(over="ignore")``: NumPy's own takes nearly a microsecond, and small programs run in a few.
+"""A faster ``np.errstate(over="ignore")``: NumPy's takes nearly a microsecond, and small programs run in a few.
 
-NumPy keeps its error settings in a context variable. What ``np.errstate`` would put there is made once here, and again
-when the settings have changed. The variable is looked up by its name, which NumPy does not promise: where
-there is none of that name, ``np.errstate`` itself is used.
+NumPy keeps its error settings in a context variable. The value that ``np.errstate`` would set is made once here, and
+again if the settings have changed. The variable is looked up by its name, which NumPy does not promise: if it does
+not exist, ``np.errstate`` itself is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Running the text of a program."""
+"""Run the text of a program."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["run_source"]
 
 
 def run_source(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
-    """Execute the text of a program, which returns the step."""
+    """Execute the text of a program, and return the step."""
     namespace: dict[str, Any] = {}
     exec(builtins.compile(source.text, "<compiled by tinygrad_mnist>", "exec"), namespace)
     prepared: Callable[..., Any] = namespace[source.prepare](**arrays)
-    unguarded = getattr(prepared, "__wrapped__", None)  # by np.errstate
+    unguarded = getattr(prepared, "__wrapped__", None)  # wrapped by np.errstate
     return quiet(unguarded) if unguarded else prepared

@@ -1,8 +1,8 @@
-"""The program as text: a function that makes the buffers, and within it the step that uses them.
+"""The program as text: a function that makes the buffers, and inside it the step that uses them.
 
-What is made once, buffers, views and constants, stands in ``prepare``; what runs at every call stands in
-the function it returns. The text needs nothing but NumPy, unless it calls an operation of this package as
-a whole, and it is the same whenever the program is.
+Everything that is made once (buffers, views and constants) is in ``prepare``; everything that runs in each call is in
+the function that it returns. The text only needs NumPy, unless it calls an operation of this package as a whole, and
+the same program always has the same text.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ __all__ = ["Source", "module_text", "step_name", "wrapped", "write"]
 
 @dataclass
 class Source:
-    """The text of a program, and what it is given.
+    """The text of a program, and its inputs.
 
     Attributes
     ----------
     text : str
     given : names of the inputs that ``prepare`` takes, each with its Op
-    objects : names of what else it takes, which cannot be written down
+    objects : names of its other arguments, which cannot be written as text
     arguments : the inputs that the step takes, in order
-    calls, buffers, buffer_bytes : how many calls and buffers there are, and their memory
-    program : what was written down
-    lines, imports : the function ``prepare``, and the names it needs of NumPy or of this package
-    prepare : what that function is called
+    calls, buffers, buffer_bytes : the numbers of calls and buffers, and their memory
+    program : the program that was written
+    lines, imports : the function ``prepare``, and the names that it needs from NumPy or this package
+    prepare : the name of that function
     """
 
     text: str
@@ -55,25 +55,25 @@ class Source:
 def write(
     program: Program, plan: Plan, arguments: list[Op], step: str = "", prepare: str = "prepare"
 ) -> Source:
-    """Write a program down as a function ``prepare`` that returns a function ``step``."""
+    """Write a program as a function ``prepare`` that returns a function ``step``."""
     return _Writer(program, plan, arguments).source(step or step_name(program), prepare)
 
 
 def step_name(program: Program) -> str:
-    """What the function that runs at every call is named."""
+    """The name of the function that runs in every call."""
     return identifier(program.name) if identifier(program.name) == program.name else "compiled"
 
 
 def module_text(
     program: Program, arguments: list[str], imports: set[str], functions: list[list[str]], more: str = ""
 ) -> str:
-    """Write a module of functions, and above them what they are."""
+    """Write a module of functions, with a docstring."""
     of_numpy = sorted(imports - {"operation"}, key=str.lower)
     words = printable(program.name)[:80].replace("\\", "/").replace('"', "'")
     lines = [
         f'"""{words}, compiled' + (f" for {', '.join(arguments)}" if arguments else "") + f"{more}.",
         "",
-        "The last argument of a call is where its result goes.",
+        "Each call writes its result into its last argument.",
         '"""',
         "",
         "import numpy as np",
@@ -92,7 +92,7 @@ class _Writer(Names):
         self.calls = 0
         self.place: Place = NOWHERE
         self.label = ""
-        self.kept: dict[Op, str] = {}  # the names of copies of what is overwritten
+        self.kept: dict[Op, str] = {}  # the names of copies of overwritten values
 
     def source(self, step: str, prepare: str) -> Source:
         """Write everything."""
@@ -153,7 +153,7 @@ class _Writer(Names):
         self.body.append(f"        {self.indent}{line}")
 
     def comment(self, place: Place) -> None:
-        """Say where in the user's program the next lines come from, if that is somewhere else."""
+        """Write the place in the user's program of the next lines, if it has changed."""
         if place == self.place or place.phase in ("", "parameter"):
             return
         old, self.place = self.place, place
@@ -187,14 +187,14 @@ class _Writer(Names):
             self.fresh(op)
 
     def into(self, op: Op) -> None:
-        """An operation whose result goes into a buffer."""
+        """Write an operation whose result goes into a buffer."""
         at = self.plan.at
         if op.overwrites == (0,) and not op.is_ufunc and at.get(op.args[0]) is not at[op]:
             self.count(f"{self.np('np.copyto')}({self.buffer(at[op])}, {self.value(op.args[0])})")
         self.count(self.filled(op.into, op, out=lambda: self.buffer(at[op])))
 
     def parts(self, op: Op) -> None:
-        """A vector made of its arguments: those that were not computed in their places are copied."""
+        """Write a vector made from its arguments; those that were not computed at their places are copied."""
         start = 0
         for i, part in enumerate(op.args):
             if (op, i) in self.plan.copied:
@@ -208,20 +208,20 @@ class _Writer(Names):
         self.say(line)
 
     def fresh(self, op: Op) -> None:
-        """An operation whose result is new, or no array with axes."""
+        """Write an operation whose result is new, or not an array with axes."""
         text = self.filled(op.expression, op)
         self.calls += not op.calls(pick)
         self.names[op] = name = self.numbered("s" if not op.ndim else "v")
         self.say(f"{name} = {text}")
         if not op.instruction.is_declared and op.dtype is not None:
-            # Nothing is known of the function: its result has to be what the lines below were written for.
+            # Nothing is known about the function: its result must be what the lines below were written for.
             dtype = self.dtype(op.dtype)
             self.say(f"if {name}.shape != {op.shape} or {name}.dtype != {dtype}:")
             what = f"{op.instruction.name} returned another shape or dtype than when it was compiled"
             self.say(f"    raise TypeError({quoted(what)})")
 
     def keep_what_is_overwritten(self) -> None:
-        """Copy what has to be known after inputs were written into."""
+        """Copy values that are needed after inputs were written into."""
         targets = {store.target for store in self.program.stores}
         late = [store.value for store in self.program.stores if store.value is not store.target]
         late += self.program.results
@@ -234,7 +234,7 @@ class _Writer(Names):
                 self.kept[op] = name
 
     def store(self, target: Op, value: Op) -> None:
-        """Put a value into the memory of an input, unless it is there already."""
+        """Write a value into the memory of an input, unless it is already there."""
         at = self.plan.at.get(value)
         if value is target or (value not in self.kept and at is not None and at.root.input is target):
             return
@@ -246,7 +246,7 @@ class _Writer(Names):
             self.say(f"{into}[()] = {text}")
 
     def result(self, op: Op) -> str:
-        """What is returned has to be the caller's own."""
+        """Make sure that the caller owns the results."""
         if op in self.kept:
             return self.kept[op]
         text = self.value(op)
@@ -262,7 +262,7 @@ class _Writer(Names):
         step = rows_of_a_piece(ops)
         self.comment(ops[0].place)
         inside = set(ops)
-        # Everything that is not cut has to be there before the loop.
+        # Everything that is not cut must be there before the loop.
         for op in ops:
             self.texts(op, inside)
         key = "blocks", rows, step
@@ -289,7 +289,7 @@ class _Writer(Names):
         self.indent = ""
 
     def texts(self, op: Op, inside: set[Op]) -> None:
-        """Have the names of all arguments made, but those that are computed within the loop."""
+        """Make the names of all arguments except those that are computed within the loop."""
         texts = {i: "" for i, arg in enumerate(op.args) if isinstance(arg, Op) and arg in inside}
         self.filled(op.into, op, texts, str)
 
@@ -324,7 +324,7 @@ def _shape(op: Op) -> str:
 
 
 def wrapped(head: str, parts: list[str], tail: str = "") -> list[str]:
-    """A line, or several if it would be too long."""
+    """Write a line, or several if it would be too long."""
     line = head + ", ".join(parts) + tail
     if len(line) <= 108:
         return [line] if parts or tail else []

@@ -1,1 +1,1 @@
-"""What a call does, written down: stand-ins, the tape they write, and what a function uses besides its arguments."""
+"""The record of a call: stand-ins, the tape they write, and everything a function uses besides its arguments."""

@@ -1,4 +1,4 @@
-"""Two traces of one function, compared: what differs the second time is not determined by the arguments."""
+"""Compare two traces of a function: anything that differs is not determined by the arguments."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["require_agreement"]
 
 
 def require_agreement(name: str, first: Program, second: Program) -> None:
-    """Raise an error where two traces of a function differ.
+    """Raise an error if two traces of a function differ.
 
     Random numbers from a Generator that the trace did not see, the time, or a counter in a list would
-    otherwise be constants of the program, which is then wrong at its second call.
+    otherwise be constants of the program, which would be wrong in its second call.
     """
     partners = dict(zip(first.inputs, second.inputs, strict=False))
     for a, b in zip(first.ops, second.ops, strict=False):
@@ -55,7 +55,7 @@ def _same(a: Any, b: Any, partners: dict[Op, Op]) -> bool:
 def _differ(name: str, op: Op | None) -> CompileError:
     where = f" (near {op.place.line}: {op.place.text})" if op is not None and op.place.line else ""
     return CompileError(
-        f"compile: {name} did something else when it was called again{where}. Random numbers have to come from a "
+        f"compile: {name} did something different in the second call{where}. Random numbers must come from a "
         "numpy.random.Generator that is an argument, an attribute of a Module or a variable that the function names, "
-        "and what changes from call to call has to be an argument or a Module's buffer"
+        "and values that change from call to call must be arguments or a Module's buffers"
     )

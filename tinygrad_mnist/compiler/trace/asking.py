@@ -1,7 +1,7 @@
-"""Built-in functions that ask for attributes and variables by computed names: what stands for them during a trace.
+"""Replacements, during a trace, for built-in functions that get attributes and variables by computed names.
 
-Such a name is known when it is asked for, and is watched from then on like those that the code says. ``type`` is
-replaced too, which would tell a stand-in from what it stands for.
+Such a name is known when the function is called, and is watched from then on like the names in the code.
+``type`` is replaced too, because it would distinguish a stand-in from the original.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ _BY_NAME = frozenset({"getattr", "hasattr", "setattr", "delattr"})
 _UNSEEN = frozenset({"globals", "eval", "exec", "open", "input"})
 #: Built-in functions that are replaced during a trace.
 ASKING = _BY_NAME | _UNSEEN | {"vars", "type"}
-WHY_UNSEEN = "reaches what a program cannot watch; name the variables, and pass what is read as an argument"
+WHY_UNSEEN = (
+    "reaches things that a program cannot watch; name the variables, and pass what it reads as an argument"
+)
 
 
 def stand_in_for(name: str, place: str, reach: Reach) -> Callable[..., Any]:
-    """Return what a function of the user's calls in the place of a built-in one."""
+    """Return the function that the user's code calls instead of a built-in one."""
     original = getattr(builtins, name)
 
     def refuse(*_: Any, **__: Any) -> Any:
@@ -48,7 +50,7 @@ def stand_in_for(name: str, place: str, reach: Reach) -> Callable[..., Any]:
 
 
 class _Type:
-    """What stands for ``type``: of a stand-in it returns the type of what that stands for."""
+    """A replacement for ``type``: for a stand-in, it returns the type of the original."""
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         if len(args) != 1 or settings:

@@ -1,4 +1,4 @@
-"""What an array's attributes ``flat`` and ``flags`` return, for a stand-in."""
+"""The attributes ``flat`` and ``flags`` of stand-ins for arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Flags", "Flat"]
 
 
 class Flat:
-    """``x.flat``: what is taken out is a copy, what is written goes into ``x``."""
+    """``x.flat``: reading returns a copy, and writing goes into ``x``."""
 
     def __init__(self, row: Any) -> None:
         self.row = row
@@ -35,7 +35,7 @@ class Flat:
 
 
 class Flags:
-    """``x.flags``, which may be read; this package makes some arrays read-only."""
+    """``x.flags``, for reading; this package makes some arrays read-only."""
 
     def __init__(self, array: Any) -> None:
         self.__dict__["array"] = array
@@ -48,11 +48,11 @@ class Flags:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not is_internal(caller()):
-            raise untraceable(self.__dict__["array"].tape, f"array.flags.{name} was to be set")
+            raise untraceable(self.__dict__["array"].tape, f"array.flags.{name} would be set")
         setattr(self._flags, name, value)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        raise untraceable(self.__dict__["array"].tape, f"array.flags[{name!r}] was to be set")
+        raise untraceable(self.__dict__["array"].tape, f"array.flags[{name!r}] would be set")
 
     @property
     def _flags(self) -> Any:

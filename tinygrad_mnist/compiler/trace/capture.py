@@ -1,9 +1,9 @@
-"""Stand-ins in the places of what a function uses besides its arguments, for as long as a trace takes.
+"""Stand-ins, during a trace, for everything that a function uses besides its arguments.
 
-A training step is hardly ever a function of its arguments alone: it uses a model's parameters, a layer's
-running statistics, a Generator. :class:`~tinygrad_mnist.compiler.trace.reach.Reach` finds them; a
-:class:`Capture` puts stand-ins in their places, sees what becomes of them during the call, and puts everything
-back, whatever happens.
+A training step is hardly ever a function of its arguments alone: it uses a model's parameters, a layer's running
+statistics, a Generator. :class:`~tinygrad_mnist.compiler.trace.reach.Reach` finds them. A :class:`Capture`
+replaces them by stand-ins, observes what happens to these during the call, and restores everything, whatever
+happens.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Capture", "Held"]
 
 
 class Held(NamedTuple):
-    """A Tensor that was made before the call, and what it held."""
+    """A Tensor that was made before the call, and its old value."""
 
     tensor: Tensor
     tracer: Tracer
@@ -42,24 +42,24 @@ class _Input(NamedTuple):
     """A stand-in for an array or a Generator."""
 
     stand_in: Any
-    op: Op  # before anything was done to it in place
+    op: Op  # before any in-place change
     original: Any
     name: str
 
 
 class Capture:
-    """Stand-ins in the places of what a function uses, within a ``with`` block.
+    """Stand-ins for everything that a function uses, within a ``with`` block.
 
     Attributes
     ----------
     user_function, function : callable
-        What is traced, and what to call in its place.
+        The traced function, and the function to call instead.
     tensors : dict
-        What was :class:`Held` by each Tensor, by its id.
+        What each Tensor :class:`Held`, by its id.
     given : dict
         The array or Generator behind each input.
     stores : list
-        What the call writes into arrays that it found, once :meth:`look_for_changes` has looked.
+        What the call writes into existing arrays, after :meth:`look_for_changes`.
     """
 
     keeps_graph = True
@@ -96,10 +96,10 @@ class Capture:
             if node is not None:
                 node.value, node.grad = held.array, held.gradient
 
-    # -- who sees what is recorded -------------------------------------------------------------------
+    # -- observing the record ------------------------------------------------------------------------
 
     def computed(self, node: Node) -> None:
-        """See an operation that was recorded, and that its inputs are known."""
+        """Observe a recorded operation, and check that its inputs are known."""
         for _, parent in node.parents:
             if parent.is_leaf and parent.serial < self.start and not is_stand_in(parent.value):
                 raise CompileError(
@@ -109,27 +109,27 @@ class Capture:
                 )
 
     def arrived(self, node: Node, g: Any) -> None:
-        """See whose rules run next in a backward pass."""
+        """Observe whose rules run next in a backward pass."""
         self.trace.node = node
 
     def passed(self, *_: Any) -> None:
-        """Nothing is made of what a rule returned."""
+        """Do nothing with the result of a rule."""
 
     def pushed(self, *_: Any) -> None:
-        """Nothing is made of what is pushed forward."""
+        """Do nothing with a change that is pushed forward."""
 
     def looked_at(self, node: Node) -> None:
-        """Refuse to read a gradient that was there before the call: nobody would notice another."""
+        """Refuse to read a gradient from before the call: a program would not notice a new one."""
         if node.serial < self.start:
             raise CompileError(
-                f"compile: the function reads the grad of {node.name!r}, which is another after every backward(); pass "
-                "it as an argument, or differentiate by tg.grad within the function"
+                f"compile: the function reads the grad of {node.name!r}, which changes with every backward(); pass "
+                "it as an argument, or use tg.grad inside the function"
             )
 
     # -- stand-ins -----------------------------------------------------------------------------------
 
     def _hold(self, name: str, tensor: Tensor) -> None:
-        """Put a stand-in under a Tensor that was made before."""
+        """Put a stand-in into an existing Tensor."""
         node = tensor._node
         if id(tensor) in self.tensors or (node is not None and not node.is_leaf):
             return
@@ -156,10 +156,10 @@ class Capture:
         self._names.add(made)
         return made
 
-    # -- what the function changed -------------------------------------------------------------------
+    # -- changes by the function ----------------------------------------------------------------------
 
     def look_for_changes(self) -> None:
-        """Find what was written into, and keep it as a store; an error where no program can do it."""
+        """Find everything that was written into, and keep it as stores; raise an error if a program cannot do it."""
         by_id = {id(found.stand_in): found for found in self._inputs}
         results = {found.op: found.stand_in.op for found in self._inputs}
         for kept in self.reach.kept.values():
@@ -168,13 +168,13 @@ class Capture:
                 replaced = by_id.get(id(old))
                 if replaced is None or type(old) is Dice or not isinstance(new, np.ndarray):
                     raise CompileError(
-                        f"compile: the call changes {_described(kept.kind, kept.name, key)}, which no program does "
-                        "again; return what changes, or keep it in an array (Module.register_buffer)"
+                        f"compile: the call changes {_described(kept.kind, kept.name, key)}, which a program would not "
+                        "repeat; return the changed value, or keep it in an array (Module.register_buffer)"
                     )
                 if is_stand_in(new) and cast(Any, new).is_number:
                     raise CompileError(
-                        f"compile: {replaced.name} became a number of NumPy's; it was an array without axes, and has "
-                        "to stay one: write into it, as in x[...] = x + 1"
+                        f"compile: {replaced.name} became a NumPy number; it was an array without axes, and must "
+                        "stay one: write into it, as in x[...] = x + 1"
                     )
                 results[replaced.op] = self.trace.operand(new)
         for found in self._inputs:
@@ -184,13 +184,13 @@ class Capture:
             if (op.shape, op.dtype) != (found.original.shape, found.original.dtype):
                 raise CompileError(
                     f"compile: {found.name} became an array of shape {op.shape} and dtype {op.dtype}; it was "
-                    f"{found.original.shape} and {found.original.dtype}, and has to stay so"
+                    f"{found.original.shape} and {found.original.dtype}, and must stay that way"
                 )
             self.stores.append(Store(found.op, op))
         for name in self.reach.constants.written():
             raise CompileError(
-                f"compile: the call writes into {name}, an array that is a constant of the program; keep numbers that "
-                "change in an array of floating point, or in a buffer (Module.register_buffer)"
+                f"compile: the call writes into {name}, an array that is a constant of the program; keep numbers "
+                "that change in a floating-point array, or in a buffer (Module.register_buffer)"
             )
         for tensor, tracer, first, _, gradient in self.tensors.values():
             data: Any = tensor._data
@@ -205,10 +205,10 @@ class Capture:
                     "optimizer= for a whole training step; or compile tg.grad of a function"
                 )
 
-    # -- what has to be the same at another call -----------------------------------------------------
+    # -- conditions for another call -----------------------------------------------------------------
 
     def tests(self, optimizer: Optimizer | None) -> tuple[list[Test], list[Test]]:
-        """Tests for every call, and those for when something of this package has changed."""
+        """Write the tests for every call, and the tests for when a module or Tensor has changed."""
         tests, counted = tests_of(self.reach)
         for _, _, x, name in self._inputs:
             if isinstance(x, np.ndarray):
@@ -228,7 +228,7 @@ class Capture:
 
 
 def _of_optimizer(optimizer: Optimizer) -> Iterable[Test]:
-    """Tests that an optimizer has the parameters and settings that it had; learning rates may change."""
+    """Test that an optimizer has the same parameters and settings; learning rates may change."""
     name = type(optimizer).__name__
     yield Test("{0}.state is {1}", (optimizer, optimizer.state), f"the state of {name}")
     yield Test("{0}.param_groups is {1}", (optimizer, optimizer.param_groups), f"the groups of {name}")
@@ -245,7 +245,7 @@ def _of_optimizer(optimizer: Optimizer) -> Iterable[Test]:
 
 
 def _described(kind: str, name: str, key: Any) -> str:
-    """What to call a slot that was written into."""
+    """Name a slot that was written into."""
     if kind == "cell" or not name:
         return f"{name or str(key)!r}"
     if kind == "list":

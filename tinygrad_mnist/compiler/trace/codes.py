@@ -1,4 +1,4 @@
-"""What the code of a function speaks of: the names in it, and those that it hides."""
+"""The names in the code of a function, and the names that it computes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def codes_of(code: CodeType) -> Iterator[CodeType]:
-    """A function's code, and that of the functions within it."""
+    """Walk over a function's code and that of the functions within it."""
     yield code
     for part in code.co_consts:
         if isinstance(part, CodeType):
@@ -30,13 +30,13 @@ def codes_of(code: CodeType) -> Iterator[CodeType]:
 
 @functools.lru_cache(1024)
 def places_of(code: CodeType, kind: str) -> dict[str, int]:
-    """The names that instructions of a kind speak of, with the place of the first."""
+    """The names in instructions of a given kind, with the place of the first occurrence."""
     steps = [step for step in dis.get_instructions(code) if kind in step.opname and type(step.argval) is str]
     return {step.argval: step.offset for step in reversed(steps)}
 
 
 def strings_of(constants: Any) -> Iterator[str]:
-    """The names among the texts that code holds, which may be those of attributes."""
+    """The strings in the code that may be names of attributes."""
     for x in constants:
         if type(x) is str and x.isidentifier():
             yield x
@@ -44,15 +44,15 @@ def strings_of(constants: Any) -> Iterator[str]:
             yield from strings_of(x)
 
 
-#: Who asks for attributes by names that the code does not say, or for all.
+#: Functions that get attributes by computed names, or all attributes.
 COMPUTED = frozenset({"dir", "__dict__", "asdict", "astuple", "__getattribute__", "attrgetter"})
-#: Who imports a module that is named in a text.
+#: Functions that import a module by a string.
 IMPORTERS = frozenset({"__import__", "import_module"})
-#: Attributes that lead to variables which nobody sees.
+#: Attributes that lead to variables that cannot be seen.
 BACK_DOORS = frozenset(
     {"__globals__", "f_globals", "f_locals", "f_back", "__closure__", "cell_contents", "is_recording"}
 )
-#: Attributes of classes that no number comes from.
+#: Attributes of classes that contain no numbers.
 SAID_UNSEEN = frozenset(
     {
         "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__", "__slots__", "__repr__",

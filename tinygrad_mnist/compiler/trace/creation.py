@@ -1,8 +1,8 @@
 """Arrays that the traced code makes itself: ``np.eye(10)``, ``np.zeros(3)``, ``np.array([x[0], x[1]])``.
 
-NumPy asks nobody when it makes an array, so a stand-in could not be put into one, nor be an index of one. While a
-function is traced, NumPy's functions that make arrays therefore give the user's code stand-ins: known ones, whose
-numbers Python may ask for. Other threads, NumPy itself, this package and installed ones get plain arrays.
+NumPy does not dispatch when it makes an array, so a stand-in could not be put into it, nor index it. During a trace,
+NumPy's functions that make arrays therefore return stand-ins to the user's code: known ones, whose numbers Python
+may use. Other threads, NumPy itself, this package and installed packages get plain arrays.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def making_stand_ins(trace: Trace) -> Iterator[None]:
                 setattr(np, name, stand_in)
             np.random.default_rng = _seeded
             yield
-            if trace.refused:  # an error that the user's code has caught: it would do so in no other call
+            if trace.refused:  # an error that the user's code has caught; in a program, it would not occur
                 raise trace.refused[0][1]
             if _global_randomness() != before:
                 raise _random("np.random or random themselves")
@@ -75,7 +75,7 @@ def _random(what: str) -> CompileError:
 
 
 def _global_randomness() -> Any:
-    """Where the generators are that Python and NumPy share among all."""
+    """The states of the global generators of Python and NumPy."""
     state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
     return random.getstate(), state["state"]["key"].tobytes(), repr(state["gauss"]), state["state"]["pos"]
 
@@ -106,7 +106,7 @@ def _filling(original: Any) -> Callable[..., Any]:
 
 
 def _looking(original: Any) -> Callable[..., Any]:
-    """Functions for which NumPy asks the first argument only whether it is a stand-in."""
+    """Functions for which NumPy dispatches only on the first argument."""
 
     @wraps(original)
     def look(a: Any, *args: Any, **settings: Any) -> Any:
@@ -161,12 +161,12 @@ def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
 
 
 def _for_the_user(made: Any, origin: Any, name: str) -> Any:
-    """A stand-in, if it was the user's own code that called the function of this name."""
+    """Return a stand-in if the user's own code called the function with this name."""
     trace = _TRACE.get()
     if trace is None or type(made) is not np.ndarray or made.dtype.kind not in "biufc":
         return made
     code = origin[0]
-    # Compiled extensions leave no frame: what they make for themselves is named nowhere in the user's code.
+    # Compiled extensions leave no frame: the functions they call are not named in the user's code.
     is_users = (
         not is_internal(origin) and not code.co_filename.startswith(_LIBRARIES) and name in code.co_names
     )
@@ -180,7 +180,7 @@ def _holds_stand_ins(x: Any) -> bool:
 
 
 def _stacked(x: Any) -> Any:
-    """An array made of nested lists, some of whose parts are stand-ins."""
+    """Make an array from nested lists that contain stand-ins."""
     if isinstance(x, (list, tuple)):
         return np.stack([_stacked(part) for part in x])
     x = x._data if isinstance(x, Tensor) and x._node is None else x
@@ -192,7 +192,7 @@ _STAND_INS: dict[str, Any] = {
     **{name: _looking(_ORIGINALS[name]) for name in _LOOKERS},
     "empty": _making(
         _ORIGINALS["zeros"], "empty"
-    ),  # what is in memory by chance is 0, the same in every trace
+    ),  # uninitialised memory is 0, so that every trace is the same
     "full": _filling(_ORIGINALS["full"]),
     "fromiter": _collecting(_ORIGINALS["fromiter"]),
     "ndenumerate": _counting(_ORIGINALS["ndenumerate"]),

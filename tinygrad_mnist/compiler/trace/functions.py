@@ -1,4 +1,4 @@
-"""What NumPy's functions do to stand-ins: they compute with the values, and are written down."""
+"""NumPy's functions on stand-ins: they compute with the values, and are recorded."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 
-_repeat = np.repeat  # which is another function for the code that is traced
+_repeat = np.repeat  # np.repeat is replaced for traced code
 
 
 _COMPARISONS = {np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal}
-#: What is called by Python's operators too, which make a number of Python's of such numbers, or another error.
+#: Ufuncs that Python's operators call too; on Python numbers, these return Python numbers or other errors.
 _OPERATORS = _COMPARISONS | {
     np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.divmod, np.power, np.matmul,
     np.negative, np.positive, np.absolute, np.invert, np.left_shift, np.right_shift, np.bitwise_and, np.bitwise_or,
@@ -41,7 +41,7 @@ _OPERATORS = _COMPARISONS | {
 
 
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any = None, **kwargs: Any) -> Any:
-    """Do what ``__array_ufunc__`` was asked to do."""
+    """Handle a call of ``__array_ufunc__``."""
     if any(isinstance(x, Tensor) for x in inputs):
         return NotImplemented
     trace = _trace_of(inputs, out, kwargs)
@@ -55,14 +55,16 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
     )
     if ufunc in _OPERATORS and is_of_python:
         if ufunc not in _COMPARISONS or out is not None:
-            raise untraceable(trace, "a number of Python's that changes from call to call was computed with")
+            raise untraceable(
+                trace, "a Python number that changes from call to call was used in a computation"
+            )
         value = ufunc(*map(value_of, inputs))
         return written(trace, as_bool, (written(trace, ufunc, inputs, {}, value),), {}, bool(value))
     if method == "at" and is_traced(inputs[0]):
         return rewrite(ufunc.at, *inputs)
     inputs = tuple(map(made_array, inputs))
     if method == "at" or not all(is_traced(x) or x is None for x in targets):
-        raise untraceable(trace, f"np.{ufunc.__name__} was to write into a plain array what is traced")
+        raise untraceable(trace, f"np.{ufunc.__name__} would write a traced value into a plain array")
     where = settings.pop("where", True) if method == "__call__" else True
     if where is not True:
         if not targets or any(t is None for t in targets):
@@ -75,13 +77,14 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
         exact = getattr(ufunc, method)(*(_of_python(x) for x in inputs), **values_of(settings))
         if getattr(exact, "dtype", None) != getattr(value, "dtype", None):
             raise untraceable(
-                trace, "a number of Python's that changes from call to call met an array of another dtype"
+                trace,
+                "a Python number that changes from call to call was combined with an array of another dtype",
             )
     values = value if isinstance(value, tuple) else (value,)
     if ufunc.signature is not None and any(
         t is not None and t.shape != x.shape for t, x in zip(targets, values, strict=False)
     ):
-        raise untraceable(trace, f"np.{ufunc.__name__} was to write a result of another shape into out=")
+        raise untraceable(trace, f"np.{ufunc.__name__} would write a result of another shape into out=")
     pairs = zip(targets, values, strict=False)
     if any(t is not None and (t.shape, t.dtype) != (x.shape, x.dtype) for t, x in pairs):
         copies = tuple(None if t is None else laid_out_as(t.value, t.value) for t in targets)
@@ -89,7 +92,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
             *swap(inputs, value_of), out=copies, **values_of(settings)
         )  # NumPy's error, or none
     if method == "__call__" and not all(map(is_of_numbers, inputs)):
-        raise untraceable(trace, f"np.{ufunc.__name__} was given what is no number")
+        raise untraceable(trace, f"np.{ufunc.__name__} was given something that is not a number")
     if method == "reduce":
         result = _reduced(trace, ufunc.reduce, inputs, settings, value)
     else:
@@ -110,7 +113,7 @@ def _of_python(x: Any) -> Any:
 
 
 def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-    """Do what ``__array_function__`` was asked to do."""
+    """Handle a call of ``__array_function__``."""
     trace = _trace_of(args, kwargs)
     if trace.is_elsewhere() and not any(issubclass(kind, Tensor) for kind in types):
         return func(*swap(args, value_of), **values_of(kwargs))
@@ -134,20 +137,20 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     if func in _MUTATORS and is_traced(args[0]):
         return rewrite(func, *args, **settings)
     if func in _MUTATORS or (out is not None and not is_traced(out)):
-        raise untraceable(trace, f"np.{name} was to write into an array what is traced")
+        raise untraceable(trace, f"np.{name} would write a traced value into a plain array")
     if _has_unknown_shape(func, args, settings):
         raise unshaped(trace, f"np.{name} returns")
     refuse_tracked((args, tuple(settings.values())))
     value = func(*swap(args, value_of), **values_of(settings))
     if out is not None:
         if np.shape(value) != out.shape:
-            raise untraceable(trace, f"np.{name} was to write a result of another shape into out=")
-        # NumPy says whether its dtype fits
+            raise untraceable(trace, f"np.{name} would write a result of another shape into out=")
+        # NumPy checks whether its dtype fits
         func(*swap(args, value_of), out=laid_out_as(out.value, out.value), **values_of(settings))
     if type(value) in PYTHON_NUMBERS:
         return written(trace, func, args, settings, value)
     if not _holds_arrays(value):
-        raise untraceable(trace, f"np.{name} was asked for a {type(value).__name__} that depends on values")
+        raise untraceable(trace, f"np.{name} returned a {type(value).__name__} that depends on values")
     if func in _REDUCTIONS and len(args) <= 2 and not (settings.keys() - {"axis", "keepdims"}):
         axis = args[1] if len(args) == 2 else settings.pop("axis", None)
         result = _reduced(trace, _REDUCTIONS[func].reduce, args[:1], {"axis": axis, **settings}, value)
@@ -161,14 +164,14 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     return result
 
 
-#: Functions that look at shapes and dtypes only: their results are constants.
+#: Functions that use only shapes and dtypes: their results are constants.
 _SHAPE_ONLY = {
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type,
     np.may_share_memory, np.shares_memory,
 }  # fmt: skip
 
 
-#: Functions that make arrays of a shape. What is in memory by chance is 0, the same in every trace.
+#: Functions that make arrays of a shape. Uninitialised memory is 0, so that every trace is the same.
 _LIKE = {np.zeros_like: np.zeros_like, np.ones_like: np.ones_like, np.empty_like: np.zeros_like}
 
 
@@ -184,11 +187,11 @@ _REDUCTIONS: dict[Any, np.ufunc] = {
 }  # fmt: skip
 
 
-#: Functions of floating point numbers that are taken apart, as they are defined in ``ops``.
+#: Floating-point functions that are expanded by their definitions in ``ops``.
 _DEFINED = {np.mean, np.var, np.std}
 
 
-#: Functions whose result is as long as values say.
+#: Functions whose result has a length that depends on values.
 _UNKNOWN_SHAPE = {
     np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_all, np.unique_counts, np.unique_inverse,
     np.unique_values, np.compress, np.extract, np.trim_zeros, np.union1d, np.intersect1d, np.setdiff1d,
@@ -215,7 +218,7 @@ def _has_unknown_shape(func: Any, args: Any, settings: Any) -> bool:
 
 
 def _has_bound(x: Any, weights: Any = None, minlength: Any = 0) -> bool:
-    """Whether counts are as many as they were asked to be at least, which is then tested at every call."""
+    """Whether the number of counts is the requested minimum; each call then tests this."""
     if x.value.size and x.value.max() >= minlength:
         return False
     brief = f"np.bincount: a number is not below minlength={minlength}, and the result would be longer than compiled"
@@ -225,7 +228,7 @@ def _has_bound(x: Any, weights: Any = None, minlength: Any = 0) -> bool:
 
 
 def is_unknown(x: Any) -> bool:
-    """Whether something stands for an array whose numbers may be others at the next call."""
+    """Whether something stands for an array whose numbers may change in the next call."""
     return is_traced(x) and not x.is_known
 
 
@@ -234,7 +237,7 @@ def _is_float(args: Any) -> bool:
 
 
 def _is_plain(args: Any, kwargs: Any) -> bool:
-    """Whether a reduction was called with nothing rarer than axes."""
+    """Whether a reduction was called with axes only."""
     return len(args) <= 2 and not {name for name, arg in kwargs.items() if arg is not np._NoValue} - {
         "axis",
         "keepdims",
@@ -255,7 +258,7 @@ def _dtype_of(x: Any) -> Any:
 
 
 def laid_out_as(old: Any, new: Any) -> Any:
-    """The same numbers, lying in memory as others do, for what is a view later depends on it."""
+    """The same numbers in another memory layout, which decides what later becomes a view."""
     if not old.size or 0 in old.strides:
         return np.array(new, old.dtype)
     reach = [(n - 1) * step for n, step in zip(old.shape, old.strides, strict=True)]
@@ -266,21 +269,21 @@ def laid_out_as(old: Any, new: Any) -> Any:
 
 
 def _fitted(trace: Trace, y: Any, like: Any) -> Any:
-    """A result in the shape and dtype of the array that it goes into."""
+    """Convert a result to the shape and dtype of the array into which it is written."""
     y = y if is_traced(y) else known(trace, as_array(y))
     y = y if y.shape == like.shape else np.broadcast_to(y, like.shape)
     return y.astype(like.dtype, copy=False)
 
 
 def _is_users(x: Any) -> bool:
-    """Whether this is a function that somebody wrote in Python."""
+    """Whether this is a function written in Python."""
     return (
         callable(x) and not isinstance(x, (type, np.ufunc, StandIn, Tensor)) and not isinstance(x, np.dtype)
     )
 
 
 def _taken_apart(trace: Trace, func: Any, args: Any, kwargs: Any) -> Any:
-    """Call what calls a function of the user's: by its definition here, so that this is written down too."""
+    """Run a NumPy function that calls a function of the user: by its definition here, so that it is recorded too."""
     if func not in REGISTRY:
         raise untraceable(trace, f"np.{func.__name__} calls a function, which")
     args = tuple(_handle(x, None) if is_traced(x) else x for x in args)
@@ -290,7 +293,7 @@ def _taken_apart(trace: Trace, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def refuse_tracked(tree: Any) -> None:
-    """Refuse to use a tracked Tensor where only its numbers would be seen."""
+    """Refuse a tracked Tensor if only its numbers would be used."""
     if is_recording():
         swap(tree, lambda x: x.__array__() if isinstance(x, Tensor) and x._node is not None else x)
 
@@ -319,7 +322,7 @@ def _trace_of(*trees: Any) -> Trace:
 
 
 def _reduced(trace: Trace, function: Any, inputs: Any, settings: dict[str, Any], value: Any) -> Any:
-    """Write all reductions in one way: axes as a tuple of numbers from 0 up."""
+    """Normalise all reductions: axes become a tuple of nonnegative integers."""
     ndim = inputs[0].ndim
     axis = settings.pop("axis", 0) if len(inputs) == 1 else inputs[1]
     axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -331,27 +334,29 @@ def _reduced(trace: Trace, function: Any, inputs: Any, settings: dict[str, Any],
 
 
 def take_view(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
-    """Write all views in a few ways too."""
+    """Normalise all views, too."""
     if a.is_number and isinstance(func(value_of(a), *args, **kwargs), np.generic):
-        return a  # of some views of a number NumPy makes no array
+        return a  # NumPy returns some views of a number as a number
     order = kwargs.get("order", args[-1] if args and isinstance(args[-1], str) else "C")
     if order in ("F", "f"):
         wanted = func(a.value, *args, **kwargs).shape
         return a.transpose().reshape(wanted[::-1]).transpose()
     if order not in ("C", "c", None):
-        raise untraceable(a.tape, f"np.{func.__name__} in order={order!r}, as the array lies in memory,")
+        raise untraceable(
+            a.tape, f"np.{func.__name__} in order={order!r}, which depends on the memory layout,"
+        )
     function, argument, value = VIEWS[func](func, a.value, *args, **kwargs)
     view = a._viewed(function, argument, value)
     if function is np.reshape and a.ndim > 1 and is_traced(view):
         view._is_reshaped = True
         array = a
-        while array is not None:  # how it lies in memory says whether the result is a view of it
+        while array is not None:  # the memory layout decides whether the result is a view
             array._is_reshaped, array = True, array._source
     return view
 
 
 def is_of_numbers(x: Any) -> bool:
-    """Whether NumPy sees numbers in it."""
+    """Whether NumPy treats it as numbers."""
     return is_stand_in(x) or as_array(x).dtype.kind in "biufc"
 
 
@@ -366,5 +371,5 @@ def _holds_arrays(value: Any) -> bool:
 
 
 def made_array(x: Any) -> Any:
-    """An array of a list, in which stand-ins may be."""
+    """Make an array from a list that may contain stand-ins."""
     return np.array(x) if isinstance(x, (list, tuple)) else x

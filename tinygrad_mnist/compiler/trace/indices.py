@@ -1,4 +1,4 @@
-"""Indices, in which arrays that are traced may be."""
+"""Indices that may contain traced arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["number_of", "picks_unknown", "pinned_mask", "plain_index"]
 
 
 def plain_index(index: Any) -> Any:
-    """An index whose lists are arrays, and whose NumPy integers are Python's."""
+    """Normalise an index: lists become arrays, and NumPy integers become Python integers."""
     parts = index if isinstance(index, tuple) else (index,)
     made = tuple(map(_part_of_index, parts))
     return made if isinstance(index, tuple) else made[0]
@@ -42,12 +42,12 @@ def picks_unknown(index: Any) -> bool:
 
 
 def pinned_mask(part: Any) -> Any:
-    """A mask that may be taken for a constant as one."""
+    """Return a mask as a constant, if it may be treated as one."""
     value = part.tape.pinned(part.op) if is_unknown(part) and part.dtype == bool else None
     return part if value is None else known(part.tape, value)
 
 
 def number_of(part: Any) -> Any:
-    """The value of a part of an index; a single integer picks a view, as a Python integer does."""
+    """The value of a part of an index; a single integer picks a view, like a Python integer."""
     is_integer = is_traced(part) and part.is_number and part.dtype.kind in "iu"
     return int(part.value) if is_integer else value_of(part)

@@ -1,8 +1,8 @@
-"""What stands in a container, an object or a variable: remembered, compared and put back.
+"""The contents of a container, an object or a variable: saved, compared and restored.
 
-A trace puts stand-ins into the user's own objects, and has to leave no trace of itself. So whatever it looks
-into is remembered first: :meth:`Kept.restore` is all that there is to undo, and what :meth:`Kept.changes` finds
-after the call was done by the function itself.
+A trace puts stand-ins into the user's own objects, and must leave nothing behind. So it saves everything that it
+looks into: :meth:`Kept.restore` is all there is to undo, and the changes that :meth:`Kept.changes` finds
+after the call were made by the function itself.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 
 __all__ = ["MISSING", "Constants", "Kept"]
 
-#: In the place of what is not there.
+#: Marks a missing value.
 MISSING = object()
 
 
 class Kept:
-    """Some slots of one owner, as they were.
+    """The saved slots of one owner.
 
     Attributes
     ----------
-    owner : what holds the slots
+    owner : the object with the slots
     kind : "dict", "list", "set", "cell", "class" or "object"
-    name : what it is called in messages
+    name : its name in messages
     keys : the slots that count, or None for all
-    before : the slots, as they were found
-    now : the same with the stand-ins in their places
+    before : the original values of the slots
+    now : the values with stand-ins instead
     """
 
     def __init__(self, owner: Any, kind: str, name: str, keys: Iterable[Any] | None) -> None:
@@ -39,7 +39,7 @@ class Kept:
         self.now = dict(self.before)
 
     def also(self, keys: Iterable[Any]) -> None:
-        """Remember more slots."""
+        """Save more slots."""
         if self.keys is not None:
             for key in keys:
                 if key not in self.before:
@@ -52,7 +52,7 @@ class Kept:
         self.now[key] = value
 
     def changes(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Walk over the slots that somebody else wrote into: key, what was there, what is there now."""
+        """Walk over the slots that were changed by others: key, old value, new value."""
         read = self.read()
         for key in {**self.now, **read}:
             old, new = self.now.get(key, MISSING), read.get(key, MISSING)
@@ -60,7 +60,7 @@ class Kept:
                 yield key, old, new
 
     def restore(self) -> None:
-        """Put everything back."""
+        """Restore everything."""
         read = self.read()
         if read.keys() == self.before.keys() and all(read[key] is x for key, x in self.before.items()):
             return
@@ -80,7 +80,7 @@ class Kept:
                     self._write(key, self.before.get(key, MISSING))
 
     def read(self) -> dict[Any, Any]:
-        """What stands in the slots."""
+        """Read the slots."""
         if self.kind == "list":
             return dict(enumerate(self.owner))
         if self.kind == "set":
@@ -127,21 +127,21 @@ class Kept:
 
 
 class Constants:
-    """Arrays that are no inputs of a program, with the bytes that they held."""
+    """Arrays that are not inputs of a program, with their original bytes."""
 
     def __init__(self) -> None:
         self.arrays: dict[int, tuple[str, np.ndarray, bytes]] = {}
 
     def add(self, name: str, x: np.ndarray) -> None:
-        """Remember an array."""
+        """Save an array."""
         self.arrays.setdefault(id(x), (name, x, x.tobytes()))
 
     def written(self) -> Iterator[str]:
-        """Walk over the names of those that somebody wrote into."""
+        """Walk over the names of those that were written into."""
         return (name for name, x, before in self.arrays.values() if x.tobytes() != before)
 
     def restore(self) -> None:
-        """Put the numbers back."""
+        """Restore the numbers."""
         for _, x, before in self.arrays.values():
             if x.tobytes() != before:
                 x[...] = np.frombuffer(before, x.dtype).reshape(x.shape)

@@ -1,4 +1,4 @@
-"""What kind of thing something is to a trace: whose code it is, whether it can change, whether one can look into it."""
+"""The kinds of objects in a trace: whose code it is, whether it can change, whether it can be examined."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ _OURS = str(Path(sys.modules[_PACKAGE].__file__ or "").parent)
 
 @cache
 def _is_users_file(file: str) -> bool:
-    """Whether a file is neither this package's nor installed."""
+    """Whether a file belongs neither to this package nor to an installed one."""
     return not file.startswith((*_INSTALLED, _OURS, "<frozen ", "<__array_function__"))
 
 
 def is_users_code(code: CodeType) -> bool:
-    """Whether a function is the user's own, so that a trace looks into what it names."""
+    """Whether a function is the user's own, so that a trace examines the names in it."""
     return _is_users_file(code.co_filename)
 
 
 def is_users_module(module: ModuleType) -> bool:
-    """Whether a module is the user's own; one that was made by hand is."""
+    """Whether a module is the user's own, including modules made by hand."""
     file = vars(module).get("__file__")
     if isinstance(file, str):
         return _is_users_file(file)
@@ -69,20 +69,20 @@ def is_users_module(module: ModuleType) -> bool:
 
 
 def is_core(module: ModuleType) -> bool:
-    """Whether a module is Python's, NumPy's or this package's, whose functions and numbers stay what they are."""
+    """Whether a module belongs to Python, NumPy or this package, so that its contents do not change."""
     top = str(vars(module).get("__name__")).partition(".")[0]
     return not is_users_module(module) and (top in sys.stdlib_module_names or top in ("numpy", _PACKAGE))
 
 
 def is_users_class(cls: type) -> bool:
-    """Whether a class was written by the user: one of its functions was, or its module."""
+    """Whether the user wrote a class: one of its functions, or its module."""
     known = _CLASSES.get(id(cls))
     if known is None or known[0]() is not cls:
         known = _CLASSES[id(cls)] = weakref.ref(cls), _is_users_class(cls)
     return known[1]
 
 
-#: What is known of classes, by their ids: a class may say that it is equal to another.
+#: Facts about classes by id, because a class may claim to equal another.
 _CLASSES: dict[int, tuple[weakref.ref[type], bool]] = {}
 
 
@@ -98,9 +98,9 @@ def _is_users_class(cls: type) -> bool:
     return module is None or is_users_module(module)
 
 
-#: The most frequent of those below.
+#: The most frequent of the classes below.
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None), np.dtype})
-#: Of these every instance is what it is for ever.
+#: Classes whose instances never change.
 _VALUES: tuple[type, ...] = (
     bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented), slice, range, np.dtype,
     dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction, uuid.UUID,
@@ -108,7 +108,7 @@ _VALUES: tuple[type, ...] = (
 )  # fmt: skip
 
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
-#: What no number is read from: to say something, to wait for somebody, to describe types.
+#: Objects that contain no numbers to read: for output, for synchronisation, for types.
 _SILENT: tuple[type, ...] = (
     *_LOCKS, logging.Logger, logging.LoggerAdapter, logging.Handler, io.IOBase, threading.Thread, threading.Event,
     threading.Condition, threading.Semaphore, np.ufunc, types.MethodDescriptorType, types.WrapperDescriptorType,
@@ -118,7 +118,7 @@ _SILENT: tuple[type, ...] = (
 
 
 def is_value(x: Any) -> bool:
-    """Whether something can never become another value."""
+    """Whether something can never change its value."""
     kind = type(x)
     if kind in _PLAIN or (isinstance(x, np.generic) and kind.__module__ == "numpy" and kind is not np.void):
         return True
@@ -126,7 +126,7 @@ def is_value(x: Any) -> bool:
 
 
 def is_silent(x: Any) -> bool:
-    """Whether something changes without a number changing."""
+    """Whether something may change without effect on a number."""
     kind = type(x)
     return (
         isinstance(x, _SILENT) or kind.__module__ == "typing" or kind.__name__ == "cython_function_or_method"
@@ -134,7 +134,7 @@ def is_silent(x: Any) -> bool:
 
 
 _HEAP = 1 << 9
-#: Classes in C whose memory one can look into: as a container, or because it is the value of a number.
+#: Classes in C whose contents can be examined: containers and numbers.
 _OPEN: tuple[type, ...] = (
     object, list, dict, tuple, set, frozenset, collections.deque, collections.OrderedDict, collections.defaultdict,
     bool, int, float, complex, str, bytes, BaseException, types.SimpleNamespace, threading.local,
@@ -142,7 +142,7 @@ _OPEN: tuple[type, ...] = (
 
 
 def hides_memory(cls: type) -> bool:
-    """Whether instances have memory beyond their attributes and items, which only C can look into."""
+    """Whether instances have memory besides their attributes and items that only C code can access."""
     if issubclass(cls, (type, BaseException, int, str, bytes, tuple)):
         return False
     base = max((c for c in cls.__mro__ if c in _OPEN), key=lambda c: c.__basicsize__)
@@ -157,7 +157,7 @@ def hides_memory(cls: type) -> bool:
     return cls.__basicsize__ > known
 
 
-#: Bases that read nothing but what is the instance's own.
+#: Base classes that read only the instance's own contents.
 _PLAIN_BASES = (
     *_OPEN,
     abc.ABC,
@@ -171,29 +171,29 @@ _PLAIN_BASES = (
 
 
 def is_read_by_others(cls: type) -> bool:
-    """Whether methods that are not the user's read the attributes of an instance, by names nobody sees."""
+    """Whether methods that are not the user's read attributes of an instance by unknown names."""
     return not all(c in _PLAIN_BASES or c.__name__ == "Protocol" or is_users_class(c) for c in cls.__mro__)
 
 
 def function_of(x: Any) -> FunctionType | None:
-    """The function that a method, a property or another descriptor of a class runs."""
+    """Return the function behind a method, a property or another descriptor of a class."""
     if isinstance(x, (property, staticmethod, classmethod)):
         x = x.fget if isinstance(x, property) else x.__func__
     return x if isinstance(x, FunctionType) else None
 
 
 def is_users_function(x: Any) -> bool:
-    """Whether something is a function of the user's."""
+    """Whether something is a function of the user."""
     return isinstance(x, FunctionType) and is_users_code(x.__code__)
 
 
 def is_descriptor(x: Any) -> bool:
-    """Whether an attribute of a class is asked what an instance gets."""
+    """Whether an attribute of a class is a descriptor."""
     return hasattr(type(x), "__get__")
 
 
 def attributes_of(x: Any) -> dict[str, Any] | None:
-    """The attributes of an instance, whatever its class says of them; None if it has no place for any."""
+    """The attributes of an instance, whatever its class says; None if it cannot have any."""
     try:
         found = x.__dict__ if isinstance(x, threading.local) else object.__getattribute__(x, "__dict__")
     except AttributeError:
@@ -202,7 +202,7 @@ def attributes_of(x: Any) -> dict[str, Any] | None:
 
 
 def slots_of(cls: type) -> Iterator[str]:
-    """The names of the slots that the user's classes have."""
+    """The names of the slots of the user's classes."""
     for part in cls.__mro__:
         if is_users_class(part):
             yield from (key for key, x in vars(part).items() if isinstance(x, types.MemberDescriptorType))

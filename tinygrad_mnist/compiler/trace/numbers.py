@@ -1,4 +1,4 @@
-"""Stand-ins for what is no array: Python numbers that change, such as a learning rate, and Generators."""
+"""Stand-ins for objects other than arrays: changing Python numbers, such as a learning rate, and Generators."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _arithmetic(
 
 
 class _Single(StandIn):
-    """A stand-in for what is no array."""
+    """A stand-in for something other than an array."""
 
     __slots__ = ("op", "value")
 
@@ -42,18 +42,18 @@ class _Single(StandIn):
 
     @property
     def kind(self) -> type:
-        """What its type would be without a trace."""
+        """The type of the original."""
         return type(self.value)
 
 
 class Number(_Single):
-    """Stands for a Python number that may be another at the next call."""
+    """A stand-in for a Python number that may change in the next call."""
 
     __slots__ = ()
 
     @classmethod
     def input(cls, trace: Trace, name: str, value: Any, kind: str = "number") -> Number:
-        """Put a stand-in in the place of a number."""
+        """Make a stand-in for a number."""
         return cls(trace, trace.input(name, value, kind), value)
 
     __add__, __radd__ = _arithmetic("+", operator.add), _arithmetic("+", operator.add, reflected=True)
@@ -77,18 +77,18 @@ class Number(_Single):
 
 
 class Dice(_Single):
-    """Stands for a ``numpy.random.Generator``: every draw becomes a line of the program."""
+    """A stand-in for a ``numpy.random.Generator``: every draw becomes a line of the program."""
 
     __slots__ = ()
 
     @classmethod
     def input(cls, trace: Trace, name: str, rng: np.random.Generator) -> Dice:
-        """Put a stand-in in the place of a Generator; what is drawn while tracing is not drawn from it."""
+        """Make a stand-in for a Generator; draws during a trace do not advance the original."""
         return cls(trace, trace.input(name, rng, "generator"), copy.deepcopy(rng))
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        """What it passes for."""
+        """The class that it passes for."""
         return np.random.Generator
 
     def __getattr__(self, name: str) -> Any:

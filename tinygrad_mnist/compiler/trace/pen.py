@@ -1,4 +1,4 @@
-"""The pen: how calls are written down, and the errors for what a program cannot hold."""
+"""The pen: functions that record calls, and the errors for anything that a program cannot contain."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ __all__ = [
 
 PYTHON_NUMBERS = (bool, int, float, complex)
 
-as_array = np.asarray  # which is another function for the code that is traced
+as_array = np.asarray  # np.asarray is replaced for traced code
 
 
 def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str, Any], value: Any) -> Any:
-    """Write down a call whose result is known; return the result's stand-in, or a tuple of them."""
+    """Record a call whose result is known; return a stand-in for the result, or a tuple of them."""
     if trace.is_elsewhere():
         return value
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind not in "biufc":
         raise untraceable(
-            trace, f"the result is an array of dtype {value.dtype}, which no program computes with"
+            trace, f"the result is an array of dtype {value.dtype}, which programs do not support"
         )
     op = trace.record(function, tuple(args), settings, value)
     is_pythons = type(value) in PYTHON_NUMBERS  # as np.array_equal returns, for example
@@ -59,7 +59,7 @@ def written(trace: Trace, function: Any, args: Sequence[Any], settings: dict[str
 
 
 def known(trace: Trace, value: Any) -> Any:
-    """Put a stand-in in the place of an array that is the same in every call."""
+    """Make a stand-in for an array that is the same in every call."""
     return trace.stand_in(trace, trace.constant(value), value)
 
 
@@ -67,7 +67,7 @@ _Error = TypeVar("_Error", bound=CompileError)
 
 
 def as_a_whole(trace: Trace, primitive: Primitive, args: Any, settings: Any, rule: int | None = None) -> Any:
-    """Write down an operation or a rule that cannot be taken apart, and run it on the values."""
+    """Record an operation or a rule that cannot be expanded, and run it on the values."""
     here = users_line()
     trace.refused = [(line, error) for line, error in trace.refused if line != here]
     function: Any = primitive.forward if rule is None else primitive.rules[rule]
@@ -78,17 +78,17 @@ def as_a_whole(trace: Trace, primitive: Primitive, args: Any, settings: Any, rul
     parents = [(i, x._node) for i, x in enumerate(args) if isinstance(x, Tensor) and x._node is not None]
     if not parents or not is_recording() or not is_traced(result):
         return result
-    # A rule that is itself recorded: whoever differentiates the result learns that it cannot be done.
+    # If the rule is itself recorded, differentiating the result raises an error.
     return _handle(result, Node(_final(primitive), result, tuple(args), {}, parents))
 
 
 def _final(primitive: Primitive) -> Primitive:
-    """An operation without a derivative, in the place of a gradient that was written down as a whole."""
+    """Make an operation without a derivative, for a gradient that was recorded as a whole."""
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise CompileError(
-            f"compile: the gradient of {primitive.name} decides something by values, and is to be differentiated "
-            "again: no program can do both"
+            f"compile: the gradient of {primitive.name} depends on values and would have to be differentiated "
+            "again, which a program cannot do"
         )
 
     final = Primitive(refuse, name=f"gradient of {primitive.name}", samples=(), arrays=(), variadic=True)
@@ -96,12 +96,12 @@ def _final(primitive: Primitive) -> Primitive:
 
 
 def untraceable(trace: Trace, what: str) -> UntraceableError:
-    """Build the error for what a program cannot hold; it names the user's line."""
+    """Build the error for something that a program cannot contain; it names the user's line."""
     return _refused(trace, UntraceableError(f"compile: {what}{_where()}", partial(as_a_whole, trace)))
 
 
 def unshaped(trace: Trace, what: str) -> CompileError:
-    """Build the error for a result as long as values say, which no operation called as a whole could return either."""
+    """Build the error for a result whose length depends on values; calling the operation as a whole cannot help."""
     message = (
         f"compile: how many elements {what} depends on values. A program has fixed shapes: use np.where with three "
         f"arguments, or multiply by a mask{_where()}"
@@ -110,13 +110,13 @@ def unshaped(trace: Trace, what: str) -> CompileError:
 
 
 def _refused(trace: Trace, error: _Error) -> _Error:
-    """Remember an error, in case that the user's code catches it."""
+    """Remember an error, in case the user's code catches it."""
     trace.refused.append((users_line(), error))
     return error
 
 
 def who_asks() -> str:
-    """The NumPy function that the user called, if it is not his own code that asks for a number."""
+    """Return the NumPy function that the user called, unless the user's own code needs the number."""
     frame: Any = sys._getframe(3)
     function = None
     while frame is not None and is_internal((frame.f_code, 0)):
@@ -127,7 +127,7 @@ def who_asks() -> str:
 
 
 def what_decides() -> str:
-    """What in the user's line asked whether something is true."""
+    """Describe the part of the user's line that needs a truth value."""
     code, place = users_line()
     names = (step.opname for step in dis.get_instructions(code) if step.offset >= place)
     name = next(names)
@@ -136,7 +136,7 @@ def what_decides() -> str:
     if "JUMP" in name:
         return "a Python `if`, `while`, `assert`, `and` or `or`"
     return {"UNARY_NOT": "`not`", "CONTAINS_OP": "`in`"}.get(
-        name, "a function of Python's, such as `bool` or `max`,"
+        name, "a Python function, such as `bool` or `max`,"
     )
 
 
@@ -146,5 +146,5 @@ def _where() -> str:
 
 
 def values_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with the values behind stand-ins."""
+    """Replace stand-ins in settings by their values."""
     return {key: swap(arg, value_of) for key, arg in settings.items()}

@@ -1,22 +1,22 @@
-"""What a function can reach besides its arguments: found, watched, and replaced while it is traced.
+"""Everything that a function can reach besides its arguments: found, watched, and replaced during a trace.
 
-The rule: **watched is whatever the traced code can reach by name.** From a function that leads to the variables
-around it, to the globals and the built-ins that it names, to its defaults, its ``__self__``, what a
-``functools.partial`` holds, and from there to everything that these hold or call:
+The rule: **everything that the traced code can reach by name is watched.** A function leads to the variables
+around it, to the globals and built-ins that it names, to its defaults, its ``__self__``, the contents of a
+``functools.partial``, and from there to everything that these contain or call:
 
-- of the user's own functions, whatever they name in turn;
-- of a list, a tuple, a dict, a set or a deque every item;
-- of an object, a class or a module of the user's own the attributes whose names occur in the code that was
-  reached, or are computed in it (``getattr``), in the instance and along its classes; all attributes where that
-  code asks for all (``vars``, ``asdict``), or where methods that are not the user's read them;
-- of a layer everything, and of its classes the functions that are called;
-- of other modules the functions and values that the code names, as they are.
+- for the user's own functions, everything that they name in turn;
+- for a list, a tuple, a dict, a set or a deque, every item;
+- for an object, a class or a module of the user, the attributes whose names occur in the code that was
+  reached, or are computed in it (``getattr``), in the instance and along its classes; all attributes if that
+  code gets all of them (``vars``, ``asdict``), or if methods that are not the user's read them;
+- for a layer everything, and for its classes the functions that are called;
+- for other modules, the functions and values that the code names, unchanged.
 
-Code that is not the user's own (Python's, NumPy's, this package's and installed ones') is not looked into. What
-cannot be looked into, an object in C that may change unseen, is refused by name.
+Code that is not the user's own (that of Python, NumPy, this package and installed packages) is not examined. Objects
+that cannot be examined, such as C objects that may change unseen, are refused by name.
 
-:class:`Reach` finds all that, and has stand-ins put in the places of arrays and Generators. What it found,
-:func:`~tinygrad_mnist.compiler.trace.watch.tests_of` makes tests of.
+:class:`Reach` finds all that, and replaces arrays and Generators by stand-ins.
+:func:`~tinygrad_mnist.compiler.trace.watch.tests_of` turns the findings into tests.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ from .watch import Test, path_of
 __all__ = ["Found", "Reach"]
 
 
-_REMEDY = "pass what is needed of it as an argument: a number, an array or a numpy.random.Generator"
+_REMEDY = "pass what you need from it as an argument: a number, an array or a numpy.random.Generator"
 
 
 @dataclass
 class Found:
-    """An object or a class some of whose attributes are watched."""
+    """An object or a class with watched attributes."""
 
     name: str
     x: Any
     is_whole: bool = False  # whether all attributes are watched
-    is_called: bool = False  # of a class: whether it may be called
+    is_called: bool = False  # for a class: whether it may be called
     done: set[Any] = field(default_factory=set)
 
 
@@ -79,9 +79,9 @@ class Reach:
     Parameters
     ----------
     stand_in : callable
-        ``stand_in(name, value)`` returns what stands for an array or a Generator.
+        ``stand_in(name, value)`` returns a stand-in for an array or a Generator.
     tensor : callable
-        ``tensor(name, t)`` puts a stand-in under a Tensor.
+        ``tensor(name, t)`` puts a stand-in into a Tensor.
     integers : bool
         Whether arrays of integers get stand-ins; they are constants otherwise.
     """
@@ -92,11 +92,11 @@ class Reach:
         self._stand_in, self._tensor, self._integers = stand_in, tensor, integers
         self.kept: dict[tuple[int, str], Kept] = {}
         self.has_integers = False
-        self._seen: dict[int, tuple[Any, Any]] = {}  # by id: a value, and what takes its place
+        self._seen: dict[int, tuple[Any, Any]] = {}  # by id: a value, and its replacement
         self.names: set[str] = set()
         self._settled = 0
-        self.is_computed = False  # whether code asks for attributes whose names nobody knows
-        self.is_tried = False  # whether code goes on where an attribute is missing
+        self.is_computed = False  # whether code gets attributes by unknown names
+        self.is_tried = False  # whether code continues if an attribute is missing
         self._lines: dict[str, Any] = {}
         self.functions: list[tuple[str, FunctionType]] = []
         self.globals: dict[int, tuple[dict[str, Any], set[str]]] = {}
@@ -114,13 +114,13 @@ class Reach:
     # -- finding -------------------------------------------------------------------------------------
 
     def look(self, name: str, x: Any) -> Any:
-        """Find everything that a value leads to; return what takes its place while it is traced."""
+        """Find everything that a value leads to; return its replacement during the trace."""
         replacement = self._visit(name, x)
         self._settle()
         return replacement
 
     def _settle(self) -> None:
-        """Look at attributes until no function that was found names another."""
+        """Examine attributes until no function that was found names another one."""
         while self._settled != (size := len(self._seen) + len(self.names) + self.is_computed):
             self._settled = size
             for found in list(self.objects):
@@ -133,7 +133,7 @@ class Reach:
                 self._layer_attributes(found)
 
     def _visit(self, name: str, x: Any, is_fixed: bool = False) -> Any:
-        """Look at one value; what is fixed cannot be replaced where it is."""
+        """Examine one value; a fixed value cannot be replaced."""
         if kinds.is_value(x) or is_stand_in(x):
             return x
         if id(x) not in self._seen:
@@ -142,7 +142,7 @@ class Reach:
         replacement = self._seen[id(x)][1]
         if is_fixed and replacement is not x:
             if type(x) is not np.ndarray:
-                raise self._refusal(name, x, "sits in something that cannot be changed")
+                raise self._refusal(name, x, "is inside an immutable object")
             self.constants.add(name, x)
             return x
         return replacement
@@ -156,7 +156,7 @@ class Reach:
             return self._array(name, x, is_fixed)
         elif isinstance(x, np.random.Generator):
             if is_fixed:
-                raise self._refusal(name, x, "sits in something that cannot be changed")
+                raise self._refusal(name, x, "is inside an immutable object")
             return self._stand_in(name, x)
         elif isinstance(x, Module):
             self.layer(name, x)
@@ -195,12 +195,12 @@ class Reach:
             self.constants.add(name or "tensor", t._data)
 
     def _other(self, name: str, x: Any) -> None:
-        """Look into a container, or an object."""
+        """Examine a container or an object."""
         if type(x) in (operator.attrgetter, operator.methodcaller, operator.itemgetter):
             arguments = x.__reduce__()[1]
             self.names |= {part for text in arguments if type(text) is str for part in text.split(".")}
         elif isinstance(x, functools._lru_cache_wrapper):
-            raise self._refusal(name, x, "keeps what it returned", "name the function without its cache")
+            raise self._refusal(name, x, "caches its results", "name the function without its cache")
         elif isinstance(x, weakref.ref):
             self.others.append(Test("{0}() is {1}", (x, x()), name))
             self._visit(name, x(), True)
@@ -222,7 +222,7 @@ class Reach:
             if kinds.is_users_class(type(x)):
                 self._object(name, x)
         elif kinds.hides_memory(type(x)):
-            raise self._refusal(name, x, "cannot be looked into")
+            raise self._refusal(name, x, "cannot be examined")
         else:
             self._object(name, x)
 
@@ -241,7 +241,7 @@ class Reach:
 
     def _array(self, name: str, x: np.ndarray, is_fixed: bool) -> Any:
         if type(x) not in (np.ndarray, np.memmap):
-            raise self._refusal(name, x, "is no plain array", "use np.asarray of it")
+            raise self._refusal(name, x, "is not a plain array", "use np.asarray(x)")
         if x.dtype.kind in "iu":
             self.has_integers = True
         if x.dtype.kind in ("fciu" if self._integers else "fc") and not is_fixed:
@@ -316,19 +316,19 @@ class Reach:
             self._replace(kept, name, self._visit(name, value))
 
     def name(self, key: str) -> None:
-        """Take note of a name that was computed."""
+        """Note a name that was computed."""
         self.names.add(key)
         self._settle()
 
     def name_all(self, x: Any) -> None:
-        """Take note that all attributes of something are asked for."""
+        """Note that all attributes of something are used."""
         for found in (*self.objects, *self.layers.values(), *self.modules, *self.classes.values()):
             found.is_whole |= found.x is x
         self._settled = -1
         self._settle()
 
     def _class(self, name: str, cls: type, is_named: bool = False) -> None:
-        """Look at the user's classes among those of a class; one that is named may be called."""
+        """Examine the user's classes among the bases of a class; a named one may be called."""
         for part in cls.__mro__:
             if kinds.is_users_class(part) and id(part) not in self.classes:
                 self.classes[id(part)] = Found(name or part.__name__, part)
@@ -346,7 +346,7 @@ class Reach:
 
     def is_wanted(self, key: Any, found: Found) -> bool:
         """Whether an attribute is watched."""
-        if isinstance(found.x, Optimizer) and key == "state":  # which the step itself takes care of
+        if isinstance(found.x, Optimizer) and key == "state":  # the step itself takes care of it
             return False
         return found.is_whole or key in self.names or self.is_computed
 
@@ -368,7 +368,7 @@ class Reach:
             self._visit(f"{name}.value", found.x._value_, True)
 
     def _visit_attribute(self, found: Found, key: Any, value: Any) -> Any:
-        """Look at an attribute; what is not named itself may be anything."""
+        """Examine an attribute; a value that is not named itself may be anything."""
         path = path_of(found.name, key)
         if (
             key in self.names
@@ -422,7 +422,7 @@ class Reach:
     # -- layers --------------------------------------------------------------------------------------
 
     def layer(self, name: str, module: Module) -> None:
-        """Look at a module and all below it, each by its whole path."""
+        """Examine a module and all modules below it, each by its full path."""
         new = [Found(path, part) for path, part in module.named_modules() if id(part) not in self.layers]
         for found in new:
             part = found.x
@@ -434,7 +434,7 @@ class Reach:
             self._layer_attributes(found)
 
     def found(self, module: Module) -> None:
-        """Look at a module that is about to be called, if nobody has."""
+        """Examine a module that is about to be called, unless this was done already."""
         if id(module) not in self.layers:
             self.layer("", module)
             self._settle()
@@ -456,7 +456,7 @@ class Reach:
                 found.done.add(key)
                 self._replace(kept, key, self._visit_attribute(found, key, value))
 
-    # -- what is kept, and what was changed ----------------------------------------------------------
+    # -- saved values, and changes -------------------------------------------------------------------
 
     def _keep(self, owner: Any, kind: str, name: str, keys: Iterable[Any] | None = None) -> Kept:
         known = self.kept.get((id(owner), kind))
@@ -472,7 +472,7 @@ class Reach:
             kept.put(key, new)
 
     def restore(self) -> None:
-        """Put everything back where it was."""
+        """Restore everything."""
         for kept in self.kept.values():
             kept.restore()
         self.constants.restore()
@@ -489,12 +489,12 @@ class Reach:
 
     def _refusal(self, name: str, x: Any, why: str, remedy: str = _REMEDY) -> CompileError:
         return CompileError(
-            f"compile: {self._place(name)}{name or 'the function'} is a {type(x).__name__}, which {why}, so that a "
-            f"program could not notice when it changes; {remedy}"
+            f"compile: {self._place(name)}{name or 'the function'} is a {type(x).__name__}, which {why}, so a "
+            f"program could not notice a change; {remedy}"
         )
 
 
-#: What may change in modules that are not the user's.
+#: Contents that may change in modules that are not the user's.
 _STATE = (list, dict, set, deque, MutableMapping, ModuleType)
-#: Attributes of a layer that say where it is and how it was made.
+#: Attributes of a layer for its place and its construction.
 _OF_A_LAYER = ("_name", "_buffers", "_arguments", "training")

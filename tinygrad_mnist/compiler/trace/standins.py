@@ -1,18 +1,18 @@
-"""The pen under the arrays: stand-ins that compute as arrays do, and write down what was called.
+"""Stand-ins for arrays: they compute like arrays, and record the calls.
 
 Everything else in this package, from a layer's forward code to the rules of the backward pass and the
-optimizers' formulas, is plain NumPy on whatever it is given. A :class:`Tracer` is given in place of an
-array. It holds the array's value, so that every call is made and every shape and dtype is NumPy's own;
-and each call leaves an :class:`~tinygrad_mnist.compiler.program.Op` behind.
+optimizers' formulas, is plain NumPy on whatever it gets. A :class:`Tracer` takes the place of an array. It holds
+the array's value, so every call runs and every shape and dtype is NumPy's own; and each call leaves an
+:class:`~tinygrad_mnist.compiler.program.Op` behind.
 
-- A Tracer whose Op is a constant is *known*: nothing that may change took part in it. What is computed from
-  known arrays is known too, and Python may ask for its numbers. All others keep them to themselves.
-- A view follows the array that it looks at: when that was written into, it looks again, and writing into a
-  view is writing into that array. So programs need no memory that two names share.
+- A Tracer whose Op is a constant is *known*: nothing that may change took part in it. Results of known arrays are
+  known too, and Python may use their numbers. For all others, this is an error.
+- A view follows its array: after a write into the array, the view is taken again, and writing into a view
+  writes into the array. So programs need no memory with two names.
 
-What a straight line of calls cannot hold, such as a branch on a value, raises
-:class:`~tinygrad_mnist.errors.UntraceableError`. Inside an operation or a rule that is caught, and the
-operation is written down as a whole.
+Anything that a straight line of calls cannot contain, such as a branch on a value, raises
+:class:`~tinygrad_mnist.errors.UntraceableError`. Inside an operation or a rule, this error is caught, and the
+operation is recorded as a whole.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def _function(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _in_place(name: str) -> Callable[[Any, Any], Any]:
-    """An operator in place; a single number is replaced instead."""
+    """Make an in-place operator; a single number is replaced instead."""
     operator_in_place = getattr(np.lib.mixins.NDArrayOperatorsMixin, name)
     return lambda self, other: NotImplemented if self.is_number else operator_in_place(self, other)
 
 
 def _arithmetic(name: str, sign: str) -> Callable[..., Any]:
-    """An operator, which of Python floats makes a Python float."""
+    """Make an operator that returns a Python float for Python floats."""
     of_arrays = getattr(np.lib.mixins.NDArrayOperatorsMixin, name)
 
     def compute(self: Any, *other: Any) -> Any:
@@ -78,13 +78,13 @@ def _of_value(name: str) -> Any:
 
 def _refusing_to_set(name: str) -> Any:
     def refuse(self: Any, value: Any) -> None:
-        raise untraceable(self.tape, f"array.{name} was to be set")
+        raise untraceable(self.tape, f"array.{name} would be set")
 
     return refuse
 
 
 def _comparison(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
-    """An operator that has an answer for what is no number too, such as ``None`` or a text."""
+    """Make an operator that also works for non-numbers, such as ``None`` or a string."""
 
     def compare(self: Any, other: Any) -> Any:
         if isinstance(other, Tensor):
@@ -97,7 +97,7 @@ def _comparison(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
 
 
 def _asked(what: str, ask: Callable[..., Any]) -> Callable[..., Any]:
-    """Let Python ask a known array for its numbers."""
+    """Let Python use the numbers of a known array."""
 
     def answer(self: Any, *args: Any) -> Any:
         return ask(self.numbers(what), *args)
@@ -106,15 +106,15 @@ def _asked(what: str, ask: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
-    """Stands for an array: computes with its value, and writes down what was called.
+    """A stand-in for an array: it computes with its value, and records the calls.
 
-    It passes for an ``ndarray`` where code asks (``isinstance``, ``.__class__``), but NumPy's own C code
-    cannot look inside: what would read the numbers without a trace ends in an error.
+    It passes for an ``ndarray`` where code checks (``isinstance``, ``.__class__``), but NumPy's own C code cannot
+    look inside: reading the numbers without a trace is an error.
 
     Attributes
     ----------
-    op, value : what it is in the program, and its numbers now
-    is_number : whether it stands for a single number, as a sum returns it, which nobody can write into
+    op, value : its operation in the program, and its current numbers
+    is_number : whether it stands for a single number, such as a sum, which cannot be written into
     """
 
     __slots__ = (
@@ -124,18 +124,18 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def __init__(self, trace: Trace, op: Op, value: Any, is_number: bool = False) -> None:
         self.tape, self._op, self._value = trace, op, value
         self.is_number = is_number
-        self._version = 0  # goes up when this array is written into
-        self._source: Tracer | None = None  # what it is a view of
-        self._seen = 0  # the version of that
-        self._take: tuple[Any, Any] | None = None  # how the view is taken; None if nobody knows
-        self._is_reshaped = False  # whether it was given another shape, or made so: a view or a copy
+        self._version = 0  # increases when this array is written into
+        self._source: Tracer | None = None  # the array of which it is a view
+        self._seen = 0  # the version of that array
+        self._take: tuple[Any, Any] | None = None  # how the view is taken; None if unknown
+        self._is_reshaped = False  # whether it is the result of a reshape, which may be a view or a copy
 
     @classmethod
     def input(cls, trace: Trace, name: str, value: Any) -> Tracer:
-        """Put a stand-in in the place of an array that is given to the program."""
+        """Make a stand-in for an array that is an input of the program."""
         if not value.dtype.isnative:
             raise CompileError(
-                f"compile: {name!r} is an array whose bytes are in another order than this machine's; pass "
+                f"compile: {name!r} is an array with a byte order other than this machine's; pass "
                 "x.astype(x.dtype.newbyteorder('='))"
             )
         op = trace.input(name, value)
@@ -143,12 +143,12 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
-        """What it passes for: an array; the user's own code asks whether ``x[0]`` is a number."""
+        """The class that it passes for: an array, or for the user's own code the type of a number, such as ``x[0]``."""
         return np.ndarray if is_internal(caller()) else self.kind
 
     @property
     def kind(self) -> type:
-        """What its type would be without a trace."""
+        """The type of the original."""
         if is_pythons(self):
             return type(self.value.item())
         return type(self.value[()]) if self.is_number else np.ndarray
@@ -157,18 +157,18 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def op(self) -> Op:  # type: ignore[override]
-        """What it is in the program now."""
+        """Its current operation in the program."""
         self._follow()
         return self._op
 
     @property
     def value(self) -> Any:
-        """Its numbers now."""
+        """Its current numbers."""
         self._follow()
         return self._value
 
     def _follow(self) -> None:
-        """Look again, if what this is a view of was written into."""
+        """Take the view again if its array was written into."""
         source = self._source
         if source is None:
             return
@@ -183,27 +183,27 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         self._version += 1
 
     def _viewed(self, function: Any, argument: Any, value: Any) -> Tracer:
-        """A view of this array, as NumPy would make it."""
+        """Make a view of this array, as NumPy would."""
         made: Any = written(self.tape, function, (self, argument), {}, value)
         if is_traced(made) and np.may_share_memory(value, self.value):
             made._source, made._seen, made._take = self, self._version, (function, argument)
         return made
 
     def _alias(self, others: Any) -> Tracer:
-        """Take note of whose memory this result may share, in a way that nobody knows."""
+        """Note an array whose memory this result may share in an unknown way."""
         for other in others:
             if is_traced(other) and self._source is None and np.may_share_memory(self._value, other.value):
                 self._source, self._seen = other, other._version
         return self
 
     def _become(self, new: Any) -> Tracer:
-        """Stand for the result of writing into this array."""
+        """Become the result of writing into this array."""
         if self.tape.is_elsewhere():
             raise untraceable(
                 self.tape, "another thread wrote into an array while a function that uses it was traced"
             )
         if new.shape != self.shape:
-            raise ValueError(f"an array of shape {self.shape} was to take a result of shape {new.shape}")
+            raise ValueError(f"an array of shape {self.shape} cannot hold a result of shape {new.shape}")
         if new.dtype != self.dtype:
             np.empty(0, new.dtype).astype(self.dtype, casting="same_kind")  # NumPy's own error
             new = written(self.tape, astype, (new, self.dtype), {}, value_of(new).astype(self.dtype))
@@ -222,7 +222,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         self._version += 1
         return self
 
-    # -- what it looks like --------------------------------------------------------------------------
+    # -- representation ------------------------------------------------------------------------------
 
     shape, dtype, ndim = _of_value("shape"), _of_value("dtype"), _of_value("ndim")
     size, nbytes, itemsize = _of_value("size"), _of_value("nbytes"), _of_value("itemsize")
@@ -256,13 +256,13 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.array(
             self.numbers(
-                "a plain array (one that is indexed, written into, or made of a list: np.stack), or another library,"
+                "converting to a plain array (an index, a write, or a list: use np.stack), or another library,"
             ),
             dtype=dtype,
         )
 
     def __primitive__(self, primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) -> Any:
-        """Run an operation of this package on arrays, one of which is this."""
+        """Run an operation of this package on arrays that include this one."""
         if any(isinstance(arg, Tensor) for arg in args):
             tensor: Any = next(arg for arg in args if isinstance(arg, Tensor))
             return tensor.__primitive__(primitive, args, settings)
@@ -280,7 +280,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return isinstance(self.op, Constant)
 
     def __refuse__(self, brief: str) -> None:
-        """Check at every call what the code checks here."""
+        """Check in every call the condition that the code checks here."""
         if self.is_known:
             if self.value:
                 raise ValueError(brief)
@@ -299,7 +299,9 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if is_pythons_float(self) and type(exponent) is int:
             return written(self.tape, arithmetic["**"], (self, exponent), {}, value_of(self) ** exponent)
         is_quick = type(exponent) in (int, float) and exponent in _POWERS
-        is_quick = is_quick and not (self.is_number and exponent == 0.5)  # whose -inf ** 0.5 is inf, no root
+        is_quick = is_quick and not (
+            self.is_number and exponent == 0.5
+        )  # for which -inf ** 0.5 is inf, not a root
         if is_quick and (self.dtype.kind in "fc" or (self.dtype == bool and exponent == 2)):
             return _POWERS[exponent](self)
         return np.power(self, exponent)
@@ -334,7 +336,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if picks_unknown(index) and np.size(value_of(value)) != 1:
             raise unshaped(self.tape, "a boolean index picks")
         numbers = swap(index, value_of)
-        # NumPy asks a Tensor for its array, which a tracked one refuses; for one element it asks for a number.
+        # NumPy converts a Tensor to an array, which a tracked one refuses; for one element, to a number.
         if not (isinstance(value, Tensor) and not value.ndim and not np.ndim(self.value[numbers])):
             refuse_tracked(value)
         value = made_array(value)
@@ -350,7 +352,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return written(self.tape, astype, (self, value.dtype), {}, value)
 
     def _itself(self) -> Any:
-        """Its numbers, or the number: a method of a number returns one."""
+        """Return its array, or its number: a method of a number returns a number."""
         return self.value[()] if self.is_number else self.value
 
     def copy(self, order: Any = "C") -> Any:
@@ -358,24 +360,24 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return written(self.tape, instructions.copy, (self,), {}, self._itself().copy(order))
 
     def _flat(self) -> Any:
-        """All elements in a row, to be read, and to be written if they lie so."""
+        """All elements as a vector, for reading; and for writing, if they are contiguous."""
         row = self.reshape(-1)
         if row._source is None:
             row._source, row._seen = self, self._version
         return Flat(row)
 
     def view(self, dtype: Any = None) -> Any:
-        """Look at the same memory, as another dtype if one is given."""
+        """Make a view of the same memory, with another dtype if one is given."""
         if dtype is None:
             return self._viewed(getitem, Ellipsis, self.value[...])
         return self._viewed(view_as, np.dtype(dtype), self._itself().view(dtype))
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
-        """Give another shape: as one tuple or as several integers."""
+        """Reshape; the shape is one tuple or several integers."""
         return take_view(np.reshape, self, shape[0] if len(shape) == 1 else shape, **kwargs)
 
     def transpose(self, *axes: Any) -> Any:
-        """Permute the axes: as one tuple or as several integers."""
+        """Permute the axes; they are one tuple or several integers."""
         return take_view(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
 
     def flatten(self, order: str = "C") -> Any:
@@ -383,7 +385,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return self.ravel(order).copy()
 
     def clip(self, min: Any = None, max: Any = None, **settings: Any) -> Any:
-        """Move what is outside two bounds, one of which may be missing, to the nearest."""
+        """Clip to two bounds, one of which may be missing."""
         return np.clip(self, min, max, **settings)
 
     def compress(self, condition: Any, axis: Any = None) -> Any:
@@ -391,7 +393,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return np.compress(condition, self, axis)
 
     def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
-        """Write at places counted through all elements."""
+        """Write at flat indices."""
         rewrite(np.put, self, indices, values, mode)
 
     def fill(self, value: Any) -> None:
@@ -399,7 +401,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         self[...] = value
 
     def partition(self, kth: Any, axis: int = -1, **settings: Any) -> None:
-        """Bring some elements to their places in the order."""
+        """Put some elements at their places in the sorted order."""
         self._become(np.partition(self, kth, axis, **settings))
 
     def sort(self, axis: int = -1, **settings: Any) -> None:
@@ -421,7 +423,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return hash(self.numbers("a key of a dict, or a set,").item())
 
     def __getattr__(self, name: str) -> Any:
-        """A method of arrays that NumPy has a function for."""
+        """Return a method of arrays that is also a NumPy function."""
         if name in _METHODS:
             function = getattr(np, name)
             return lambda *args, **kwargs: function(self, *swap(args, _seen_by_arrays), **kwargs)
@@ -429,10 +431,10 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
             raise untraceable(self.tape, f"array.{name} reads or changes an array that is traced")
         raise AttributeError(f"an array has no attribute {name!r}")
 
-    # -- the numbers in it ---------------------------------------------------------------------------
+    # -- numbers -------------------------------------------------------------------------------------
 
     def numbers(self, what: str) -> Any:
-        """The numbers, for Python to decide by them: an error unless they are the same in every call."""
+        """Return the numbers to Python; this is an error unless they are the same in every call."""
         if self.tape.is_elsewhere():
             return self.value
         if not self.is_known:
@@ -441,7 +443,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
                 who = who_asks() or what or what_decides()
                 raise untraceable(
                     self.tape, f"{who} asked for a value that changes from call to call. A compiled program is a "
-                    "straight line: choose with np.where, use NumPy's functions, and look at results after the call",
+                    "straight line: choose with np.where, use NumPy's functions, and use results after the call",
                 )  # fmt: skip
             return value
         return self.value
@@ -450,10 +452,10 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     __float__, __int__ = _asked("`float()`, or a function of `math`,", float), _asked("`int()`", int)
     __index__ = _asked("an index of a list, a count or a shape", operator.index)
     __format__ = _asked(
-        "a text (`print`, `str`, an f-string)",
+        "formatting (`print`, `str`, an f-string)",
         lambda array, spec: format(array.item(), spec) if spec else str(array),
     )
-    __str__ = _asked("a text (`print`, `str`, an f-string)", str)
+    __str__ = _asked("formatting (`print`, `str`, an f-string)", str)
     __complex__ = _asked("`complex()`", complex)
     __contains__ = _asked("`in`", lambda array, x: x in array)
     item = _asked("`.item()`", lambda array, *args: array.item(*args))
@@ -468,7 +470,7 @@ _METHODS = (
 
 
 def _seen_by_arrays(x: Any) -> Any:
-    """What an array's own method makes of an argument: of a Tensor its array, which a tracked one refuses."""
+    """Convert an argument like an array's own method: a Tensor becomes its array, which a tracked one refuses."""
     refuse_tracked(x)
     return x._data if isinstance(x, Tensor) else x
 
@@ -484,7 +486,7 @@ def _view_of(function: Any, x: Any, argument: Any) -> Any:
 
 
 def _put_back(source: Tracer, function: Any, argument: Any, new: Tracer) -> Tracer:
-    """What an array is once a view of it, taken by a function with an argument, has become new."""
+    """Return the new array after a write into a view of it."""
     if function is getitem:
         changed = source.value.copy()
         changed[swap(argument, number_of)] = new.value

@@ -1,8 +1,8 @@
-"""One call of a function, written down from its arguments to the last update.
+"""The record of one call of a function, from its arguments to the last update.
 
-The forward code runs on stand-ins, then the backward pass does, then the optimizer's formula: the same
-lines as always. The parameters that one formula updates in the same way are joined into one long vector
-(see :class:`Vector`), so that a single line of the program updates them all.
+The forward code runs on stand-ins, then the backward pass, then the optimizer's formula: the same lines as
+always. Parameters that a formula updates in the same way are joined into one long vector (see
+:class:`Vector`), so a single line of the program updates all of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["Recorded", "argument_names", "is_numeric", "record"]
 
 @dataclass
 class Recorded:
-    """A call that was written down, and what it takes to make another.
+    """The record of a call, and everything needed for the next one.
 
     Attributes
     ----------
@@ -45,12 +45,12 @@ class Recorded:
     arguments : the inputs that are arguments of the call, in the order of its leaves
     sources : for each of them, the number of its leaf
     writes : the numbers of the leaves that the call writes into; their new values are the last results
-    given : the arrays and Generators that are given to the program once
-    form : the tree of the results, with an Op in place of each array
-    tests : says what has to be the same at another call
-    is_by_layout : whether that is how the arrays lie in memory too
-    vectors : what the optimizer updates
-    same : arguments that are Tensors which the function, or the optimizer, knows by other ways too
+    given : the arrays and Generators that the program gets once
+    form : the tree of the results, with an Op instead of each array
+    tests : writes the conditions for another call
+    is_by_layout : whether these include the memory layout of arrays
+    vectors : the vectors that the optimizer updates
+    same : arguments that are Tensors and that the function or the optimizer can also reach otherwise
     are_tensors : for each leaf of the results, whether it is a Tensor
     """
 
@@ -70,11 +70,11 @@ class Recorded:
 def record(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], **options: Any
 ) -> Recorded:
-    """Call a function on stand-ins for its arguments, and write down what it does.
+    """Call a function on stand-ins for its arguments, and record what it does.
 
-    Arrays of integers that it finds are inputs of the program, as others are. But they may say how often a loop
-    runs, or which item of a list is meant, and then nothing can stand in for them: so where such a trace
-    fails, they are constants in another.
+    Arrays of integers that it finds are inputs of the program, like others. But they may determine how often a
+    loop runs, or which item of a list is used, and then stand-ins cannot replace them. So if such a trace
+    fails, they are constants in a second trace.
     """
     capture = Capture(function)
     try:
@@ -125,8 +125,8 @@ def _recorded(
         capture.look_for_changes()
         if any(not _has_items(x, items) for x, items in before.values()):
             raise CompileError(
-                f"compile: {named(function)} changes a list or a dict that is an argument, which no program does "
-                "again; return what changes"
+                f"compile: {named(function)} changes a list or a dict that is an argument, which a program would not "
+                "repeat; return the changed value"
             )
         writes = arguments.written()
         stores = [*capture.stores, *(store for vector in vectors for store in vector.stores)]
@@ -158,7 +158,7 @@ def _recorded(
 def _tests(
     capture: Capture, optimizer: Optimizer | None, vectors: list[Vector]
 ) -> tuple[list[Test], list[Test]]:
-    """What has to be the same at another call, once the parameters are where they will stay."""
+    """Write the conditions for another call, after the parameters have moved to their final places."""
     tests, counted = capture.tests(optimizer)
     if optimizer is not None:
         tests += [*same_steps(vectors), *(test for vector in vectors for test in vector.tests(optimizer))]
@@ -166,7 +166,7 @@ def _tests(
 
 
 class Arguments:
-    """Stand-ins for the leaves of the arguments: one for each object, however often it is passed."""
+    """Make stand-ins for the leaves of the arguments: one for each object, however often it is passed."""
 
     def __init__(self, capture: Capture, given: list[Any], names: Iterator[str]) -> None:
         self.given = given
@@ -188,13 +188,13 @@ class Arguments:
             dice = Dice.input(trace, name, x)
             self._add(i, dice.op)
             return dice
-        if isinstance(x, Tensor) and is_stand_in(x._data):  # one that was found in the function too
+        if isinstance(x, Tensor) and is_stand_in(x._data):  # one that was also found in the function
             return x
         if not is_numeric(x):
             return self._capture.reach.look(name, x)
         if isinstance(x, np.ndarray) and type(x) not in (np.ndarray, np.memmap):
             raise CompileError(
-                f"compile: the argument {name!r} is a {type(x).__name__}, which is no plain array; pass np.asarray(x)"
+                f"compile: the argument {name!r} is a {type(x).__name__}, not a plain array; pass np.asarray(x)"
             )
         tracer = Tracer.input(trace, name, x._data if isinstance(x, Tensor) else x)
         self._add(i, tracer.op)
@@ -210,7 +210,7 @@ class Arguments:
         self.sources.append(i)
 
     def written(self) -> dict[int, Op]:
-        """The leaves that the call wrote into, and what they are afterwards."""
+        """Find the leaves that the call wrote into, and their new values."""
         found = {}
         for i, op, name in zip(self.sources, self.ops, self.names, strict=True):
             stand_in, x = self.stand_ins[i], self.given[i]
@@ -219,20 +219,20 @@ class Arguments:
                 continue
             if isinstance(x, Tensor):
                 raise CompileError(
-                    f"compile: the call changes the Tensor {name!r}, an argument, which no program does again; return "
-                    "the new value"
+                    f"compile: the call changes the Tensor {name!r}, an argument, which a program would not repeat; "
+                    "return the new value"
                 )
             found[i] = now.op
         return found
 
 
 def is_numeric(x: Any) -> bool:
-    """Whether something is an array of numbers, or a Tensor or a number of NumPy's."""
+    """Whether something is an array of numbers, or a Tensor or a NumPy number."""
     return isinstance(x, (np.ndarray, np.generic, Tensor)) and x.dtype.kind in "biufc"
 
 
 def _containers(tree: Any) -> Iterator[tuple[int, tuple[Any, list[Any]]]]:
-    """All lists and dicts of a tree, with what they hold."""
+    """Walk over all lists and dicts of a tree, with their contents."""
     if isinstance(tree, (list, tuple, dict)):
         parts = [*tree.values()] if isinstance(tree, dict) else [*tree]
         yield id(tree), (tree, [*tree, *parts] if isinstance(tree, dict) else parts)
@@ -248,7 +248,7 @@ def _has_items(tree: Any, items: list[Any]) -> bool:
 def argument_names(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Iterator[str]:
-    """What the leaves of the arguments are called, in their order."""
+    """Name the leaves of the arguments, in their order."""
     target = getattr(function, "forward", function)
     try:
         parameters = list(inspect.signature(target).parameters.values())
@@ -294,14 +294,14 @@ def _backward(trace: Trace, loss: Tensor) -> dict[Node, Tracer]:
 
 
 def _clip(vectors: list[Vector], max_norm: float) -> None:
-    """Scale all gradients together, as ``clip_grad_norm_`` does, whose squares may not overflow or vanish either."""
+    """Scale all gradients together, like ``clip_grad_norm_``, without overflow or underflow of their squares."""
     flat = [np.reshape(vector.gradient, -1) for vector in vectors]
     parts = [part for g in flat for part in ((np.real(g), np.imag(g)) if g.dtype.kind == "c" else (g,))]
     largest: Any = 1
     if any(part.dtype == np.float64 for part in parts):
         largest = np.max(np.stack([np.max(np.abs(part)) for part in parts])).astype(np.float64)
         largest = np.where((largest > 0) & (largest < np.inf), largest, 1)
-    wide = [part.astype(np.float64) / largest for part in parts]  # in which no square of float32 overflows
+    wide = [part.astype(np.float64) / largest for part in parts]  # no square of a float32 overflows there
     square: Any = 0
     for part in wide:
         square = np.dot(part, part) + square
@@ -311,18 +311,18 @@ def _clip(vectors: list[Vector], max_norm: float) -> None:
         g = vector.gradient
         real = np.promote_types(
             g.dtype.type().real.dtype, np.float32
-        )  # float16 has no digits for small factors
+        )  # float16 cannot represent small factors
         g_wide = g.astype(np.promote_types(g.dtype, real))
         vector.gradient = (g_wide * scale.astype(real)).astype(g.dtype)
 
 
 def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
     if type(x) is Tracer:
-        if is_pythons(x):  # what NumPy returns as one of Python's numbers stays one
+        if is_pythons(x):  # a result that NumPy returns as a Python number stays one
             return x.op.args[0]
         if x.ndim:
             return x.op
-        # A program does not tell numbers from arrays without axes; who looks at its result does.
+        # A program does not distinguish numbers from arrays without axes, but users of its results do.
         args: tuple[Any, ...] = (x, ()) if x.is_number else (x,)
         made = trace.record(getitem if x.is_number else as_array, args, {}, x.value)
         made.place = x.op.place
@@ -340,7 +340,7 @@ def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
 
 
 def _with_views(program: Program, views: Mapping[Op, Op], form: Any) -> tuple[Program, Any]:
-    """Put views of a vector in the place of the parameters that were joined in it."""
+    """Replace the parameters that were joined into a vector by its views."""
     if not views:
         return program, form
     first: list[Op] = []

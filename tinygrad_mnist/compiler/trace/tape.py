@@ -1,4 +1,4 @@
-"""What was called, in order: the tape that stand-ins for arrays write on."""
+"""The tape on which stand-ins record calls, in order."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["ArrayStandIn", "Callee", "StandIn", "Trace", "is_pythons", "is_stand
 
 
 class StandIn:
-    """Stands for something that may be another at the next call; it has a value, and an Op.
+    """A stand-in for something that may change in the next call; it has a value and an Op.
 
-    What a stand-in passes for (``__class__``) is not what it is: ask :func:`is_stand_in`.
+    Do not trust ``__class__``, which names the original: use :func:`is_stand_in`.
     """
 
     __slots__ = ("tape",)
@@ -32,7 +32,7 @@ class StandIn:
 
 
 class ArrayStandIn(StandIn):
-    """Stands for an array, or a number."""
+    """A stand-in for an array or a number."""
 
     __slots__ = ()
 
@@ -58,17 +58,17 @@ def value_of(arg: Any) -> Any:
 
 
 def is_pythons(x: Any) -> bool:
-    """Whether something stands for a number of Python's, of which an array was made for the program."""
+    """Whether something stands for a Python number that became an array in the program."""
     return is_traced(x) and x.op.calls(as_array) and x.op.args[0].dtype is None
 
 
 def is_pythons_float(x: Any) -> bool:
-    """Whether it stands for a Python float, which gives way to other dtypes."""
+    """Whether it stands for a Python float, which is weak in NumPy's promotion."""
     return is_pythons(x) and x.op.dtype == np.float64
 
 
 def plain(x: Any) -> Any:
-    """A number or a text as Python's own: one of an ``IntEnum``, for example, would write itself as it likes."""
+    """Convert a number or a string to Python's own type: an ``IntEnum``, for example, has its own ``repr``."""
     for kind, value in _PLAIN.items():
         if issubclass(type(x), kind) and type(x) not in (bool, kind) and not isinstance(x, np.generic):
             return value(x)
@@ -90,10 +90,10 @@ class Callee:
     ----------
     function : callable
     operation : str
-        The operation of this package that it belongs to, so that a program that stands on its own finds it; ``""``
-        for a function that is found nowhere.
+        The operation of this package to which it belongs, so that a program that runs on its own finds it; ``""``
+        for a function that cannot be found anywhere.
     rule : int or None
-        Which of the operation's rules it is; none of them but what it computes.
+        The number of the operation's rule; ``None`` for the operation itself.
     """
 
     def __init__(self, function: Callable[..., Any], operation: str = "", rule: int | None = None) -> None:
@@ -109,15 +109,15 @@ class Callee:
 
 
 class Trace:
-    """The inputs of a program to be, and its operations.
+    """The inputs and operations of a future program.
 
     Attributes
     ----------
     stand_in : callable
-        Makes what stands for an array: the :class:`Tracer`.
+        Makes the stand-in for an array: a :class:`Tracer`.
     phase : "forward" or "update"
     node : Node or None
-        Whose rules are running, in the backward pass.
+        The node whose rules are running, in the backward pass.
     """
 
     def __init__(self, stand_in: Callable[..., Any]) -> None:
@@ -127,27 +127,27 @@ class Trace:
         self.phase = "forward"
         self.node: Node | None = None
         self._thread = get_ident()
-        self.is_inside = False  # whether an operation of this package is being taken apart
-        self.is_by_layout = False  # whether what is written where depends on how arrays lie in memory
+        self.is_inside = False  # whether an operation of this package is being expanded
+        self.is_by_layout = False  # whether the writes depend on the memory layout of arrays
         self.pin: Callable[[Op], Any] | None = None
-        # What no program can do, with the user's line, and no operation that was called as a whole did.
+        # The errors that a program cannot avoid, with the user's line; calling an operation as a whole did not help.
         self.refused: list[tuple[Origin, Exception]] = []
         self._constants: dict[int, tuple[Any, Constant]] = {}
         self._places: dict[Any, Place] = {}
 
     def is_elsewhere(self) -> bool:
-        """Whether another thread asks, which meets a stand-in by chance, and is to see what it stands for."""
+        """Whether another thread asks; it found a stand-in by chance, and should see the original value."""
         return get_ident() != self._thread
 
     def input(self, name: str, value: Any, kind: str = "array") -> Input:
-        """Write down something that is given to the program."""
+        """Record an input of the program."""
         is_array = kind == "array"
         op = Input(name, value.shape if is_array else (), value.dtype if is_array else None, kind)
         self.inputs.append(op)
         return op
 
     def record(self, function: Any, args: tuple[Any, ...], settings: dict[str, Any], value: Any) -> Op:
-        """Write down a call, of an instruction or a NumPy function, whose result is known."""
+        """Record a call of an instruction or a NumPy function whose result is known."""
         args = tuple(self.argument(arg) for arg in args)
         settings = {key: swap(arg, self.operand) for key, arg in settings.items()}
         is_array = isinstance(value, (np.ndarray, np.generic))
@@ -157,16 +157,16 @@ class Trace:
         return op
 
     def argument(self, arg: Any) -> Any:
-        """What a positional argument is in the program: a NumPy number is an array, for its dtype counts."""
+        """Convert a positional argument for the program: a NumPy number becomes an array, because its dtype counts."""
         return self.constant(np.asarray(arg)) if isinstance(arg, np.generic) else swap(arg, self.operand)
 
     def pinned(self, op: Op) -> Any:
-        """The numbers of an input, if it is one that may be taken for a constant and watched; else ``None``."""
+        """The numbers of an input that may be treated as a constant and watched; otherwise ``None``."""
         return self.pin(op) if self.pin is not None else None
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Mark what is called within as parts of an operation."""
+        """Mark calls within the block as parts of an operation."""
         before, self.is_inside = self.is_inside, True
         try:
             yield
@@ -174,7 +174,7 @@ class Trace:
             self.is_inside = before
 
     def operand(self, arg: Any) -> Any:
-        """What an argument, or a part of one, is in the program."""
+        """Convert an argument, or a part of one, for the program."""
         if isinstance(arg, Tensor):
             arg = arg._data
         if is_stand_in(arg):
@@ -186,7 +186,7 @@ class Trace:
         return plain(arg)
 
     def constant(self, value: Any) -> Constant:
-        """An array that no stand-in took part in, with the numbers it has now: it may be written into later."""
+        """Record an independent array with its current numbers, because it may be written into later."""
         known = self._constants.get(id(value))
         if known is not None and _has_same_bits(known[1].value, value):
             return known[1]
@@ -196,7 +196,7 @@ class Trace:
         return op
 
     def place(self) -> Place:
-        """Where in the user's program this happens."""
+        """The current line of the user's program."""
         if self.node is not None:
             if self.node not in self._places:
                 self._places[self.node] = _place("backward", self.node.scope, self.node.line)
@@ -222,7 +222,7 @@ def _place(phase: str, scope: str, line: Any) -> Place:
 
 
 def _copied(value: np.ndarray) -> np.ndarray:
-    """A copy, which takes no more memory than the array does, however often it repeats its elements."""
+    """Copy an array without more memory than the original, however often it repeats its elements."""
     if 0 not in value.strides or not value.size:
         return np.array(value)
     once = value[tuple(slice(0, 1) if step == 0 else slice(None) for step in value.strides)]

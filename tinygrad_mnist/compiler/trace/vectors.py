@@ -1,12 +1,12 @@
-"""Parameters, and what an optimizer remembers of them, joined into long vectors.
+"""Parameters and their optimizer state, joined into long vectors.
 
-An optimizer's formula is elementwise, so one call can update all parameters that share their settings, if
-they lie one after the other in memory. :func:`arrange` moves them there: the Tensors stay the objects they
-are, and their arrays become views of one vector. A weight of a layer is stored transposed, ``(in, out)``,
-which suits the products of small batches better; its Tensor looks as before.
+An optimizer's formula is elementwise, so one call can update all parameters with the same settings if they
+are contiguous in memory. :func:`arrange` moves them there: the Tensors stay the same objects, and their arrays
+become views of one vector. A weight of a layer is stored transposed, ``(in, out)``, which suits the products of
+small batches better; its Tensor looks as before.
 
-Weights whose gradient is the product of a column and a row, in training one sample at a time, are updated
-on their own: there the program never writes the gradient out.
+Weights whose gradient is the product of a column and a row, as in training with one sample at a time, are
+updated separately: there, the program never computes the full gradient.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from .watch import Test, same_item
 
 __all__ = ["Vector", "arrange", "same_steps"]
 
-#: From this size on, a weight with a gradient of rank 1 is updated on its own.
+#: From this size on, a weight with a gradient of rank 1 is updated separately.
 LARGE = 204_800
-#: Up to this many rows in a batch weights are better stored as (in, out); of a single row that is true only
+#: Up to this many rows in a batch, weights are better stored as (in, out). For a single row, that is only true
 #: of machine code, which skips the weights of inputs that are zero.
 FEW_ROWS = 2048
 
@@ -73,7 +73,7 @@ class Vector:
             ]
             whole = self._joined(arrays)
             for state, view in zip(self.states, self._split(whole), strict=True):
-                # Programs that share an optimizer watch what it remembers: the same memory stays the same object.
+                # Programs that share an optimizer watch its state: the same memory stays the same object.
                 if name not in state or not _is_same_memory(state[name], view):
                     state[name] = view
             remembered[name] = self._input(trace, f"{name}_of_{own}{suffix}", whole)
@@ -98,9 +98,9 @@ class Vector:
                 changed()  # other programs may use the parameter
 
     def tests(self, optimizer: Optimizer) -> Iterator[Test]:
-        """Test that the optimizer remembers what it did."""
+        """Test that the optimizer has the same state."""
         memory = optimizer.memory(_settings(self.group))
-        if not memory:  # what the formula forgets at once may be any dict
+        if not memory:  # without memory, the state may be any dict
             yield Test(
                 "len({0}) == {1}", (optimizer.state, len(optimizer.state)), "the state of the optimizer"
             )
@@ -117,7 +117,7 @@ class Vector:
         return tracer
 
     def _joined(self, arrays: list[np.ndarray]) -> np.ndarray:
-        """The arrays as one vector: the one whose views they are, or a new one."""
+        """Return the arrays as one vector: the one of which they are views, or a new one."""
         if len(arrays) == 1:
             array = arrays[0].T if self.turned[0] else arrays[0]
             return array if array.flags.c_contiguous else np.ascontiguousarray(array)
@@ -135,7 +135,7 @@ class Vector:
         return np.concatenate([a.reshape(-1) for a in parts])
 
     def _split(self, whole: np.ndarray) -> list[np.ndarray]:
-        """Views of a vector, one for each parameter."""
+        """Return views of a vector, one for each parameter."""
         if len(self.params) == 1:
             return [whole.T if self.turned[0] else whole]
         views, start = [], 0
@@ -168,7 +168,7 @@ class Vector:
 
 
 def same_steps(vectors: list[Vector]) -> Iterator[Test]:
-    """Test that parameters whose steps one input counts took equally many."""
+    """Test that parameters with a common step count took equally many steps."""
     together: dict[Op, list[dict[str, Any]]] = {}
     for vector in vectors:
         together.setdefault(vector.step.op, []).extend(vector.states)
@@ -218,8 +218,8 @@ def arrange(
             vectors.append(vector)
     if not vectors:
         raise GradientError(
-            f"compile: none of the parameters of {type(optimizer).__name__} has a gradient; the loss does not depend "
-            "on what this optimizer updates"
+            f"compile: none of the parameters of {type(optimizer).__name__} has a gradient; the loss does not "
+            "depend on the parameters of this optimizer"
         )
     return vectors
 
@@ -229,7 +229,7 @@ def _array(capture: Capture, p: Tensor) -> np.ndarray:
 
 
 def _is_turned(array: np.ndarray, few: bool) -> bool:
-    """Whether to store a parameter transposed; once it is, it stays so."""
+    """Whether to store a parameter transposed; once it is, it stays transposed."""
     if array.ndim != 2 or 1 in array.shape:
         return False
     if not array.flags.c_contiguous:
@@ -238,7 +238,7 @@ def _is_turned(array: np.ndarray, few: bool) -> bool:
 
 
 def _rows(trace: Trace) -> int:
-    """How many rows the products have."""
+    """The number of rows of the products."""
     return max((op.shape[0] for op in trace.ops if op.calls(np.matmul) and op.ndim == 2), default=0)
 
 

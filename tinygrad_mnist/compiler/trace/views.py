@@ -1,4 +1,4 @@
-"""NumPy's many functions that only look at an array in another way, as the few that programs know."""
+"""NumPy's many functions that return views, expressed by the few that programs know."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ View = tuple[Any, Any, Any]
 
 
 def _transposing(func: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> View:
-    # Which axis went where, seen on an array whose strides tell the axes apart.
+    # Find out which axis went where, with an array whose strides identify the axes.
     probe = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), a.shape, range(1, a.ndim + 1))
     axes = tuple(stride - 1 for stride in func(probe, *args, **kwargs).strides)
     return np.transpose, axes, func(a, *args, **kwargs)
@@ -39,7 +39,7 @@ def _reversing(func: Callable[..., Any], a: Any, axis: Any = None) -> View:
     return getitem, tuple(slice(None, None, -1 if i in turned else None) for i in range(a.ndim)), value
 
 
-#: For each function what takes ``(function, array, ...)``, and returns the program's instruction, its one
+#: For each function, a function of ``(function, array, ...)`` that returns the program's instruction, its one
 #: argument (axes, a shape or an index) and the result.
 VIEWS: dict[Any, Callable[..., View]] = {
     np.broadcast_to: _broadcasting,

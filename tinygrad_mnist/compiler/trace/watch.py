@@ -1,8 +1,8 @@
-"""What has to be the same at another call, so that a program made for this one fits it too.
+"""The conditions under which a program made for one call fits another call.
 
-A :class:`Test` compares by identity. Nobody's ``__eq__`` takes part in that, it takes a hundredth of a
-microsecond, and it is sound, since the test keeps what it compares with. The texts of tests hold nothing of
-the user's: objects, keys and names that are no plain ones are bound to variables.
+A :class:`Test` compares by identity. This involves nobody's ``__eq__``, takes a hundredth of a microsecond, and is
+sound, because the test keeps the objects that it compares with. The texts of tests contain nothing of the
+user's: objects, keys and names that are not plain identifiers are bound to variables.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = ["Test", "path_of", "same_item", "same_items", "tests_of"]
 
 
 class Test(NamedTuple):
-    """Something that has to be so at another call.
+    """A condition for another call.
 
     Attributes
     ----------
     text : an expression in which ``{0}``, ``{1}``, ... stand for the objects
-    objects : what these are
-    what : what it is about, for messages
+    objects : these objects
+    what : its subject, for messages
     """
 
     text: str
@@ -42,7 +42,7 @@ class Test(NamedTuple):
 
 
 def tests_of(reach: Reach) -> tuple[list[Test], list[Test]]:
-    """Write down the tests for every call, and those for when something of this package has changed."""
+    """Write the tests for every call, and the tests for when a module or Tensor has changed."""
     tests: list[Test] = []
     counted: list[Test] = []
     for name, f in reach.functions:
@@ -61,7 +61,7 @@ def tests_of(reach: Reach) -> tuple[list[Test], list[Test]]:
         cls, name = type(found.x), found.name or type(found.x).__name__
         counted += _same_layer(found)
         (counted if _is_counted(cls) else tests).extend(_same_class(cls, name, reach))
-        if is_users_class(cls):  # whose attributes may be set through __dict__, too
+        if is_users_class(cls):  # its attributes may also be set through __dict__
             tests += [
                 _attribute(found.x, key, vars(found.x)[key], path_of(name, key))
                 for key in sorted(reach.names & vars(found.x).keys())
@@ -149,7 +149,7 @@ def _same_class(
     for found in (reach.classes[id(part)] for part in cls.__mro__ if id(part) in reach.classes):
         for key in sorted(found.done):
             value, path = vars(found.x).get(key, MISSING), path_of(name, key)
-            is_hidden = key in done  # by a class further down, for all but super()
+            is_hidden = key in done  # by a class further down, except for super()
             if (is_hidden and "super" not in reach.names) or isinstance(value, MemberDescriptorType):
                 continue
             if key in attributes and not hasattr(type(value), "__set__"):
@@ -174,7 +174,7 @@ def _same_class(
 
 
 def same_items(name: str, x: Any) -> Iterator[Test]:
-    """Test whether a container holds what it held."""
+    """Test whether a container has the same contents."""
     yield Test(f"len({{0}}) == {len(x)}", (x,), name)
     is_plain = type(x) in (list, dict, deque, MappingProxyType)
     if isinstance(x, (dict, MappingProxyType)):
@@ -203,7 +203,7 @@ def same_item(owner: Any, key: Any, what: str) -> Test:
 
 
 def _is_plain(key: Any) -> bool:
-    """Whether a text may hold a name itself."""
+    """Whether a name may occur directly in a text."""
     return type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
 
 
@@ -218,7 +218,7 @@ def _once(tests: list[Test]) -> list[Test]:
 
 
 def _is_counted(cls: type) -> bool:
-    """Whether the counter of changes goes up when a class, or one that it inherits from, gets an attribute."""
+    """Whether the counter of changes increases if a class, or one of its bases, gets an attribute."""
     return all(type(part) is type(Module) for part in cls.__mro__ if is_users_class(part))
 
 
@@ -231,7 +231,7 @@ def _is_empty(cell: CellType) -> bool:
 
 
 def _get(get: Any, x: Any) -> Any:
-    """What is in a slot."""
+    """Read a slot."""
     try:
         return get(x)
     except AttributeError:
@@ -243,7 +243,7 @@ def _in_class(cls: type, key: Any) -> Any:
 
 
 def path_of(name: str, key: Any) -> str:
-    """What an item or an attribute is called; nobody's ``__repr__`` is asked."""
+    """Name an item or an attribute, without calling anybody's ``__repr__``."""
     text = key if type(key) is str else str(key) if type(key) is int else type(key).__name__
     return f"{name}.{text}" if name else text
 
