@@ -144,7 +144,7 @@ def main(report, full, seeds, train, test, neurons, epochs, size, steps, defend)
         before, after = (F.softmax(tg.training.predict(model, x)) for x in (images[digits], changed))
         given = images[digits], changed, labels[digits], before, after, size
         caption = (
-            f"The {name} network: what it takes each image for, and how sure it is; wrong answers are orange"
+            f"The {name} network: its answer for each image, and how sure it is; wrong answers are orange"
         )
         report.picture(f"attack_{name}.png", plot_attack, *given, caption=caption)
         report.model(model, f"model_{name}")

@@ -85,7 +85,7 @@ def main(report, full, seeds, train, test, code, epochs):
         pairs.reshape(20, 784),
         columns=5,
         rows=["digits", f"from {code} numbers"] * 2,
-        caption=f"Digits, and below each what is left of it after {code} numbers",
+        caption=f"Digits, and below each its reconstruction from {code} numbers",
     )
     if code == 2:
         codes = tg.training.predict(model.encoder, unseen)

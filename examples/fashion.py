@@ -113,7 +113,7 @@ def main(report, full, seeds, train, test, neurons, epochs):
         classes=test.classes,
         count=15,
         columns=3,
-        caption="The worst mistakes: what it is, what it was taken for, and how sure the network was",
+        caption="The worst mistakes: the true kind, the answer, and how sure the network was",
     )
 
 

@@ -142,9 +142,7 @@ def e1(lab):
     lab.report.model(model)
     outputs = tg.training.predict(model, scaled(lab.test.inputs))
     matrix = tg.training.confusion_matrix(lab.test.targets, outputs, 10)
-    lab.report.picture(
-        "e1_confusion.png", tg.viz.plot_confusion, matrix, caption="Which digit is taken for which"
-    )
+    lab.report.picture("e1_confusion.png", tg.viz.plot_confusion, matrix, caption="Confusion matrix")
 
 
 def e2(lab):
@@ -207,7 +205,7 @@ def e5(lab):
     said = outputs.argmax(axis=1)
     low, high = images.min(axis=1, keepdims=True), images.max(axis=1, keepdims=True)
     images = (images - low) / (high - low)  # for the eye: each from white to black
-    table = lab.report.table("What the network says to them: the output of the digit asked for")
+    table = lab.report.table("What the network answers: its output for the requested digit")
     for row, answer in enumerate(answers):
         own = outputs[10 * row + np.arange(10), np.arange(10)]
         table.add(answer=answer, **{str(digit): float(own[digit]) for digit in range(10)})

@@ -165,7 +165,7 @@ def main(report, full, seeds, train, test, epochs, units, online, validate, bugs
     report.history(history)
     report.model(model)
     matrix = tg.training.confusion_matrix(held_out.targets, outputs, 10)
-    report.picture("confusion.png", tg.viz.plot_confusion, matrix, caption="Which digit is taken for which")
+    report.picture("confusion.png", tg.viz.plot_confusion, matrix, caption="Confusion matrix")
     probabilities = F.softmax(outputs)
     report.picture(
         "mistakes.png",

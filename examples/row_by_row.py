@@ -68,7 +68,7 @@ def learn(model, train, epochs, seed):
 
 
 def plot_beliefs(images, beliefs, labels, *, columns=2, path=None):
-    """Show images, and beside each row how likely each digit seems once it has been read."""
+    """Show images and, next to each row, the probability of each digit after that row."""
     figure = new_figure(2.5 * columns, 1.45 * -(-len(images) // columns))
     axes = figure.add_subplot()
     for i, (image, belief, label) in enumerate(zip(images, beliefs, labels, strict=True)):
@@ -131,7 +131,7 @@ def main(report, full, seeds, train, test, neurons, epochs):
     turned = np.argsort(np.where(is_right, half_way, 1))[:10]
     pictures = {
         "beliefs.png": (first, "The ten probabilities after each row; the right digit is green"),
-        "changes.png": (turned, "Changes of mind: right in the end, and furthest from it half way"),
+        "changes.png": (turned, "Changes of mind: right in the end, but furthest from it half-way"),
     }
     for name, (chosen, caption) in pictures.items():
         given = images[chosen], beliefs[chosen], test.targets[chosen]

@@ -147,9 +147,7 @@ def main(
         )
         outputs = tg.training.predict(model, test)
         matrix = tg.training.confusion_matrix(test.targets, outputs, 10)
-        report.picture(
-            "confusion.png", tg.viz.plot_confusion, matrix, caption="Which digit is taken for which"
-        )
+        report.picture("confusion.png", tg.viz.plot_confusion, matrix, caption="Confusion matrix")
 
 
 if __name__ == "__main__":

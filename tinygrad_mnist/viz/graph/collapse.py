@@ -44,7 +44,7 @@ def shrink(sketch: Sketch, collapse: bool | str, max_nodes: int) -> tuple[Sketch
     if len(sketch.boxes) > max_nodes:
         sketch, done = _without_crowds(_without_runs(sketch)), "long runs of operations are summed up"
     if len(sketch.boxes) > max_nodes:
-        sketch, done = _without_middle(sketch, max_nodes), "what lies in the middle is summed up"
+        sketch, done = _without_middle(sketch, max_nodes), "the middle is summarised"
     return sketch, f"{pluralise(total, 'operation')} in all; {done}" if done else ""
 
 

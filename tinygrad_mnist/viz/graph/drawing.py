@@ -32,7 +32,7 @@ LARGE, ROUNDS = 60, "5"
 
 DIRECTIONS = {"TB": "top to bottom", "BT": "bottom to top", "LR": "left to right", "RL": "right to left"}
 
-# One hue per kind of box, told apart by the line too: by colour-blind readers, and in print.
+# One hue per kind of box; the outline differs as well, for colour-blind readers and in print.
 LOOKS: dict[str, dict[str, str]] = {
     "operation": {},
     "leaf": {"fillcolor": mix(AMBER, 0.15), "color": AMBER},
@@ -230,7 +230,7 @@ def _add_box(frame: Any, place: int, box: Box, is_result: bool, values: bool) ->
 
 
 def _label(title: str, lines: list[str], after: str = "", *, is_title_bold: bool = True) -> str:
-    """Write an HTML-like label; nothing in a name can be mistaken for markup."""
+    """Write an HTML-like label; names are escaped."""
     head = f"<b>{_safe(title)}</b>" if is_title_bold else _safe(title)
     below = "".join(f'<br/><font point-size="9" color="{SOFT}">{_safe(line)}</font>' for line in lines)
     return f"<{head}{' ' + _safe(after) if after else ''}{below}>"

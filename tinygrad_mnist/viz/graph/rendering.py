@@ -79,7 +79,7 @@ def render_graph(graph: graphviz.Digraph, path: str | os.PathLike[str]) -> Path:
 
 
 def layout(source: str, format: str, engine: str) -> bytes:
-    """Run whichever layout program there is, and return the picture it makes of DOT text."""
+    """Run the installed layout program on DOT text, and return the picture."""
     program = find_dot() or _pure()
     if program is None:
         raise MissingExtraError(

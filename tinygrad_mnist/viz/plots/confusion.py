@@ -153,7 +153,7 @@ def _colours(shares: NDArray) -> NDArray:
 
 
 def _add_recall(axes: Any, shares: NDArray, rows: NDArray) -> None:
-    """Write beside each row how much of the class was recognised."""
+    """Write the share of each class that was recognised next to its row."""
     edge = len(shares) - 0.35
     axes.text(edge, -0.65, "recall", fontsize=8, color=SOFT)
     for i, share in enumerate(np.diag(shares)):

@@ -121,7 +121,7 @@ def plot_lines(
         The lowest and the highest value that is drawn. Where there are others, a line above the plot
         says so.
     ordered : bool, default False
-        Whether the lines have an order, such as by the learning rate; their colours then have one too.
+        Whether the lines are ordered, for example by learning rate; then their colours are ordered, too.
     path : path, optional
         Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 

@@ -39,7 +39,7 @@ def plot_images(
         At most 400 images. They share a grey scale, from white for the lowest value to black.
     labels : array_like, shape (N,), optional
     predictions : array_like, shape (N,), optional
-        Written after the label, as in ``4 → 9``, in orange where they differ.
+        Written after the label, as in ``4 → 9``, in orange if they differ.
     columns : int, default 10
     rows : sequence of str, optional
         What each row of images shows, written at its left.
@@ -147,7 +147,7 @@ def plot_mistakes(
     titles = [f"{names[true[i]]} → {names[predicted[i]]}  {p[i, predicted[i]]:.0%}" for i in worst]
     low, high = _range(pictures)
     caption = f"{len(worst):,} worst of {len(wrong):,} mistakes: true → predicted, and how sure it was"
-    tile = max(0.95, 0.062 * max(map(len, titles)))  # as wide as what stands above it
+    tile = max(0.95, 0.062 * max(map(len, titles)))  # as wide as its title
     look: dict[str, Any] = {"cmap": "gray_r", "vmin": low, "vmax": high, "tile": tile, "caption": caption}
     figure = sheet("plot_mistakes", pictures, titles, [False] * len(titles), columns, **look)
     return finish(figure, path)
@@ -176,7 +176,7 @@ def plot_weights(
         How many units to show, at most.
     columns : int, default 8
     path : path, optional
-        Also write the figure there, as ``.png``, ``.svg`` or ``.pdf``.
+        Also write the figure to this file, as ``.png``, ``.svg`` or ``.pdf``.
 
     Returns
     -------

@@ -75,7 +75,7 @@ def plot_scatter(
     if not len(places):
         raise OptionError("plot_scatter: there are no points")
     if kinds.dtype.kind not in "iu":
-        raise OptionError(f"plot_scatter: labels are integers from 0, not {kinds.dtype}")
+        raise OptionError(f"plot_scatter: labels must be integers from 0, not {kinds.dtype}")
     names = [str(name) for name in (range(int(kinds.max()) + 1) if classes is None else classes)]
     if kinds.min() < 0 or kinds.max() >= len(names) or len(names) > len(CLASSES):
         raise OptionError(

@@ -40,11 +40,11 @@ def plot_prediction(
     ----------
     image : array_like, shape (H, W), (1, H, W), (H, W, 1) or (H * W,)
     outputs : array_like, shape (C,)
-        Probabilities, or any other numbers of which the largest is the answer.
+        Probabilities, or any other numbers; the largest is the answer.
     label : int, optional
         The true class, whose bar is green. An answer that is not the true class is orange.
     classes : sequence, optional
-        What the classes are called; by default ``0 … C - 1``.
+        The names of the classes; by default ``0 … C - 1``.
     shape : (int, int), optional
         Height and width of an image given as a vector; by default it is square.
     path : path, optional

@@ -39,7 +39,7 @@ def sheet(
     vmin: float,
     vmax: float,
 ) -> Figure:
-    """Make a figure of rows and columns, each image under its title, in orange where it is wrong.
+    """Make a figure of rows and columns, each image under its title, which is orange if it is wrong.
 
     ``rows`` are names, written at the left.
     """
