@@ -449,3 +449,24 @@ def test_state_is_watched_or_refused(holder, scope, request):
         + "\n"
         + table[next(iter(faults))]
     )
+
+
+def test_an_operation_that_gets_another_rule_or_reads_another_setting():
+    scale = {"by": 2.0}
+
+    @tg.primitive(samples=[((2,),)])
+    def scaled(x, /):
+        return x * scale["by"]
+
+    scaled.vjp(lambda g, y, x: g * scale["by"])
+    step = tg.compile(lambda x: tg.grad(lambda v: np.sum(scaled(v)))(x))
+    x = np.ones(2)
+    np.testing.assert_array_equal(step(x), [2, 2])
+    scale["by"] = 3.0
+    np.testing.assert_array_equal(step(x), [3, 3])
+    scaled.vjp(lambda g, y, x: g * 7)
+    np.testing.assert_array_equal(step(x), [7, 7])
+    value = tg.compile(lambda x: scaled(x))
+    np.testing.assert_array_equal(value(x), [3, 3])
+    scaled.forward = lambda x: x * 5
+    np.testing.assert_array_equal(value(x), [5, 5])

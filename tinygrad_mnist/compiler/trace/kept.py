@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-__all__ = ["MISSING", "Constants", "Kept"]
+__all__ = ["MISSING", "Constants", "Found", "Kept"]
 
 #: Marks a missing value.
 MISSING = object()
@@ -145,3 +146,14 @@ class Constants:
         for _, x, before in self.arrays.values():
             if x.tobytes() != before:
                 x[...] = np.frombuffer(before, x.dtype).reshape(x.shape)
+
+
+@dataclass
+class Found:
+    """An object or a class with watched attributes."""
+
+    name: str
+    x: Any
+    is_whole: bool = False  # whether all attributes are watched
+    is_called: bool = False  # for a class: whether it may be called
+    done: set[Any] = field(default_factory=set)

@@ -32,7 +32,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, MutableMapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -49,28 +48,18 @@ from ...errors import CompileError
 from ...nn import Module
 from ...optim import Optimizer
 from ...origins import line_of
+from ...primitive import Composite, Primitive
 from ...tensor import Tensor
 from . import codes, kinds
 from .asking import ASKING, WHY_UNSEEN, stand_in_for
-from .kept import MISSING, Constants, Kept
+from .kept import MISSING, Constants, Found, Kept
 from .tape import is_stand_in
 from .watch import Test, path_of
 
-__all__ = ["Found", "Reach"]
+__all__ = ["Reach"]
 
 
 _REMEDY = "pass what you need from it as an argument: a number, an array or a numpy.random.Generator"
-
-
-@dataclass
-class Found:
-    """An object or a class with watched attributes."""
-
-    name: str
-    x: Any
-    is_whole: bool = False  # whether all attributes are watched
-    is_called: bool = False  # for a class: whether it may be called
-    done: set[Any] = field(default_factory=set)
 
 
 class Reach:
@@ -179,11 +168,22 @@ class Reach:
                 self._object(name, x)
         elif isinstance(x, ModuleType):
             self.modules.append(Found(name, x))
+        elif isinstance(x, (Primitive, Composite)):
+            self._operation(name, x)
         elif "__compiled__" in (inner := kinds.attributes_of(x) or {}):  # a program: its function will run
             self._visit(name, inner["__compiled__"], True)
         elif not kinds.is_silent(x):
             self._other(name, x)
         return x
+
+    def _operation(self, name: str, x: Primitive | Composite) -> None:
+        """Examine the functions of an operation; its samples and its name make no difference to results."""
+        whole = isinstance(x, Composite)
+        for part in ("function",) if whole else ("forward", "rules", "pushes", "inside", "_otherwise"):
+            value = getattr(x, part)
+            self.others.append(Test(f"{{0}}.{part} is {{1}}", (x, value), name))
+            functions = tuple(value.values()) if isinstance(value, dict) else getattr(value, "rule", value)
+            self._visit(name, functions, True)
 
     def _under_tensor(self, name: str, t: Tensor) -> None:
         kind, is_leaf = t._data.dtype.kind, t._node is None or t._node.is_leaf

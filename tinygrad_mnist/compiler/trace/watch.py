@@ -21,7 +21,8 @@ from .kept import MISSING
 from .kinds import attributes_of, is_descriptor, is_users_class, is_users_code, slots_of
 
 if TYPE_CHECKING:
-    from .reach import Found, Reach
+    from .kept import Found
+    from .reach import Reach
 
 __all__ = ["Test", "path_of", "same_item", "same_items", "tests_of"]
 
