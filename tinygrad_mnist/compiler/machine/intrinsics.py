@@ -392,12 +392,12 @@ def _update_rows(
     within = total = zero
     for j in range(columns):
         total = add_freely(total, abs(peek(row, j)))
-    n = 0
+    for i in range(rows):  # a loop of its own, which adds several at a time
+        within = add_freely(within, abs(peek(x, i * step)))
+    n, all_count = 0, not total < math.inf
     for i in range(rows):
-        a = peek(x, i * step)
-        within = add_freely(within, abs(a))
         poke(found, n, i)
-        n += a != 0 or not total < math.inf
+        n += (peek(x, i * step) != 0) | all_count
     for q in range(n):
         i = peek(found, q)
         a, kept = peek(x, i * step), part(w, i * columns, columns)
