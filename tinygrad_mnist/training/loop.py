@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from .. import optim
 from ..data import DataLoader, Dataset
-from ..errors import NonFiniteError, OptionError, choice
+from ..errors import NonFiniteError, OptionError, choice, misfit
 from ..graph import no_grad
 from ..nn import Module
 from ..optim import Optimizer, Schedule
@@ -30,6 +30,35 @@ Data = Dataset | DataLoader | tuple[NDArray, NDArray]
 Loss = Callable[[Array, Array], Array]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _explained(function: Callable[P, R]) -> Callable[P, R]:
+    """Say in words what is wrong with the arguments of a call."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            words = misfit(function, args, kwargs)
+            if not words:
+                raise
+            if "lr" in kwargs:
+                words += (
+                    "; a learning rate is the optimizer's, as in optimizer=Adam(model.parameters(), lr=0.01)"
+                )
+            if len(args) > 2:
+                words += (
+                    f"; inputs and targets are one pair, as in {function.__name__}(model, (inputs, targets))"
+                )
+            raise TypeError(f"{function.__name__}: {words}") from None
+
+    return call
+
+
+@_explained
 def fit(
     model: Module,
     train: Data,
@@ -103,10 +132,9 @@ def fit(
     >>> evaluate(model, test)["accuracy"] > 0.85
     True
     """
-    if not isinstance(model, Module):
-        raise OptionError(f"fit: the model comes first, and must be a Module; got {type(model).__name__}")
-    if operator.index(epochs) < 1:
-        raise OptionError(f"fit: epochs = {epochs!r} is not a positive number")
+    _check_model("fit", model)
+    if not isinstance(epochs, (int, np.integer)) or epochs < 1:
+        raise OptionError(f"fit: epochs = {epochs!r} is not a positive integer")
     if not (schedule is None or isinstance(schedule, Schedule) or callable(schedule)):
         raise OptionError(f"fit: schedule = {schedule!r} is neither a Schedule nor a function that makes one")
     loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
@@ -169,6 +197,7 @@ def fit(
     return training.history
 
 
+@_explained
 def evaluate(
     model: Module, data: Data, *, loss: Loss | str | None = None, batch_size: int = 1000
 ) -> dict[str, float]:
@@ -188,6 +217,7 @@ def evaluate(
     dict
         ``loss``; ``accuracy`` if targets are classes; ``count``, the number of samples.
     """
+    _check_model("evaluate", model)
     loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
     loss = _loss(loss)
     tally = _Tally()
@@ -217,6 +247,7 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
     -------
     ndarray, shape (N, …)
     """
+    _check_model("predict", model)
     if batch_size < 1:
         raise OptionError(f"predict: batch_size = {batch_size!r} is not a positive number")
     if isinstance(data, DataLoader):
@@ -232,6 +263,14 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
             return np.concatenate([np.asarray(model(x)) for x in batches])
     finally:
         model.train(was_training)
+
+
+def _check_model(name: str, model: object) -> None:
+    """Check that the model is one, and not its class or the data."""
+    if isinstance(model, type):
+        raise OptionError(f"{name}: got the class {model.__name__}; pass an object, as in {model.__name__}()")
+    if not isinstance(model, Module):
+        raise OptionError(f"{name}: the model comes first, and must be a Module; got {type(model).__name__}")
 
 
 def _loss(loss: Loss | str | None) -> Loss:
