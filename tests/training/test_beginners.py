@@ -118,8 +118,26 @@ def test_the_default_optimizer_is_adam():
     assert fit()[0] == fit(optimizer="adam")[0] == fit(optimizer=tg.optim.Adam)[0]
 
 
-def test_a_loss_by_name():
-    assert fit(loss="cross-entropy")[0] == fit()[0]
+def test_gradients_cleared_between_backward_and_step():
+    net = model()
+    optimizer = tg.optim.SGD(net.parameters(), lr=0.1)
+    F.cross_entropy(net(X), Y).backward()
+    optimizer.zero_grad()
+    with pytest.raises(
+        GradientError, match=r"call loss\.backward\(\) first.*, and zero_grad\(\) before that"
+    ):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("inputs", [X.tolist(), tg.tensor(X), (X, Y), [list(row) for row in X]])
+def test_inputs_that_are_no_array(inputs):
+    np.testing.assert_allclose(
+        tg.training.predict(model(), inputs), tg.training.predict(model(), X), rtol=1e-5
+    )
+
+
+def test_a_loss_by_name_or_class():
+    assert fit(loss="cross-entropy")[0] == fit(loss=tg.nn.CrossEntropyLoss)[0] == fit()[0]
     net = tg.nn.MLP([4, 5, 2], rng=0)
     targets = X[:, :2]
     named = fit(tg.nn.MLP([4, 5, 2], rng=0), (X, targets), loss="mse")

@@ -89,7 +89,7 @@ def fit(
         Number of samples per update; ignored for a DataLoader.
     loss : callable or str, default ``nn.CrossEntropyLoss()``
         ``loss(model(x), y)`` must be a scalar, a mean over the batch. By name: ``'cross-entropy'``,
-        ``'mse'``, ``'l1'``, ``'huber'`` or ``'bce'``.
+        ``'mse'``, ``'l1'``, ``'huber'`` or ``'bce'``. A class is made with its default settings.
     optimizer : Optimizer, class, function or str, default ``'adam'``
         A class or a function gets the parameters. With a name, such as ``'sgd'``, it has its default settings.
     schedule : Schedule, or a function that makes one
@@ -239,7 +239,7 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
     Parameters
     ----------
     model : Module
-    data : array, shape (N, …), or as for :func:`evaluate`
+    data : array or nested list, shape (N, …), or as for :func:`evaluate`
         Targets, if there are any, are ignored.
     batch_size : int, default 1000
 
@@ -253,8 +253,11 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
     if isinstance(data, DataLoader):
         batches: Iterable[NDArray] = (x for x, _ in data)
     else:
-        inputs = Dataset(data, data) if isinstance(data, np.ndarray) else data
-        inputs = Dataset(*inputs) if isinstance(inputs, tuple) else inputs
+        inputs = (
+            data
+            if isinstance(data, Dataset)
+            else Dataset(*(data if isinstance(data, tuple) else (data, data)))
+        )
         batches = (inputs[i : i + batch_size][0] for i in range(0, max(len(inputs), 1), batch_size))
     was_training = model.training
     model.eval()
@@ -274,7 +277,9 @@ def _check_model(name: str, model: object) -> None:
 
 
 def _loss(loss: Loss | str | None) -> Loss:
-    """Look up a loss by its name."""
+    """Look up a loss by its name, or make one from its class."""
+    if isinstance(loss, type):
+        return loss()
     if loss is not None and not isinstance(loss, str):
         return loss
     return make_loss(loss or "cross-entropy")
