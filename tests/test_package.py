@@ -91,6 +91,13 @@ def test_parts_are_imported_when_used(name):
     assert python(code) == [False, f"tinygrad_mnist.{name}", True]
 
 
+def test_tab_offers_public_names_only():
+    # In an interpreter of its own: others may have imported more by now.
+    offered = python("import json, tinygrad_mnist as tg; import tinygrad_mnist.cli; print(json.dumps(dir(tg)))")
+    assert {name for name in offered if not name.startswith("_")} == set(tg.__all__)
+    assert "__version__" in offered
+
+
 def test_a_part_that_is_not_there():
     with pytest.raises(AttributeError, match="'tinygrad_mnist' has no attribute 'neural'"):
         tg.neural  # noqa: B018

@@ -7,7 +7,8 @@ Every class is also the built-in exception a NumPy user would expect, so that
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = [
     "UnsupportedError",
     "UntraceableError",
     "choice",
+    "misfit",
     "pluralise",
     "require",
 ]
@@ -111,11 +113,39 @@ def choice(what: str, value: object, valid: Iterable[str]) -> OptionError:
     --------
     >>> print(choice("activation", "rleu", ["relu", "tanh"]))
     unknown activation 'rleu' (did you mean 'relu'?); valid: relu, tanh
+    >>> print(choice("activation", "RELU", ["relu", "tanh"]))
+    unknown activation 'RELU' (did you mean 'relu'?); valid: relu, tanh
     """
     names = sorted(valid)
-    near = get_close_matches(str(value), names, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    lower = {name.lower(): name for name in names}
+    near = get_close_matches(str(value).lower(), lower, n=1)
+    hint = f" (did you mean {lower[near[0]]!r}?)" if near else ""
     return OptionError(f"unknown {what} {value!r}{hint}; valid: {', '.join(names)}")
+
+
+def misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Say in words how the arguments of a call differ from what a function takes, or nothing if they fit.
+
+    It is meant for calls that ended in a TypeError: Python's own message counts ``self``.
+
+    Examples
+    --------
+    >>> misfit(lambda x: x, (1, 2.0), {})
+    'got (int, float), but takes (x)'
+    >>> misfit(lambda x: x, (1,), {})
+    ''
+    """
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a function written in C, or a method without self
+        return ""
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        given = [*(type(x).__name__ for x in args), *(f"{k}={type(x).__name__}" for k, x in kwargs.items())]
+        takes = [str(p.replace(annotation=p.empty)) for p in signature.parameters.values()]
+        return f"got ({', '.join(given)}), but takes ({', '.join(takes)})"
+    return ""
 
 
 def pluralise(number: int, noun: str) -> str:

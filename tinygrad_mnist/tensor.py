@@ -602,7 +602,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     if isinstance(data, Tensor) and data._node is None:
         array = data._data.copy() if dtype is None else data._data.astype(dtype)
     else:
-        array = np.array(operand(data), dtype=dtype)
+        array = _checked(np.array(operand(data), dtype=dtype), data)
     result = Tensor(array)
     if requires_grad:
         result.requires_grad = True
@@ -760,7 +760,11 @@ def _lift(node: Node) -> Any:
 def _numbers(data: Any) -> NDArray:
     if isinstance(data, Tensor) and data._node is None:
         data = data._data
-    array = data if data.__class__ is np.ndarray else np.asarray(operand(data))
+    return _checked(data if data.__class__ is np.ndarray else np.asarray(operand(data)), data)
+
+
+def _checked(array: NDArray, data: Any) -> NDArray:
+    """Check that what became of data are numbers."""
     if array.dtype.kind not in "biufc":
         raise DTypeError(f"a Tensor holds numbers, not dtype {array.dtype} (from {type(data).__name__})")
     return array

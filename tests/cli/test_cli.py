@@ -897,6 +897,13 @@ def test_a_run_that_is_not_whole(run, sample, damage, name):
 # -- predict -------------------------------------------------------------------------------------
 
 
+def test_a_picture_and_a_run_in_each_others_place(run, sample):
+    np.save("digit.npy", sample.inputs[0])
+    assert "digit.npy: is a file, not the folder of a run" in fail("predict", "digit.npy", run).err
+    assert "is a folder, not a picture" in fail("predict", run, run).err
+    assert fail("predict", run, "none.png").err == "error: none.png: no such file\n"
+
+
 def large_on_paper(image):
     """Dark ink on white paper, five times as large, off the middle of a larger sheet."""
     paper = np.full((220, 260), 255, np.uint8)

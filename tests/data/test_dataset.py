@@ -174,11 +174,9 @@ def test_memory_maps_are_read_by_the_batch(tmp_path):
 
 
 def test_what_a_loader_refuses(data):
-    for batch_size in (0, -3):
-        with pytest.raises(OptionError, match="at least 1"):
+    for batch_size in (0, -3, 2.5, "2"):
+        with pytest.raises(OptionError, match=f"batch_size is {batch_size!r}; it must be a positive integer"):
             DataLoader(data, batch_size)
-    with pytest.raises(TypeError):
-        DataLoader(data, 2.5)
     with pytest.raises(OptionError, match="empty"):
         DataLoader(data.subset([]), 2)
     with pytest.raises(OptionError, match="no batch"):

@@ -168,8 +168,8 @@ def boastful_png():
     [
         ("a.png", b"no picture", "not a readable picture"),
         ("a.png", b"", "not a readable picture"),
-        ("a.png", None, "not a readable picture"),
-        ("a.npy", None, "not a readable .npy"),
+        ("a.png", None, "no such file"),
+        ("a.npy", None, "no such file"),
         ("a.npy", b"no array", "not a readable .npy"),
         ("a.npy", b"", "not a readable .npy"),
         ("a.npy", b"PK\x03\x04", "not a readable .npy"),

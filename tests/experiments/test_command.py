@@ -257,3 +257,21 @@ def test_help_shows_what_it_is_about():
         assert process.returncode == 0, err
         assert f"examples/{name}.py" in out, "the help says how to call it"
         assert "--full" in out
+
+
+def test_a_usage_that_can_be_typed():
+    beginnings = {
+        (
+            "-m",
+            "tinygrad_mnist",
+            "experiment",
+            "run",
+        ): "Usage: tinygrad-mnist experiment run small_digits [OPTIONS]",
+        (): f"Usage: python {EXAMPLES / 'small_digits.py'} [OPTIONS]",
+    }
+    for program_, beginning in beginnings.items():
+        name = "small_digits" if program_ else str(EXAMPLES / "small_digits.py")
+        process = program(*program_, name, "--epochs", "3")
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert err.startswith(beginning)

@@ -226,11 +226,27 @@ def test_classes_that_are_no_integers(bad):
 
 @pytest.mark.parametrize(
     "bad",
-    [np.zeros(4, int), np.zeros((5, 1), int), np.zeros((5, 4), int), np.zeros((4, 5)), np.zeros((), int)],
+    [np.zeros(4, int), np.zeros((5, 1), int), np.zeros((4, 5)), np.zeros((), int)],
 )
 def test_targets_that_do_not_fit(bad):
     with pytest.raises(ShapeError, match=r"cross_entropy.*\(5, 4\)"):
         F.cross_entropy(LOGITS, bad)
+
+
+@pytest.mark.parametrize("dtype", [int, bool, np.uint8])
+def test_a_number_for_each_class_must_be_a_float(dtype):
+    with pytest.raises(
+        DTypeError, match=r"\(5, 4\).*must be a float, not .*\.astype\(float\).*\.argmax\(axis=1\)"
+    ):
+        F.cross_entropy(LOGITS, np.eye(4, dtype=dtype)[[0, 1, 2, 3, 0]])
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+def test_the_outputs_come_first(loss):
+    with pytest.raises(
+        DTypeError, match=r"int64 and shape \(5,\) does not hold a model's outputs.*come first"
+    ):
+        loss(CLASSES, LOGITS)
 
 
 def test_logits_without_a_class_axis():

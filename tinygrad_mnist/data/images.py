@@ -68,6 +68,8 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
         raise OptionError(f"read_digit: size is {size}; a digit needs at least 8 pixels")
     if not 0 < fill <= 1:
         raise OptionError(f"read_digit: fill is {fill}; it must be above 0 and at most 1")
+    if not file.is_file():
+        raise DataError(f"{file}: {'is a folder, not a picture' if file.is_dir() else 'no such file'}")
     pixels = _read_npy(file) if file.suffix.lower() == ".npy" else _read_picture(file)
     ink = _ink(_grey(_unit(pixels, file), file), file)
     return _centre(_resize(_crop(ink), max(round(size * fill), 1)), size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,12 +77,12 @@ class DataLoader:
                 )
             dataset = Dataset(*dataset)
         self.dataset = dataset
-        self.batch_size = operator.index(batch_size)
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise OptionError(f"DataLoader: batch_size is {batch_size!r}; it must be a positive integer")
+        self.batch_size = int(batch_size)
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.rng = np.random.default_rng(rng)
-        if self.batch_size < 1:
-            raise OptionError(f"DataLoader: batch_size is {batch_size}; it must be at least 1")
         if len(dataset) == 0:
             raise OptionError(f"DataLoader: {dataset!r} is empty: there is nothing to iterate over")
         if len(self) == 0:

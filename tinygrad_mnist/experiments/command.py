@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -31,7 +32,10 @@ class Experiment(RememberingCommand):
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Run the command with the arguments of the program, and exit."""
-        run_command(self, str(self.name))
+        context = click.get_current_context(silent=True)  # that of `tinygrad-mnist experiment run`
+        run_command(
+            self, f"python {sys.argv[0]}" if context is None else f"{context.command_path} {self.name}"
+        )
 
 
 def experiment(data: str | None = None) -> Callable[[Callable[..., Any]], Experiment]:

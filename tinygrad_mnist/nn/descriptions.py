@@ -105,7 +105,7 @@ def _build(description: Any, known: dict[str, type[Module]]) -> Module:
 def _find_class(name: Any, known: dict[str, type[Module]]) -> type[Module]:
     if name not in known:
         raise DataError(
-            f"a saved model holds a {name!r}, which is not a layer known here; pass its class with classes=[...]"
+            f"a saved model holds a {name!r}, which is not a layer known here; pass its class, as in classes=[{name}]"
         )
     return known[name]
 

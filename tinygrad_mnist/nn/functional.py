@@ -199,6 +199,11 @@ def _nll(name: str, logp: Array, target: Array, smoothing: float, reduction: str
 
 def _check_classes(name: str, logp: Array, target: Array, axis: int) -> None:
     expected, classes = logp.shape[:axis] + logp.shape[axis + 1 :], logp.shape[axis]
+    if target.shape == logp.shape and target.dtype.kind in "biu":
+        raise DTypeError(
+            f"{name}: a target of shape {target.shape} holds a number for each class, which must be a float, not "
+            f"{target.dtype}; convert it with .astype(float), or to classes with .argmax(axis={axis})"
+        )
     if target.shape != expected:
         raise ShapeError(
             f"{name}: a target of shape {target.shape} does not fit an input of shape {logp.shape}; expected "
@@ -223,6 +228,11 @@ def _check_classes(name: str, logp: Array, target: Array, axis: int) -> None:
 def _class_axis(name: str, x: Array) -> int:
     if x.ndim == 0:
         raise ShapeError(f"{name}: an input of shape () has no axis of classes; expected (N, C)")
+    if x.dtype.kind != "f":
+        raise DTypeError(
+            f"{name}: an input of dtype {x.dtype} and shape {x.shape} does not hold a model's outputs, which are "
+            "floats and come first, as in loss(model(x), y)"
+        )
     return 0 if x.ndim == 1 else 1
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError, choice
+from ..errors import OptionError, ShapeError, choice, misfit
 from ..typing import Array, NDArray
 from . import functional as F  # noqa: N812
 from . import init
@@ -69,8 +69,7 @@ class Linear(Module):
         rng: np.random.Generator | int | None = None,
         dtype: Any = np.float32,
     ) -> None:
-        if in_features < 1 or out_features < 1:
-            raise OptionError(f"Linear({in_features}, {out_features}): both must be positive")
+        in_features, out_features = _sizes("Linear", (in_features, out_features))
         rng = np.random.default_rng(rng)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(init.get(weight_init)((out_features, in_features), rng=rng), dtype=dtype)
@@ -253,6 +252,8 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module) -> None:
         for i, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise OptionError(f"{type(self).__name__}: argument {i + 1} is {_stray(module)}")
             setattr(self, str(i), module)
 
     def forward(self, x: Array) -> Array:
@@ -315,8 +316,11 @@ class MLP(Sequential):
         rng: np.random.Generator | int | None = None,
         dtype: Any = np.float32,
     ) -> None:
-        if len(sizes) < 2:
-            raise OptionError(f"MLP: sizes {list(sizes)!r} need at least an input and an output size")
+        if not np.iterable(sizes) or isinstance(sizes, str) or len(sizes) < 2:
+            raise OptionError(
+                f"MLP: sizes are {sizes!r}; pass a list, from input to output, as in [784, 128, 10]"
+            )
+        sizes = _sizes("MLP", sizes)
         rng = np.random.default_rng(rng)
         modules: list[Module] = []
         for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
@@ -334,7 +338,7 @@ class MLP(Sequential):
                 )
             )
             if make is not None:
-                modules.append(make())
+                modules.append(_make(make))
             if dropout and not is_last:
                 modules.append(Dropout(dropout, rng=rng))
         super().__init__(*modules)
@@ -346,3 +350,31 @@ def _activation(which: str | Callable[[], Module] | None) -> tuple[Callable[[], 
             raise choice("activation", which, activations)
         return activations[which]
     return which, "xavier_normal"
+
+
+def _make(activation: Callable[[], Module]) -> Module:
+    """Make the layer of an activation."""
+    if isinstance(activation, Module) or misfit(activation, (), {}):
+        name = getattr(activation, "__name__", type(activation).__name__)
+        raise OptionError(
+            f"MLP: the activation {name} does not make a layer; pass a name, such as 'relu', or a class, such as "
+            "nn.ReLU"
+        )
+    return activation()
+
+
+def _sizes(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    """Check that sizes are positive integers."""
+    if not all(isinstance(size, (int, np.integer)) and size > 0 for size in sizes):
+        raise OptionError(f"{name}: sizes {', '.join(map(repr, sizes))} must be positive integers")
+    return tuple(sizes)
+
+
+def _stray(module: Any) -> str:
+    """Say what stands in the place of a module, and what to write instead."""
+    if isinstance(module, type):
+        return f"the class {module.__name__}; pass an object, as in {module.__name__}()"
+    if isinstance(module, (list, tuple)):
+        return f"a {type(module).__name__}; pass its modules one by one, as in Sequential(*layers)"
+    what = f"the function {module.__name__}" if hasattr(module, "__name__") else repr(module)
+    return f"{what}; pass a Module, such as nn.ReLU(), or one of your own whose forward calls the function"

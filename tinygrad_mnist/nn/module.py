@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import GradientError, StateDictError, UnsupportedError
+from ..errors import GradientError, OptionError, StateDictError, UnsupportedError, misfit
 from ..graph import CALLED, RECORDING, SCOPE, changed
 from ..operands import operand
 from ..origins import caller
@@ -104,6 +104,13 @@ class Module(metaclass=_Kind):
 
     def __new__(cls: type[Self], *args: Any, **kwargs: Any) -> Self:
         """Set the attributes that every module has, so that subclasses need not call a constructor."""
+        if any(isinstance(x, Tensor) or getattr(x, "ndim", 0) > 1 for x in args) and cls._is_ours:
+            raise TypeError(
+                f"{cls.__name__}: data are not for making this object but for calling it: first "
+                f"f = {cls.__name__}(...) with its settings, then f(...) with the data"
+            )
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__} is made without arguments, as in {cls.__name__}()")
         self = super().__new__(cls)
         self.__dict__.update(training=True, _name="", _buffers=(), _arguments=(args, kwargs))
         return self
@@ -120,6 +127,10 @@ class Module(metaclass=_Kind):
         token = SCOPE.set((SCOPE.get(), self._name, cls.__name__, caller(), cls._is_ours))
         try:
             output = self.forward(*args, **kwargs)
+        except TypeError:
+            if words := misfit(self.forward, args, kwargs):
+                raise TypeError(f"{cls.__name__}.forward: {words}{_hint(words, args)}") from None
+            raise
         finally:
             SCOPE.reset(token)
         if output is None:
@@ -268,6 +279,11 @@ class Module(metaclass=_Kind):
 
     def train(self: Self, mode: bool = True) -> Self:
         """Switch layers such as Dropout to training behaviour."""
+        if not isinstance(mode, (bool, np.bool_)):
+            raise OptionError(
+                f"train: mode is a {type(mode).__name__}; it is True or False. "
+                "tg.training.fit(model, data) trains a model"
+            )
         for module in self.modules():
             module.training = mode
         return self
@@ -369,3 +385,10 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def _hint(words: str, args: tuple[Any, ...]) -> str:
+    """Say what a forward that does not take its arguments may lack."""
+    if words.endswith("takes ()"):
+        return "; does it begin with self, as in def forward(self, x)?"
+    return "; targets go to the loss, as in loss(model(x), y)" if len(args) > 1 else ""

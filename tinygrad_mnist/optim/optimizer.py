@@ -151,7 +151,7 @@ class Optimizer:
         if not updated:
             raise GradientError(
                 f"{type(self).__name__}.step: no parameter has a gradient; call loss.backward() first, with a loss "
-                "computed from these parameters"
+                "computed from these parameters, and zero_grad() before that"
             )
 
     def _apply(self, p: NDArray, g: NDArray, state: State, settings: dict[str, Any]) -> None:

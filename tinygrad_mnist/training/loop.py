@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from .. import optim
 from ..data import DataLoader, Dataset
-from ..errors import NonFiniteError, OptionError, choice
+from ..errors import NonFiniteError, OptionError, choice, misfit
 from ..graph import no_grad
 from ..nn import Module
 from ..optim import Optimizer, Schedule
@@ -30,6 +30,35 @@ Data = Dataset | DataLoader | tuple[NDArray, NDArray]
 Loss = Callable[[Array, Array], Array]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _explained(function: Callable[P, R]) -> Callable[P, R]:
+    """Say in words what is wrong with the arguments of a call."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            words = misfit(function, args, kwargs)
+            if not words:
+                raise
+            if "lr" in kwargs:
+                words += (
+                    "; a learning rate is the optimizer's, as in optimizer=Adam(model.parameters(), lr=0.01)"
+                )
+            if len(args) > 2:
+                words += (
+                    f"; inputs and targets are one pair, as in {function.__name__}(model, (inputs, targets))"
+                )
+            raise TypeError(f"{function.__name__}: {words}") from None
+
+    return call
+
+
+@_explained
 def fit(
     model: Module,
     train: Data,
@@ -60,7 +89,7 @@ def fit(
         Number of samples per update; ignored for a DataLoader.
     loss : callable or str, default ``nn.CrossEntropyLoss()``
         ``loss(model(x), y)`` must be a scalar, a mean over the batch. By name: ``'cross-entropy'``,
-        ``'mse'``, ``'l1'``, ``'huber'`` or ``'bce'``.
+        ``'mse'``, ``'l1'``, ``'huber'`` or ``'bce'``. A class is made with its default settings.
     optimizer : Optimizer, class, function or str, default ``'adam'``
         A class or a function gets the parameters. With a name, such as ``'sgd'``, it has its default settings.
     schedule : Schedule, or a function that makes one
@@ -103,10 +132,9 @@ def fit(
     >>> evaluate(model, test)["accuracy"] > 0.85
     True
     """
-    if not isinstance(model, Module):
-        raise OptionError(f"fit: the model comes first, and must be a Module; got {type(model).__name__}")
-    if operator.index(epochs) < 1:
-        raise OptionError(f"fit: epochs = {epochs!r} is not a positive number")
+    _check_model("fit", model)
+    if not isinstance(epochs, (int, np.integer)) or epochs < 1:
+        raise OptionError(f"fit: epochs = {epochs!r} is not a positive integer")
     if not (schedule is None or isinstance(schedule, Schedule) or callable(schedule)):
         raise OptionError(f"fit: schedule = {schedule!r} is neither a Schedule nor a function that makes one")
     loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
@@ -169,6 +197,7 @@ def fit(
     return training.history
 
 
+@_explained
 def evaluate(
     model: Module, data: Data, *, loss: Loss | str | None = None, batch_size: int = 1000
 ) -> dict[str, float]:
@@ -188,6 +217,7 @@ def evaluate(
     dict
         ``loss``; ``accuracy`` if targets are classes; ``count``, the number of samples.
     """
+    _check_model("evaluate", model)
     loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
     loss = _loss(loss)
     tally = _Tally()
@@ -209,7 +239,7 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
     Parameters
     ----------
     model : Module
-    data : array, shape (N, …), or as for :func:`evaluate`
+    data : array or nested list, shape (N, …), or as for :func:`evaluate`
         Targets, if there are any, are ignored.
     batch_size : int, default 1000
 
@@ -217,13 +247,17 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
     -------
     ndarray, shape (N, …)
     """
+    _check_model("predict", model)
     if batch_size < 1:
         raise OptionError(f"predict: batch_size = {batch_size!r} is not a positive number")
     if isinstance(data, DataLoader):
         batches: Iterable[NDArray] = (x for x, _ in data)
     else:
-        inputs = Dataset(data, data) if isinstance(data, np.ndarray) else data
-        inputs = Dataset(*inputs) if isinstance(inputs, tuple) else inputs
+        inputs = (
+            data
+            if isinstance(data, Dataset)
+            else Dataset(*(data if isinstance(data, tuple) else (data, data)))
+        )
         batches = (inputs[i : i + batch_size][0] for i in range(0, max(len(inputs), 1), batch_size))
     was_training = model.training
     model.eval()
@@ -234,8 +268,18 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
         model.train(was_training)
 
 
+def _check_model(name: str, model: object) -> None:
+    """Check that the model is one, and not its class or the data."""
+    if isinstance(model, type):
+        raise OptionError(f"{name}: got the class {model.__name__}; pass an object, as in {model.__name__}()")
+    if not isinstance(model, Module):
+        raise OptionError(f"{name}: the model comes first, and must be a Module; got {type(model).__name__}")
+
+
 def _loss(loss: Loss | str | None) -> Loss:
-    """Look up a loss by its name."""
+    """Look up a loss by its name, or make one from its class."""
+    if isinstance(loss, type):
+        return loss()
     if loss is not None and not isinstance(loss, str):
         return loss
     return make_loss(loss or "cross-entropy")

@@ -68,7 +68,8 @@ class Run:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise RunError(f"{self.folder}: no such folder; `tinygrad-mnist train` makes one")
+            found = "is a file, not the folder of a run" if self.folder.is_file() else "no such folder"
+            raise RunError(f"{self.folder}: {found}; `tinygrad-mnist train` makes one")
         experiment = self._experiment()
         if experiment:
             raise RunError(

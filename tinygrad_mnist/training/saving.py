@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import DataError, RunError
+from ..errors import DataError, OptionError, RunError
 from ..files import load, read_metadata, save
 from ..nn import Module, build, describe
 
@@ -41,6 +41,10 @@ def save_model(model: Module, path: str | os.PathLike[str]) -> None:
       (2): Linear(3, 2)
     )
     """
+    if not isinstance(model, Module):
+        raise OptionError(
+            f"save_model: the model comes first, and must be a Module; got {type(model).__name__}"
+        )
     save(model.state_dict(), path, metadata={"model": json.dumps(describe(model))})
 
 
@@ -62,7 +66,9 @@ def load_model(path: str | os.PathLike[str], *, classes: Iterable[type[Module]] 
     """
     path = Path(path)
     if not path.is_file():
-        raise RunError(f"{path}: there is no saved model here")
+        inside = path / "model.safetensors"
+        hint = f"; did you mean {inside}?" if inside.is_file() else ""
+        raise RunError(f"{path}: there is no saved model here{hint}")
     description = read_metadata(path).get("model")
     if description is None:
         raise DataError(f"{path}: has arrays but no description of a model; read it with tg.load")

@@ -256,6 +256,15 @@ def _positions(argnums: Argnums, count: int, f: Function) -> tuple[list[int], bo
     return numbers, is_single
 
 
+def require_function(name: str, f: object) -> None:
+    """Refuse what cannot be called, such as a loss that is computed already."""
+    if not callable(f):
+        raise GradientError(
+            f"{name}: differentiates a function, as in tg.{name}(f)(x), and got {described(f)}; the gradient of a "
+            "loss that is computed already is in x.grad after loss.backward()"
+        )
+
+
 def named(f: Function) -> str:
     """Name a function for a message."""
     name = getattr(f, "__name__", None)

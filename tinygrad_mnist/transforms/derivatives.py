@@ -24,7 +24,7 @@ import numpy as np
 from ..errors import DTypeError, GradientError
 from ..tensor import Tensor
 from ..trees import rebuild, tree_map
-from .call import Argnums, Function, Trace, described, fit_tree, named, value_of
+from .call import Argnums, Function, Trace, described, fit_tree, named, require_function, value_of
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -102,6 +102,7 @@ def value_and_grad(
     >>> float(value), slope
     (5.0, array([2., 4.]))
     """
+    require_function("grad", f)
 
     @wraps(f, updated=())
     def both(*args: Any, **kwargs: Any) -> Any:
@@ -243,6 +244,7 @@ def jacobian(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False
     array([[2., 0.],
            [0., 4.]])
     """
+    require_function("jacobian", f)
 
     @wraps(f, updated=())
     def every(*args: Any, **kwargs: Any) -> Any:
