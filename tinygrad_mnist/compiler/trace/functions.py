@@ -307,8 +307,19 @@ def rewrite(function: Any, target: Any, *args: Any, **settings: Any) -> None:
         return changed
 
     refuse_tracked((args, tuple(settings.values())))
-    value = change(target.value, *swap(args, value_of), **values_of(settings))
+    if function in (
+        np.putmask,
+        np.place,
+    ):  # they convert numbers as a write does, but arrays only where that is safe
+        args = (*args[:-1], *(_converted(x, target.dtype) for x in args[-1:]))
+        settings = {name: _converted(x, target.dtype) for name, x in settings.items()}
+    value = change(value_of(target), *swap(args, value_of), **values_of(settings))
     target._become(written(target.tape, call, (Callee(change), target, *args), settings, value))
+
+
+def _converted(x: Any, dtype: Any) -> Any:
+    is_number = isinstance(x, np.generic) or (is_traced(x) and x.is_number and not is_pythons(x))
+    return x.astype(dtype) if is_number else x
 
 
 def _trace_of(*trees: Any) -> Trace:
