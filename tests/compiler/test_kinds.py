@@ -693,6 +693,20 @@ def test_a_write_into_an_array_in_another_order_reaches_the_first_only_if_it_is_
         np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.parametrize("at_least", [np.atleast_1d, np.atleast_2d, np.atleast_3d])
+@pytest.mark.parametrize("x", [np.array(1.5), np.ones(3), np.ones((2, 3))[:, ::2], np.ones((2, 2, 2))])
+def test_a_write_into_an_array_with_more_axes_is_one_into_the_array(at_least: Any, x: Any) -> None:
+    def f(x: Any) -> Any:
+        y, (one, other) = at_least(x), at_least(x, x.sum())
+        y[0] *= 2
+        return y, one, other, x.sum()
+
+    ours, theirs = x.copy(), x.copy()
+    for got, expected in zip(tg.compile(f)(ours), f(theirs), strict=True):
+        np.testing.assert_array_equal(got, expected, strict=True)
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_an_ellipsis_beside_an_index_of_the_array_gives_an_array() -> None:
     def f(i: Any) -> Any:
         return i[..., np.sum(i)], +i[..., np.sum(i)], i[np.sum(i)]

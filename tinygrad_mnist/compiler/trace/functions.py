@@ -117,6 +117,8 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     trace = _trace_of(args, kwargs)
     if trace.is_elsewhere() and not any(issubclass(kind, Tensor) for kind in types):
         return func(*swap(args, value_of), **values_of(kwargs))
+    if func in _AT_LEAST and len(args) > 1:
+        return tuple(map(func, args))
     if func in VIEWS and (args and is_traced(args[0])):
         return take_view(func, *args, **kwargs)
     if func in _TEXTS:
@@ -176,6 +178,10 @@ _LIKE = {np.zeros_like: np.zeros_like, np.ones_like: np.ones_like, np.empty_like
 
 
 _TEXTS = {np.array2string, np.array_repr, np.array_str}
+
+
+#: Functions of one array, or of each of several.
+_AT_LEAST = {np.atleast_1d, np.atleast_2d, np.atleast_3d}
 
 
 _MUTATORS = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
