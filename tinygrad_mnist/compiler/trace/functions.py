@@ -42,7 +42,7 @@ _OPERATORS = _COMPARISONS | {
 
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any = None, **kwargs: Any) -> Any:
     """Handle a call of ``__array_ufunc__``."""
-    if any(isinstance(x, Tensor) for x in inputs):
+    if any(isinstance(x, Tensor) for x in (*inputs, *(out or ()))):
         return NotImplemented
     trace = _trace_of(inputs, out, kwargs)
     if trace.is_elsewhere():
