@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import types
+import warnings
 from typing import Any
 
 import numpy as np
@@ -627,3 +628,108 @@ def test_powers_of_numbers_and_of_arrays(x: float, exponent: Any) -> None:
         got, expected = both(f, np.array([x]))
         np.testing.assert_array_equal(got, expected, strict=True)
         assert (np.signbit(got) == np.signbit(expected)).all() or np.isnan(expected).all()
+
+
+NUMBERS = {
+    "number": lambda x: x.sum(),
+    "whole": lambda x: x.astype(int).sum(),
+    "truth": lambda x: (x > 0).any(),
+    "complex": lambda x: (x * 1j).sum(),
+    "array": lambda x: x[0, ...],
+    "truths": lambda x: (x > 0)[0, ...],
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda v: v.view(), lambda v: v.copy(), lambda v: v.astype(np.float32), lambda v: v.reshape(()), lambda v: v.T,
+        lambda v: v.real, lambda v: v.imag, lambda v: v.conj(), lambda v: v.conjugate(), lambda v: v[...],
+        lambda v: v.fill(1), lambda v: v**2, lambda v: v**-1.0, lambda v: np.ascontiguousarray(v),
+        lambda v: np.asfortranarray(v), lambda v: np.array(v, ndmin=2), lambda v: np.asarray(v, np.complex128),
+        lambda v: v.dot(2.0), lambda v: v.argpartition(0), lambda v: round(v, 1), lambda v: np.array(v, copy=False),
+        lambda v: np.copyto(v, 1), lambda v: v.is_integer(),
+    ],
+)  # fmt: skip
+def test_numbers_have_the_methods_of_numbers_and_arrays_those_of_arrays(kind: str, method: Any) -> None:
+    def f(x: Any) -> Any:
+        return method(NUMBERS[kind](x))
+
+    def outcome(g: Any) -> Any:
+        try:
+            return g(np.array([1.25, 0.5, -0.75]))
+        except CompileError:
+            return CompileError
+        except (TypeError, ValueError, AttributeError) as error:
+            return type(error)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Casting complex values")
+        expected, got = outcome(f), outcome(tg.compile(f))
+    if got is not CompileError:
+        assert type(got) is type(expected)
+        np.testing.assert_array_equal(got, expected, strict=not isinstance(got, type))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda x: np.ascontiguousarray(x.T), lambda x: np.asfortranarray(x), lambda x: np.asarray(x, order="F"),
+        lambda x: np.array(x, order="F"), lambda x: np.array(x, ndmin=3), lambda x: np.array(x, ndmin=3, copy=None),
+        lambda x: np.ascontiguousarray(x), lambda x: np.asfortranarray(x.T), lambda x: np.array(x.T).ravel(),
+        lambda x: np.array(x.T, copy=False),
+    ],
+)  # fmt: skip
+def test_a_write_into_an_array_in_another_order_reaches_the_first_only_if_it_is_the_same(made: Any) -> None:
+    def f(x: Any) -> Any:
+        made(x)[...] = 7
+        return x.sum()
+
+    program = tg.compile(f)
+    for layout in (lambda x: x, np.asfortranarray, lambda x: x[:, ::-1]):
+        x, y = layout(TABLE.copy()), layout(TABLE.copy())
+        assert program(x) == f(y)
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("at_least", [np.atleast_1d, np.atleast_2d, np.atleast_3d])
+@pytest.mark.parametrize("x", [np.array(1.5), np.ones(3), np.ones((2, 3))[:, ::2], np.ones((2, 2, 2))])
+def test_a_write_into_an_array_with_more_axes_is_one_into_the_array(at_least: Any, x: Any) -> None:
+    def f(x: Any) -> Any:
+        y, (one, other) = at_least(x), at_least(x, x.sum())
+        y[0] *= 2
+        return y, one, other, x.sum()
+
+    ours, theirs = x.copy(), x.copy()
+    for got, expected in zip(tg.compile(f)(ours), f(theirs), strict=True):
+        np.testing.assert_array_equal(got, expected, strict=True)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_ellipsis_beside_an_index_of_the_array_gives_an_array() -> None:
+    def f(i: Any) -> Any:
+        return i[..., np.sum(i)], +i[..., np.sum(i)], i[np.sum(i)]
+
+    got, expected = both(f, np.array([-1, 2, -1]))
+    assert list(map(type, got)) == list(map(type, expected))
+
+
+@pytest.mark.parametrize("write", [np.putmask, np.place])
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float16])
+@pytest.mark.parametrize("number", [lambda x: np.int8(3), lambda x: x.sum(), lambda x: x[0] > 0])
+def test_putmask_and_place_convert_a_number_to_any_dtype(write: Any, dtype: Any, number: Any) -> None:
+    def f(x: Any) -> Any:
+        y = x.astype(dtype)
+        write(y, y > 0, number(x))
+        return y
+
+    assert_same(f, np.array([1.5, 0, 2.75]))
+
+
+def test_dot_of_complex_numbers_keeps_the_signs_of_zeros() -> None:
+    x, z = np.array([[-0.0], [2.0], [0.0]]), np.array([[complex(-0.7, -2.0), complex(1.0, 2.0)]])
+    for a, b in ((x, z), (z.T, x.T), (z.T, z)):
+        got, expected = both(lambda a, b: np.dot(a, b), a, b)
+        for part in (np.real, np.imag):
+            np.testing.assert_array_equal(np.signbit(part(got)), np.signbit(part(expected)))

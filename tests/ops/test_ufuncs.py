@@ -62,6 +62,22 @@ def test_where_broadcasts():
     same(np.sin(leaf(A), where=True), np.sin(A))
 
 
+@pytest.mark.parametrize("mask", [[True, False, True], [False] * 3, [[True], [False]], True])
+@pytest.mark.parametrize("x", [2.0, np.arange(3.0), np.ones((2, 1))])
+def test_where_and_the_inputs_broadcast_to_out(mask, x):
+    mask = np.array(mask)
+
+    def total(base):
+        out = base * 1
+        np.add(x, 1, out=out, where=mask)
+        return np.sum(out * B)
+
+    expected = np.where(mask, 0, B)
+    np.testing.assert_array_equal(tg.grad(total)(A), expected)
+    np.testing.assert_array_equal(tg.compile(tg.grad(total))(A), expected)
+    np.testing.assert_allclose(tg.value_and_grad(total)(A)[0], total(A), rtol=1e-13)
+
+
 def test_dtype_and_casting():
     same(np.add(leaf(A), 1, dtype=np.float32), np.add(A, 1, dtype=np.float32))
     x = leaf(A)

@@ -92,7 +92,7 @@ def call(
             )
         return y
     mask = plain(where)
-    shape = np.broadcast_shapes(mask.shape, *(np.shape(x) for x in inputs))
+    shape = np.broadcast_shapes(mask.shape, np.shape(base), *(np.shape(x) for x in inputs))
     mask = np.broadcast_to(mask, shape)
     if not is_known(mask):  # the ufunc sees a harmless number at the other places
         number = 2 if ufunc is np.arccosh else 0.5

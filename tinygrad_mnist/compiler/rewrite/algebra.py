@@ -16,7 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from ..instructions import add_along, astype, call, check, copy, getitem, setitem, take_along, view_as
+from ..instructions import (
+    add_along,
+    astype,
+    call,
+    check,
+    copy,
+    getitem,
+    has_ellipsis,
+    setitem,
+    take_along,
+    view_as,
+)  # fmt: skip
 from ..program import Constant, Op, is_scalar
 from .builder import Builder, Rule
 from .equations import Equation, c, d, rules_of, x, y
@@ -139,8 +150,12 @@ def scaled_quotient(b: Builder, op: Op) -> Op | None:
 
 
 def product(b: Builder, op: Op) -> Op | None:
-    """Up to two axes, ``np.dot`` is ``np.matmul``."""
-    if all(isinstance(arg, Op) and 1 <= arg.ndim <= 2 for arg in op.args) and op.ndim:
+    """Up to two axes, ``np.dot`` is ``np.matmul``, but for infinite or signed parts of complex numbers."""
+    if (
+        op.dtype.kind != "c"
+        and all(isinstance(arg, Op) and 1 <= arg.ndim <= 2 for arg in op.args)
+        and op.ndim
+    ):
         return b.call(np.matmul, op.args, op)
     return None
 
@@ -194,7 +209,7 @@ def number_of_number(b: Builder, op: Op) -> Op | None:
     """``s[()]`` makes a number of an array without axes; what computes a number returns one."""
     x, index = op.args
     is_number = x.is_ufunc or x.is_plain_reduction or x.instruction.is_product
-    is_number = is_number or (x.calls(getitem) and not x.is_view)
+    is_number = is_number or (x.calls(getitem) and not has_ellipsis(x.args[1]))
     return x if index == () and not x.ndim and is_number else None
 
 

@@ -21,9 +21,9 @@ from ...errors import CompileError
 from ...graph import _set
 from ...origins import caller, is_internal, line_of, users_line
 from ...tensor import Tensor
-from ..instructions import as_array
+from ..instructions import as_array, astype, copy
 from .standins import Tracer, known, written
-from .tape import Trace, is_stand_in
+from .tape import Trace, is_stand_in, value_of
 
 __all__ = ["making_stand_ins"]
 
@@ -139,23 +139,27 @@ def _counting(original: Any) -> Callable[..., Any]:
     return count
 
 
-def _converting(original: Any, is_copy: bool) -> Callable[..., Any]:
+def _converting(original: Any) -> Callable[..., Any]:
+    is_ordered = original.__name__ in ("ascontiguousarray", "asfortranarray")
+
     @wraps(original)
     def convert(x: Any, dtype: Any = None, **settings: Any) -> Any:
         if _TRACE.get() is None or not _holds_stand_ins(x):
             return _for_the_user(original(x, dtype, **settings), caller(), original.__name__)
-        if settings.keys() - {"copy"}:
-            return original(x, dtype, **settings)
         given = made = _stacked(x)
-        if dtype is not None:
-            made = made.astype(dtype, copy=False)
-        is_copied = is_copy and settings.get("copy", True)
-        if isinstance(x, Tensor) and made is given and not is_copied:
+        value = value_of(given)
+        wanted = original(value, dtype, **settings)
+        given.tape.is_by_layout |= is_ordered or "order" in settings  # which decides whether it is a copy
+        is_shared = wanted is value or np.may_share_memory(wanted, value)
+        if is_shared and isinstance(x, Tensor) and wanted.shape == x.shape:
             return x.data
+        if wanted.dtype != given.dtype:
+            made = written(given.tape, astype, (given, wanted.dtype), {}, value.astype(wanted.dtype))
         if given.is_number:
-            return written(made.tape, as_array, (made,), {}, np.array(made.value))
-        is_shared = made is given and not isinstance(x, (list, tuple))
-        return made.copy() if is_shared and is_copied else made
+            made = written(given.tape, as_array, (made,), {}, np.array(made.value))
+        elif not is_shared and made is given and not isinstance(x, (list, tuple)):
+            made = written(given.tape, copy, (given,), {}, wanted.reshape(given.shape))
+        return made if made.shape == wanted.shape else made.reshape(wanted.shape)
 
     return convert
 
@@ -196,5 +200,5 @@ _STAND_INS: dict[str, Any] = {
     "full": _filling(_ORIGINALS["full"]),
     "fromiter": _collecting(_ORIGINALS["fromiter"]),
     "ndenumerate": _counting(_ORIGINALS["ndenumerate"]),
-    **{name: _converting(_ORIGINALS[name], name == "array") for name in _CONVERTERS},
+    **{name: _converting(_ORIGINALS[name]) for name in _CONVERTERS},
 }

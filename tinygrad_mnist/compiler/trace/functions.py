@@ -42,7 +42,7 @@ _OPERATORS = _COMPARISONS | {
 
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any = None, **kwargs: Any) -> Any:
     """Handle a call of ``__array_ufunc__``."""
-    if any(isinstance(x, Tensor) for x in inputs):
+    if any(isinstance(x, Tensor) for x in (*inputs, *(out or ()))):
         return NotImplemented
     trace = _trace_of(inputs, out, kwargs)
     if trace.is_elsewhere():
@@ -117,6 +117,8 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     trace = _trace_of(args, kwargs)
     if trace.is_elsewhere() and not any(issubclass(kind, Tensor) for kind in types):
         return func(*swap(args, value_of), **values_of(kwargs))
+    if func in _AT_LEAST and len(args) > 1:
+        return tuple(map(func, args))
     if func in VIEWS and (args and is_traced(args[0])):
         return take_view(func, *args, **kwargs)
     if func in _TEXTS:
@@ -176,6 +178,10 @@ _LIKE = {np.zeros_like: np.zeros_like, np.ones_like: np.ones_like, np.empty_like
 
 
 _TEXTS = {np.array2string, np.array_repr, np.array_str}
+
+
+#: Functions of one array, or of each of several.
+_AT_LEAST = {np.atleast_1d, np.atleast_2d, np.atleast_3d}
 
 
 _MUTATORS = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
@@ -307,8 +313,19 @@ def rewrite(function: Any, target: Any, *args: Any, **settings: Any) -> None:
         return changed
 
     refuse_tracked((args, tuple(settings.values())))
-    value = change(target.value, *swap(args, value_of), **values_of(settings))
+    if function in (
+        np.putmask,
+        np.place,
+    ):  # they convert numbers as a write does, but arrays only where that is safe
+        args = (*args[:-1], *(_converted(x, target.dtype) for x in args[-1:]))
+        settings = {name: _converted(x, target.dtype) for name, x in settings.items()}
+    value = change(value_of(target), *swap(args, value_of), **values_of(settings))
     target._become(written(target.tape, call, (Callee(change), target, *args), settings, value))
+
+
+def _converted(x: Any, dtype: Any) -> Any:
+    is_number = isinstance(x, np.generic) or (is_traced(x) and x.is_number and not is_pythons(x))
+    return x.astype(dtype) if is_number else x
 
 
 def _trace_of(*trees: Any) -> Trace:

@@ -237,7 +237,10 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self.value)))
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        return round(self.numbers("`round()`").item()) if ndigits is None else np.round(self, ndigits)
+        if ndigits is None:
+            return round(self.numbers("`round()`").item())
+        round(self._itself(), ndigits)  # arrays refuse
+        return np.round(self, ndigits)
 
     def __repr__(self) -> str:
         return f"<traced array of shape {self.shape} and dtype {self.dtype}>"
@@ -299,9 +302,8 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if is_pythons_float(self) and type(exponent) is int:
             return written(self.tape, arithmetic["**"], (self, exponent), {}, value_of(self) ** exponent)
         is_quick = type(exponent) in (int, float) and exponent in _POWERS
-        is_quick = is_quick and not (
-            self.is_number and exponent == 0.5
-        )  # for which -inf ** 0.5 is inf, not a root
+        if self.is_number:  # -inf ** 0.5 is inf, not a root; and True**2 is of another type
+            is_quick = is_quick and exponent != 0.5 and self.dtype != bool
         if is_quick and (self.dtype.kind in "fc" or (self.dtype == bool and exponent == 2)):
             return _POWERS[exponent](self)
         return np.power(self, exponent)
@@ -369,7 +371,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def view(self, dtype: Any = None) -> Any:
         """Make a view of the same memory, with another dtype if one is given."""
         if dtype is None:
-            return self._viewed(getitem, Ellipsis, self.value[...])
+            return self if self.is_number else self._viewed(getitem, Ellipsis, self.value[...])
         return self._viewed(view_as, np.dtype(dtype), self._itself().view(dtype))
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
@@ -388,6 +390,12 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         """Clip to two bounds, one of which may be missing."""
         return np.clip(self, min, max, **settings)
 
+    def conj(self) -> Any:
+        """Return the conjugate; of real numbers, the array itself."""
+        return np.conjugate(self) if self.dtype.kind == "c" else self
+
+    conjugate = conj
+
     def compress(self, condition: Any, axis: Any = None) -> Any:
         """The slices for which a condition holds."""
         return np.compress(condition, self, axis)
@@ -397,8 +405,9 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         rewrite(np.put, self, indices, values, mode)
 
     def fill(self, value: Any) -> None:
-        """Write one number everywhere."""
-        self[...] = value
+        """Write one number everywhere; NumPy numbers ignore it."""
+        if not self.is_number:
+            self[...] = value
 
     def partition(self, kth: Any, axis: int = -1, **settings: Any) -> None:
         """Put some elements at their places in the sorted order."""
@@ -424,12 +433,12 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getattr__(self, name: str) -> Any:
         """Return a method of arrays that is also a NumPy function."""
+        if name.startswith("__") or not hasattr(self._itself(), name):
+            raise AttributeError(f"an array has no attribute {name!r}")
         if name in _METHODS:
             function = getattr(np, name)
             return lambda *args, **kwargs: function(self, *swap(args, _seen_by_arrays), **kwargs)
-        if hasattr(np.ndarray, name) and not name.startswith("__"):
-            raise untraceable(self.tape, f"array.{name} reads or changes an array that is traced")
-        raise AttributeError(f"an array has no attribute {name!r}")
+        raise untraceable(self.tape, f"array.{name} reads or changes an array that is traced")
 
     # -- numbers -------------------------------------------------------------------------------------
 
@@ -463,7 +472,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
 
 _METHODS = (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "conj", "conjugate",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose",
     "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",
     "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
 )  # fmt: skip

@@ -45,5 +45,6 @@ VIEWS: dict[Any, Callable[..., View]] = {
     np.broadcast_to: _broadcasting,
     **dict.fromkeys((np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.matrix_transpose), _transposing),
     **dict.fromkeys((np.reshape, np.ravel, np.expand_dims, np.squeeze), _reshaping),
+    **dict.fromkeys((np.atleast_1d, np.atleast_2d, np.atleast_3d), _reshaping),
     **dict.fromkeys((np.flip, np.fliplr, np.flipud), _reversing),
 }
