@@ -93,7 +93,9 @@ def test_parts_are_imported_when_used(name):
 
 def test_tab_offers_public_names_only():
     # In an interpreter of its own: others may have imported more by now.
-    offered = python("import json, tinygrad_mnist as tg; import tinygrad_mnist.cli; print(json.dumps(dir(tg)))")
+    offered = python(
+        "import json, tinygrad_mnist as tg; import tinygrad_mnist.cli; print(json.dumps(dir(tg)))"
+    )
     assert {name for name in offered if not name.startswith("_")} == set(tg.__all__)
     assert "__version__" in offered
 

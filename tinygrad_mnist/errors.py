@@ -69,17 +69,7 @@ class CompileError(TinygradError, RuntimeError):
 
 
 class UntraceableError(CompileError):
-    """A step that a compiled program cannot take; the program calls the surrounding operation as a whole.
-
-    Attributes
-    ----------
-    as_a_whole : callable
-        ``as_a_whole(primitive, args, settings, rule)`` records that call.
-    """
-
-    def __init__(self, message: str, as_a_whole: Any = None) -> None:
-        super().__init__(message)
-        self.as_a_whole = as_a_whole
+    """A step that a compiled program cannot take; the program calls the surrounding operation as a whole."""
 
 
 class StateDictError(TinygradError, ValueError):

@@ -26,12 +26,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .blocks import block
-from .errors import GradientError, ShapeError, UntraceableError
+from .errors import GradientError, ShapeError
 from .origins import Line, Origin, is_internal, line_of
 from .typing import Array
 
@@ -42,9 +42,10 @@ __all__ = ["Node", "changed", "conjugate", "enable_grad", "fit", "is_recording",
 
 # Context variables, not globals: a thread or an asyncio task that turns recording off
 # does so only for itself.
-# RECORDING holds False, True, or the Watch of a detect_anomaly() block, which looks at every result.
-RECORDING: ContextVar[Any] = ContextVar("recording", default=True)
+RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
 WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
+# Whether a derivative is being computed in recorded steps. They are not steps of the user's program.
+DERIVING: ContextVar[bool] = ContextVar("deriving", default=False)
 # Whether a function that a transform differentiates is running.
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 
@@ -52,22 +53,37 @@ TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 # any gradient, and no rule may make a decision based on its values.
 TRANSPOSING: ContextVar[bool] = ContextVar("transposing", default=False)
 
-# Changes whenever a module or its class gets an attribute, or a leaf gets other memory, another place in the
-# graph or a hook. As long as it stays the same, none of these has to be examined.
-CHANGES = [0]
+
+class _Counts:
+    """Numbers that tell compiled programs at every call, at little cost, that something may have changed.
+
+    Attributes
+    ----------
+    changes : int
+        Another number whenever :func:`changed` is called. As long as it stays the same, nothing that is reported
+        there has to be examined.
+    writes : int
+        Goes up whenever the memory of a Tensor is written in place, by an optimizer, a program or other code.
+    """
+
+    __slots__ = ("changes", "writes")
+
+    def __init__(self) -> None:
+        self.changes = self.writes = 0
+
+
+COUNTS = _Counts()
 _NUMBERS = itertools.count(1)
 
 
 def changed() -> None:
-    """Report such a change, after it was made.
+    """Report that a module or its class got an attribute, or a leaf other memory, another place in the graph or a hook.
 
-    No number occurs twice, so a change is noticed even if other threads make changes at the same time.
+    Call it after the change was made. No number occurs twice, so a change is noticed even if other threads make
+    changes at the same time.
     """
-    CHANGES[0] = next(_NUMBERS)
+    COUNTS.changes = next(_NUMBERS)
 
-
-# Goes up whenever the memory of a Tensor is written in place, by an optimizer, a program or other code.
-WRITES = [0]
 
 # Called with every module that is called, before its forward code runs. If it returns a function, that function
 # is called with the result of the module.
@@ -81,8 +97,8 @@ SCOPE: ContextVar[Scope] = ContextVar("scope", default=None)
 SERIALS = itertools.count()
 
 
-class Watch(Protocol):
-    """An observer of everything that is computed, forward and backward.
+class Watch:
+    """An observer that runs everything that is computed, forward and backward, and is told what came of it.
 
     Attributes
     ----------
@@ -90,7 +106,12 @@ class Watch(Protocol):
         Whether to keep everything that is recorded, so that a checkpoint forgets nothing.
     """
 
-    keeps_graph: bool
+    keeps_graph = False
+
+    def run(self, primitive: Primitive, args: Sequence[Any], settings: Any, rule: int | None = None) -> Any:
+        """Run an operation, or one of its rules."""
+        function = primitive.forward if rule is None else primitive.rules[rule]
+        return function(*args, **settings)
 
     def computed(self, node: Node) -> None:
         """Observe an operation that was just recorded."""
@@ -268,10 +289,10 @@ def sweep(
                 raise stale(parent, node)
             if parent.serial < oldest:
                 continue
-            try:
+            if watch is None:
                 contribution = primitive.rules[position](g, y, *args, **kwargs)
-            except UntraceableError as error:
-                contribution = error.as_a_whole(primitive, (g, y, *args), kwargs, position)
+            else:
+                contribution = watch.run(primitive, (g, y, *args), kwargs, position)
             value = parent.value
             if (
                 contribution.__class__ is not np.ndarray
@@ -374,18 +395,20 @@ def enable_grad() -> Iterator[None]:
     ...     tg.is_recording()
     True
     """
-    with _set(RECORDING, recording_on()):
+    with _set(RECORDING, True):
         yield
 
 
 def is_recording() -> bool:
     """Whether operations on tracked Tensors are recorded at the moment."""
-    return bool(RECORDING.get())
+    return RECORDING.get()
 
 
-def recording_on() -> Any:
-    """Return the value of ``RECORDING`` that switches it on: the watch, if there is one."""
-    return RECORDING.get() or WATCH.get() or True
+@contextmanager
+def deriving() -> Iterator[None]:
+    """Record the steps in which a derivative is computed."""
+    with _set(RECORDING, True), _set(DERIVING, True):
+        yield
 
 
 @block

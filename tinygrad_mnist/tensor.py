@@ -15,16 +15,8 @@ from weakref import ref
 
 import numpy as np
 
-from .errors import (
-    DTypeError,
-    GradientError,
-    LostGradientWarning,
-    ShapeError,
-    UnsupportedError,
-    UntraceableError,
-    pluralise,
-)
-from .graph import RECORDING, SCOPE, TRACING, WATCH, WRITES, Node, _set, changed, scope_text, sweep
+from .errors import DTypeError, GradientError, LostGradientWarning, ShapeError, UnsupportedError, pluralise
+from .graph import COUNTS, RECORDING, SCOPE, TRACING, WATCH, Node, changed, deriving, scope_text, sweep
 from .operands import operand
 from .operators import Operators
 from .origins import users_line
@@ -276,7 +268,7 @@ class Tensor(Operators):
             )
         seed = self._seed(gradient)
         if create_graph:
-            with _set(RECORDING, True):
+            with deriving():
                 found = sweep({root: seed}, retain=True, lift=_lift)
         else:
             found = sweep({root: seed._data}, retain=retain_graph)
@@ -624,8 +616,8 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
     -------
     Tensor, or a tuple of Tensors for an operation with several results
     """
-    recording = RECORDING.get()
-    rules = primitive.rules if recording else None
+    watch = WATCH.get()
+    rules = primitive.rules if RECORDING.get() else None
     values: list[Any] = []
     parents: list[tuple[int, Node]] = []
     for position, arg in enumerate(args):
@@ -639,9 +631,11 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
         else:
             values.append(arg if arg.__class__ in _PLAIN else operand(arg))
     try:
-        value = primitive.forward(*values, **settings)
-    except UntraceableError as error:
-        value = error.as_a_whole(primitive, values, settings)
+        value = (
+            primitive.forward(*values, **settings)
+            if watch is None
+            else watch.run(primitive, values, settings)
+        )
     except ValueError as error:
         raise _misfit(primitive, values, error) from None
     if value.__class__ is not np.ndarray:
@@ -649,8 +643,8 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
             if not parents:
                 return tuple(_handle(part, None) for part in value)
             node = Node(primitive, value, tuple(values), settings, parents, SCOPE.get(), users_line())
-            if recording is not True:
-                recording.computed(node)
+            if watch is not None:
+                watch.computed(node)
             return _lift(node)
         value = np.asarray(value)
     result = _new(Tensor)
@@ -663,8 +657,8 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
         within = SCOPE.get()
         origin = None if within is not None and within[4] else users_line()
         result._node = node = Node(primitive, value, tuple(values), settings, parents, within, origin)
-        if recording is not True:
-            recording.computed(node)
+        if watch is not None:
+            watch.computed(node)
     elif value.dtype.kind not in "biufc":
         raise DTypeError(
             f"{primitive.name}: the result would be an array of {value.dtype}, which passes no gradient; "
@@ -687,7 +681,7 @@ def buffer(t: Tensor) -> NDArray:
     Optimizers and ``load_state_dict`` update parameters through it. Graphs that saved the older
     value become out of date: a backward pass through one is an error.
     """
-    WRITES[0] += 1
+    COUNTS.writes += 1
     if t._node is not None:
         t._node.touch()
     return t._data

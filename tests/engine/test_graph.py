@@ -18,7 +18,7 @@ from helpers import leaf
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim, tensor
 from tinygrad_mnist.errors import DTypeError, GradientError, LostGradientWarning, ShapeError
-from tinygrad_mnist.graph import fit
+from tinygrad_mnist.graph import WATCH, Watch, _set, fit
 
 X = np.array([0.5, -1.0, 2.0])
 
@@ -1039,3 +1039,44 @@ def test_an_operation_takes_few_calls_of_python(value, forward, backward):
     each = [(b - a) / 100 for a, b in zip(*found, strict=True)]
     assert each[0] <= forward
     assert each[1] <= backward
+
+
+# -- watches -------------------------------------------------------------------------------------
+
+
+class Doubling(Watch):
+    """Runs every operation and every rule, and returns twice what it computed."""
+
+    def __init__(self):
+        self.ran = []
+
+    def run(self, primitive, args, settings, rule=None):
+        self.ran.append((primitive.name, rule))
+        return 2 * super().run(primitive, args, settings, rule)
+
+
+def test_a_watch_runs_operations_and_rules():
+    x, watch = leaf(X), Doubling()
+    with _set(WATCH, watch):
+        y = np.sum(x * 3)
+        y.backward()
+    assert watch.ran == [("multiply", None), ("sum", None), ("sum", 0), ("multiply", 0)]
+    assert y.item() == 2 * np.sum(2 * X * 3)
+    assert_grad(x, np.full(3, 2 * 2 * 3.0))
+
+
+def test_a_watch_runs_what_is_not_recorded_and_is_told_of_nothing():
+    x, watch = leaf(X), Doubling()
+    watch.computed = lambda node: pytest.fail("nothing was recorded")
+    with tg.no_grad(), _set(WATCH, watch):
+        assert np.array_equal((x * 3).data, 2 * X * 3)
+
+
+def test_a_watch_runs_the_operations_of_a_rule_that_is_recorded():
+    x, watch = leaf(X), Watch()
+    ran = []
+    watch.run = lambda p, *args: ran.append((p.name, *args[2:])) or Watch.run(watch, p, *args)
+    with _set(WATCH, watch):
+        np.sum(np.sin(x)).backward(create_graph=True)
+    assert ran.index(("sin", 0)) < ran.index(("cos",))
+    assert_grad(x, np.cos(X))

@@ -351,3 +351,9 @@ def test_a_parameter_that_was_updated_has_its_own_error():
             w -= 1
         with pytest.raises(GradientError, match="changed in place after multiply"):
             loss.backward()
+
+
+def test_a_change_that_is_recorded_is_blamed_and_not_one_of_its_steps():
+    assert message(lambda: tg.jvp(np.sqrt, (leaf(0.0),), (np.ones(1),))).startswith(
+        "forward through sqrt: infinity"
+    )

@@ -17,7 +17,7 @@ from tinygrad_mnist import nn, notebook
 from tinygrad_mnist.data import Dataset
 from tinygrad_mnist.data.sheet import as_pixels
 from tinygrad_mnist.errors import NonFiniteError, OptionError, ShapeError
-from tinygrad_mnist.graph import CHANGES
+from tinygrad_mnist.graph import COUNTS
 from tinygrad_mnist.training import Callback, EarlyStopping, History, fit, progress
 
 HOSTILE = "<script>alert('1')</script>&amp;\"'"
@@ -129,12 +129,12 @@ def test_looking_changes_nothing():
     w = tg.tensor([1.0, 2.0], requires_grad=True)
     y = w * w
     y.sum().backward(retain_graph=True)
-    node, before = y.node, CHANGES[0]
+    node, before = y.node, COUNTS.changes
     arguments, gradient = node.args, w.node.grad
     with tg.detect_anomaly():
         for thing in (w, y):
             read(thing)
-    assert CHANGES[0] == before
+    assert COUNTS.changes == before
     assert node.args is arguments
     assert w.node.grad is gradient
     assert type(w.node.grad) is np.ndarray
@@ -147,10 +147,10 @@ def test_looking_leaves_programs_alone():
     compiled = tg.compile(model)
     x = np.ones((5, 3), np.float32)
     expected = compiled(x).data.copy()
-    before = CHANGES[0]
+    before = COUNTS.changes
     for thing in (model, model[0].weight, compiled(x), model.summary((3,))):
         read(thing)
-    assert CHANGES[0] == before
+    assert COUNTS.changes == before
     assert np.array_equal(compiled(x).data, expected)
     model.train()
     compiled(x)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CompileError
-from ..graph import CHANGES, WRITES
+from ..graph import COUNTS
 from ..tensor import Tensor
 from ..trees import leaves, rebuild
 from .program import Op
@@ -71,7 +71,7 @@ class Entry:
         self._tests, self._counted = recorded.tests()
         self._names: dict[str, Any] = {}
         self._known: dict[int, str] = {}
-        for name, x in (("MISSED", MISSED), ("CHANGES", CHANGES), ("GONE", _GONE), ("entry", self)):
+        for name, x in (("MISSED", MISSED), ("COUNTS", COUNTS), ("GONE", _GONE), ("entry", self)):
             self._names[name] = x
         self._names |= {"program": self.program, "type": type, "len": len, "map": map, "id": id}
         self._names |= {"FINAL": FINAL, "Exception": Exception, "uncompiled_after": uncompiled.after}
@@ -80,7 +80,7 @@ class Entry:
         ]  # because objects are identified by their ids
         self._signature = _Signature(args, kwargs)
         self.names = list(argument_names(uncompiled.function, args, kwargs))
-        self.seen = CHANGES[0]
+        self.seen = COUNTS.changes
         exec(self.text(recorded, args, kwargs), self._names)
         self.call: Callable[[Any, Any], Any] = self._names["call"]
 
@@ -114,13 +114,13 @@ class Entry:
             "    try:",
             f"        if not ({' and '.join(fits.tests)}):",
             "            return MISSED",
-            "        if CHANGES[0] != entry.seen and not entry.is_unchanged():",
+            "        if COUNTS.changes != entry.seen and not entry.is_unchanged():",
             "            return MISSED",
             f"        if not ({self._all(self._tests)}):",
             "            return MISSED",
             "    except GONE:",
             "        return MISSED",
-            *([f"    {self._name(WRITES)}[0] += 1"] if self.source.program.stores else []),
+            *(["    COUNTS.writes += 1"] if self.source.program.stores else []),
             *self._or_uncompiled(
                 recorded,
                 fits,
@@ -233,7 +233,7 @@ class Entry:
 
     def is_unchanged(self) -> bool:
         """Whether the modules and Tensors of this program are unchanged, although some have changed."""
-        now = CHANGES[0]
+        now = COUNTS.changes
         if not self._names["is_unchanged"]():
             return False
         self.seen = now

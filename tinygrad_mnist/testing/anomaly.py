@@ -25,7 +25,7 @@ import numpy as np
 
 from ..blocks import block
 from ..errors import GradientError, NonFiniteError
-from ..graph import RECORDING, WATCH, Node, _set
+from ..graph import DERIVING, WATCH, Node, Watch, _set
 from ..tensor import Tensor
 from ..typing import Array, NDArray
 
@@ -60,12 +60,11 @@ def detect_anomaly() -> Iterator[None]:
         ...
     tinygrad_mnist.errors.NonFiniteError: log: infinity in 1 of 2 elements of the result, the first at [1] ...
     """
-    watch = _Watch()
-    with _set(WATCH, watch), _set(RECORDING, RECORDING.get() and watch), np.errstate(all="ignore"):
+    with _set(WATCH, _Watch()), np.errstate(all="ignore"):
         yield  # NumPy's warnings would explain less
 
 
-class _Watch:
+class _Watch(Watch):
     """Examines everything that is computed, and raises an error for values that are not finite or were overwritten."""
 
     def __init__(self) -> None:
@@ -73,10 +72,10 @@ class _Watch:
             WeakKeyDictionary()
         )  # checksums of each node's arrays
 
-    keeps_graph = False
-
     def computed(self, node: Node) -> None:
-        """Examine the result of an operation, and remember its inputs."""
+        """Examine the result of an operation, and remember its inputs; a rule's result is, not the rule's steps."""
+        if DERIVING.get():
+            return
         self._saved[node] = [_checksum(x) for x in _arrays(node)]
         for value in _parts(node.value):
             kind = _badness(value)
@@ -99,9 +98,6 @@ class _Watch:
         for part in _parts(contribution):
             if kind := _badness(part):
                 raise NonFiniteError(self._explain_backward(node, position, g, part, kind))
-
-    def looked_at(self, node: Node) -> None:
-        """Do nothing: a bad gradient was already reported."""
 
     def pushed(self, node: Node, tangents: Sequence[tuple[int, Array]], change: Array) -> None:
         """Examine the change of a result in forward mode."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, GradientError, OptionError, ShapeError
-from ..graph import RECORDING, SERIALS, TRACING, Node, _set, is_recording, recording_on, sweep
+from ..graph import RECORDING, SERIALS, TRACING, Node, _set, deriving, is_recording, sweep
 from ..operands import operand
 from ..tensor import Tensor, _handle, _lift
 from ..trees import leaves, matching, rebuild, tree_map
@@ -59,7 +59,7 @@ class Trace:
         # Kept separately from the variables, because f may assign to those.
         self.nodes: list[Any] = [x._node for x in self.variables]
         self.values = [x._data for x in self.variables]
-        with _set(RECORDING, recording_on()), _set(TRACING, True):
+        with _set(RECORDING, True), _set(TRACING, True):
             result = f(*swapped, **kwargs)
         aux = None
         if has_aux:
@@ -94,7 +94,7 @@ class Trace:
     def _pull(self, seeds: Sequence[Any], *, retain: bool) -> list[Array]:
         pairs = [(y._node, s) for y, s in zip(self.outputs, seeds, strict=True) if is_tracked(y)]
         lift, retain = _lift if self.is_recorded else None, retain or self.is_recorded
-        with _set(RECORDING, True):
+        with deriving():
             found = sweep(
                 add_seeds((node, self._lift_constant(s)) for node, s in pairs),
                 targets=self.nodes,
@@ -120,7 +120,7 @@ class Trace:
     def _push_directions(self, directions: Sequence[Any], *, retain: bool) -> list[Array]:
         tangents = {node: self._lift_constant(d) for node, d in zip(self.nodes, directions, strict=True)}
         lift = _lift if self.is_recorded else None
-        with _set(RECORDING, True):
+        with deriving():
             results = {y._node for y in self.outputs if is_tracked(y)}
             changes = push(tangents, results, retain=retain or self.is_recorded, lift=lift)
         return [

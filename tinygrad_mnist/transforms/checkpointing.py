@@ -19,7 +19,6 @@ from ..graph import (
     _set,
     conjugate,
     is_recording,
-    recording_on,
     stale,
     sweep,
 )
@@ -88,7 +87,7 @@ def checkpoint(f: Function) -> Function:
         packed = Node(pack, inputs, inputs, {}, list(enumerate(nodes)), SCOPE.get())
 
         def run_again(variables: Sequence[Any]) -> list[Any]:
-            with _set(RECORDING, recording_on()), _set(SCOPE, within), _set(TRACING, tracing):
+            with _set(RECORDING, True), _set(SCOPE, within), _set(TRACING, tracing):
                 return _find_tracked(_call_again(f, args, kwargs, given, variables))
 
         def rule(g: Any, y: Any, inputs: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GradientError
-from ..graph import RECORDING, TRANSPOSING, WATCH, Node, _add, _lift_inputs, _set, conjugate, fit, sweep
+from ..graph import TRANSPOSING, WATCH, Node, _add, _lift_inputs, _set, conjugate, deriving, fit, sweep
 from ..primitive import Primitive, Rule, identity
 from ..tensor import Tensor, _handle, record
 from ..typing import Array
@@ -145,7 +145,7 @@ def _transpose(
     """Differentiate ``rule(g, ...)``, a linear function of ``g``, with respect to ``g``."""
     parts = y if isinstance(y, tuple) else (y,)
     gs = tuple(variable(np.ones(part.shape, part.dtype)) for part in parts)  # any numbers work
-    with _set(RECORDING, True):
+    with deriving():
         with _set(TRANSPOSING, True):
             r = rule(gs if isinstance(y, tuple) else gs[0], y, *args, **kwargs)
         r = fit(r, v)

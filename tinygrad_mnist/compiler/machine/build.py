@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...graph import WRITES
+from ...graph import COUNTS
 from ..program import Input, Op
 from ..source.text import Source
 from .addresses import Address
@@ -230,7 +230,7 @@ def _wrapped(
     arguments = list(enumerate(source.arguments))
     given = [f"asarray(a{i})" if op.dtype is not None and not op.ndim else f"a{i}" for i, op in arguments]
     copied = [f"a{i}" if op.dtype is None else f"array(a{i}, order='C')" for i, op in arguments]
-    more = ["WRITES[0]"] if machine.bounds else []
+    more = ["COUNTS.writes"] if machine.bounds else []
     received = f"{', '.join(machine.made)} = " if machine.made else ""
     drawing = [f"    draw_{draw.name}({draw.name})\n" for draw in machine.draws]
     text = f"""
@@ -245,7 +245,7 @@ def step({", ".join(f"a{i}" for i, _ in arguments)}):
 """
     # The dispatcher would check the types of the arguments again; its only function does not.
     namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "array": np.array}
-    namespace |= {"cause_of": _cause_of, "keep": (compiled, shared), "WRITES": WRITES, **arrays}
+    namespace |= {"cause_of": _cause_of, "keep": (compiled, shared), "COUNTS": COUNTS, **arrays}
     namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in machine.draws}
     exec(text, namespace)
     step: Callable[..., Any] = namespace["step"]

@@ -8,18 +8,20 @@ happens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from ...errors import CompileError
-from ...graph import CALLED, RECORDING, SERIALS, WATCH, Node, _set
+from ...graph import CALLED, RECORDING, SERIALS, WATCH, Node, Watch, _set
 from ...optim import Optimizer
+from ...primitive import Primitive
 from ...tensor import Tensor
 from ..program import Op, Store
 from .numbers import Dice
+from .pen import run
 from .reach import Reach
 from .standins import Tracer
 from .tape import Trace, is_stand_in
@@ -47,7 +49,7 @@ class _Input(NamedTuple):
     name: str
 
 
-class Capture:
+class Capture(Watch):
     """Stand-ins for everything that a function uses, within a ``with`` block.
 
     Attributes
@@ -79,7 +81,7 @@ class Capture:
     def __enter__(self) -> Capture:
         try:
             self._stack.enter_context(_set(CALLED, self.reach.found))
-            self._stack.enter_context(_set(RECORDING, self))
+            self._stack.enter_context(_set(RECORDING, True))
             self._stack.enter_context(_set(WATCH, self))
             self.function = self.reach.look("", self.function)
         except BaseException:
@@ -98,6 +100,10 @@ class Capture:
 
     # -- observing the record ------------------------------------------------------------------------
 
+    def run(self, primitive: Primitive, args: Sequence[Any], settings: Any, rule: int | None = None) -> Any:
+        """Write down an operation, or one of its rules."""
+        return run(self.trace, primitive, args, settings, rule)
+
     def computed(self, node: Node) -> None:
         """Observe a recorded operation, and check that its inputs are known."""
         for _, parent in node.parents:
@@ -111,12 +117,6 @@ class Capture:
     def arrived(self, node: Node, g: Any) -> None:
         """Observe whose rules run next in a backward pass."""
         self.trace.node = node
-
-    def passed(self, *_: Any) -> None:
-        """Do nothing with the result of a rule."""
-
-    def pushed(self, *_: Any) -> None:
-        """Do nothing with a change that is pushed forward."""
 
     def looked_at(self, node: Node) -> None:
         """Refuse to read a gradient from before the call: a program would not notice a new one."""

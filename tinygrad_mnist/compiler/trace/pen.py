@@ -5,7 +5,6 @@ from __future__ import annotations
 import dis
 import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +23,7 @@ __all__ = [
     "PYTHON_NUMBERS",
     "as_array",
     "known",
+    "run",
     "unshaped",
     "untraceable",
     "values_of",
@@ -66,11 +66,14 @@ def known(trace: Trace, value: Any) -> Any:
 _Error = TypeVar("_Error", bound=CompileError)
 
 
-def as_a_whole(trace: Trace, primitive: Primitive, args: Any, settings: Any, rule: int | None = None) -> Any:
-    """Record an operation or a rule that cannot be expanded, and run it on the values."""
-    here = users_line()
-    trace.refused = [(line, error) for line, error in trace.refused if line != here]
+def run(trace: Trace, primitive: Primitive, args: Any, settings: Any, rule: int | None = None) -> Any:
+    """Expand an operation or a rule by running it; record it as a whole where it cannot be expanded."""
     function: Any = primitive.forward if rule is None else primitive.rules[rule]
+    try:
+        return function(*args, **settings)
+    except UntraceableError:
+        here = users_line()
+        trace.refused = [(line, error) for line, error in trace.refused if line != here]
     is_found = operation(primitive.name) is primitive
     callee = Callee(function, primitive.name, rule) if is_found else Callee(function)
     value = function(*swap(tuple(args), value_of), **values_of(settings))
@@ -97,7 +100,7 @@ def _final(primitive: Primitive) -> Primitive:
 
 def untraceable(trace: Trace, what: str) -> UntraceableError:
     """Build the error for something that a program cannot contain; it names the user's line."""
-    return _refused(trace, UntraceableError(f"compile: {what}{_where()}", partial(as_a_whole, trace)))
+    return _refused(trace, UntraceableError(f"compile: {what}{_where()}"))
 
 
 def unshaped(trace: Trace, what: str) -> CompileError:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import CompileError, UntraceableError
+from ...errors import CompileError
 from ...origins import caller, is_internal
 from ...primitive import Primitive
 from ...tensor import Tensor
@@ -42,7 +42,7 @@ from .functions import (
     take_view,
 )
 from .indices import number_of, picks_unknown, pinned_mask, plain_index
-from .pen import as_array, known, unshaped, untraceable, values_of, what_decides, who_asks, written
+from .pen import as_array, known, run, unshaped, untraceable, values_of, what_decides, who_asks, written
 from .tape import ArrayStandIn, Trace, is_pythons, is_pythons_float, is_traced, value_of
 
 __all__ = ["Tracer", "known", "untraceable", "written"]
@@ -271,11 +271,8 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
             return tensor.__primitive__(primitive, args, settings)
         if self.tape.is_elsewhere():
             return primitive.forward(*swap(tuple(args), value_of), **values_of(settings))
-        try:
-            with self.tape.inside():
-                return primitive.forward(*args, **settings)
-        except UntraceableError as error:
-            return error.as_a_whole(primitive, args, settings)
+        with self.tape.inside():
+            return run(self.tape, primitive, args, settings)
 
     @property
     def is_known(self) -> bool:

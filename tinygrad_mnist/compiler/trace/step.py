@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CompileError, GradientError
-from ...graph import RECORDING, Node, _set, sweep
+from ...graph import Node, sweep
 from ...optim import Optimizer
 from ...tensor import Tensor
 from ...transforms.call import described, named
@@ -111,8 +111,7 @@ def _recorded(
         prelude: dict[Op, Op] = {}
         if optimizer is not None:
             loss, aux = _loss_and_aux(function, result, has_aux)
-            with _set(RECORDING, True):
-                gradients = _backward(trace, loss)
+            gradients = _backward(trace, loss)
             trace.phase, trace.node = "update", None
             vectors = arrange(trace, optimizer, capture, gradients, turn_for_one_row)
             if clip_norm is not None:
