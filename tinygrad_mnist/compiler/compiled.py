@@ -286,15 +286,9 @@ class Compiled(Generic[P, R]):
 class Checked(Compiled[P, R]):
     """A compiled function that runs the uncompiled function next to the program."""
 
-    def __init__(
-        self,
-        function: Callable[P, R],
-        optimizer: Optimizer | None,
-        options: dict[str, Any],
-        load: Callable[[], Loader],
-    ) -> None:
-        super().__init__(function, optimizer, options, load)
-        self._checker = Checker(function, self._uncompiled, load)
+    def __init__(self, function: Callable[P, R], *rest: Any) -> None:
+        super().__init__(function, *rest)
+        self._checker = Checker(function, self._uncompiled, self._load)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the program and the function, and compare."""
