@@ -11,9 +11,7 @@ from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 from ..errors import CompileError, OptionError, choice, pluralise
 from ..graph import TRACING, WATCH
 from ..optim import Optimizer
-from ..tensor import Tensor
 from ..transforms.call import named
-from ..trees import leaves, rebuild
 from .checking import Checker
 from .guards import MISSED, Entry
 from .pipeline import write_down
@@ -22,7 +20,7 @@ from .source.run import run_source
 from .trace.agreement import require_agreement
 from .trace.capture import Capture
 from .trace.step import Recorded, record
-from .uncompiled import FINAL, Uncompiled
+from .uncompiled import FINAL, Uncompiled, detach
 
 __all__ = ["Compiled", "Stats", "compile"]
 
@@ -184,9 +182,7 @@ class Compiled(Generic[P, R]):
                 self._release()
             return self._search(args, kwargs)
         if isinstance(WATCH.get(), Capture):  # part of another program
-            result = self.function(*args, **kwargs)
-            parts = (x.detach() if isinstance(x, Tensor) else x for x in leaves(result))
-            return rebuild(result, parts)  # results are not recorded, as everywhere else
+            return detach(self.function(*args, **kwargs))
         raise CompileError(
             f"compile: {named(self.function)} is compiled, and detect_anomaly() cannot see inside a program; call "
             "the uncompiled function there"
@@ -286,15 +282,9 @@ class Compiled(Generic[P, R]):
 class Checked(Compiled[P, R]):
     """A compiled function that runs the uncompiled function next to the program."""
 
-    def __init__(
-        self,
-        function: Callable[P, R],
-        optimizer: Optimizer | None,
-        options: dict[str, Any],
-        load: Callable[[], Loader],
-    ) -> None:
-        super().__init__(function, optimizer, options, load)
-        self._checker = Checker(function, self._uncompiled, load)
+    def __init__(self, function: Callable[P, R], *rest: Any) -> None:
+        super().__init__(function, *rest)
+        self._checker = Checker(function, self._uncompiled, self._load)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the program and the function, and compare."""

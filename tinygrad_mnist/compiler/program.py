@@ -12,6 +12,7 @@ Everything known about an instruction is declared in ``instructions``, and nowhe
 from __future__ import annotations
 
 import inspect
+import keyword
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,9 +32,11 @@ __all__ = [
     "evaluate",
     "inputs_of",
     "is_basic",
+    "is_name",
     "is_scalar",
     "name_of",
     "swap",
+    "take_name",
 ]
 
 #: A fact about an instruction: the same for all calls, or a function of the call.
@@ -418,6 +421,21 @@ def swap(arg: Any, change: Callable[[Any], Any]) -> Any:
 def name_of(op: Op) -> str:
     """Return the name of an input."""
     return op.name if isinstance(op, Input) else ""
+
+
+def is_name(key: Any) -> bool:
+    """Whether something can be a name in Python's text."""
+    return type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
+
+
+def take_name(name: str, taken: set[str]) -> str:
+    """Take a name that is not taken yet: this one, or one with a number."""
+    made, n = name, 1
+    while made in taken:
+        n += 1
+        made = f"{name}_{n}"
+    taken.add(made)
+    return made
 
 
 def is_scalar(arg: Any) -> bool:

@@ -16,9 +16,9 @@ from ..errors import CompileError
 from ..optim import Optimizer, clip_grad_norm_
 from ..tensor import Tensor
 from ..transforms.call import named
-from ..trees import leaves, rebuild
+from ..trees import tree_map
 
-__all__ = ["FINAL", "Uncompiled"]
+__all__ = ["FINAL", "Uncompiled", "detach"]
 
 #: Errors that the function itself would not raise, or might raise in any line, after a program has already written.
 FINAL = (CompileError, FloatingPointError, MemoryError, Warning)
@@ -59,5 +59,9 @@ class Uncompiled:
             f"itself does not raise: {type(error).__name__}: {error}",
             stacklevel=4,
         )
-        parts = (x.detach() if isinstance(x, Tensor) else x for x in leaves(result))
-        return rebuild(result, parts)  # results are not recorded, as everywhere else
+        return detach(result)
+
+
+def detach(result: Any) -> Any:
+    """Return a result that is not recorded, like all results of programs."""
+    return tree_map(lambda x: x.detach() if isinstance(x, Tensor) else x, result)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..program import Op, Program, name_of
+from ..program import Op, Program, name_of, take_name
 from ..rewrite.blocks import Blocks
-from .names import identifier, unused
+from .names import identifier
 from .text import Source, module_text, step_name, wrapped
 
 __all__ = ["Loader", "blockwise", "loaded"]
@@ -77,10 +77,8 @@ class _Driver:
         self.made = [(self.unique("result"), op) for op in cut]
 
     def unique(self, wanted: str) -> str:
-        """A name that nothing else has."""
-        name = unused(wanted, self.taken)
-        self.taken.add(name)
-        return name
+        """Take this name, or one with a number."""
+        return take_name(wanted, self.taken)
 
     def source(self) -> Source:
         """Write everything."""

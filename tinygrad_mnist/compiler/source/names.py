@@ -11,7 +11,7 @@ import math
 import operator
 import re
 import struct
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,9 +20,9 @@ import numpy as np
 from ...primitive import operation
 from ..instructions import call, draw, view_as
 from ..memory import Buffer, Plan, base_of
-from ..program import Constant, Input, Op, Program, inputs_of, is_scalar, name_of
+from ..program import Constant, Input, Op, Program, inputs_of, is_name, is_scalar, name_of, take_name
 
-__all__ = ["Names", "identifier", "printable", "quoted", "unused"]
+__all__ = ["Names", "identifier", "printable", "quoted"]
 
 _WORDS = {0: "zero", 1: "one", 2: "two", 0.5: "half", -1: "minus_one"}
 
@@ -53,10 +53,8 @@ class Names:
             self.names[op] = self.unique(identifier(name_of(op)))
 
     def unique(self, name: str) -> str:
-        """A name that is not taken: this one, or one with a number."""
-        made = unused(name, self.taken)
-        self.taken.add(made)
-        return made
+        """Take this name, or one with a number."""
+        return take_name(name, self.taken)
 
     def numbered(self, prefix: str) -> str:
         """The next of ``h1``, ``h2`` and so on."""
@@ -466,11 +464,6 @@ def quoted(text: str) -> str:
     return f'"{written[1:-1]}"' if written[0] == "'" and '"' not in written else written
 
 
-def is_name(key: Any) -> bool:
-    """Whether something can be the name of an argument in Python code."""
-    return type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
-
-
 def number_text(x: Any) -> str:
     """Write a Python number as an expression, including infinities."""
     if isinstance(x, complex):  # "-0+1j" would be 0 + 1j
@@ -478,15 +471,6 @@ def number_text(x: Any) -> str:
     if isinstance(x, int) or math.isfinite(x):
         return repr(x)
     return f"float('{'-' if math.copysign(1, x) < 0 else ''}{abs(x)}')"
-
-
-def unused(name: str, taken: Container[str]) -> str:
-    """A name that is not taken: this one, or one with a number."""
-    made, n = name, 1
-    while made in taken:
-        n += 1
-        made = f"{name}_{n}"
-    return made
 
 
 def identifier(name: str) -> str:

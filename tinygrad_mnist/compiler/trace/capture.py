@@ -19,7 +19,7 @@ from ...graph import CALLED, RECORDING, SERIALS, WATCH, Node, Watch, _set
 from ...optim import Optimizer
 from ...primitive import Primitive
 from ...tensor import Tensor
-from ..program import Op, Store
+from ..program import Op, Store, take_name
 from .numbers import Dice
 from .pen import run
 from .reach import Reach
@@ -134,7 +134,7 @@ class Capture(Watch):
         if id(tensor) in self.tensors or (node is not None and not node.is_leaf):
             return
         array = tensor._data
-        tracer = Tracer.input(self.trace, self._unique(name), array)
+        tracer = Tracer.input(self.trace, take_name(name, self._names), array)
         self.given[tracer.op] = array
         self.tensors[id(tensor)] = Held(tensor, tracer, tracer.op, array, node and node.grad)
         tensor._data = tracer  # type: ignore[assignment]
@@ -143,18 +143,10 @@ class Capture(Watch):
 
     def _stand_in(self, name: str, original: Any) -> Any:
         kind: Any = Tracer if isinstance(original, np.ndarray) else Dice
-        stand_in = kind.input(self.trace, self._unique(name), original)
+        stand_in = kind.input(self.trace, take_name(name, self._names), original)
         self.given[stand_in.op] = original
         self._inputs.append(_Input(stand_in, stand_in.op, original, name))
         return stand_in
-
-    def _unique(self, name: str) -> str:
-        made, n = name, 1
-        while made in self._names:
-            n += 1
-            made = f"{name}_{n}"
-        self._names.add(made)
-        return made
 
     # -- changes by the function ----------------------------------------------------------------------
 

@@ -83,10 +83,8 @@ class Vector:
         before = {name: tracer.op for name, tracer in remembered.items()}
         target = p.op
         new_p, new = optimizer.advance(p, self.gradient, state, {**settings, "lr": lr})
-        self.stores.append(Store(target, _op_of(new_p)))
-        self.stores += [
-            Store(op, _op_of(new[name])) for name, op in before.items() if _op_of(new[name]) is not op
-        ]
+        self.stores.append(Store(target, new_p.op))
+        self.stores += [Store(op, new[name].op) for name, op in before.items() if new[name].op is not op]
 
     def adopt(self) -> None:
         """Make the parameters' Tensors views of the vector."""
@@ -257,11 +255,6 @@ def _join(trace: Trace, parts: list[Any]) -> Any:
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in group.items() if name != "params"}
-
-
-def _op_of(x: Any) -> Op:
-    op: Op = x.op
-    return op
 
 
 def _is_same_memory(a: np.ndarray, b: np.ndarray) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import functools
-import keyword
 import operator
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from types import CellType, FunctionType, MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...nn import Module
+from ..program import is_name
 from .kept import MISSING
 from .kinds import attributes_of, is_descriptor, is_users_class, is_users_code, slots_of
 
@@ -198,18 +198,13 @@ def _all_same(name: str, x: Any, parts: list[Any], walk: Any) -> Test:
 
 def same_item(owner: Any, key: Any, what: str) -> Test:
     """Test whether an item is the same object."""
-    if type(key) is int or _is_plain(key):
+    if type(key) is int or is_name(key):
         return Test(f"{{0}}[{key!r}] is {{1}}", (owner, owner[key]), what)
     return Test("{0}[{1}] is {2}", (owner, key, owner[key]), what)
 
 
-def _is_plain(key: Any) -> bool:
-    """Whether a name may occur directly in a text."""
-    return type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
-
-
 def _attribute(owner: Any, key: Any, value: Any, what: str, tail: str = "") -> Test:
-    if _is_plain(key):
+    if is_name(key):
         return Test(f"{{0}}.{key}{tail} is {{1}}", (owner, value), what)
     return Test(f"{{3}}({{0}}, {{2}}){tail} is {{1}}", (owner, value, key, getattr), what)
 
