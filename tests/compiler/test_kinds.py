@@ -733,3 +733,19 @@ def test_dot_of_complex_numbers_keeps_the_signs_of_zeros() -> None:
         got, expected = both(lambda a, b: np.dot(a, b), a, b)
         for part in (np.real, np.imag):
             np.testing.assert_array_equal(np.signbit(part(got)), np.signbit(part(expected)))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda s, x: 2j * s, lambda s, x: 2j + s, lambda s, x: 2j - s, lambda s, x: 2j / s, lambda s, x: s * 2j,
+        lambda s, x: 2 * (2j * s), lambda s, x: -(2j * s), lambda s, x: (2j * s) ** 2, lambda s, x: 2j * s * x,
+        lambda s, x: 2j * s * np.float32(2), lambda s, x: 2j * s * x.astype(np.float32), lambda s, x: np.exp(2j * s),
+        lambda s, x: (2j * s).real, lambda s, x: 2j * s.astype(np.float32), lambda s, x: 2j * x[0, ...],
+    ],
+)  # fmt: skip
+def test_a_complex_number_before_a_float64_gives_pythons_complex_number(f: Any) -> None:
+    got, expected = both(lambda x: f(x.sum(), x), np.array([1.5, 2, -3]))
+    assert type(got) is type(expected)
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    assert getattr(got, "dtype", None) == getattr(expected, "dtype", None)

@@ -27,7 +27,7 @@ from ..instructions import (
     setitem,
     take_along,
     view_as,
-)  # fmt: skip
+)
 from ..program import Constant, Op, is_scalar
 from .builder import Builder, Rule
 from .equations import Equation, c, d, rules_of, x, y

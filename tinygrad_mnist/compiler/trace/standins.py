@@ -43,7 +43,7 @@ from .functions import (
 )
 from .indices import number_of, picks_unknown, pinned_mask, plain_index
 from .pen import as_array, known, run, unshaped, untraceable, values_of, what_decides, who_asks, written
-from .tape import ArrayStandIn, Trace, is_pythons, is_pythons_float, is_traced, value_of
+from .tape import ArrayStandIn, Trace, is_pythons, is_traced, is_weak, value_of
 
 __all__ = ["Tracer", "known", "untraceable", "written"]
 
@@ -59,12 +59,14 @@ def _in_place(name: str) -> Callable[[Any, Any], Any]:
 
 
 def _arithmetic(name: str, sign: str) -> Callable[..., Any]:
-    """Make an operator that returns a Python float for Python floats."""
+    """Make an operator that returns a Python number for Python's: one is a complex number beside a ``np.float64``."""
     of_arrays = getattr(np.lib.mixins.NDArrayOperatorsMixin, name)
 
     def compute(self: Any, *other: Any) -> Any:
         numbers = (*other, self) if name.startswith("__r") else (self, *other)
-        if not all(type(x) in (int, float) or is_pythons_float(x) for x in numbers):
+        if not (type(numbers[0]) is complex and self.kind is np.float64) and not all(
+            type(x) in (int, float, complex) or is_weak(x) for x in numbers
+        ):
             return of_arrays(self, *other)
         value = arithmetic[sign].function(*map(value_of, numbers))
         return written(self.tape, arithmetic[sign], numbers, {}, value)
@@ -296,7 +298,7 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
     __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
 
     def __pow__(self, exponent: Any) -> Any:
-        if is_pythons_float(self) and type(exponent) is int:
+        if is_weak(self) and type(exponent) is int:
             return written(self.tape, arithmetic["**"], (self, exponent), {}, value_of(self) ** exponent)
         is_quick = type(exponent) in (int, float) and exponent in _POWERS
         if self.is_number:  # -inf ** 0.5 is inf, not a root; and True**2 is of another type

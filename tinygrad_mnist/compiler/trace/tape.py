@@ -53,7 +53,7 @@ def value_of(arg: Any) -> Any:
     """The value behind a stand-in, or in a Tensor."""
     arg = arg._data if isinstance(arg, Tensor) else arg
     if is_traced(arg) and arg.is_number:
-        return arg.value.item() if is_pythons_float(arg) else arg.value[()]
+        return arg.value.item() if is_weak(arg) else arg.value[()]
     return arg.value if is_stand_in(arg) else arg
 
 
@@ -62,9 +62,9 @@ def is_pythons(x: Any) -> bool:
     return is_traced(x) and x.op.calls(as_array) and x.op.args[0].dtype is None
 
 
-def is_pythons_float(x: Any) -> bool:
-    """Whether it stands for a Python float, which is weak in NumPy's promotion."""
-    return is_pythons(x) and x.op.dtype == np.float64
+def is_weak(x: Any) -> bool:
+    """Whether it stands for a Python float or complex number, which is weak in NumPy's promotion."""
+    return is_pythons(x) and x.op.dtype.kind in "fc"
 
 
 def plain(x: Any) -> Any:
@@ -178,7 +178,7 @@ class Trace:
         if isinstance(arg, Tensor):
             arg = arg._data
         if is_stand_in(arg):
-            return arg.op.args[0] if is_pythons_float(arg) else arg.op
+            return arg.op.args[0] if is_weak(arg) else arg.op
         if isinstance(arg, np.ndarray):
             return self.constant(arg)
         if isinstance(arg, np.generic) and not isinstance(arg, (np.bool_, np.integer)):
