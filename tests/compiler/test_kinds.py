@@ -749,3 +749,11 @@ def test_a_complex_number_before_a_float64_gives_pythons_complex_number(f: Any) 
     assert type(got) is type(expected)
     np.testing.assert_allclose(got, expected, rtol=1e-6)
     assert getattr(got, "dtype", None) == getattr(expected, "dtype", None)
+
+
+@pytest.mark.parametrize("f", [np.matmul, np.dot])
+def test_infinity_times_a_single_zero(f: Any) -> None:
+    column = np.array([[np.inf], [1.0], [np.nan]])
+    for a, b in ((column, np.zeros(1)), (column, np.zeros((1, 1))), (np.zeros((1, 1)), column.T)):
+        got, expected = both(lambda a, b: f(a, b), a, b)
+        np.testing.assert_array_equal(got, expected)

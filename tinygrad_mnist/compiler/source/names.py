@@ -162,7 +162,7 @@ class Names:
     def reference(self, op: Op, like: Any = None) -> str:
         """Return the name of a result; give it one if it has none."""
         if op.is_number and (like is not None or not isinstance(op, Input)):
-            is_real = like is not None and like.kind == "f" and not _is_complex(op)
+            is_real = like is not None and like.kind == "f" and not op.is_complex
             return self.scalar(op, like) if is_real else self.expression(op)
         if op in self.plan.at:
             return self.buffer(self.plan.at[op])
@@ -470,11 +470,6 @@ def quoted(text: str) -> str:
 def is_name(key: Any) -> bool:
     """Whether something can be the name of an argument in Python code."""
     return type(key) is str and key.isascii() and key.isidentifier() and not keyword.iskeyword(key)
-
-
-def _is_complex(x: Any) -> bool:
-    """Whether arithmetic of Python numbers contains a complex one."""
-    return type(x) is complex or (isinstance(x, Op) and x.is_number and any(map(_is_complex, x.args)))
 
 
 def number_text(x: Any) -> str:
