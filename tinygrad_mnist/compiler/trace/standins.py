@@ -464,8 +464,8 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
 _METHODS = (
     "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "cumprod", "cumsum", "diagonal",
-    "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted", "squeeze", "std", "sum", "swapaxes",
-    "take", "trace", "var",
+    "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted", "squeeze", "std", "sum",
+    "swapaxes", "take", "trace", "var",
 )  # fmt: skip
 
 
