@@ -248,8 +248,7 @@ def test_every_module_is_on_a_floor():
 
 
 LONG = {
-    "compiler/rewrite/algebra.py": "the rules that no equation can say, one after the other",
-    "compiler/trace/standins.py": "what NumPy and Python may ask of an array, method by method",
+    "compiler/program.py": "what a program is, and what its calls know of themselves",
     "graph.py": "nodes and the sweep, a third of it docstrings",
     "primitive.py": "what an operation is and what it is tested on, half of it docstrings",
     "tensor.py": "the handle, NumPy's protocols and the recording, half of it docstrings",

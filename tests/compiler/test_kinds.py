@@ -749,3 +749,31 @@ def test_a_complex_number_before_a_float64_gives_pythons_complex_number(f: Any) 
     assert type(got) is type(expected)
     np.testing.assert_allclose(got, expected, rtol=1e-6)
     assert getattr(got, "dtype", None) == getattr(expected, "dtype", None)
+
+
+@pytest.mark.parametrize("f", [np.matmul, np.dot])
+def test_infinity_times_a_single_zero(f: Any) -> None:
+    column = np.array([[np.inf], [1.0], [np.nan]])
+    for a, b in ((column, np.zeros(1)), (column, np.zeros((1, 1))), (np.zeros((1, 1)), column.T)):
+        got, expected = both(lambda a, b: f(a, b), a, b)
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, np.ascontiguousarray, lambda x: np.array(x, copy=None)])
+def test_what_is_written_into_a_converted_array_that_is_no_argument(convert: Any) -> None:
+    chosen = np.array([False, True])
+
+    def f(x: Any) -> Any:
+        number = chosen * 1
+        convert(number)[...] = 7
+        return number, x
+
+    assert_same(f, np.ones(2))
+
+    def change(x: Any) -> Any:
+        convert(chosen)[0] = True
+        return x
+
+    with pytest.raises(CompileError):
+        tg.compile(change)(np.ones(2))
+    assert not chosen[0]

@@ -20,7 +20,7 @@ from .program import Constant, Instruction, Op, inputs_of, is_basic
 
 __all__ = [
     "add_along", "add_flat", "arithmetic", "as_array", "as_bool", "astype", "call", "check", "copy", "draw", "getitem",
-    "has_ellipsis", "instruction_of", "join", "pick", "product_into", "setitem", "take_along", "take_flat", "view_as",
+    "instruction_of", "join", "pick", "product_into", "setitem", "take_along", "take_flat", "view_as",
 ]  # fmt: skip
 
 _BY_FUNCTION: dict[Any, Instruction] = {}
@@ -290,22 +290,18 @@ def view_as(x: Any, dtype: Any) -> Any:
     return x.view(dtype)
 
 
-def has_ellipsis(index: Any) -> bool:
-    """Whether an index gives an array even if that has no axes."""
-    return any(part is Ellipsis for part in (index if isinstance(index, tuple) else (index,)))
-
-
 def _may_be_view(op: Op) -> bool:
     """Whether NumPy makes a view where a computed integer in the index requires a copy."""
     parts = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
     computed = [part for part in parts if isinstance(part, Op)]
-    is_array = op.ndim > 0 or has_ellipsis(op.args[1])
+    is_array = op.ndim > 0 or any(part is Ellipsis for part in parts)
     return is_array and bool(computed) and not any(part.ndim for part in computed)
 
 
 def _picks_a_view(op: Op) -> bool:
     """Whether an index gives a view; a single element is a number, unless there is an ellipsis."""
-    return is_basic(op.args[1]) and (op.ndim > 0 or has_ellipsis(op.args[1]))
+    index = op.args[1] if isinstance(op.args[1], tuple) else (op.args[1],)
+    return is_basic(index) and (op.ndim > 0 or Ellipsis in index)
 
 
 @instruction(

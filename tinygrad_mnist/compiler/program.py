@@ -192,6 +192,13 @@ class Op:
         """Whether the result is a Python number."""
         return self.instruction.is_of_numbers
 
+    @property
+    def is_complex(self) -> bool:
+        """Whether this is a Python number computed from a complex one."""
+        return self.is_number and any(
+            isinstance(x, complex) or (isinstance(x, Op) and x.is_complex) for x in self.args
+        )
+
     # -- facts about the call -----------------------------------------------------------------------------
 
     def calls(self, function: Any) -> bool:

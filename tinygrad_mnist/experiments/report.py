@@ -126,9 +126,10 @@ class Report:
     ...         runs.add(seed=seed, test_accuracy=accuracy)
     ...     report.finish("done")
     ...     sorted(path.name for path in report.folder.iterdir())
-    seed 0  test accuracy 12.00%
-    seed 1  test accuracy 9.00%
-    seed 2  test accuracy 10.00%
+       seed  test accuracy
+          0         12.00%
+          1          9.00%
+          2         10.00%
     mean of 3: test accuracy 10.33% (9.00% to 12.00%)
     ['index.html', 'result.json']
     """

@@ -16,18 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..instructions import (
-    add_along,
-    astype,
-    call,
-    check,
-    copy,
-    getitem,
-    has_ellipsis,
-    setitem,
-    take_along,
-    view_as,
-)
+from ..instructions import add_along, astype, call, check, copy, getitem, setitem, take_along, view_as
 from ..program import Constant, Op, is_scalar
 from .builder import Builder, Rule
 from .equations import Equation, c, d, rules_of, x, y
@@ -150,12 +139,9 @@ def scaled_quotient(b: Builder, op: Op) -> Op | None:
 
 
 def product(b: Builder, op: Op) -> Op | None:
-    """Up to two axes, ``np.dot`` is ``np.matmul``, but for infinite or signed parts of complex numbers."""
-    if (
-        op.dtype.kind != "c"
-        and all(isinstance(arg, Op) and 1 <= arg.ndim <= 2 for arg in op.args)
-        and op.ndim
-    ):
+    """Up to two axes, ``np.dot`` is ``np.matmul``, but for parts of complex numbers, and infinity times one zero."""
+    is_plain = all(isinstance(arg, Op) and 1 <= arg.ndim <= 2 and arg.size != 1 for arg in op.args)
+    if is_plain and op.ndim and op.dtype.kind != "c":
         return b.call(np.matmul, op.args, op)
     return None
 
@@ -197,19 +183,19 @@ def written_whole(b: Builder, op: Op) -> Op | None:
     return y if is_alike and _is_whole(index) else None
 
 
+def _parts(index: Any) -> tuple[Any, ...]:
+    return index if isinstance(index, tuple) else (index,)
+
+
 def _is_whole(index: Any) -> bool:
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None or part is Ellipsis or (isinstance(part, slice) and part == slice(None))
-        for part in parts
-    )
+    return all(part in (None, Ellipsis, slice(None)) for part in _parts(index))
 
 
 def number_of_number(b: Builder, op: Op) -> Op | None:
     """``s[()]`` makes a number of an array without axes; what computes a number returns one."""
     x, index = op.args
     is_number = x.is_ufunc or x.is_plain_reduction or x.instruction.is_product
-    is_number = is_number or (x.calls(getitem) and not has_ellipsis(x.args[1]))
+    is_number = is_number or (x.calls(getitem) and Ellipsis not in _parts(x.args[1]))
     return x if index == () and not x.ndim and is_number else None
 
 

@@ -19,9 +19,9 @@ __all__ = ["LOWERINGS", "ordered"]
 def product(b: Builder, op: Op) -> Op | None:
     """``np.dot`` reaches the BLAS faster than ``np.matmul``, for rows and columns too.
 
-    It has different products for infinite complex numbers.
+    It has different products for infinite complex numbers, and for infinity times a single zero.
     """
-    if op.ndim > 2 or any(arg.ndim > 2 for arg in op.args) or op.dtype.kind != "f":
+    if op.ndim > 2 or any(arg.ndim > 2 or arg.size == 1 for arg in op.args) or op.dtype.kind != "f":
         return None
     return b.call(np.dot, op.args, op)
 

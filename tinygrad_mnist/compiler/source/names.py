@@ -160,7 +160,7 @@ class Names:
     def reference(self, op: Op, like: Any = None) -> str:
         """Return the name of a result; give it one if it has none."""
         if op.is_number and (like is not None or not isinstance(op, Input)):
-            is_real = like is not None and like.kind == "f" and not _is_complex(op)
+            is_real = like is not None and like.kind == "f" and not op.is_complex
             return self.scalar(op, like) if is_real else self.expression(op)
         if op in self.plan.at:
             return self.buffer(self.plan.at[op])
@@ -463,11 +463,6 @@ def quoted(text: str) -> str:
     """Write a string like Python, in double quotes if possible."""
     written = repr(str(text))
     return f'"{written[1:-1]}"' if written[0] == "'" and '"' not in written else written
-
-
-def _is_complex(x: Any) -> bool:
-    """Whether arithmetic of Python numbers contains a complex one."""
-    return type(x) is complex or (isinstance(x, Op) and x.is_number and any(map(_is_complex, x.args)))
 
 
 def number_text(x: Any) -> str:

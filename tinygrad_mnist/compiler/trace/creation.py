@@ -145,7 +145,10 @@ def _converting(original: Any) -> Callable[..., Any]:
     @wraps(original)
     def convert(x: Any, dtype: Any = None, **settings: Any) -> Any:
         if _TRACE.get() is None or not _holds_stand_ins(x):
-            return _for_the_user(original(x, dtype, **settings), caller(), original.__name__)
+            made = original(x, dtype, **settings)
+            if isinstance(x, np.ndarray) and np.may_share_memory(made, x):
+                return made  # what is written into one of them is in the other, too
+            return _for_the_user(made, caller(), original.__name__)
         given = made = _stacked(x)
         value = value_of(given)
         wanted = original(value, dtype, **settings)

@@ -64,9 +64,8 @@ def _arithmetic(name: str, sign: str) -> Callable[..., Any]:
 
     def compute(self: Any, *other: Any) -> Any:
         numbers = (*other, self) if name.startswith("__r") else (self, *other)
-        if not (type(numbers[0]) is complex and self.kind is np.float64) and not all(
-            type(x) in (int, float, complex) or is_weak(x) for x in numbers
-        ):
+        is_complex = type(numbers[0]) is complex and self.kind is np.float64
+        if not (is_complex or all(type(x) in (int, float, complex) or is_weak(x) for x in numbers)):
             return of_arrays(self, *other)
         value = arithmetic[sign].function(*map(value_of, numbers))
         return written(self.tape, arithmetic[sign], numbers, {}, value)
@@ -239,10 +238,8 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self.value)))
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        if ndigits is None:
-            return round(self.numbers("`round()`").item())
-        round(self._itself(), ndigits)  # arrays refuse
-        return np.round(self, ndigits)
+        round(self._itself(), 0)  # arrays refuse
+        return round(self.numbers("`round()`").item()) if ndigits is None else np.round(self, ndigits)
 
     def __repr__(self) -> str:
         return f"<traced array of shape {self.shape} and dtype {self.dtype}>"
@@ -301,8 +298,8 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         if is_weak(self) and type(exponent) is int:
             return written(self.tape, arithmetic["**"], (self, exponent), {}, value_of(self) ** exponent)
         is_quick = type(exponent) in (int, float) and exponent in _POWERS
-        if self.is_number:  # -inf ** 0.5 is inf, not a root; and True**2 is of another type
-            is_quick = is_quick and exponent != 0.5 and self.dtype != bool
+        # For numbers, -inf ** 0.5 is inf, not a root; and True**2 is of another type.
+        is_quick = is_quick and not (self.is_number and (exponent == 0.5 or self.dtype == bool))
         if is_quick and (self.dtype.kind in "fc" or (self.dtype == bool and exponent == 2)):
             return _POWERS[exponent](self)
         return np.power(self, exponent)
@@ -369,9 +366,9 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def view(self, dtype: Any = None) -> Any:
         """Make a view of the same memory, with another dtype if one is given."""
-        if dtype is None:
-            return self if self.is_number else self._viewed(getitem, Ellipsis, self.value[...])
-        return self._viewed(view_as, np.dtype(dtype), self._itself().view(dtype))
+        if dtype is None and not self.is_number:
+            return self._viewed(getitem, Ellipsis, self.value[...])
+        return self if dtype is None else self._viewed(view_as, np.dtype(dtype), self._itself().view(dtype))
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """Reshape; the shape is one tuple or several integers."""
@@ -381,19 +378,9 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         """Permute the axes; they are one tuple or several integers."""
         return take_view(np.transpose, self, (axes[0] if len(axes) == 1 else axes) or None)
 
-    def flatten(self, order: str = "C") -> Any:
-        """Copy into one axis."""
-        return self.ravel(order).copy()
-
     def clip(self, min: Any = None, max: Any = None, **settings: Any) -> Any:
         """Clip to two bounds, one of which may be missing."""
         return np.clip(self, min, max, **settings)
-
-    def conj(self) -> Any:
-        """Return the conjugate; of real numbers, the array itself."""
-        return np.conjugate(self) if self.dtype.kind == "c" else self
-
-    conjugate = conj
 
     def compress(self, condition: Any, axis: Any = None) -> Any:
         """The slices for which a condition holds."""
@@ -417,6 +404,8 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         self._become(np.sort(self, axis, **settings))
 
     ravel = _function(np.ravel)
+    flatten = _function(lambda x, order="C": x.ravel(order).copy())
+    conj = conjugate = lambda self: np.conjugate(self) if self.dtype.kind == "c" else self
     T = property(lambda self: self.transpose())
     mT = property(  # noqa: N815
         lambda self: np.swapaxes(self, -1, -2)
@@ -471,9 +460,9 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
 
 _METHODS = (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose",
-    "cumprod", "cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted",
-    "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "cumprod", "cumsum", "diagonal",
+    "dot", "max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted", "squeeze", "std", "sum",
+    "swapaxes", "take", "trace", "var",
 )  # fmt: skip
 
 
