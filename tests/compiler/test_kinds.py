@@ -777,3 +777,21 @@ def test_what_is_written_into_a_converted_array_that_is_no_argument(convert: Any
     with pytest.raises(CompileError):
         tg.compile(change)(np.ones(2))
     assert not chosen[0]
+
+
+@pytest.mark.parametrize(
+    "look", [np.real, np.imag, np.diagonal, lambda a: a.real, lambda a: a.T, lambda a: a[1:]]
+)
+def test_a_view_of_a_variable_that_is_replaced_afterwards(look: Any) -> None:
+    state = types.SimpleNamespace()
+
+    def f() -> Any:
+        view = look(state.array)
+        state.array = state.array + 1
+        return view
+
+    found = []
+    for g in (f, tg.compile(f)):
+        state.array = np.array([[1 + 2j, 3 + 4j], [5, 6]])
+        found.append(np.array(g()))
+    np.testing.assert_array_equal(*found)
