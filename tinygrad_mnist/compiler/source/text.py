@@ -16,7 +16,7 @@ import numpy as np
 
 from ..instructions import check, pick
 from ..memory import Buffer, Plan, base_of
-from ..program import NOWHERE, Constant, Input, Op, Place, Program
+from ..program import NOWHERE, Constant, Input, Op, Place, Program, inputs_of
 from .loop import is_long, local_buffers, rows_of_a_piece, run_at
 from .names import Names, identifier, printable, quoted
 
@@ -226,12 +226,21 @@ class _Writer(Names):
         late = [store.value for store in self.program.stores if store.value is not store.target]
         late += self.program.results
         for op in dict.fromkeys(late):
-            base = base_of(op, self.plan.at if op in self.plan.at else ())
-            is_old = isinstance(base, Input) and base in targets
-            if is_old and not (len(targets) == 1 and op not in self.program.results):
+            if self._may_look_at(op, targets) and not (len(targets) == 1 and op not in self.program.results):
                 name = self.numbered("old")
                 self.say(f"{name} = {self.value(op)}.copy()")
                 self.kept[op] = name
+
+    def _may_look_at(self, op: Op, targets: set[Op]) -> bool:
+        """Whether a result is one of these inputs, or may be a view of one."""
+        base = base_of(op, self.plan.at if op in self.plan.at else ())
+        if isinstance(base, Input):
+            return base in targets
+        return (
+            base not in self.plan.at
+            and base.may_be_view
+            and any(self._may_look_at(arg, targets) for arg in inputs_of(base))
+        )
 
     def store(self, target: Op, value: Op) -> None:
         """Write a value into the memory of an input, unless it is already there."""
