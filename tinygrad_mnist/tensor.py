@@ -562,9 +562,8 @@ class Tensor(Operators):
         """Convert to another dtype; the gradient has the original dtype."""
         dtype = np.dtype(dtype)
         if casting != "unsafe":
-            np.empty(0, self.dtype).astype(
-                dtype, casting=casting
-            )  # NumPy's own error for a conversion that it forbids
+            # For NumPy's own error, if it forbids the conversion.
+            np.empty(0, self.dtype).astype(dtype, casting=casting)
         if self.dtype == dtype:
             return self.copy() if copy else self
         return REGISTRY[np.astype](self, dtype)

@@ -60,11 +60,8 @@ class Entry:
         self.traced = len(recorded.program.ops)
         for vector in recorded.vectors:
             vector.adopt()
-        self._form, self._are_tensors, self._is_by_layout = (
-            recorded.form,
-            recorded.are_tensors,
-            recorded.is_by_layout,
-        )
+        self._form, self._are_tensors = recorded.form, recorded.are_tensors
+        self._is_by_layout = recorded.is_by_layout
         self._sources, self._writes, self._same = recorded.sources, recorded.writes, recorded.same
         self._found = [x for x in recorded.given.values() if isinstance(x, np.ndarray)]
         self._written = [recorded.given[store.target] for store in recorded.program.stores]
@@ -75,9 +72,8 @@ class Entry:
             self._names[name] = x
         self._names |= {"program": self.program, "type": type, "len": len, "map": map, "id": id}
         self._names |= {"FINAL": FINAL, "Exception": Exception, "uncompiled_after": uncompiled.after}
-        self._given = [
-            _kept(x) for x in leaves([args, kwargs])
-        ]  # because objects are identified by their ids
+        # Objects are identified by their ids, so they must not vanish.
+        self._given = [_kept(x) for x in leaves([args, kwargs])]
         self._signature = _Signature(args, kwargs)
         self.names = list(argument_names(uncompiled.function, args, kwargs))
         self.seen = COUNTS.changes

@@ -253,14 +253,6 @@ for _function in (np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.chole
 for _function in (np.cumsum, np.cumprod):
     declare(_function, into="{function}({arguments}, out={out})")
 
-# These are views in NumPy. A program does without: what they look at may be overwritten before they are read.
-for _function in (np.real, np.imag, np.diagonal):
-    declare(
-        _function,
-        is_new=True,
-        expression=lambda op: "{function}({arguments})" + (".copy()" if op.ndim else ""),
-    )
-
 
 # -- views, and other functions that rearrange elements ------------------------------------------------------
 

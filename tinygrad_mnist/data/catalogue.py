@@ -31,6 +31,8 @@ class Source:
     fill : float
         The share of an image's side that the longer side of a digit takes up, so that a picture of a
         digit can be scaled in the same way.
+    shows : str
+        What its images show, as a page names it.
     quick : str, optional
         The name of a smaller data set that replaces it if a quick look is enough.
     places : callable
@@ -40,15 +42,16 @@ class Source:
     load: Callable[[Path | None], tuple[Dataset, Dataset]]
     takes_path: bool = True
     fill: float = 20 / 28
+    shows: str = "images"
     quick: str | None = None
     places: Callable[[], list[Place]] = list
 
 
 DATASETS = {
-    "mnist": Source(load_mnist, quick="sample", places=mnist_places),
-    "fashion": Source(load_fashion_mnist, places=fashion_places),
-    "digits": Source(lambda path: load_digits(), takes_path=False, fill=1.0),
-    "sample": Source(lambda path: load_mnist("sample"), takes_path=False),
+    "mnist": Source(load_mnist, shows="digits", quick="sample", places=mnist_places),
+    "fashion": Source(load_fashion_mnist, shows="clothes", places=fashion_places),
+    "digits": Source(lambda path: load_digits(), takes_path=False, fill=1.0, shows="small digits"),
+    "sample": Source(lambda path: load_mnist("sample"), takes_path=False, shows="digits"),
 }
 
 

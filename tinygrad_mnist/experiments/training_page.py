@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from ..data import DATASETS
 from ..errors import pluralise
 from ..files import replace
 from ..training.runs import Run
@@ -22,9 +22,6 @@ CAPTIONS = {
     "worst_mistakes.png": "The mistakes it was surest of: true → predicted, and how sure it was",
     "first_layer.png": "What the strongest units of the first layer look for: red speaks for a unit, blue against it",
 }
-
-#: What the data sets show.
-THINGS = {"mnist": "digits", "sample": "digits", "digits": "small digits", "fashion": "clothes"}
 
 #: Files that a reader may want, beside the pictures.
 FILES = (".safetensors", ".json", ".jsonl")
@@ -43,7 +40,7 @@ def write_training_page(run: Run, command: str) -> Path:
     command : str
         What was typed.
     """
-    result, config = run.result, asdict(run.settings)
+    result, config = run.result, run.settings.as_dict()
     settings = {name: value for name, value in config.items() if name not in ("data", "classes", "side")}
     body = [
         picture(name, caption, _inches(run.folder / name))
@@ -70,7 +67,7 @@ def write_training_page(run: Run, command: str) -> Path:
     replace(
         path,
         page(
-            f"A network that reads {THINGS.get(config['dataset'], 'images')}", words, status, "\n".join(body)
+            f"A network that reads {DATASETS[config['dataset']].shows}", words, status, "\n".join(body)
         ).encode(),
     )
     return path

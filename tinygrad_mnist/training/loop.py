@@ -10,7 +10,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .. import optim
 from ..data import DataLoader, Dataset
 from ..errors import NonFiniteError, OptionError, choice, misfit
 from ..graph import no_grad
@@ -21,7 +20,7 @@ from ..typing import Array, NDArray
 from .callbacks import Callback, Training
 from .history import History
 from .progress import Progress
-from .settings import make_loss
+from .settings import OPTIMIZERS, make_loss
 from .steps import TrainingStep
 
 __all__ = ["evaluate", "fit", "predict"]
@@ -291,13 +290,9 @@ def _optimizer(optimizer: Any, model: Module) -> Optimizer:
         return optimizer
     if optimizer is None or isinstance(optimizer, str):
         name = (optimizer or "adam").lower()
-        known = {
-            c.__name__.lower(): c for c in vars(optim).values() if isinstance(c, type) and c is not Optimizer
-        }
-        known = {name: c for name, c in known.items() if issubclass(c, Optimizer)}
-        if name not in known:
-            raise choice("optimizer", optimizer, known)
-        optimizer = known[name]
+        if name not in OPTIMIZERS:
+            raise choice("optimizer", optimizer, OPTIMIZERS)
+        optimizer = OPTIMIZERS[name].make
     made = optimizer(model.parameters()) if callable(optimizer) else optimizer
     if not isinstance(made, Optimizer):
         raise OptionError(

@@ -88,9 +88,8 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
     pairs = zip(targets, values, strict=False)
     if any(t is not None and (t.shape, t.dtype) != (x.shape, x.dtype) for t, x in pairs):
         copies = tuple(None if t is None else laid_out_as(t.value, t.value) for t in targets)
-        getattr(ufunc, method)(
-            *swap(inputs, value_of), out=copies, **values_of(settings)
-        )  # NumPy's error, or none
+        # For NumPy's own error, if the results do not fit.
+        getattr(ufunc, method)(*swap(inputs, value_of), out=copies, **values_of(settings))
     if method == "__call__" and not all(map(is_of_numbers, inputs)):
         raise untraceable(trace, f"np.{ufunc.__name__} was given something that is not a number")
     if method == "reduce":
@@ -201,8 +200,7 @@ _DEFINED = {np.mean, np.var, np.std}
 _UNKNOWN_SHAPE = {
     np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.unique_all, np.unique_counts, np.unique_inverse,
     np.unique_values, np.compress, np.extract, np.trim_zeros, np.union1d, np.intersect1d, np.setdiff1d,
-    np.setxor1d, np.delete, np.split, np.array_split, np.insert,
-    np.piecewise,
+    np.setxor1d, np.delete, np.split, np.array_split, np.insert, np.piecewise,
 }  # fmt: skip
 
 
@@ -316,7 +314,7 @@ def rewrite(function: Any, target: Any, *args: Any, **settings: Any) -> None:
     if function in (
         np.putmask,
         np.place,
-    ):  # they convert numbers as a write does, but arrays only where that is safe
+    ):  # they convert numbers like a write, but arrays only if that is safe
         args = (*args[:-1], *(_converted(x, target.dtype) for x in args[-1:]))
         settings = {name: _converted(x, target.dtype) for name, x in settings.items()}
     value = change(value_of(target), *swap(args, value_of), **values_of(settings))
