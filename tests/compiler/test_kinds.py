@@ -795,3 +795,14 @@ def test_a_view_of_a_variable_that_is_replaced_afterwards(look: Any) -> None:
         state.array = np.array([[1 + 2j, 3 + 4j], [5, 6]])
         found.append(np.array(g()))
     np.testing.assert_array_equal(*found)
+
+
+def test_a_power_of_a_plain_array_in_place_takes_no_tracked_exponent() -> None:
+    def f(x: Any, exponent: Any) -> Any:
+        base = x.astype(np.float32)
+        base **= exponent
+        return np.sum(base)
+
+    for g in (tg.value_and_grad(f, 1), tg.compile(tg.value_and_grad(f, 1))):
+        with pytest.raises(tg.errors.GradientError, match=r"np\.power: the result would be written into"):
+            g(np.ones(2), np.ones(2))

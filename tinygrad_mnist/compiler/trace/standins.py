@@ -305,7 +305,9 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return np.power(self, exponent)
 
     def __ipow__(self, other: Any) -> Any:
-        return NotImplemented if self.is_number else self._become(self**other)
+        if not self.is_number and type(other) in (int, float) and other in _POWERS and self.dtype.kind in "fc":
+            return self._become(self**other)
+        return _in_place("__ipow__")(self, other)
 
     __add__, __radd__ = _arithmetic("__add__", "+"), _arithmetic("__radd__", "+")
     __sub__, __rsub__ = _arithmetic("__sub__", "-"), _arithmetic("__rsub__", "-")
