@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -18,17 +19,25 @@ __all__ = ["load", "read_metadata", "replace", "save"]
 
 
 def save(
-    state: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
+    state: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    sync: bool = False,
 ) -> None:
     """Write named arrays to a file, either completely or not at all.
 
     Parameters
     ----------
     state : mapping of str to array_like
-        For example, a module's ``state_dict()``.
+        For example, a module's ``state_dict()``. A value may also be a dict, or a list or tuple of dicts, whose
+        parts are arrays, numbers, text, ``True``, ``None``, and lists, tuples and dicts of them: :func:`load`
+        returns the same, as an optimizer's ``state_dict()`` needs it.
     path : path ending in ``.safetensors`` or ``.npz``
     metadata : mapping of str to str, optional
         Text stored with the arrays (safetensors only).
+    sync : bool, default False
+        Whether to wait until the file is on the disk, so that it is whole even after a loss of power.
 
     Raises
     ------
@@ -46,28 +55,31 @@ def save(
     {'w': array([1., 1.])}
     """
     path = Path(path)
-    arrays = {name: _plain(name, value, path) for name, value in state.items()}
+    arrays, tree = _flattened(state, path)
     if path.suffix == ".safetensors":
         from safetensors.numpy import save as encode
 
-        replace(path, encode(arrays, metadata=dict(metadata or {}) or None))
+        described = {**(metadata or {}), **({_TREE: tree} if tree else {})}
+        replace(path, encode(arrays, metadata=described or None), sync=sync)
     elif path.suffix == ".npz":
         if metadata:
             raise OptionError(f"{path}: an npz file cannot hold metadata; save as .safetensors")
         import zipfile  # imported here, because it takes longer to import than the rest of the package
 
+        if tree:
+            arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w") as entry:
                     np.lib.format.write_array(entry, array, allow_pickle=False)
-        replace(path, content.getvalue())
+        replace(path, content.getvalue(), sync=sync)
     else:
         raise OptionError(f"{path}: unknown file ending {path.suffix!r}; valid: .safetensors, .npz")
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, NDArray]:
-    """Read named arrays from a ``.safetensors`` or ``.npz`` file.
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read named arrays from a ``.safetensors`` or ``.npz`` file; and what else :func:`save` wrote there.
 
     Raises
     ------
@@ -79,10 +91,14 @@ def load(path: str | os.PathLike[str]) -> dict[str, NDArray]:
     try:
         if path.suffix == ".npz":
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        from safetensors.numpy import load as decode
+                arrays = {name: file[name] for name in file.files}
+            tree = arrays.pop(_TREE).tobytes() if _TREE in arrays else b""
+        else:
+            from safetensors.numpy import load as decode
 
-        return decode(content)
+            arrays = decode(content)
+            tree = _described(content).get(_TREE, "")
+        return _unflattened(arrays, json.loads(tree)) if tree else arrays
     except Exception as error:  # each reader has its own errors; all mean that the file cannot be read
         raise DataError(f"{path}: not a readable {path.suffix or 'safetensors'} file: {error}") from error
 
@@ -98,18 +114,37 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         raise DataError(f"{path}: not a readable safetensors file: {error}") from error
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never half of one."""
+def replace(path: Path, content: bytes, *, sync: bool = False) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never half of one.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes
+    sync : bool, default False
+        Whether to wait until the file is on the disk, so that it is whole even after a loss of power.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)  # it exists if Ctrl-C comes just after its creation
         raise
+    if sync:
+        _sync_folder(path.parent)
+
+
+def _described(content: bytes) -> dict[str, str]:
+    """The text in the content of a safetensors file that can be read."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return header.get("__metadata__", {})
 
 
 def _plain(name: Any, value: Any, path: Path) -> NDArray:
@@ -121,6 +156,82 @@ def _plain(name: Any, value: Any, path: Path) -> NDArray:
     if array.dtype.kind not in held or (array.dtype.itemsize > 8 and path.suffix != ".npz"):
         raise DTypeError(f"{path}: the format cannot hold {name!r}, of dtype {array.dtype}")
     return array
+
+
+#: The name under which a file holds everything of a state but its arrays, as JSON.
+_TREE = "tinygrad_mnist.tree"
+
+
+def _flattened(state: Mapping[str, Any], path: Path) -> tuple[dict[str, NDArray], str]:
+    """Separate a state into named arrays, and the JSON of what contains them, or "" if nothing does."""
+    arrays, parts = dict[str, NDArray](), dict[str, Any]()
+
+    def keep(name: str, value: Any) -> str:
+        while name in state or name in arrays:
+            name += "'"
+        arrays[name] = _plain(name, value, path)
+        return name
+
+    def walk(name: str, value: Any) -> Any:
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        if type(value) is list:
+            return [walk(f"{name}.{i}", part) for i, part in enumerate(value)]
+        if type(value) is tuple:
+            return {"tuple": walk(name, list(value))}
+        if isinstance(value, Mapping):
+            return {"dict": [[walk(name, key), walk(f"{name}.{key}", part)] for key, part in value.items()]}
+        if isinstance(value, np.generic):
+            return {"number": keep(name, value)}
+        array = np.asarray(value.data if hasattr(value, "node") else value)
+        if array.dtype.kind == "c":
+            return {"complex": keep(name, [array.real, array.imag]), "dtype": array.dtype.str}
+        is_transposed = array.flags.f_contiguous and not array.flags.c_contiguous
+        # It is written in its own order: that is faster, and the order decides how fast it can be used.
+        return {"transposed": keep(name, array.T)} if is_transposed else {"array": keep(name, array)}
+
+    for name, value in state.items():
+        among = value if isinstance(value, (list, tuple)) else [value]
+        if any(isinstance(part, Mapping) for part in among):
+            parts[name] = walk(name, value)
+    arrays |= {name: _plain(name, value, path) for name, value in state.items() if name not in parts}
+    return arrays, json.dumps(parts) if parts else ""
+
+
+def _unflattened(arrays: dict[str, NDArray], parts: dict[str, Any]) -> dict[str, Any]:
+    """Put a state together again."""
+
+    def build(part: Any) -> Any:
+        if isinstance(part, list):
+            return [build(item) for item in part]
+        if not isinstance(part, dict):
+            return part
+        (kind, value), *dtype = part.items()
+        if kind == "tuple":
+            return tuple(build(value))
+        if kind == "dict":
+            return {build(key): build(item) for key, item in value}
+        array = arrays.pop(value)
+        if kind == "complex":
+            joined = np.empty(array.shape[1:], dtype[0][1])
+            joined.real, joined.imag = array
+            return joined
+        return array[()] if kind == "number" else array.T if kind == "transposed" else array
+
+    built = {name: build(part) for name, part in parts.items()}
+    return {**arrays, **built}
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where a folder can be opened for that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # on Windows
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

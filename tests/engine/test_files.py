@@ -73,6 +73,60 @@ def test_a_state_dict_and_tensors(tmp_path, ending):
         np.testing.assert_array_equal(dict(other.named_parameters())[name].data, p.data)
 
 
+TREE = {
+    "state": {0: {"step": 3, "first": RNG.normal(size=(2, 3)).T}, 1: {}, "text": "ä"},
+    "param_groups": [{"lr": 0.1, "betas": (0.9, 1 / 3), "nesterov": True, "params": [0, 1], "none": None}],
+    "generator": np.random.default_rng(0).bit_generator.state,
+    "rows": [{"loss": np.float32(0.1)}, {"loss": float("inf"), "nested": [[1, 2.0], (np.arange(3),)]}],
+    "state.0.first": np.ones(1),
+    "complex": {"z": np.array([1 + 2j, complex(np.inf, -0.0)]), "scalar": np.array(3.5)},
+}
+
+
+def assert_same(one, other):
+    """The same values, of the same kinds: a tuple is no list, 1 is not 1.0, and arrays lie in the same order."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for key, value in one.items():
+            assert_same(value, other[key])
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    elif isinstance(one, np.ndarray):
+        assert (one.dtype, one.shape, one.flags.c_contiguous) == (
+            other.dtype,
+            other.shape,
+            other.flags.c_contiguous,
+        )
+        assert one.tobytes() == other.tobytes()
+    else:
+        assert one == other
+
+
+@both
+def test_a_tree_comes_back_as_it_was(tmp_path, ending):
+    path = tmp_path / f"x{ending}"
+    tg.save(TREE, path, sync=True)
+    loaded = tg.load(path)
+    assert_same({name: loaded[name] for name in TREE}, TREE)
+    assert len(loaded) == len(TREE)
+
+
+@both
+def test_lists_of_numbers_are_arrays(tmp_path, ending):
+    tg.save({"x": [[1, 2], [3, 4]], "y": (1.5,)}, tmp_path / f"x{ending}")
+    assert_same(tg.load(tmp_path / f"x{ending}")["x"], np.array([[1, 2], [3, 4]]))
+
+
+@both
+def test_what_has_no_form_in_a_file_is_refused(tmp_path, ending):
+    with pytest.raises(DTypeError, match=r"a\.b"):
+        tg.save({"a": {"b": object()}}, tmp_path / f"x{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
 @both
 def test_nothing_at_all(tmp_path, ending):
     tg.save({}, tmp_path / f"x{ending}")

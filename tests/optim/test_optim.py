@@ -379,6 +379,98 @@ def test_state_that_does_not_fit_changes_nothing():
         optimizer.load_state_dict(other.state_dict())
 
 
+def stepped_adam():
+    p, q = parameter([1.0]), parameter([1.0, 2.0])
+    optimizer = optim.Adam([{"params": [p]}, {"params": [q], "lr": 0.1}])
+    run(optimizer, [p, q], [[[1.0], [1.0, 1.0]]])
+    return optimizer
+
+
+def put(*path, value):
+    """A change of a state dict: what is at a path is replaced, or removed."""
+
+    def change(state):
+        *first, last = path
+        for key in first:
+            state = state[key]
+        if value is None:
+            del state[last]
+        else:
+            state[last] = value
+
+    return change
+
+
+IMPOSSIBLE = {
+    "lr below zero": put("param_groups", 0, "lr", value=-1),
+    "lr nan": put("param_groups", 1, "lr", value=float("nan")),
+    "lr infinite": put("param_groups", 1, "lr", value=float("inf")),
+    "lr as text": put("param_groups", 0, "lr", value="0.1"),
+    "lr as a list": put("param_groups", 0, "lr", value=[0.1]),
+    "lr as an object": put("param_groups", 0, "lr", value={}),
+    "one beta": put("param_groups", 0, "betas", value=(0.9,)),
+    "beta of one": put("param_groups", 0, "betas", value=(0.9, 1.0)),
+    "beta nan": put("param_groups", 0, "betas", value=(0.9, float("nan"))),
+    "no eps": put("param_groups", 0, "eps", value=None),
+    "no params": put("param_groups", 0, "params", value=None),
+    "other numbers": put("param_groups", 0, "params", value=[1]),
+    "no group": put("param_groups", 1, value=None),
+    "no state": put("state", value=None),
+    "state as a list": put("state", value=[1, 2]),
+    "state of one as text": put("state", 0, value="text"),
+    "no steps": put("state", 0, "step", value=None),
+    "steps below zero": put("state", 0, "step", value=-1),
+    "half a step": put("state", 0, "step", value=0.5),
+    "steps as text": put("state", 0, "step", value="1"),
+    "no moment": put("state", 1, "second", value=None),
+    "a moment of another shape": put("state", 1, "second", value=np.zeros(3)),
+    "a moment as text": put("state", 1, "second", value=np.array(["a", "b"])),
+    "a complex moment": put("state", 1, "second", value=np.zeros(2, complex)),
+    "a parameter too many": put("state", 2, value={"step": 0}),
+    "a parameter twice": put("state", "1", value={"step": 0}),
+    "a parameter without a number": put("state", "x", value={"step": 0}),
+}
+
+
+@pytest.mark.parametrize("change", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_an_impossible_state_is_refused_and_changes_nothing(change):
+    optimizer = stepped_adam()
+    before, state = str(optimizer.state_dict()), optimizer.state_dict()
+    change(state)
+    with pytest.raises(TinygradError):
+        optimizer.load_state_dict(state)
+    assert str(optimizer.state_dict()) == before
+
+
+@pytest.mark.parametrize("bad", [None, 1, "text", [], {}, {"state": {}}, {"state": {}, "param_groups": None}])
+def test_what_is_no_state_dict_is_refused(bad):
+    with pytest.raises(StateDictError):
+        stepped_adam().load_state_dict(bad)
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".npz"])
+@rules
+def test_state_goes_through_a_file(Optimizer, formula, settings, ending, tmp_path):
+    p = [parameter(np.arange(6.0).reshape(2, 3), np.float32)]
+    optimizer = Optimizer(p, **settings)
+    run(optimizer, p, [[g] for g in gradients((2, 3))])
+    tg.save(optimizer.state_dict(), tmp_path / f"state{ending}")
+    other = Optimizer([parameter(np.zeros((2, 3)), np.float32)], lr=9.9)
+    other.load_state_dict(tg.load(tmp_path / f"state{ending}"))
+    assert str(other.state_dict()) == str(optimizer.state_dict())
+
+
+def test_state_is_whole_after_a_setting_asked_for_more():
+    """A momentum that begins in the next step has a velocity of zero until then."""
+    p = [parameter([1.0])]
+    optimizer = optim.SGD(p, lr=0.1)
+    run(optimizer, p, [[[1.0]]])
+    optimizer.param_groups[0]["momentum"] = 0.9
+    state = optimizer.state_dict()
+    np.testing.assert_array_equal(state["state"][0]["velocity"], [0.0])
+    optimizer.load_state_dict(state)
+
+
 def test_settings_changed_midway():
     p = parameter([1.0])
     optimizer = optim.SGD([p], lr=0.1)
@@ -563,6 +655,42 @@ def test_a_schedule_goes_on_where_it_was(make):
         resumed.step()
         found += resumed.get_last_lr()
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        [],
+        {},
+        {"steps": 1},
+        {"base_lrs": [0.8]},
+        *({"steps": steps, "base_lrs": [0.8]} for steps in (-1, 1.5, "1", None, [1], float("nan"))),
+        *(
+            {"steps": 1, "base_lrs": r}
+            for r in (0.8, [], [0.8, 0.8], [-1], [float("nan")], [float("inf")], ["a"], None)
+        ),
+    ],
+    ids=str,
+)
+def test_an_impossible_progress_of_a_schedule_is_refused_and_changes_nothing(bad):
+    schedule = optim.StepLR(optim.SGD([parameter([1.0])], lr=0.8), 1)
+    schedule.step()
+    before = schedule.state_dict(), schedule.get_last_lr()
+    with pytest.raises(StateDictError, match="StepLR"):
+        schedule.load_state_dict(bad)
+    assert (schedule.state_dict(), schedule.get_last_lr()) == before
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".npz"])
+def test_progress_of_a_schedule_goes_through_a_file(ending, tmp_path):
+    schedule = optim.StepLR(optim.SGD([parameter([1.0])], lr=1 / 3), 2)
+    for _ in range(3):
+        schedule.step()
+    tg.save(schedule.state_dict(), tmp_path / f"x{ending}")
+    other = optim.StepLR(optim.SGD([parameter([1.0])], lr=0.8), 2)
+    other.load_state_dict(tg.load(tmp_path / f"x{ending}"))
+    assert (other.state_dict(), other.get_last_lr()) == (schedule.state_dict(), schedule.get_last_lr())
 
 
 @pytest.mark.parametrize(

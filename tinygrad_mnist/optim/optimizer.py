@@ -86,14 +86,8 @@ class Optimizer:
             )
         settings = {**self.defaults, **group, "params": params}
         for name, value in settings.items():
-            if isinstance(value, str):
-                raise OptionError(
-                    f"{type(self).__name__}: {name} = {value!r} is a string; pass a number, without quotation marks"
-                )
-            if name in ("lr", "momentum", "weight_decay", "eps") and not 0 <= value < math.inf:
-                raise OptionError(f"{type(self).__name__}: {name} = {value!r} must be a number, 0 or more")
-            if name in ("betas", "alpha") and not all(0 <= decay < 1 for decay in np.atleast_1d(value)):
-                raise OptionError(f"{type(self).__name__}: {name} = {value!r} is not in [0, 1)")
+            if name != "params" and (wrong := _fault(name, value)):
+                raise OptionError(f"{type(self).__name__}: {name} = {value!r} {wrong}")
         self.param_groups.append(settings)
 
     @staticmethod
@@ -175,10 +169,15 @@ class Optimizer:
                 p.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """Copy state and settings; parameters appear by their number."""
+        """Copy state and settings; parameters appear by their number. ``tg.save`` can write it to a file."""
         numbers = {p: i for i, p in enumerate(self._params())}
+        memory = {p: self.memory(group) for group in self.param_groups for p in group["params"]}
         return {
-            "state": {numbers[p]: copy.deepcopy(state) for p, state in self.state.items()},
+            "state": {
+                # What the formula will only make in its next step is zero until then.
+                numbers[p]: {**{name: np.zeros_like(p.data) for name in memory[p]}, **copy.deepcopy(state)}
+                for p, state in self.state.items()
+            },
             "param_groups": [
                 {
                     **copy.deepcopy({k: v for k, v in group.items() if k != "params"}),
@@ -189,36 +188,76 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restore state and settings from the :meth:`state_dict` of an optimizer with the same parameters."""
-        params = self._params()
-        sizes = (
-            [len(g["params"]) for g in self.param_groups],
-            [len(g["params"]) for g in state_dict["param_groups"]],
-        )
+        """Restore state and settings from the :meth:`state_dict` of an optimizer with the same parameters.
+
+        Raises
+        ------
+        StateDictError, ShapeError
+            If it belongs to other parameters or to another kind of optimizer, or if no optimizer can be in
+            such a state: a learning rate below 0, NaN or text as a setting, or a missing part. Nothing is
+            changed in that case.
+        """
+        groups = self._groups_of(state_dict)
+        states = self._states_of(state_dict["state"], groups)
+        for group, saved in zip(self.param_groups, groups, strict=True):
+            group.update(saved)
+        self.state = states
+
+    def _groups_of(self, state_dict: Any) -> list[dict[str, Any]]:
+        """The settings of each group in a state dict, without its parameters."""
+        name = type(self).__name__
+        saved = state_dict.get("param_groups") if isinstance(state_dict, Mapping) else None
+        if not (
+            isinstance(saved, (list, tuple))
+            and all(isinstance(g, Mapping) and isinstance(g.get("params"), (list, tuple)) for g in saved)
+            and isinstance(state_dict.get("state"), Mapping)
+        ):
+            raise StateDictError(f"{name}: this is not the state_dict() of an optimizer")
+        sizes = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved]
         if sizes[0] != sizes[1]:
             raise StateDictError(
-                f"{type(self).__name__}: has groups of {sizes[0]} parameters, but the state dict has {sizes[1]}"
+                f"{name}: has groups of {sizes[0]} parameters, but the state dict has {sizes[1]}"
             )
-        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            if group.keys() != saved.keys():
+        if [i for g in saved for i in g["params"]] != list(range(sum(sizes[0]))):
+            raise StateDictError(f"{name}: the parameters in the state dict are not numbered in their order")
+        return [self._settings_of(*pair) for pair in zip(self.param_groups, saved, strict=True)]
+
+    def _settings_of(self, group: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a group in a state dict, if this group can have them."""
+        if group.keys() != saved.keys():
+            raise StateDictError(
+                f"{type(self).__name__}: has the settings {sorted(group)}, but the state dict {sorted(saved)}; it "
+                "belongs to another kind of optimizer"
+            )
+        found = {key: copy.deepcopy(value) for key, value in saved.items() if key != "params"}
+        for key, value in found.items():
+            if wrong := _fault(key, value, like=group[key]):
                 raise StateDictError(
-                    f"{type(self).__name__}: has the settings {sorted(group)}, but the state dict {sorted(saved)}; it "
-                    "belongs to another kind of optimizer"
+                    f"{type(self).__name__}: the state dict has {key} = {value!r}: it {wrong}"
                 )
-        for i, state in state_dict["state"].items():
-            if not 0 <= int(i) < len(params):
+            if isinstance(group[key], tuple):  # JSON has only lists
+                found[key] = tuple(value)
+        return found
+
+    def _states_of(self, saved: Mapping[Any, Any], groups: list[dict[str, Any]]) -> dict[Tensor, State]:
+        """The state of each parameter in a state dict."""
+        name, params = type(self).__name__, self._params()
+        settings = [new for new, g in zip(groups, self.param_groups, strict=True) for _ in g["params"]]
+        found: dict[Tensor, State] = {}
+        for number, state in saved.items():
+            i = int(number) if str(number).isdecimal() else -1
+            if not 0 <= i < len(params) or params[i] in found:
                 raise StateDictError(
-                    f"{type(self).__name__}: has {pluralise(len(params), 'parameter')}, the state dict has number {i}"
+                    f"{name}: has {pluralise(len(params), 'parameter')}, the state dict has number {number!r}"
                 )
-            for name, value in state.items():
-                if isinstance(value, np.ndarray) and value.shape != params[int(i)].shape:
-                    raise ShapeError(
-                        f"{type(self).__name__}: {name} of parameter {i} has shape {value.shape}, "
-                        f"not {params[int(i)].shape}"
-                    )
-        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            group.update({k: copy.deepcopy(v) for k, v in saved.items() if k != "params"})
-        self.state = {params[int(i)]: copy.deepcopy(state) for i, state in state_dict["state"].items()}
+            of = f"{name}: in the state dict, the state of parameter {i}"
+            if not isinstance(state, Mapping):
+                raise StateDictError(f"{of} is a {type(state).__name__}, not a dict")
+            needed = ("step", *self.memory(settings[i]))
+            if missing := [part for part in needed if part not in state]:
+                raise StateDictError(f"{of} lacks {', '.join(missing)}")
+            found[params[i]] = {part: _part(of, part, value, params[i]) for part, value in state.items()}
+        return found
 
     def _params(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -226,6 +265,38 @@ class Optimizer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={self.param_groups[0][name]!r}" for name in self.defaults)
         return f"{type(self).__name__}({settings})"
+
+
+def _fault(name: str, value: Any, like: Any = None) -> str:
+    """Say what is wrong with a setting, or return ""; ``like`` is a value that it may replace."""
+    if isinstance(value, str):
+        return "is a string; pass a number, without quotation marks"
+    if like is not None:
+        kinds = np.asarray(like).dtype.kind, np.asarray(value).dtype.kind
+        is_number = kinds[0] in "biuf"
+        if is_number and (np.shape(value) != np.shape(like) or kinds[1] not in "biuf"):
+            return f"is of another kind than {like!r}"
+        if is_number and not np.isfinite(value).all():
+            return "is not finite"
+    if name in ("lr", "momentum", "weight_decay", "eps") and not 0 <= value < math.inf:
+        return "must be a number, 0 or more"
+    if name in ("betas", "alpha") and not all(0 <= decay < 1 for decay in np.atleast_1d(value)):
+        return "is not in [0, 1)"
+    return ""
+
+
+def _part(of: str, name: str, value: Any, p: Tensor) -> Any:
+    """Copy one part of a parameter's state: the number of steps, or an array like the parameter."""
+    array = np.asarray(value)
+    if name == "step":
+        if array.shape or array.dtype.kind not in "iu" or array < 0:
+            raise StateDictError(f"{of} has step = {value!r}, which is not a number of steps")
+        return int(array)
+    if array.dtype.kind not in "biufc" or not np.can_cast(array.dtype, p.dtype, "same_kind"):
+        raise StateDictError(f"{of} has {name} of dtype {array.dtype}; expected {p.dtype}")
+    if array.shape != p.shape:
+        raise ShapeError(f"{of} has {name} of shape {array.shape}, not {p.shape}")
+    return np.array(array, p.dtype)
 
 
 def _number(x: Any) -> Any:

@@ -7,9 +7,12 @@ after ``optimizer.step()``: once per batch or once per epoch, depending on how y
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from ..errors import OptionError
+import numpy as np
+
+from ..errors import OptionError, StateDictError, pluralise
 from .optimizer import Optimizer
 
 __all__ = ["CosineAnnealingLR", "OneCycleLR", "Schedule", "StepLR", "WarmupLR"]
@@ -48,12 +51,35 @@ class Schedule:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """The progress of the schedule."""
+        """The progress of the schedule. ``tg.save`` can write it to a file."""
         return {"steps": self.steps, "base_lrs": list(self.base_lrs)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from the progress of another schedule."""
-        self.steps, self.base_lrs = int(state["steps"]), list(state["base_lrs"])
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from the progress of another schedule.
+
+        Raises
+        ------
+        StateDictError
+            If no schedule of this optimizer can have such a progress; nothing is changed in that case.
+        """
+        name, groups = type(self).__name__, len(self.optimizer.param_groups)
+        if not isinstance(state, Mapping) or not {"steps", "base_lrs"} <= state.keys():
+            raise StateDictError(f"{name}: this is not the state_dict() of a schedule")
+        steps, rates = np.asarray(state["steps"]), np.asarray(state["base_lrs"])
+        if steps.shape or steps.dtype.kind not in "iu" or steps < 0:
+            raise StateDictError(
+                f"{name}: the state dict has steps = {state['steps']!r}, not a number of steps"
+            )
+        if (
+            rates.shape != (groups,)
+            or rates.dtype.kind not in "iuf"
+            or not (rates >= 0).all() & (rates < np.inf).all()
+        ):
+            raise StateDictError(
+                f"{name}: the state dict has base_lrs = {state['base_lrs']!r}, not a learning rate for each of "
+                f"{pluralise(groups, 'group')}"
+            )
+        self.steps, self.base_lrs = int(steps), [float(rate) for rate in rates]
         self._set()
 
     def _set(self) -> None:
