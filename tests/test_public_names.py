@@ -24,8 +24,8 @@ NAMES = {
     """,
     "tinygrad_mnist.errors": """
         CompileError DTypeError DataError GradcheckError GradientError LostGradientWarning MissingExtraError
-        NonFiniteError OptionError RunError ShapeError StateDictError TinygradError UnsupportedError UntraceableError
-        choice misfit pluralise require
+        MissingFileError NonFiniteError OptionError RunError ShapeError StateDictError TinygradError UnsupportedError
+        UntraceableError choice misfit pluralise require
     """,
     "tinygrad_mnist.experiments": "Experiment Report Table catalogue experiment grid run_experiment sweep",
     "tinygrad_mnist.experiments.sweeps": "BACKENDS grid sweep",

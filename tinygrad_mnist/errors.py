@@ -21,6 +21,7 @@ __all__ = [
     "GradientError",
     "LostGradientWarning",
     "MissingExtraError",
+    "MissingFileError",
     "NonFiniteError",
     "OptionError",
     "RunError",
@@ -78,6 +79,10 @@ class StateDictError(TinygradError, ValueError):
 
 class DataError(TinygradError, ValueError):
     """A data file that is truncated, mislabelled, oversized or hostile."""
+
+
+class MissingFileError(DataError, FileNotFoundError):
+    """A file that is not there."""
 
 
 class RunError(TinygradError, ValueError):

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from ..errors import DataError
+from ..reading import locate, open_unpacked
 from .checksums import OFFICIAL, Published
-from .formats.corpus import open_bytes
 from .places import cache_folder
 
 __all__ = ["MIRRORS", "fetch_mnist"]
@@ -64,7 +64,7 @@ def fetch_mnist(
     >>> fetch_mnist("data/mnist")  # doctest: +SKIP
     PosixPath('data/mnist')
     """
-    target = cache_folder("mnist") if folder is None else Path(folder).expanduser()
+    target = cache_folder("mnist") if folder is None else locate(folder)
     order = list(MIRRORS if mirrors is None else mirrors)
     for file in OFFICIAL:
         if not _is_there(target / file.name, file):
@@ -77,7 +77,7 @@ def fetch_mnist(
 def _is_there(path: Path, file: Published) -> bool:
     if not path.exists():
         return False
-    with open_bytes(path) as stream:
+    with open_unpacked(path) as stream:
         md5 = hashlib.md5(usedforsecurity=False)
         while block := stream.read(2**20):
             md5.update(block)

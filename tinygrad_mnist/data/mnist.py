@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..errors import DataError
+from ..reading import locate
 from .checksums import identify
 from .dataset import DIGITS, Dataset, Transform, to_vectors
 from .download import fetch_mnist
@@ -190,7 +191,7 @@ def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_v
     >>> read_csv("mnist_train_100.csv")  # doctest: +SKIP
     Dataset('mnist_train_100.csv', 100 × uint8[28, 28], 10 classes, source='mnist_train_100.csv')
     """
-    file = Path(path).expanduser()
+    file = locate(path)
     images, labels = read_table(file)
     return Dataset(images, labels, transform=transform, classes=DIGITS, name=file.name, source=str(file))
 
@@ -198,10 +199,10 @@ def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_v
 def _read_requested(path: str | os.PathLike[str] | None, variable: str) -> tuple[Corpus, str] | None:
     """Read the data that the caller or the environment names; return None if neither does."""
     if path is not None:
-        return _read(Path(path).expanduser())
+        return _read(locate(path))
     if value := os.environ.get(variable):
         try:
-            return _read(Path(value).expanduser())
+            return _read(locate(value))
         except DataError as error:
             raise DataError(f"${variable}: {error}") from error
     return None

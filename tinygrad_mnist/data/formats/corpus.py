@@ -1,14 +1,9 @@
-"""The result of every reader, and the checks and helpers that they share."""
+"""The result of every reader, and the checks that they share."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,41 +44,3 @@ def check_part(path: Path, images: NDArray[np.uint8], labels: NDArray[Any]) -> N
             f"{path}: label {labels[wrong[0]]} of example {wrong[0]:,} is not one of the classes 0–9"
         )
     return labels.astype(np.int64)
-
-
-@contextmanager
-def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open a file for reading, decompressed if it is gzip; a broken stream becomes a ``DataError``.
-
-    The first bytes say whether it is gzip, because browsers may unpack a file and keep its name.
-    """
-    try:
-        with path.open("rb") as raw:
-            is_gzip = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            yield cast(io.BufferedIOBase, gzip.GzipFile(fileobj=raw)) if is_gzip else raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the compressed data is broken or cut short: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-
-
-def read_exactly(
-    stream: io.BufferedIOBase, count: int, path: Path, *, last: bool = False
-) -> NDArray[np.uint8]:
-    """Read exactly ``count`` bytes; with ``last``, nothing may follow them.
-
-    No more than that is decompressed, however much a hostile file holds.
-    """
-    data = np.empty(count, dtype=np.uint8)
-    view, filled = data.data, 0
-    while filled < count:
-        got = stream.readinto(view[filled : filled + 2**20])
-        if not got:
-            raise DataError(
-                f"{path}: cut short: {filled:,} bytes of data, but the header announces {count:,}"
-            )
-        filled += got
-    if last and stream.read(1):
-        raise DataError(f"{path}: there is more data after the {count:,} bytes that the header announces")
-    return data

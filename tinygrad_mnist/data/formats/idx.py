@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from .corpus import SIDE, Corpus, check_count, check_part, open_bytes, read_exactly
+from ...reading import open_unpacked, read_exactly
+from .corpus import SIDE, Corpus, check_count, check_part
 
 FILES = (
     "train-images-idx3-ubyte.gz",
@@ -43,7 +44,7 @@ def read_idx(files: list[Path]) -> Corpus:
 
 def read_idx_images(path: Path) -> NDArray[np.uint8]:
     """Read images, shape (N, 28, 28)."""
-    with open_bytes(path) as stream:
+    with open_unpacked(path) as stream:
         magic, count, height, width = read_exactly(stream, 16, path).view(">u4").tolist()
         if magic != IMAGES_MAGIC:
             raise DataError(f"{path}: magic number {magic:#010x}, but IDX images have {IMAGES_MAGIC:#010x}")
@@ -55,7 +56,7 @@ def read_idx_images(path: Path) -> NDArray[np.uint8]:
 
 def read_idx_labels(path: Path) -> NDArray[np.uint8]:
     """Read labels, shape (N,)."""
-    with open_bytes(path) as stream:
+    with open_unpacked(path) as stream:
         magic, count = read_exactly(stream, 8, path).view(">u4").tolist()
         if magic != LABELS_MAGIC:
             raise DataError(f"{path}: magic number {magic:#010x}, but IDX labels have {LABELS_MAGIC:#010x}")

@@ -1,16 +1,17 @@
 """``mnist.pkl.gz``, from the years of Theano: a pickle that is read without running anything in it.
 
-A pickle is a program that can call any function it can name. This reader knows only the five names
-that stand for NumPy's arrays in pickles of any age, and replaces them by stand-ins that only store
-their arguments; every other name is refused. NumPy itself only sees checked bytes.
+A pickle is a program for a machine with a stack, which can call any function that it can name. This reader is
+such a machine, with the instructions that pickles of arrays consist of, in all protocols. It knows only the
+five names that stand for NumPy's arrays, and replaces them by stand-ins that only store their arguments; every
+other name or instruction is refused. NumPy itself only sees checked bytes.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
-import pickle
-import pickletools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from .corpus import PIXELS, SIDE, Corpus, check_count, check_part, open_bytes
+from ...reading import MOST_DIGITS, STEP, open_unpacked, quote, read_exactly
+from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus, check_count, check_part
 
 MAX_BYTES = 2**29
 """Twice the size of 70,000 images in float32."""
+
+MAX_INSTRUCTIONS = 5_000
+"""Ten times as many as six arrays take in the wordiest protocol."""
+
+LONGEST_LINE = 2**28
+"""Room for the pixels of 60,000 images of one byte each, with each byte written as four."""
 
 
 def read_pickle(path: Path) -> Corpus:
@@ -29,14 +37,13 @@ def read_pickle(path: Path) -> Corpus:
 
     Validation follows training in the result, so that ``train.split(50_000)`` separates them again.
     """
-    with open_bytes(path) as stream:
-        data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{path}: unpacks to more than {MAX_BYTES:,} bytes, which is too much for MNIST")
-    try:
-        parts = [(x.array(), y.array()) for x, y in _load(data)]
-    except Exception as error:  # a broken pickle may raise any exception
-        raise DataError(f"{path}: not a readable pickle of arrays: {error}") from error
+    with open_unpacked(path, MAX_BYTES) as stream:
+        try:
+            parts = [(x.array(), y.array()) for x, y in _run(stream)]
+        except Exception as error:  # a broken pickle may raise any exception
+            raise DataError(
+                f"{path}: not a readable pickle of arrays: {error or type(error).__name__}"
+            ) from error
     if len(parts) not in (2, 3):
         raise DataError(
             f"{path}: holds {len(parts)} parts; expected train, validation and test, or train and test"
@@ -46,36 +53,152 @@ def read_pickle(path: Path) -> Corpus:
     return Corpus(np.concatenate(images[:-1]), np.concatenate(labels[:-1]), images[-1], labels[-1])
 
 
-def _load(data: bytes) -> Any:
-    # "Remember this as number 2,000,000,000" makes the unpickler allocate memory for that many.
-    for opcode, argument, position in pickletools.genops(data):
-        if "PUT" in opcode.name and int(argument or 0) > (position or 0):
-            raise pickle.UnpicklingError(f"numbers its objects up to {argument}")
-    return _Unpickler(io.BytesIO(data), encoding="latin1").load()
+# The instructions, by the bytes of the number that follows; in the first two it is a length.
+_BYTES = {b"U": 1, b"C": 1, b"T": 4, b"B": 4, b"\x8e": 8, b"\x96": 8}
+_TEXTS = {b"\x8c": 1, b"X": 4, b"\x8d": 8}
+_NUMBERS = {b"K": 1, b"M": 2, b"J": 4}
+_IGNORED = {b"\x80": 1, b"\x95": 8}  # the protocol, and the length of a frame
+_PUTS = {b"q": 1, b"r": 4}
+_GETS = {b"h": 1, b"j": 4}
+_CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False, b")": ()}
+_TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _STAND_INS[module.replace("numpy._core", "numpy.core"), name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}; only NumPy arrays are read") from None
+def _run(stream: io.BufferedReader) -> Any:
+    """Run a pickle's instructions and return what they build. Text and bytes are the same here: bytes."""
+    stack: list[Any] = []
+    marks: list[int] = []
+    memo: dict[int, Any] = {}
+
+    def number(size: int, *, signed: bool = False) -> int:
+        return int.from_bytes(_take(stream, size), "little", signed=signed)
+
+    def pop_marked() -> list[Any]:
+        start = marks.pop()
+        items = stack[start:]
+        del stack[start:]
+        return items
+
+    for _ in range(MAX_INSTRUCTIONS):
+        code = _take(stream, 1)
+        if code in _BYTES:
+            stack.append(_take(stream, number(_BYTES[code])))
+        elif code in _TEXTS:
+            stack.append(_narrow(_blocks(stream, number(_TEXTS[code])), "utf-8"))
+        elif code in _NUMBERS:
+            stack.append(number(_NUMBERS[code], signed=code == b"J"))
+        elif code in _IGNORED:
+            _take(stream, _IGNORED[code])
+        elif code in _PUTS:
+            memo[number(_PUTS[code])] = stack[-1]
+        elif code in _GETS:
+            stack.append(memo[number(_GETS[code])])
+        elif code in _CONSTANTS:
+            stack.append(_CONSTANTS[code])
+        elif code in _TUPLES:
+            stack[-_TUPLES[code] :] = [tuple(stack[-_TUPLES[code] :])]
+        elif code in b"IL":
+            line = _take_line(stream, MOST_DIGITS).removesuffix(b"L")
+            stack.append(line == b"01" if code == b"I" and line in (b"00", b"01") else int(line))
+        elif code == b"S":
+            stack.append(codecs.escape_decode(_take_line(stream)[1:-1])[0])
+        elif code == b"V":
+            line = _take_line(stream)
+            blocks = (line[start : start + STEP] for start in range(0, len(line), STEP))
+            stack.append(_narrow(blocks, "raw-unicode-escape"))
+        elif code == b"p":
+            memo[int(_take_line(stream, MOST_DIGITS))] = stack[-1]
+        elif code == b"g":
+            stack.append(memo[int(_take_line(stream, MOST_DIGITS))])
+        elif code == b"\x94":
+            memo[len(memo)] = stack[-1]
+        elif code == b"(":
+            marks.append(len(stack))
+        elif code == b"]":
+            stack.append([])
+        elif code == b"t":
+            stack.append(tuple(pop_marked()))
+        elif code == b"l":
+            stack.append(pop_marked())
+        elif code == b"e":
+            items = pop_marked()
+            stack[-1].extend(items)
+        elif code == b"a":
+            stack[-2].append(stack.pop())
+        elif code == b"c":
+            stack.append(_find(_take_line(stream, 100), _take_line(stream, 100)))
+        elif code == b"\x93":
+            stack[-2:] = [_find(*stack[-2:])]
+        elif code == b"R":
+            stack[-2:] = [stack[-2](*stack[-1])]
+        elif code == b"b":
+            state = stack.pop()
+            stack[-1].build(*state)
+        elif code == b".":
+            return stack.pop()
+        else:
+            raise ValueError(f"it has an instruction that arrays do not need: {code!r}")
+    raise ValueError(
+        f"it has more than {MAX_INSTRUCTIONS:,} instructions; arrays of digits need a few hundred"
+    )
+
+
+def _take(stream: io.BufferedReader, count: int) -> Any:
+    """Read bytes, or an array of bytes if there are many."""
+    if count > MAX_BYTES:
+        raise ValueError(f"it announces {count:,} bytes")
+    if count > STEP:
+        return read_exactly(stream, count, "it is")
+    data = stream.read(count)
+    if len(data) < count:
+        raise ValueError("it is cut short")
+    return data
+
+
+def _take_line(stream: io.BufferedReader, longest: int = LONGEST_LINE) -> bytes:
+    line = stream.readline(longest + 2)
+    if not line.endswith(b"\n"):
+        raise ValueError(f"it is cut short, or has a line of more than {longest:,} bytes")
+    return line.rstrip(b"\r\n")
+
+
+def _blocks(stream: io.BufferedReader, count: int) -> Iterator[bytes]:
+    for start in range(0, count, STEP):
+        yield _take(stream, min(STEP, count - start))
+
+
+def _narrow(blocks: Iterable[bytes], encoding: str) -> bytes:
+    """Decode text to one byte a character. At once, it would take four for each if a single one needs them."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    text = bytearray()
+    for block in blocks:
+        text += decoder.decode(block).encode("latin1")
+    decoder.decode(b"", final=True)
+    return bytes(text)
+
+
+def _find(module: bytes, name: bytes) -> Any:
+    try:
+        return _STAND_INS[module.replace(b"numpy._core", b"numpy.core"), name]
+    except KeyError:
+        asked = quote(b".".join((module, name)).decode("latin1"))
+        raise ValueError(f"it asks for {asked}; only NumPy arrays are read") from None
 
 
 class _Dtype:
     """A stand-in for ``numpy.dtype``."""
 
-    def __init__(self, code: str, *_: Any) -> None:
+    def __init__(self, code: bytes, *_: Any) -> None:
         self.code = code
         self.order = "<"
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = ">" if state[1] == ">" else "<"
+    def build(self, _: Any, order: bytes, *__: Any) -> None:
+        self.order = ">" if order == b">" else "<"
 
     def dtype(self) -> np.dtype[Any]:
-        if self.code not in ("f4", "f8", "u1", "i1", "i2", "i4", "i8"):
-            raise pickle.UnpicklingError(f"an array of dtype {self.code!r}; expected numbers")
-        return np.dtype(self.order + self.code)
+        if self.code not in (b"f4", b"f8", b"u1", b"i1", b"i2", b"i4", b"i8"):
+            raise ValueError(f"an array of dtype {quote(self.code)}; expected numbers")
+        return np.dtype(self.order + self.code.decode())
 
 
 class _Array:
@@ -84,37 +207,37 @@ class _Array:
     def __init__(self, *_: Any) -> None:
         pass
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, self.shape, self.kind, self.is_fortran, self.data = state
+    def build(self, _: Any, shape: tuple[Any, ...], kind: _Dtype, is_fortran: Any, data: Any) -> None:
+        self.shape, self.kind, self.is_fortran, self.data = shape, kind, is_fortran, data
 
     def array(self) -> NDArray[Any]:
-        data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
-        array = np.frombuffer(data, dtype=self.kind.dtype())
-        if math.prod(self.shape) != array.size:
-            raise pickle.UnpicklingError(f"an array of shape {self.shape} with {array.size:,} values")
+        array = np.frombuffer(self.data, dtype=self.kind.dtype())
+        is_shape = len(self.shape) <= 3 and all(0 <= size <= MAX_EXAMPLES for size in self.shape)
+        if not is_shape or math.prod(self.shape) != array.size:
+            raise ValueError(f"an array of shape {quote(self.shape)} with {array.size:,} values")
         return array.reshape(self.shape, order="F" if self.is_fortran else "C")
 
 
-def _from_buffer(data: Any, kind: Any, shape: Any, order: str) -> _Array:
+def _from_buffer(data: Any, kind: Any, shape: Any, order: bytes) -> _Array:
     """Stand in for the function that rebuilds arrays since pickle protocol 5."""
     array = _Array()
-    array.__setstate__((1, shape, kind, order == "F", data))
+    array.build(1, shape, kind, order == b"F", data)
     return array
 
 
-def _encode(text: str, encoding: str) -> bytes:
+def _encode(text: bytes, encoding: bytes) -> bytes:
     """Stand in for ``codecs.encode``, which Python 3 uses to write bytes into old protocols."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in encoding {encoding!r}; expected latin1")
-    return text.encode("latin1")
+    if encoding != b"latin1":
+        raise ValueError(f"bytes in encoding {quote(encoding)}; expected latin1")
+    return text
 
 
-_STAND_INS: dict[tuple[str, str], Any] = {
-    ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): _Array,
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
-    ("_codecs", "encode"): _encode,
+_STAND_INS: dict[tuple[bytes, bytes], Any] = {
+    (b"numpy", b"dtype"): _Dtype,
+    (b"numpy", b"ndarray"): _Array,
+    (b"numpy.core.multiarray", b"_reconstruct"): _Array,
+    (b"numpy.core.numeric", b"_frombuffer"): _from_buffer,
+    (b"_codecs", b"encode"): _encode,
 }
 
 

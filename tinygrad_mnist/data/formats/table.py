@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus, open_bytes
+from ...reading import open_unpacked
+from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus
 
 TABLES = ("mnist_train.csv", "mnist_test.csv")
 
@@ -39,7 +40,7 @@ def read_tables(train: Path, test: Path) -> Corpus:
 
 def read_table(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Read one file: images (N, 28, 28) and labels (N,)."""
-    with open_bytes(path) as stream:
+    with open_unpacked(path) as stream:
         rows = _Rows(stream, path)
         try:
             # loadtxt gets one row at a time, so if it stops, the last one is bad.
@@ -60,14 +61,18 @@ def read_table(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 class _Rows:
     """The rows of a file, without a header or blank lines; counted, and limited in number and length."""
 
-    def __init__(self, stream: io.BufferedIOBase, path: Path) -> None:
+    def __init__(self, stream: io.BufferedReader, path: Path) -> None:
         self.stream = stream
         self.path = path
         self.count = 0
         self.last = b""
 
     def __iter__(self) -> Iterator[bytes]:
+        lines = 0
         while line := self.stream.readline(LONGEST_LINE):
+            lines += 1
+            if lines > 2 * MAX_EXAMPLES:  # half of them may be blank
+                raise DataError(f"{self.path}: more than {2 * MAX_EXAMPLES:,} lines")
             if line.isspace() or (self.count == 0 and _is_header(line)):
                 continue
             self.count += 1
