@@ -305,7 +305,8 @@ class Tracer(ArrayStandIn, np.lib.mixins.NDArrayOperatorsMixin):
         return np.power(self, exponent)
 
     def __ipow__(self, other: Any) -> Any:
-        if not self.is_number and type(other) in (int, float) and other in _POWERS and self.dtype.kind in "fc":
+        is_quick = not self.is_number and type(other) in (int, float) and other in _POWERS
+        if is_quick and self.dtype.kind in "fc":
             return self._become(self**other)
         return _in_place("__ipow__")(self, other)
 
