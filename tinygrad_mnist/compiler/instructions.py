@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops import kernels
 from .program import Constant, Instruction, Op, inputs_of, is_basic
 
 __all__ = [
@@ -224,6 +225,17 @@ declare(np.matmul, is_product=True, batch="product", into="{function}({0}, {1}, 
 def product_into(w: Any, a: Any, b: Any, factor: Any) -> Any:
     """``w - factor * (a @ b)``, for machine code."""
     return w - factor * (a @ b)
+
+
+# -- convolutions and pools ----------------------------------------------------------------------------------
+
+# Which argument is the gradient, if there is one.
+for _function, _linear in (
+    (kernels.correlate, ()), (kernels.spread, (0,)), (kernels.filters, (1,)), (kernels.windows, (0,)),
+    (kernels.spread_windows, (0,)), (kernels.window_max, ()), (kernels.spread_max, (0,)), (kernels.take_max, (0,)),
+    (kernels.window_sum, (0,)), (kernels.spread_sum, (0,)),
+):  # fmt: skip
+    declare(_function, linear_in=_linear, into="{function}({arguments}, out={out})")
 
 
 # -- functions whose results have a shape and a dtype determined by those of the arguments -------------------

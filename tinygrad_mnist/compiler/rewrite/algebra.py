@@ -493,6 +493,6 @@ SIMPLIFICATIONS: dict[Any, list[Rule]] = _joined(
         setitem: [written_whole],
         getitem: [number_of_number, new_axes, one_in_each_row],
         copy: [unneeded_copy],
-        astype: [same_bits],
+        astype: [same_bits, transposed_last],
     },
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ...ops import kernels
 from ...primitive import operation
 from ..instructions import call, draw, view_as
 from ..memory import Buffer, Plan, base_of
@@ -45,7 +46,7 @@ class Names:
         self.names: dict[Any, str] = {}
         self.numbers: dict[str, int] = {}
         words = keyword.kwlist, keyword.softkwlist, dir(builtins)
-        self.taken = {"np", "prepare", "operation", "rows"}.union(*words)
+        self.taken = {"np", "prepare", "operation", "rows"}.union(kernels.__all__, *words)
         self.local: dict[Buffer, str] = {}  # pieces of buffers, within a loop
         self.made: set[Buffer] = set()
         self.scratch_bytes = 0
@@ -336,6 +337,10 @@ class Names:
     def function(self, op: Op) -> str:
         """Name an instruction's function: by its name in NumPy, if it exists there."""
         name, function = op.instruction.name, op.instruction.function
+        if name.startswith(f"{kernels.__name__}."):
+            name = name.rpartition(".")[2]
+            self.imports.add(f"kernels.{name}")
+            return name
         try:
             is_there = operator.attrgetter(name.removeprefix("np."))(np) == function
         except AttributeError:

@@ -68,7 +68,8 @@ def module_text(
     program: Program, arguments: list[str], imports: set[str], functions: list[list[str]], more: str = ""
 ) -> str:
     """Write a module of functions, with a docstring."""
-    of_numpy = sorted(imports - {"operation"}, key=str.lower)
+    of_kernels = sorted(name.partition(".")[2] for name in imports if name.startswith("kernels."))
+    of_numpy = sorted((name for name in imports if "." not in name and name != "operation"), key=str.lower)
     words = printable(program.name)[:80].replace("\\", "/").replace('"', "'")
     lines = [
         f'"""{words}, compiled' + (f" for {', '.join(arguments)}" if arguments else "") + f"{more}.",
@@ -78,6 +79,7 @@ def module_text(
         "",
         "import numpy as np",
         *wrapped("from numpy import ", of_numpy),
+        *wrapped("from tinygrad_mnist.ops.kernels import ", of_kernels),
         *(["from tinygrad_mnist.primitive import operation"] if "operation" in imports else []),
     ]
     for function in functions:
