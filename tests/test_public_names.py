@@ -37,8 +37,10 @@ NAMES = {
         activations build describe functional init
     """,
     "tinygrad_mnist.nn.functional": """
-        binary_cross_entropy_with_logits cross_entropy dropout elu erf gelu huber_loss l1_loss leaky_relu
-        linear log_softmax logit logsumexp mse_loss nll_loss one_hot relu sigmoid softmax softplus
+        adaptive_avg_pool2d avg_pool2d batch_norm binary_cross_entropy_with_logits conv1d conv2d
+        conv_transpose2d cross_entropy dropout elu embedding erf gelu group_norm huber_loss l1_loss
+        layer_norm leaky_relu linear log_softmax logit logsumexp max_pool2d mse_loss nll_loss one_hot
+        relu sigmoid softmax softplus
     """,
     "tinygrad_mnist.nn.init": """
         INITIALISERS book_normal constant fan_in_uniform get kaiming_normal kaiming_uniform lecun_normal

@@ -1,4 +1,4 @@
-"""Functions of arrays or Tensors that NumPy lacks: activations, losses, dropout.
+"""Functions of arrays or Tensors that NumPy lacks: activations, convolutions, pools, norms, losses, dropout.
 
 For everything else, use NumPy itself: ``np.tanh(t)``, ``np.concatenate([a, b])``, ``t @ w``.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import DTypeError, OptionError, ShapeError, choice
+from ..ops.convolutions import conv1d, conv2d, conv_transpose2d
+from ..ops.embeddings import embedding
 from ..ops.indexing import take_along
 from ..ops.linear import linear
 from ..ops.network import (
@@ -24,23 +26,35 @@ from ..ops.network import (
     softmax,
     softplus,
 )
+from ..ops.normalization import batch_norm, group_norm, layer_norm
+from ..ops.pools import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from ..tensor import refuse
 from ..typing import Array, ArrayT
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "batch_norm",
     "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "elu",
+    "embedding",
     "erf",
     "gelu",
+    "group_norm",
     "huber_loss",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log_softmax",
     "logit",
     "logsumexp",
+    "max_pool2d",
     "mse_loss",
     "nll_loss",
     "one_hot",

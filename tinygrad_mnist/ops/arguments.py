@@ -39,6 +39,11 @@ def plain(x: Any) -> NDArray:
     return values
 
 
+def untracked(x: Array) -> Array:
+    """The same numbers, through which no gradient passes."""
+    return x.detach() if isinstance(x, Tensor) else x
+
+
 def array(x: Any, dtype: Any = None) -> Array:
     """``x`` as an array, or as a Tensor if it is or contains one; in another dtype if one is given."""
     x = gather(x)

@@ -16,18 +16,22 @@ import numpy as np
 from ..errors import DTypeError, OptionError
 from ..primitive import Sample, primitive
 from ..tensor import Tensor, certainly, is_known, refuse
+from ..trees import tree_map
 from ..typing import Array
 
 _CURVE = [((),), ((2, 3),)]
 
 
-def widen(f: Callable[..., Array]) -> Callable[..., Array]:
+def widen(f: Callable[..., Any]) -> Callable[..., Any]:
     """Compute in float32 if the input is float16, which ends at 65504 and has three digits."""
 
+    def wide(x: Any) -> Any:
+        return x.astype(np.float32) if getattr(x, "dtype", None) == np.float16 else x
+
     @wraps(f)
-    def function(x: Array, /, *args: Any, **settings: Any) -> Array:
+    def function(x: Array, /, *args: Any, **settings: Any) -> Any:
         if x.dtype == np.float16:
-            return f(x.astype(np.float32), *args, **settings).astype(np.float16)
+            return tree_map(lambda y: y.astype(np.float16), f(*map(wide, (x, *args)), **settings))
         return f(x, *args, **settings)
 
     return function
