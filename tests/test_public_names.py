@@ -25,11 +25,11 @@ NAMES = {
     "tinygrad_mnist.errors": """
         CompileError DTypeError DataError GradcheckError GradientError LostGradientWarning MissingExtraError
         MissingFileError NonFiniteError OptionError RunError ShapeError StateDictError TinygradError UnsupportedError
-        UntraceableError choice misfit pluralise require
+        UntraceableError choice misfit pluralise quote require
     """,
     "tinygrad_mnist.experiments": "Experiment Report Table catalogue experiment grid run_experiment sweep",
     "tinygrad_mnist.experiments.sweeps": "BACKENDS grid sweep",
-    "tinygrad_mnist.files": "load read_metadata replace save",
+    "tinygrad_mnist.files": "load read_metadata read_safetensors replace save",
     "tinygrad_mnist.graph": "Node changed conjugate enable_grad fit is_recording no_grad scope sweep",
     "tinygrad_mnist.nn": """
         BCEWithLogitsLoss CrossEntropyLoss Dropout ELU Flatten GELU HuberLoss L1Loss LeakyReLU Linear

@@ -33,6 +33,7 @@ __all__ = [
     "choice",
     "misfit",
     "pluralise",
+    "quote",
     "require",
 ]
 
@@ -113,9 +114,13 @@ def choice(what: str, value: object, valid: Iterable[str]) -> OptionError:
     """
     names = sorted(valid)
     lower = {name.lower(): name for name in names}
-    near = get_close_matches(str(value).lower(), lower, n=1)
+    near = (
+        get_close_matches(str(value).lower(), lower, n=1)
+        if isinstance(value, str) and len(value) < 100
+        else []
+    )
     hint = f" (did you mean {lower[near[0]]!r}?)" if near else ""
-    return OptionError(f"unknown {what} {value!r}{hint}; valid: {', '.join(names)}")
+    return OptionError(f"unknown {what} {quote(value)}{hint}; valid: {', '.join(names)}")
 
 
 def misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -157,6 +162,21 @@ def pluralise(number: int, noun: str) -> str:
         else noun + ("es" if noun.endswith(("tch", "s", "x")) else "s")
     )
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def quote(text: object, length: int = 60) -> str:
+    r"""Write foreign text in a message: on one line, without control characters, and not too long.
+
+    Examples
+    --------
+    >>> print(quote("x" * 100, length=8), quote("a\nb"))
+    'xxxxxx… 'a\nb'
+    """
+    try:
+        written = repr(text)
+    except ValueError:  # an integer of thousands of digits
+        written = f"a {type(text).__name__}"
+    return written if len(written) <= length else f"{written[: length - 1]}…"
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

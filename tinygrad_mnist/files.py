@@ -12,10 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DataError, DTypeError, OptionError
+from .errors import DataError, DTypeError, OptionError, quote
+from .reading import (
+    LARGEST_ARRAYS,
+    LARGEST_JSON,
+    LimitError,
+    open_zip,
+    parse_json,
+    read_bytes,
+    read_member,
+    readable,
+)
 from .typing import NDArray
 
-__all__ = ["load", "read_metadata", "replace", "save"]
+__all__ = ["load", "read_metadata", "read_safetensors", "replace", "save"]
 
 
 def save(
@@ -78,40 +88,64 @@ def save(
         raise OptionError(f"{path}: unknown file ending {path.suffix!r}; valid: .safetensors, .npz")
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+def load(path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS) -> dict[str, Any]:
     """Read named arrays from a ``.safetensors`` or ``.npz`` file; and what else :func:`save` wrote there.
+
+    Parameters
+    ----------
+    path : path
+    max_bytes : int, default 2**28
+        The largest sum of the arrays' sizes. A file from somebody else could ask for more memory than you have.
 
     Raises
     ------
+    MissingFileError
+        If there is no such file; it is a FileNotFoundError too.
     DataError
-        If the file is damaged, or an npz that holds pickled objects.
+        If the file is damaged, larger than ``max_bytes``, or an npz that holds anything but numbers.
     """
     path = Path(path)
-    content = path.read_bytes()
     try:
         if path.suffix == ".npz":
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = _read_npz(path, max_bytes)
             tree = arrays.pop(_TREE).tobytes() if _TREE in arrays else b""
         else:
-            from safetensors.numpy import load as decode
+            arrays, metadata = read_safetensors(path, max_bytes=max_bytes)
+            tree = metadata.get(_TREE, "").encode()
+    except LimitError as error:
+        raise DataError(f"{error}; if you trust the file, pass a larger max_bytes") from error
+    with readable(path, f"{path.suffix or 'safetensors'} file"):
+        return _unflattened(arrays, parse_json(tree, path)) if tree else arrays
 
-            arrays = decode(content)
-            tree = _described(content).get(_TREE, "")
-        return _unflattened(arrays, json.loads(tree)) if tree else arrays
-    except Exception as error:  # each reader has its own errors; all mean that the file cannot be read
-        raise DataError(f"{path}: not a readable {path.suffix or 'safetensors'} file: {error}") from error
+
+def read_safetensors(
+    path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS
+) -> tuple[dict[str, NDArray], dict[str, str]]:
+    """Read the arrays of a safetensors file, and the text stored with them; see :func:`load`."""
+    content = read_bytes(path, max_bytes + LARGEST_JSON)
+    with readable(path, "safetensors file"):
+        # First, because the library takes a header of any size.
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], path)
+        from safetensors.numpy import load as decode
+
+        return decode(content), {
+            str(name): str(text) for name, text in header.get("__metadata__", {}).items()
+        }
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Read the text stored with the arrays of a safetensors file."""
-    from safetensors import SafetensorError, safe_open
+    return read_safetensors(path)[1]
 
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            return dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise DataError(f"{path}: not a readable safetensors file: {error}") from error
+
+def _read_npz(path: Path, max_bytes: int) -> dict[str, NDArray]:
+    arrays: dict[str, NDArray] = {}
+    with open_zip(path, max_bytes + LARGEST_JSON) as archive:
+        for name in archive.namelist():
+            name = name.removesuffix(".npy")
+            arrays[name] = read_member(archive, name, f"{path}, {quote(name)}", max_bytes)
+            max_bytes -= arrays[name].nbytes
+    return arrays
 
 
 def replace(path: Path, content: bytes, *, sync: bool = False) -> None:
@@ -139,12 +173,6 @@ def replace(path: Path, content: bytes, *, sync: bool = False) -> None:
         raise
     if sync:
         _sync_folder(path.parent)
-
-
-def _described(content: bytes) -> dict[str, str]:
-    """The text in the content of a safetensors file that can be read."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return header.get("__metadata__", {})
 
 
 def _plain(name: Any, value: Any, path: Path) -> NDArray:
@@ -213,8 +241,11 @@ def _unflattened(arrays: dict[str, NDArray], parts: dict[str, Any]) -> dict[str,
             return {build(key): build(item) for key, item in value}
         array = arrays.pop(value)
         if kind == "complex":
-            joined = np.empty(array.shape[1:], dtype[0][1])
-            joined.real, joined.imag = array
+            real, imag = array
+            if np.dtype(dtype[0][1]).kind != "c":
+                raise ValueError(f"complex numbers of dtype {quote(dtype[0][1])}")
+            joined = np.empty(real.shape, dtype[0][1])
+            joined.real, joined.imag = real, imag
             return joined
         return array[()] if kind == "number" else array.T if kind == "transposed" else array
 

@@ -22,23 +22,24 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.lib import format as npy
 
-from .errors import DataError, MissingFileError
+from .errors import DataError, MissingFileError, quote
 from .typing import NDArray
 
 if TYPE_CHECKING:
     import zipfile
 
 __all__ = [
+    "LimitError",
     "locate",
     "open_file",
     "open_unpacked",
     "open_zip",
     "parse_json",
-    "quote",
     "read_bytes",
     "read_exactly",
     "read_member",
     "read_npy",
+    "readable",
 ]
 
 #: The largest file, the largest arrays (67 million weights of float32) and the longest JSON, in bytes. MNIST's
@@ -49,8 +50,8 @@ LARGEST_FILE, LARGEST_ARRAYS, LARGEST_JSON = 2**30, 2**28, 2**22
 #: at most. It may have so many parts; some programs make one of each 64 kB.
 UNPACKED_FREELY, RATIO, MOST_MEMBERS = 2**26, 100, 20_000
 
-#: How deep JSON may be nested, and the longest integer in it: a seed of 128 bits has 39 digits.
-DEEPEST, MOST_DIGITS = 200, 40
+#: How deep JSON may be nested, and the longest integer in it, which fits into a float.
+DEEPEST, MOST_DIGITS = 200, 300
 
 #: The longest header of an array; NumPy's have 128 bytes.
 LONGEST_HEADER = 10_000
@@ -68,6 +69,10 @@ _KINDS = {
 
 # So that a pipe is opened, and refused, though nobody writes to it; Windows has neither the need nor the name.
 _FLAGS = getattr(os, "O_NONBLOCK", 0)
+
+
+class LimitError(DataError):
+    """A file that is larger than a limit of the reader."""
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
@@ -98,7 +103,7 @@ def open_file(path: str | os.PathLike[str], limit: int = LARGEST_FILE) -> Iterat
     try:
         file = open(path, "rb", opener=_open_regular)  # noqa: SIM115
     except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: there is no such file") from error
+        raise MissingFileError(f"{path}: no such file") from error
     except DataError:
         raise
     except (OSError, ValueError) as error:  # a null character in the name is a ValueError
@@ -106,7 +111,7 @@ def open_file(path: str | os.PathLike[str], limit: int = LARGEST_FILE) -> Iterat
     with file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
-            raise DataError(f"{path}: has {size:,} bytes; more than {limit:,} are not read")
+            raise LimitError(f"{path}: has {size:,} bytes; more than {limit:,} are not read")
         try:
             yield file
         except OSError as error:
@@ -128,10 +133,7 @@ def _open_regular(path: str, flags: int) -> int:
 def read_bytes(path: str | os.PathLike[str], limit: int = LARGEST_FILE) -> bytes:
     """Read a regular file of at most ``limit`` bytes into memory; see :func:`open_file`."""
     with open_file(path, limit) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:  # some files of the system have no size, and some grow
-        raise DataError(f"{path}: has more than {limit:,} bytes, which are not read")
-    return content
+        return file.read(os.fstat(file.fileno()).st_size)  # and not what somebody adds meanwhile
 
 
 @contextmanager
@@ -222,7 +224,7 @@ class _Limited(io.RawIOBase):
 
 
 @contextmanager
-def open_zip(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
+def open_zip(path: str | os.PathLike[str], limit: int = LARGEST_FILE) -> Iterator[zipfile.ZipFile]:
     """Open a zip archive, such as an ``.npz``; see :func:`open_file`, and :func:`read_member`.
 
     Raises
@@ -232,9 +234,9 @@ def open_zip(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
     """
     import zipfile  # imported here, because it takes longer to import than the rest of the package
 
-    with open_file(path) as file:
+    with open_file(path, limit) as file:
         steps = _InSteps(cast(io.RawIOBase, file))
-        with _readable(path, "npz archive"):
+        with readable(path, "npz archive"):
             # Whatever a file says about the length of its directory, zipfile reads that with a single call.
             archive = zipfile.ZipFile(cast(Any, steps))
         with steps, archive:
@@ -259,13 +261,12 @@ def read_member(archive: zipfile.ZipFile, name: str, where: object, limit: int =
     DataError
         If there is no such array, or if it is damaged.
     """
-    with _readable(where, "npz archive"):
+    with readable(where, "npz archive"):
         info = archive.getinfo(f"{name}.npy")
         if info.compress_type not in (0, 8):  # stored and deflated; others ask for any amount of memory
             raise ValueError(f"a member is packed by method {info.compress_type}; NumPy uses 0 and 8")
         with archive.open(info) as member:
-            most = max(UNPACKED_FREELY, RATIO * info.compress_size)
-            return read_npy(io.BufferedReader(_Limited(member, where, most), STEP), where, limit)
+            return read_npy(cast(io.BufferedIOBase, member), where, limit)
 
 
 def read_npy(stream: io.BufferedIOBase, where: object, limit: int = LARGEST_ARRAYS) -> NDArray:
@@ -284,7 +285,7 @@ def read_npy(stream: io.BufferedIOBase, where: object, limit: int = LARGEST_ARRA
     DataError
         If its elements are not numbers, or if it is larger than ``limit``, or not as large as its header says.
     """
-    with _readable(where, "array"):
+    with readable(where, ".npy array"):
         prefix = stream.read(10)
         if prefix[6:7] > b"\1":
             prefix += stream.read(2)
@@ -358,24 +359,9 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def quote(text: object, length: int = 60) -> str:
-    r"""Write foreign text in a message: on one line, without control characters, and not too long.
-
-    Examples
-    --------
-    >>> print(quote("x" * 100, length=8), quote("a\nb"))
-    'xxxxxx… 'a\nb'
-    """
-    try:
-        written = repr(text)
-    except ValueError:  # an integer of thousands of digits
-        written = f"a {type(text).__name__}"
-    return written if len(written) <= length else f"{written[: length - 1]}…"
-
-
 @contextmanager
-def _readable(where: object, kind: str) -> Iterator[None]:
-    """Turn any exception into a ``DataError``: the libraries that read damaged data raise all kinds."""
+def readable(where: object, kind: str) -> Iterator[None]:
+    """Turn any exception into a ``DataError``: the libraries that read damaged files raise all kinds."""
     try:
         yield
     except DataError:

@@ -900,7 +900,7 @@ def test_a_run_that_is_not_whole(run, sample, damage, name):
 def test_a_picture_and_a_run_in_each_others_place(run, sample):
     np.save("digit.npy", sample.inputs[0])
     assert "digit.npy: is a file, not the folder of a run" in fail("predict", "digit.npy", run).err
-    assert "is a folder, not a picture" in fail("predict", run, run).err
+    assert "is a folder, not a file" in fail("predict", run, run).err
     assert fail("predict", run, "none.png").err == "error: none.png: no such file\n"
 
 

@@ -428,7 +428,7 @@ def test_pickle_that_lies(tmp_path, arrays, change, words):
         (b"\x80\x02}.", "instruction that arrays do not need: b'}'"),
         (b"\x80\x04\x8f(K\x01\x90.", "instruction that arrays do not need"),
         (b"\x8b\xff\xff\xff\x7f", "instruction that arrays do not need"),
-        (b"L" + b"9" * 50 + b"L\n.", "a line of more than 40 bytes"),
+        (b"L" + b"9" * 400 + b"L\n.", "a line of more than 300 bytes"),
         (b"c" + b"a" * 200 + b"\nb\n.", "a line of more than 100 bytes"),
         (b"K\x01" * 6_000 + b".", "more than 5,000 instructions"),
         (b"", "cut short"),

@@ -154,8 +154,8 @@ def test_a_photo_turned_by_its_camera(tmp_path):
     np.testing.assert_allclose(read_digit(tmp_path / "turned.png"), expected, atol=1e-6)
 
 
-def boastful_png():
-    header = struct.pack(">IIBBBBB", 12_000, 12_000, 8, 0, 0, 0, 0)
+def boastful_png(side):
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunk = b"IHDR" + header
     chunks = [chunk, b"IDAT" + zlib.compress(b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -179,7 +179,7 @@ def boastful_png():
         ("a.npy", np.zeros((2, 28, 28, 1)), "shape"),
         ("a.npy", np.zeros((28, 28, 2)), "shape"),
         ("a.npy", np.zeros((0, 28)), "is not a picture"),
-        ("a.npy", np.array([["a"]]), "is not a picture"),
+        ("a.npy", np.array([["a"]]), "expected numbers"),
         ("a.npy", np.eye(28) * 1j, "is not a picture"),
         ("a.npy", np.full((28, 28), np.nan), "pixels from nan"),
         ("a.npy", np.full((28, 28), np.inf), "pixels from"),
@@ -208,14 +208,41 @@ def test_what_is_no_picture_of_a_digit(tmp_path, name, content, words):
 
 
 def test_pictures_that_would_fill_the_memory(tmp_path):
-    (tmp_path / "a.png").write_bytes(boastful_png())
-    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(DataError, match="too many"):
-        read_digit(tmp_path / "a.png")
+    for side in (8_000, 12_000, 60_000):
+        (tmp_path / "a.png").write_bytes(boastful_png(side))
+        with pytest.raises(DataError, match=r"a\.png: .*(too many|exceeds limit)"):
+            read_digit(tmp_path / "a.png")
     with (tmp_path / "a.npy").open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (10**6, 10**6)}
         np.lib.format.write_array_header_1_0(file, header)
-    with pytest.raises(DataError, match=r"not a readable .npy"):
+    with pytest.raises(DataError, match=r"a\.npy: .* are not read"):
         read_digit(tmp_path / "a.npy")
+
+
+def test_a_picture_of_several_frames(tmp_path):
+    frames = [Image.fromarray(draw()), Image.fromarray(255 - draw())]
+    for name in ("a.gif", "a.webp", "a.png", "a.tiff"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        with pytest.raises(DataError, match="holds several pictures"):
+            read_digit(tmp_path / name)
+
+
+def test_formats_that_are_not_named(tmp_path):
+    picture = Image.fromarray(draw()).convert("RGB")
+    for format in ("EPS", "TGA", "ICO", "PCX", "SGI"):
+        picture.save(tmp_path / "a.png", format)
+        with pytest.raises(DataError, match="not a readable picture"):
+            read_digit(tmp_path / "a.png")
+
+
+def test_a_jpeg_of_many_passes(tmp_path):
+    Image.fromarray(draw()).save(tmp_path / "a.jpg", progressive=True)
+    content = (tmp_path / "a.jpg").read_bytes()
+    assert read_digit(tmp_path / "a.jpg").shape == (28, 28)
+    scan = content[content.index(b"\xff\xda") : content.index(b"\xff\xda") + 14]
+    (tmp_path / "a.jpg").write_bytes(content[:-2] + scan * 200 + content[-2:])
+    with pytest.raises(DataError, match="more than 100 scans"):
+        read_digit(tmp_path / "a.jpg")
 
 
 def test_without_pillow_npy_still_works(tmp_path, monkeypatch):

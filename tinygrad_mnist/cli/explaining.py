@@ -9,8 +9,9 @@ import click
 import numpy as np
 
 from ..compiler import Compiled, compile
-from ..errors import pluralise
+from ..errors import OptionError, pluralise
 from ..files import replace
+from ..reading import LARGEST_ARRAYS
 from ..training.runs import Run
 
 __all__ = ["explain", "explain_run", "name_backend"]
@@ -68,9 +69,15 @@ def explain_run(run: Run, batch_size: int | None = None, *, in_training: bool = 
     ------
     DataError
         If the run has settings that `tinygrad-mnist train` does not write.
+    OptionError
+        If the batch is too large to be computed with.
     """
     settings = run.settings
     n, side = batch_size or settings.batch_size, settings.side
+    if 4 * n * side**2 > LARGEST_ARRAYS:
+        raise OptionError(
+            f"{n:,} images of {side}×{side} pixels are too many to explain; choose a --batch-size"
+        )
     x = np.zeros((n, side, side), np.float32).reshape(n, -1)
     model = run.model()
     if not in_training:

@@ -6,17 +6,25 @@ mass in the middle. This is done here, too; a picture that already has this form
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError, OptionError, require
+from ..reading import LARGEST_ARRAYS, locate, open_file, read_bytes, read_npy, readable
 from ..typing import NDArray
 
 __all__ = ["read_digit"]
 
-MAX_PIXELS = 80_000_000
+#: The formats that are read, as Pillow calls them.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+
+#: The most pixels of a picture, and the most passes over them in a JPEG; cameras and programs make up to a dozen.
+MAX_PIXELS, MOST_SCANS = 50_000_000, 100
+
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -29,7 +37,7 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
     Parameters
     ----------
     path : path
-        A PNG, a JPEG, or another format that Pillow reads; or ``.npy`` with an array (H, W),
+        A PNG, JPEG, GIF, BMP, WebP, TIFF or PPM; or ``.npy`` with an array (H, W),
         (H, W, 3) or (H, W, 4), of 0–255 or of 0–1.
     size : int, default 28
         The side of the result.
@@ -63,43 +71,44 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
     >>> digit.sum(axis=1)[3:6], digit.sum(axis=1)[23:26]
     (array([0., 2., 2.], dtype=float32), array([2., 0., 0.], dtype=float32))
     """
-    file = Path(path).expanduser()
+    file = locate(path)
     if size < 8:
         raise OptionError(f"read_digit: size is {size}; a digit needs at least 8 pixels")
     if not 0 < fill <= 1:
         raise OptionError(f"read_digit: fill is {fill}; it must be above 0 and at most 1")
-    if not file.is_file():
-        raise DataError(f"{file}: {'is a folder, not a picture' if file.is_dir() else 'no such file'}")
     pixels = _read_npy(file) if file.suffix.lower() == ".npy" else _read_picture(file)
     ink = _ink(_grey(_unit(pixels, file), file), file)
     return _centre(_resize(_crop(ink), max(round(size * fill), 1)), size)
 
 
 def _read_npy(file: Path) -> NDArray:
-    try:
-        # With a memory map, the file must be as long as its header says, and nothing is unpickled.
-        array = np.lib.format.open_memmap(file, mode="r")
-        if array.size > MAX_PIXELS:
-            raise ValueError(f"{array.size:,} values are too many; scale it down first")
-        return np.array(array)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise DataError(f"{file}: not a readable .npy file: {error}") from error
+    with open_file(file) as stream:
+        array = read_npy(stream, file)
+    if array.size > MAX_PIXELS:
+        raise DataError(f"{file}: {array.size:,} values are too many; scale it down first")
+    return array
 
 
 def _read_picture(file: Path) -> NDArray:
     pil = require("PIL.Image", extra="plots", purpose=f"reading {file.name}")
     ops = require("PIL.ImageOps", extra="plots", purpose=f"reading {file.name}")
-    try:
-        with pil.open(file) as image:
+    content = read_bytes(file, LARGEST_ARRAYS)
+    if content.count(b"\xff\xda") > MOST_SCANS:
+        raise DataError(f"{file}: not a readable picture: it has more than {MOST_SCANS} scans")
+    with warnings.catch_warnings(), readable(file, "picture"):
+        warnings.simplefilter("error", pil.DecompressionBombWarning)
+        with pil.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width}×{image.height} pixels are too many; scale it down first")
+                raise DataError(
+                    f"{file}: {image.width}×{image.height} pixels are too many; scale it down first"
+                )
+            if image.format != "MPO" and getattr(image, "is_animated", False):  # phones add depth to a photo
+                raise DataError(f"{file}: holds several pictures; save the one with the digit by itself")
             if image.mode.startswith("I"):  # 16 bits of grey, Pillow would clip them to 8
                 return np.asarray(image).astype(np.uint16)
             upright = ops.exif_transpose(image).convert("RGBA")
             upright.thumbnail((1024, 1024))
             return np.asarray(upright)
-    except (OSError, ValueError, SyntaxError, pil.DecompressionBombError) as error:
-        raise DataError(f"{file}: not a readable picture: {error}") from error
 
 
 def _unit(pixels: NDArray, file: Path) -> NDArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 import time
 import warnings
@@ -17,7 +16,8 @@ from click.core import ParameterSource
 from .. import __version__
 from .. import data as data_sets
 from ..data import DATASETS, BundledSampleWarning, Dataset
-from ..errors import DataError, RunError, choice
+from ..errors import DataError, RunError, choice, quote
+from ..reading import LARGEST_JSON, parse_json, read_bytes
 from ..training.runs import Run
 from ..training.steps import COMPILE, require_backend
 from .options import CompileOption, RememberingCommand, command_line, run_command
@@ -187,7 +187,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise RunError(f"{folder}: there is no run here that could be resumed (no config.json)")
     try:
-        config = json.loads(file.read_bytes())
+        config = parse_json(read_bytes(file, LARGEST_JSON), file)
         if not isinstance(config["options"], dict) or not isinstance(config["data"], str):
             raise TypeError("settings are missing")
     except (ValueError, KeyError, TypeError) as error:
@@ -196,10 +196,24 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _settings_of(folder: Path, name: str) -> dict[str, Any]:
-    config = _config(folder)
+    """Read the settings of a stopped run, each as if it stood on the command line."""
+    config, context = _config(folder), click.get_current_context()
     if config.get("experiment") != name:
-        raise RunError(f"{folder}: is a run of {config.get('experiment')!r}, not of {name!r}")
-    return dict(config["options"])
+        raise RunError(f"{folder}: is a run of {quote(config.get('experiment'))}, not of {name!r}")
+    options = {option.name: option for option in context.command.params}
+    settings = {}
+    for key, value in config["options"].items():
+        try:
+            if isinstance(value, dict) or key in ("out", "resume"):
+                raise KeyError(key)
+            given = ",".join(map(str, value)) if isinstance(value, list) else value
+            settings[key] = options[key].type_cast_value(context, given)
+        except (click.UsageError, KeyError, TypeError, ValueError) as error:
+            problem = getattr(error, "message", "") or "there is no such setting"
+            raise RunError(
+                f"{folder / 'config.json'}: has {quote(key)} = {quote(value)}: {problem}"
+            ) from error
+    return settings
 
 
 def _jsonable(options: dict[str, Any]) -> dict[str, Any]:

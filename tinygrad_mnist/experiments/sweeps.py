@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..errors import DataError, MissingExtraError, OptionError, choice, require
 from ..files import replace
+from ..reading import LARGEST_JSON, parse_json, read_bytes
 
 __all__ = ["BACKENDS", "grid", "sweep"]
 
@@ -188,7 +189,7 @@ def _keep(file: Path, setting: Setting, result: Setting) -> None:
 
 def _read(file: Path, setting: Setting) -> dict[str, Any]:
     try:
-        kept = json.loads(file.read_bytes())
+        kept = parse_json(read_bytes(file, LARGEST_JSON), file)
         if kept["setting"] == setting and isinstance(kept["result"], dict):
             return dict(kept["result"])
         problem = "it belongs to another setting"

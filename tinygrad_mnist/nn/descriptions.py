@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, OptionError
+from ..errors import DataError, OptionError, quote
 from . import init, layers
 from .module import Module
 
@@ -84,28 +84,45 @@ def build(description: Any, classes: Iterable[type[Module]] = ()) -> Module:
         return _build(description, known)
     except DataError:
         raise
-    except (TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RecursionError) as error:
+    except Exception as error:  # constructors may raise any, for arguments that they do not expect
         raise DataError(f"a saved model cannot be rebuilt: {error}") from error
 
 
 def _build(description: Any, known: dict[str, type[Module]]) -> Module:
     if not isinstance(description, dict):
-        raise DataError(f"the description of a saved model must be an object, not {description!r}")
+        raise DataError(f"the description of a saved model must be an object, not {quote(description)}")
     name, args, kwargs = (
         description.get(key, empty) for key, empty in (("class", ""), ("args", []), ("kwargs", {}))
     )
     if not isinstance(name, str) or not isinstance(args, list) or not isinstance(kwargs, dict):
-        raise DataError(f"the description of a saved model is damaged: {description!r}")
-    return _find_class(name, known)(
-        *(_from_json(value, known) for value in args),
-        **{key: _from_json(value, known) for key, value in kwargs.items()},
-    )
+        raise DataError(f"the description of a saved model is damaged: {quote(description)}")
+    cls = _find_class(name, known)
+    values = [_from_json(value, known) for value in args]
+    settings = {key: _from_json(value, known) for key, value in kwargs.items()}
+    if cls._is_ours:
+        given = inspect.signature(cls).bind(*values, **settings)
+        for key, value in given.arguments.items():
+            _check(f"{name}: {key}", given.signature.parameters[key], value)
+    return cls(*values, **settings)
+
+
+def _check(what: str, parameter: inspect.Parameter, value: Any) -> None:
+    """Refuse what no constructor was given that took numbers; it could fail much later."""
+    if parameter.name == "dtype":
+        if np.dtype(value).kind != "f":
+            raise DataError(f"{what} is {quote(value)}; expected a kind of float")
+    elif parameter.annotation in _NUMBERS and type(value) not in _NUMBERS[parameter.annotation]:
+        raise DataError(f"{what} is {quote(value)}; expected a value of type {parameter.annotation}")
+
+
+_NUMBERS = {"float": (float, int), "int": (int,), "bool": (bool, int)}
 
 
 def _find_class(name: Any, known: dict[str, type[Module]]) -> type[Module]:
     if name not in known:
         raise DataError(
-            f"a saved model holds a {name!r}, which is not a layer known here; pass its class, as in classes=[{name}]"
+            f"a saved model holds a {quote(name)}, which is not a layer known here; pass its class, as in "
+            f"classes=[{str(name)[:40]}]"
         )
     return known[name]
 

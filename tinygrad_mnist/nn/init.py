@@ -7,12 +7,14 @@ into and out of a unit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError, choice
+from ..errors import DataError, ShapeError, choice
 from ..typing import NDArray
 
 __all__ = [
@@ -35,10 +37,38 @@ Shape = tuple[int, ...]
 Rng = np.random.Generator | int | None
 
 
+#: How many more numbers the weights of a model may have that is being loaded; None when none is.
+_ROOM: ContextVar[list[int] | None] = ContextVar("_ROOM", default=None)
+
+
+@contextmanager
+def room_for(numbers: int) -> Iterator[None]:
+    """Draw no weights, because they will be overwritten; and refuse those that have more numbers in all.
+
+    Without the limit, a file of a few bytes could describe a model that fills the memory.
+    """
+    token = _ROOM.set([numbers])
+    try:
+        yield
+    finally:
+        _ROOM.reset(token)
+
+
+def _empty(shape: Shape, dtype: Any) -> NDArray:
+    room = _ROOM.get()
+    if room is not None:
+        room[0] -= math.prod(shape)
+        if room[0] < 0:
+            raise DataError(f"weights of shape {shape} are larger than all arrays that are saved")
+    return np.zeros(shape, dtype)
+
+
 def uniform(
     shape: Shape, low: float = -0.5, high: float = 0.5, *, rng: Rng = None, dtype: Any = np.float32
 ) -> NDArray:
     """Draw from U(low, high)."""
+    if _ROOM.get() is not None:
+        return _empty(shape, dtype)
     return np.random.default_rng(rng).uniform(low, high, shape).astype(dtype)
 
 
@@ -46,12 +76,14 @@ def normal(
     shape: Shape, mean: float = 0.0, std: float = 0.01, *, rng: Rng = None, dtype: Any = np.float32
 ) -> NDArray:
     """Draw from N(mean, std²)."""
+    if _ROOM.get() is not None:
+        return _empty(shape, dtype)
     return np.random.default_rng(rng).normal(mean, std, shape).astype(dtype)
 
 
 def constant(shape: Shape, value: float = 0.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
     """Fill with one value."""
-    return np.full(shape, value, dtype)
+    return np.full(shape, value, dtype) if _ROOM.get() is None else _empty(shape, dtype)
 
 
 def xavier_uniform(shape: Shape, gain: float = 1.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:

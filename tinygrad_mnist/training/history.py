@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -11,14 +12,18 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..errors import DataError, choice, pluralise
+from ..errors import DataError, choice, pluralise, quote
 from ..files import replace
 from ..notebook import Html, card, chart, ends, shorten, table
 from ..notebook import row as row_of
+from ..reading import parse_json, read_bytes
 
 __all__ = ["History"]
 
 Row = dict[str, Any]
+
+#: The largest file of a history, in bytes, and the most rows in it.
+LARGEST_HISTORY, MOST_EPOCHS = 2**25, 100_000
 
 #: The largest number that a notebook shows.
 MOST_ROWS, MOST_COLUMNS, MOST_CHARTS = 12, 16, 4
@@ -82,7 +87,7 @@ class History(Sequence[Row]):
         DataError
             If no row has this measure.
         """
-        rows = [row for row in self.rows if row.get(measure) is not None and np.isfinite(row[measure])]
+        rows = [row for row in self.rows if is_finite(row.get(measure))]
         if not rows:
             found = sorted({name for row in self.rows for name in row})
             raise DataError(
@@ -107,16 +112,19 @@ class History(Sequence[Row]):
         Raises
         ------
         DataError
-            If a line is not a JSON object; the message names the line.
+            If a line is not a JSON object of numbers and texts; the message names the line.
         """
+        lines = read_bytes(path, LARGEST_HISTORY).splitlines()
+        if len(lines) > MOST_EPOCHS:
+            raise DataError(f"{path}: has {len(lines):,} lines; more than {MOST_EPOCHS:,} are not read")
         rows = []
-        for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:  # not JSON, or not even text
-                raise DataError(f"{path}, line {number}: not JSON ({error})") from error
+        for number, line in enumerate(lines, 1):
+            row = parse_json(line, f"{path}, line {number}")
             if not isinstance(row, dict):
-                raise DataError(f"{path}, line {number}: expected an object, found {line[:40]!r}")
+                raise DataError(f"{path}, line {number}: expected an object, found {quote(line)}")
+            for name, value in row.items():
+                if isinstance(value, (dict, list)):
+                    raise DataError(f"{path}, line {number}: {quote(name)} is neither a number nor text")
             rows.append(row)
         return cls(rows)
 
@@ -160,6 +168,11 @@ def spell(name: str, value: Any) -> str:
     if isinstance(value, float) and name.endswith("accuracy"):
         return f"{value:.2%}"
     return "–" if value is None else shorten(value)
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether a measure is a finite number."""
+    return isinstance(value, (int, float, np.number)) and math.isfinite(value)
 
 
 def _jsonable(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 
 from .. import viz
 from ..data import Dataset
-from ..errors import DataError, OptionError, RunError
+from ..errors import DataError, OptionError, RunError, pluralise, quote
 from ..files import replace
 from ..nn import Module
 from ..nn.functional import sigmoid, softmax
+from ..reading import LARGEST_JSON, parse_json, read_bytes, readable
 from ..typing import NDArray
 from .history import History
 from .loop import predict
@@ -145,19 +147,37 @@ class Run:
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / name
-        if not path.is_file():
-            raise RunError(f"{path}: is missing, so the run is incomplete")
         try:
-            value = json.loads(path.read_bytes())
-        except ValueError as error:  # not JSON, or not even text
-            raise DataError(f"{path}: is damaged: {error}") from error
+            value = parse_json(read_bytes(path, LARGEST_JSON), path)
+        except FileNotFoundError as error:
+            raise RunError(f"{path}: is missing, so the run is incomplete") from error
         if not isinstance(value, dict):
             raise DataError(f"{path}: is damaged: expected an object")
         return value
 
     def model(self) -> Module:
-        """Load the model, ready for use."""
-        return load_model(self.weights).eval()
+        """Load the model, ready for use.
+
+        Raises
+        ------
+        DataError
+            If it is damaged, or does not fit the settings.
+        """
+        model, settings = load_model(self.weights).eval(), self.settings
+        shape = model._sample_shape() or (settings.side**2,)
+        if math.prod(shape) != settings.side**2:
+            raise DataError(
+                f"{self.weights}: reads {math.prod(shape):,} numbers, but the images of the run have "
+                f"{settings.side}×{settings.side} pixels"
+            )
+        with readable(self.weights, "model"):
+            outputs = predict(model, np.zeros((1, *shape), np.float32))
+        if outputs.shape != (1, len(settings.classes)):
+            raise DataError(
+                f"{self.weights}: returns {quote(outputs.shape[1:])} numbers an image, but the run has "
+                f"{pluralise(len(settings.classes), 'class')}"
+            )
+        return model
 
     def history(self) -> History:
         """Read the rows of all epochs."""

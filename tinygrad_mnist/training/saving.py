@@ -7,11 +7,22 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import DataError, OptionError, RunError
-from ..files import load, read_metadata, save
+from ..errors import DataError, OptionError, RunError, StateDictError
+from ..files import read_safetensors, save
 from ..nn import Module, build, describe
+from ..nn.init import room_for
+from ..reading import LARGEST_ARRAYS, parse_json
 
 __all__ = ["load_model", "save_model"]
+
+#: The longest description of a model, in characters; each of its layers takes 20 to 60.
+LONGEST_DESCRIPTION = 2**17
+
+#: How many more numbers than the file the described model may have, so that a small misfit is named exactly.
+SLACK = 10_000
+
+#: How many misfits are named.
+MOST_LINES = 20
 
 
 def save_model(model: Module, path: str | os.PathLike[str]) -> None:
@@ -48,7 +59,9 @@ def save_model(model: Module, path: str | os.PathLike[str]) -> None:
     save(model.state_dict(), path, metadata={"model": json.dumps(describe(model))})
 
 
-def load_model(path: str | os.PathLike[str], *, classes: Iterable[type[Module]] = ()) -> Module:
+def load_model(
+    path: str | os.PathLike[str], *, classes: Iterable[type[Module]] = (), max_bytes: int = LARGEST_ARRAYS
+) -> Module:
     """Read a model that :func:`save_model` wrote.
 
     Parameters
@@ -56,6 +69,8 @@ def load_model(path: str | os.PathLike[str], *, classes: Iterable[type[Module]] 
     path : path
     classes : iterable of Module classes
         Your own classes in the model. Nothing is imported or executed because a file says so.
+    max_bytes : int, default 2**28
+        The largest size of the weights; see :func:`tinygrad_mnist.load`.
 
     Raises
     ------
@@ -69,16 +84,28 @@ def load_model(path: str | os.PathLike[str], *, classes: Iterable[type[Module]] 
         inside = path / "model.safetensors"
         hint = f"; did you mean {inside}?" if inside.is_file() else ""
         raise RunError(f"{path}: there is no saved model here{hint}")
-    description = read_metadata(path).get("model")
+    state, metadata = read_safetensors(path, max_bytes=max_bytes)
+    description = metadata.get("model")
     if description is None:
         raise DataError(f"{path}: has arrays but no description of a model; read it with tg.load")
     try:
-        model = build(json.loads(description), classes)
-    except (DataError, json.JSONDecodeError, RecursionError) as error:
+        if len(description) > LONGEST_DESCRIPTION:
+            raise DataError(f"it has more than {LONGEST_DESCRIPTION:,} characters")
+        with room_for(sum(array.size for array in state.values()) + SLACK):
+            model = build(parse_json(description, "it"), classes)
+    except DataError as error:
         raise DataError(f"{path}: the description of the model cannot be used: {error}") from error
-    state = load(path)
     dtypes = {state[name].dtype for name, _ in model.named_parameters() if name in state}
-    if len(dtypes) == 1:
+    if len(dtypes) == 1 and next(iter(dtypes)).kind == "f":
         model.astype(dtypes.pop())  # the model may have been converted since it was made
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except StateDictError as error:
+        raise StateDictError(f"{path}: {_shortened(str(error))}") from error
     return model
+
+
+def _shortened(message: str) -> str:
+    lines = message.splitlines()
+    more = [f"  … and {len(lines) - MOST_LINES:,} more"] if len(lines) > MOST_LINES else []
+    return "\n".join([*lines[:MOST_LINES], *more])

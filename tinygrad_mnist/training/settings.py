@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .. import nn, optim
 from ..data import DATASETS, Dataset
-from ..errors import OptionError, choice
+from ..errors import OptionError, choice, quote
 from ..nn import functional as F  # noqa: N812
 from ..tensor import Tensor
 from ..typing import Array
@@ -159,12 +159,16 @@ class Settings:
             value = getattr(self, name)
             if value not in list(valid):
                 raise choice(name, value, map(str, valid))
-        for name, kinds in _KINDS.items():
-            _check(name, getattr(self, name), kinds)
-        for name, kind in (("hidden", int), ("classes", str)):
-            _check(name, getattr(self, name), (tuple,))
-            for value in getattr(self, name):
-                _check(name, value, (kind,))
+        for name, (kinds, least, most) in _RANGES.items():
+            values = getattr(self, name)
+            if name not in _LISTS:
+                values = (values,)
+            elif not isinstance(values, tuple) or len(values) > MOST_PARTS:
+                raise OptionError(
+                    f"{name} is {quote(values)}, but must be a tuple of at most {MOST_PARTS:,} parts"
+                )
+            for value in values:
+                _check(name, value, kinds, least, most)
         if self.label_smoothing and self.loss != "cross-entropy":
             raise OptionError("--label-smoothing works only with --loss cross-entropy")
         if self.keep == "last" and self.patience:
@@ -244,17 +248,36 @@ _CHOICES: dict[str, Iterable[Any]] = {
     "keep": ("last", "best"),
     "compile": (*COMPILE, False),
 }
-_KINDS: dict[str, tuple[type, ...]] = {
-    "path": (str, NoneType),
-    "data": (str,),
-    "clip_norm": (int, float, NoneType),
-    "patience": (int, NoneType),
-    **dict.fromkeys(("dropout", "label_smoothing", "lr", "weight_decay", "validation"), (int, float)),
-    **dict.fromkeys(("epochs", "batch_size", "seed", "side"), (int,)),
+#: The types of each setting, and the least and the greatest number, or the lengths of a text.
+_RANGES: dict[str, tuple[tuple[type, ...], float, float]] = {
+    "path": ((str, NoneType), 0, 5_000),
+    "data": ((str,), 0, 10_000),
+    "classes": ((str,), 0, 100),
+    "hidden": ((int,), 1, 10**12),
+    "side": ((int,), 1, 1_000),
+    "epochs": ((int,), 1, 10**9),
+    "patience": ((int, NoneType), 1, 10**9),
+    "batch_size": ((int,), 1, 10**7),
+    "seed": ((int,), 0, 10**100),
+    "dropout": ((int, float), 0, 1),
+    "label_smoothing": ((int, float), 0, 1),
+    "validation": ((int, float), 0, 0.9),
+    "lr": ((int, float), 0, 1e100),
+    "weight_decay": ((int, float), 0, 1e100),
+    "clip_norm": ((int, float, NoneType), 0, 1e100),
 }
+_LISTS, MOST_PARTS = ("hidden", "classes"), 1_000
 
 
-def _check(name: str, value: Any, kinds: tuple[type, ...]) -> None:
+def _check(name: str, value: Any, kinds: tuple[type, ...], least: float, most: float) -> None:
     if not isinstance(value, kinds) or isinstance(value, bool):
         names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
-        raise OptionError(f"{name} is {value!r}, but must be of type {names}")
+        raise OptionError(f"{name} is {quote(value)}, but must be of type {names}")
+    size: Any = len(value) if isinstance(value, str) else least if value is None else value
+    if not least <= size <= most:
+        raise OptionError(
+            f"{name} is {quote(value)}, but must {'have a length' if isinstance(value, str) else 'be'} "
+            f"from {least:g} to {most:g}"
+        )
+    if name == "classes" and not str(value).isprintable():  # terminals act on some characters
+        raise OptionError(f"{name} has {quote(value)}, which cannot be printed")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError
-from ...reading import open_zip, quote, read_member
+from ...errors import DataError, quote
+from ...reading import open_zip, read_member
 from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus, check_count, check_part
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError
-from ...reading import MOST_DIGITS, STEP, open_unpacked, quote, read_exactly
+from ...errors import DataError, quote
+from ...reading import MOST_DIGITS, STEP, open_unpacked, read_exactly
 from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus, check_count, check_part
 
 MAX_BYTES = 2**29
