@@ -63,14 +63,14 @@ class Tensor(Operators):
     tensor([2., 4., 6.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_node", "_owners")
+    __slots__ = ("__weakref__", "_array", "_node", "_owners")
 
-    _data: NDArray
+    _array: NDArray
     _node: Node | None
     _owners: tuple[ref[Tensor], ...]  # the Tensors that this one may be a part of; set only if there are some
 
     def __init__(self, data: Any, *, requires_grad: bool = False) -> None:
-        self._data = _numbers(data)
+        self._array = _numbers(data)
         self._node = None
         if requires_grad:
             self.requires_grad = True
@@ -80,7 +80,7 @@ class Tensor(Operators):
     @property
     def data(self) -> NDArray:
         """The values, as a read-only view that never copies."""
-        view = self._data.view()
+        view = self._array.view()
         view.flags.writeable = False
         return view
 
@@ -92,27 +92,27 @@ class Tensor(Operators):
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
-        return self._data.shape
+        return self._array.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the elements."""
-        return self._data.dtype
+        return self._array.dtype
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return self._data.ndim
+        return self._array.ndim
 
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self._data.size
+        return self._array.size
 
     @property
     def nbytes(self) -> int:
         """Bytes the elements take."""
-        return self._data.nbytes
+        return self._array.nbytes
 
     @property
     def requires_grad(self) -> bool:
@@ -126,13 +126,13 @@ class Tensor(Operators):
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if value and self._node is None:
-            if self._data.dtype.kind not in "fc":
+            if self._array.dtype.kind not in "fc":
                 raise DTypeError(
-                    f"a Tensor of dtype {self._data.dtype} cannot require a gradient: only floating-point and "
+                    f"a Tensor of dtype {self._array.dtype} cannot require a gradient: only floating-point and "
                     "complex ones have derivatives; convert it first, as in Tensor(data.astype(float))"
                 )
-            self._data = self._data.copy()
-            self._node = Node(None, self._data)
+            self._array = self._array.copy()
+            self._node = Node(None, self._array)
         elif not value and self._node is not None:
             if not self._node.is_leaf:
                 raise GradientError("requires_grad = False on a computed Tensor: use .detach() instead")
@@ -168,11 +168,11 @@ class Tensor(Operators):
 
     def item(self) -> Any:
         """Return the value of a one-element Tensor as a Python number."""
-        return self._data.item()
+        return self._array.item()
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
-        return self._data.tolist()
+        return self._array.tolist()
 
     def detach(self) -> Tensor:
         """Return an untracked Tensor of the same values.
@@ -180,7 +180,7 @@ class Tensor(Operators):
         They are copied if this is a leaf, whose memory an optimizer may overwrite.
         """
         is_mutable = self._node is not None and self._node.is_leaf
-        return _handle(self._data.copy() if is_mutable else self._data, None)
+        return _handle(self._array.copy() if is_mutable else self._array, None)
 
     # -- gradients -------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class Tensor(Operators):
             if value.shape != self.shape:
                 raise ShapeError(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
             if value._node is None:
-                value = value._data.astype(self.dtype)
+                value = value._array.astype(self.dtype)
         self._node.grad = value
 
     def zero_grad(self) -> None:
@@ -271,7 +271,7 @@ class Tensor(Operators):
             with deriving():
                 found = sweep({root: seed}, retain=True, lift=_lift)
         else:
-            found = sweep({root: seed._data}, retain=retain_graph)
+            found = sweep({root: seed._array}, retain=retain_graph)
         for node, g in found.items():
             node.grad = g if node.grad is None else node.grad + g
 
@@ -288,7 +288,7 @@ class Tensor(Operators):
                     "own; reduce it first, as in t.sum().backward(), or pass the gradient of the "
                     f"final result with respect to it, of shape {self.shape}"
                 )
-            return _handle(np.ones_like(self._data), None)
+            return _handle(np.ones_like(self._array), None)
         seed = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
         if seed.shape != self.shape:
             raise ShapeError(f"backward: gradient of shape {seed.shape} for a Tensor of shape {self.shape}")
@@ -330,7 +330,7 @@ class Tensor(Operators):
             if result.shape != g.shape:
                 raise ShapeError(f"hook: returned shape {result.shape} for a gradient of shape {g.shape}")
             result = result.astype(g.dtype, copy=False)
-            return result if lifted else result._data
+            return result if lifted else result._array
 
         hooks = node.hooks = node.hooks or []
         hooks.append(on_gradient)
@@ -357,13 +357,13 @@ class Tensor(Operators):
                 "Use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
                 "and np.stack([...]) rather than np.array([...]) to join them"
             )
-        if type(self._data) is not np.ndarray:  # a stand-in, which may refuse
-            return self._data.__array__(dtype, copy=copy)
+        if type(self._array) is not np.ndarray:  # a stand-in, which may refuse
+            return self._array.__array__(dtype, copy=copy)
         return np.array(self.data, dtype=dtype, copy=copy)
 
     @property
     def _mask(self) -> Any:
-        """Refuse masked arrays (``np.ma``), which look for this where they would take ``_data`` past the protocols."""
+        """Refuse ``np.ma``, which looks for this: masked arrays know nothing of gradients."""
         raise UnsupportedError(
             "a masked array and a Tensor cannot be combined: the gradient would be lost; give the masked elements a "
             "value with array.filled(value), or keep the mask separately and choose with np.where(mask, value, ...)"
@@ -439,7 +439,7 @@ class Tensor(Operators):
         """Make this handle stand for ``new``, unless NumPy would have written into another Tensor too."""
         for owner in getattr(self, "_owners", ()):
             other = owner()
-            if other is not None and np.may_share_memory(other._data, self._data):
+            if other is not None and np.may_share_memory(other._array, self._array):
                 raise UnsupportedError(
                     f"cannot write into a part (shape {self.shape}) of a Tensor of shape {other.shape}: unlike in "
                     "NumPy, the Tensor itself would not change. Index once, as in t[0, 1] = value for t[0][1] = value "
@@ -465,12 +465,12 @@ class Tensor(Operators):
                     "in-place change within no_grad(): this Tensor was computed, so it would be cut off from its "
                     "graph; if that is what you want, write t = t.detach() first"
                 )
-            np.copyto(buffer(self), new._data)
+            np.copyto(buffer(self), new._array)
             return self
         was_leaf = self._node is None or self._node.is_leaf
         if self._node is not None and was_leaf and new._node is not None:
             new._node.retains = True  # the user made this leaf and still expects its grad
-        self._data, self._node = new._data, new._node
+        self._array, self._node = new._array, new._node
         if was_leaf:
             changed()
         return self
@@ -483,7 +483,7 @@ class Tensor(Operators):
         return GETITEM(self, index)
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
@@ -496,16 +496,16 @@ class Tensor(Operators):
         return (part for half in halves for part in half)
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value)._data.any())
+        return bool((self == value)._array.any())
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return bool(self._array)
 
     def __float__(self) -> float:
         return float(self._leave_graph("float"))
 
     def __int__(self) -> int:
-        return int(self._data)
+        return int(self._array)
 
     def __complex__(self) -> complex:
         return complex(self._leave_graph("complex"))
@@ -523,19 +523,19 @@ class Tensor(Operators):
                 LostGradientWarning,
                 stacklevel=3,
             )
-        return self._data
+        return self._array
 
     def __index__(self) -> int:
-        return self._data.__index__()
+        return self._array.__index__()
 
     def __round__(self, ndigits: int = 0) -> Any:
         return self.round(ndigits)
 
     def __format__(self, spec: str) -> str:
-        return format(self._data.item(), spec) if spec else str(self)
+        return format(self._array.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
-        text = np.array2string(self._data, separator=", ", prefix="tensor(")
+        text = np.array2string(self._array, separator=", ", prefix="tensor(")
         if self.dtype not in (np.float64, np.int64, np.bool_, np.complex128):
             text += f", dtype={self.dtype}"
         if self._node is not None:
@@ -546,15 +546,15 @@ class Tensor(Operators):
         from .notebook import block, card, numbers, place  # which terminals do not need
 
         facts = [f"shape {self.shape}", str(self.dtype)]
-        return card(type(self).__name__, facts, block(numbers(self._data)), place(self._node))
+        return card(type(self).__name__, facts, block(numbers(self._array)), place(self._node))
 
     def __reduce__(self) -> Any:
         if self._node is not None and not self._node.is_leaf:
             raise GradientError(
                 "a computed Tensor cannot be copied or pickled with its graph; use t.detach()"
             )
-        grad = None if self.grad is None else self.grad._data
-        return _rebuild, (type(self), self._data, self.requires_grad, self.name, grad)
+        grad = None if self.grad is None else self.grad._array
+        return _rebuild, (type(self), self._array, self.requires_grad, self.name, grad)
 
     def astype(
         self, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True
@@ -570,7 +570,7 @@ class Tensor(Operators):
 
     def copy(self, order: Any = "C") -> Tensor:
         """Copy the values; gradients pass through the copy."""
-        return REGISTRY[np.positive](self) if self._node is not None else _handle(self._data.copy(), None)
+        return REGISTRY[np.positive](self) if self._node is not None else _handle(self._array.copy(), None)
 
 
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -591,7 +591,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     tensor([1., 2., 3.], dtype=float32)
     """
     if isinstance(data, Tensor) and data._node is None:
-        array = data._data.copy() if dtype is None else data._data.astype(dtype)
+        array = data._array.copy() if dtype is None else data._array.astype(dtype)
     else:
         array = _checked(np.array(operand(data), dtype=dtype), data)
     result = Tensor(array)
@@ -621,7 +621,7 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
     parents: list[tuple[int, Node]] = []
     for position, arg in enumerate(args):
         if isinstance(arg, Tensor):
-            values.append(arg._data)
+            values.append(arg._array)
             node = arg._node
             if node is not None and rules is not None:
                 if rules[position] is None:
@@ -647,7 +647,7 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
             return _lift(node)
         value = np.asarray(value)
     result = _new(Tensor)
-    result._data = value
+    result._array = value
     result._node = None
     if args and (value.base is not None or value is values[0]):
         result._owners = _owners(args[0])
@@ -683,7 +683,7 @@ def buffer(t: Tensor) -> NDArray:
     COUNTS.writes += 1
     if t._node is not None:
         t._node.touch()
-    return t._data
+    return t._array
 
 
 def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:
@@ -697,7 +697,7 @@ def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:
     brief : str
         The message of the ``ValueError`` that a program raises; it cannot look at the values.
     """
-    value = condition._data if isinstance(condition, Tensor) else condition
+    value = condition._array if isinstance(condition, Tensor) else condition
     if hasattr(value, "__refuse__"):
         value.__refuse__(brief)
     elif value:
@@ -719,7 +719,7 @@ def possibly(condition: Any) -> bool:
 
 def is_known(x: Any) -> bool:
     """Whether Python may look at the numbers of an array: in a compiled program if they are the same in every call."""
-    value = x._data if isinstance(x, Tensor) else x
+    value = x._array if isinstance(x, Tensor) else x
     return bool(getattr(value, "is_known", True))
 
 
@@ -735,7 +735,7 @@ _new = object.__new__
 def _handle(value: Any, node: Node | None) -> Tensor:
     """Make a Tensor without checking anything."""
     t = _new(Tensor)
-    t._data = value if isinstance(value, np.ndarray) else np.asarray(value)
+    t._array = value if isinstance(value, np.ndarray) else np.asarray(value)
     t._node = node
     return t
 
@@ -752,7 +752,7 @@ def _lift(node: Node) -> Any:
 
 def _numbers(data: Any) -> NDArray:
     if isinstance(data, Tensor) and data._node is None:
-        data = data._data
+        data = data._array
     return _checked(data if data.__class__ is np.ndarray else np.asarray(operand(data)), data)
 
 
@@ -767,7 +767,7 @@ def unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dic
     """Call a NumPy function that has no rule: this works on constants and is an error on tracked Tensors."""
     if RECORDING.get() and any(isinstance(x, Tensor) and x._node is not None for x in leaves([args, kwargs])):
         raise _no_rule(name)
-    args, kwargs = tree_map(lambda x: x._data if isinstance(x, Tensor) else operand(x), [args, kwargs])
+    args, kwargs = tree_map(lambda x: x._array if isinstance(x, Tensor) else operand(x), [args, kwargs])
     result = function(*args, **kwargs)
     return _handle(result, None) if isinstance(result, (np.ndarray, np.generic)) else result
 
@@ -819,7 +819,7 @@ def _op_name(node: Node) -> str:
 
 def _rebuild(cls: type[Tensor], data: NDArray, requires_grad: bool, name: str, grad: Any) -> Tensor:
     t = _new(cls)
-    t._data, t._node = data, None
+    t._array, t._node = data, None
     if requires_grad:
         t.requires_grad = True
         t.name, t.grad = name, grad

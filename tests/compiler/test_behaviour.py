@@ -667,7 +667,7 @@ def test_a_failed_trace_leaves_everything_as_it_was():
 
     with pytest.raises(CompileError):
         tg.compile(f)(data(5)[0])
-    assert type(model[0].weight._data) is np.ndarray
+    assert type(model[0].weight._array) is np.ndarray
     np.testing.assert_array_equal(model(data(5)[0]).data, before(data(5)[0]).data)
 
 

@@ -841,7 +841,7 @@ def test_programs_of_one_model_in_threads():
                 np.testing.assert_allclose(programs[i](x).data, expected[i], rtol=1e-12)
 
         in_threads(6, work)
-        assert type(model[0].weight._data) is np.ndarray
+        assert type(model[0].weight._array) is np.ndarray
 
 
 def test_training_steps_in_threads_are_all_taken():
@@ -874,7 +874,7 @@ def test_whatever_happens_everything_is_put_back(error):
     if error is ZeroDivisionError:  # the function's own error: it has run, and changed what it changes
         assert type(table.pop("b")) is tg.Tensor
     assert table.keys() == {"a"}
-    assert all(type(p._data) is np.ndarray for p in model.parameters())
+    assert all(type(p._array) is np.ndarray for p in model.parameters())
 
 
 # -- when programs are too many ------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import operator
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -658,8 +660,35 @@ PLACES = np.ma.array([0, 1], mask=[False, True])
     ],
 )
 def test_masked_arrays_are_refused(f, requires_grad):
-    with pytest.raises(UnsupportedError, match=r"filled\(value\)"):
+    with pytest.raises((UnsupportedError, GradientError), match=r"filled\(value\)|detach\(\)"):
         f(tensor([1.0, 2.0], requires_grad=requires_grad) * 1)
+
+
+def calls_of_masked_functions():
+    """Each function of ``np.ma`` that takes arrays, called in the simplest way that it allows."""
+    for name in np.ma.__all__:
+        function = getattr(np.ma, name)
+        for arguments in (lambda t: (t,), lambda t: (t, t), lambda t: (t, 1), lambda t: (1, t)):
+            with contextlib.suppress(Exception), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                function(*arguments(np.array([1.0, 2.0])))
+                yield pytest.param(function, arguments, id=name)
+                break
+
+
+@pytest.mark.parametrize(("function", "arguments"), list(calls_of_masked_functions()))
+def test_functions_of_masked_arrays_never_see_the_values_of_a_tracked_tensor(function, arguments):
+    try:
+        result = function(*arguments(leaf([1.0, 2.0])))
+    except (UnsupportedError, GradientError, TypeError, AttributeError):
+        return
+    assert not isinstance(result, (np.floating, np.ndarray)) or result.dtype == bool
+
+
+def test_functions_of_masked_arrays_are_right_on_constants():
+    np.testing.assert_array_equal(np.ma.median(tensor([1.0, 2.0, 9.0])), 2.0)
+    np.testing.assert_array_equal(np.ma.masked_where([True, False], tensor([1.0, 2.0])).compressed(), [2.0])
+    assert not np.ma.getdata(tensor([1.0])).flags.writeable
 
 
 def test_matrices_are_refused():

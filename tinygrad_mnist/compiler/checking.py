@@ -115,7 +115,7 @@ class Checker:
         program = entry.program
 
         def checked(*given: Any) -> Any:
-            passed = [x._data if isinstance(x, Tensor) else x for x in leaves([self.args, self.kwargs])]
+            passed = [x._array if isinstance(x, Tensor) else x for x in leaves([self.args, self.kwargs])]
             things = [*entry.arrays.values(), *passed, *given]
             before = State(things, self.optimizer)
             result = program(*given)

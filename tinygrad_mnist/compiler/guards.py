@@ -194,7 +194,7 @@ class Entry:
                 texts[-1] = f"t{count}"
                 lines += [
                     f"    t{count} = {new}({tensor})",
-                    f"    t{count}._data = {array}(r{count})",
+                    f"    t{count}._array = {array}(r{count})",
                     f"    t{count}._node = None",
                 ]
             count += 1
@@ -238,7 +238,7 @@ class Entry:
     def take_care(self, args: Any, kwargs: Any) -> None:
         """Raise an error if an array that is written into is also read under another name."""
         arrays = [x for x in leaves([args, kwargs]) if is_numeric(x) and not isinstance(x, np.generic)]
-        arrays = list({id(x): x._data if isinstance(x, Tensor) else x for x in arrays}.values())
+        arrays = list({id(x): x._array if isinstance(x, Tensor) else x for x in arrays}.values())
         given = list(leaves([args, kwargs]))
         written = [given[i] for i in self._writes]
         for x in written:
@@ -349,7 +349,7 @@ class _Arguments:
                 self.tests.append(f"({here}._node is None) is {x._node is None}")
             if self._is_by_layout:
                 self.tests.append(
-                    f"{self.array(i)}.strides == {name((x._data if isinstance(x, Tensor) else x).strides)}"
+                    f"{self.array(i)}.strides == {name((x._array if isinstance(x, Tensor) else x).strides)}"
                 )
         elif isinstance(x, np.random.Generator):
             self._local(text, f"a{i}", type(x))
@@ -381,7 +381,7 @@ class _Arguments:
 
     def array(self, i: int) -> str:
         """Return the text for the array of a leaf."""
-        return f"a{i}._data" if isinstance(self.leaves[i], Tensor) else f"a{i}"
+        return f"a{i}._array" if isinstance(self.leaves[i], Tensor) else f"a{i}"
 
 
 def _all_text(keys: Any) -> bool:

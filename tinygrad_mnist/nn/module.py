@@ -304,7 +304,7 @@ class Module(metaclass=_Kind):
                 if isinstance(part, Parameter):
                     tracked = part.requires_grad
                     part.requires_grad = False
-                    part._data = part._data.astype(dtype)
+                    part._array = part._array.astype(dtype)
                     part.requires_grad = tracked
                     if tracked:
                         part.name = name

@@ -58,7 +58,7 @@ class Trace:
             swapped[i] = part
         # Kept separately from the variables, because f may assign to those.
         self.nodes: list[Any] = [x._node for x in self.variables]
-        self.values = [x._data for x in self.variables]
+        self.values = [x._array for x in self.variables]
         with _set(RECORDING, True), _set(TRACING, True):
             result = f(*swapped, **kwargs)
         aux = None
@@ -76,7 +76,7 @@ class Trace:
         self.result = result
         # New handles, because f or its caller may assign to those that f returned.
         self.outputs: list[Any] = [
-            _handle(y._data, y._node) if isinstance(y, Tensor) else y for y in leaves(result)
+            _handle(y._array, y._node) if isinstance(y, Tensor) else y for y in leaves(result)
         ]
 
     def with_tensors(self, others: Sequence[Any]) -> Trace:
@@ -174,36 +174,36 @@ class Trace:
     def _out(self, x: Any) -> Any:
         if not self.is_recorded:
             if isinstance(x, Tensor):
-                x = x._data if self._is_own(x) else x._data.copy()
+                x = x._array if self._is_own(x) else x._array.copy()
             return x[()] if isinstance(x, np.ndarray) else x
         if not isinstance(x, Tensor):
             return x
         if is_recording() and (TRACING.get() or _reach_a_leaf([x._node])):
-            return _handle(x._data, x._node)  # writing into this one does not change the function's
+            return _handle(x._array, x._node)  # writing into this one does not change the function's
         # A value that depends only on this call's own variables is a constant outside.
-        return x.detach() if self.takes_tensors else x._data.copy()[()]
+        return x.detach() if self.takes_tensors else x._array.copy()[()]
 
     def _is_own(self, x: Tensor) -> bool:
         """Whether the values were computed here, and nothing else refers to them."""
         node = x._node
         return (
             not self.is_kept
-            and x._data.base is None
+            and x._array.base is None
             and node is not None
             and node.serial > self.start
-            and not any(x._data is arg for arg in node.args or ())
+            and not any(x._array is arg for arg in node.args or ())
         )
 
     def _lift_constant(self, x: Any) -> Any:
         """Prepare a constant for use with recorded values, if they are recorded."""
         if isinstance(x, Tensor):
-            return x if self.is_recorded else x._data
+            return x if self.is_recorded else x._array
         return Tensor(x) if self.is_recorded else x
 
 
 def value_of(y: Any) -> Any:
     """The array in a Tensor, or an array made from a number."""
-    return y._data if isinstance(y, Tensor) else _as_array(y)
+    return y._array if isinstance(y, Tensor) else _as_array(y)
 
 
 def _units(value: Array) -> Iterator[Array]:
@@ -234,7 +234,7 @@ def fit_tree(tree: Any, like: Any, values: Sequence[Array], what: str) -> list[A
     for x, value in zip(given, values, strict=True):
         if np.shape(x) != value.shape:
             raise ShapeError(f"{what} has shape {np.shape(x)}, but should have shape {value.shape}")
-        x = _handle(x._data, x._node) if isinstance(x, Tensor) else _as_array(x)
+        x = _handle(x._array, x._node) if isinstance(x, Tensor) else _as_array(x)
         if x.dtype.kind == "c" and value.dtype.kind != "c":
             raise DTypeError(f"{what} is complex ({x.dtype}), but should have dtype {value.dtype}")
         results.append(x if x.dtype == value.dtype else x.astype(value.dtype))
@@ -294,7 +294,7 @@ def add_seeds(pairs: Iterable[tuple[Any, Array]]) -> dict[Node, Array]:
 def parts_of(x: Any) -> tuple[Array, Node | None]:
     """The value of an argument, and its node if it is tracked at the moment."""
     if isinstance(x, Tensor):
-        return x._data, x._node if is_recording() else None
+        return x._array, x._node if is_recording() else None
     if isinstance(x, int) and not isinstance(x, bool):
         x = float(x)
     return _as_array(x), None

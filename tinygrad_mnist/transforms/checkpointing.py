@@ -74,13 +74,13 @@ def checkpoint(f: Function) -> Function:
             return f(*args, **kwargs)
         start, within, tracing = next(SERIALS), SCOPE.get(), TRACING.get()
         given = [x for x in leaves([args, kwargs]) if isinstance(x, Tensor) and x.node is not None]
-        result = _call_again(f, args, kwargs, given, [x._data for x in given])
+        result = _call_again(f, args, kwargs, given, [x._array for x in given])
         outputs = _find_tracked(result)
         outside = find_older(outputs, start)
         if not outputs:
             return result
 
-        values = tuple(y._data for y in outputs)
+        values = tuple(y._array for y in outputs)
         primitive = Primitive(f, name="checkpoint", samples=(), arrays=("inputs",))
         nodes: list[Any] = [*(x._node for x in given), *outside]
         inputs = tuple(node.value for node in nodes)
@@ -96,7 +96,7 @@ def checkpoint(f: Function) -> Function:
                     raise stale(node, packed)
             variables = [variable(*parts_of(x)) for x in inputs[: len(given)]]
             again = run_again(variables)
-            if not _same([y._data for y in again], values):
+            if not _same([y._array for y in again], values):
                 raise GradientError(
                     f"checkpoint: {named(f)} computed something different the second time; a function that draws "
                     "random numbers (dropout), or changes its inputs, cannot be run again for its gradient"

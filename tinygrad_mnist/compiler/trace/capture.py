@@ -94,7 +94,7 @@ class Capture(Watch):
         self.reach.restore()
         for held in self.tensors.values():
             tensor, node = held.tensor, held.tensor._node
-            tensor._data = held.array
+            tensor._array = held.array
             if node is not None:
                 node.value, node.grad = held.array, held.gradient
 
@@ -133,11 +133,11 @@ class Capture(Watch):
         node = tensor._node
         if id(tensor) in self.tensors or (node is not None and not node.is_leaf):
             return
-        array = tensor._data
+        array = tensor._array
         tracer = Tracer.input(self.trace, take_name(name, self._names), array)
         self.given[tracer.op] = array
         self.tensors[id(tensor)] = Held(tensor, tracer, tracer.op, array, node and node.grad)
-        tensor._data = tracer  # type: ignore[assignment]
+        tensor._array = tracer  # type: ignore[assignment]
         if node is not None:
             node.value = tracer
 
@@ -156,7 +156,7 @@ class Capture(Watch):
         results = {found.op: found.stand_in.op for found in self._inputs}
         for kept in self.reach.kept.values():
             for key, old, new in kept.changes():
-                new = new._data if isinstance(new, Tensor) else new
+                new = new._array if isinstance(new, Tensor) else new
                 replaced = by_id.get(id(old))
                 if replaced is None or type(old) is Dice or not isinstance(new, np.ndarray):
                     raise CompileError(
@@ -185,7 +185,7 @@ class Capture(Watch):
                 "that change in a floating-point array, or in a buffer (Module.register_buffer)"
             )
         for tensor, tracer, first, _, gradient in self.tensors.values():
-            data: Any = tensor._data
+            data: Any = tensor._array
             if data is not tracer or tracer.op is not first:
                 raise CompileError(
                     f"compile: the call changes the Tensor {tensor.name!r} itself; use an optimizer, or return the new "
@@ -209,7 +209,7 @@ class Capture(Watch):
                     tests.append(Test("{0}.strides == {1}", (x, x.strides), f"how {name} lies in memory"))
         for tensor, *_ in self.tensors.values():
             name, node = tensor.name, tensor._node
-            counted.append(Test("{0}._data is {1}", (tensor, tensor._data), name))
+            counted.append(Test("{0}._array is {1}", (tensor, tensor._array), name))
             counted.append(Test("{0}._node is {1}", (tensor, node), name))
             if node is not None:
                 hooks = list(node.hooks or ())

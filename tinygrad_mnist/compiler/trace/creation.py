@@ -183,14 +183,14 @@ def _for_the_user(made: Any, origin: Any, name: str) -> Any:
 def _holds_stand_ins(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
         return any(map(_holds_stand_ins, x))
-    return is_stand_in(x._data if isinstance(x, Tensor) and x._node is None else x)
+    return is_stand_in(x._array if isinstance(x, Tensor) and x._node is None else x)
 
 
 def _stacked(x: Any) -> Any:
     """Make an array from nested lists that contain stand-ins."""
     if isinstance(x, (list, tuple)):
         return np.stack([_stacked(part) for part in x])
-    x = x._data if isinstance(x, Tensor) and x._node is None else x
+    x = x._array if isinstance(x, Tensor) and x._node is None else x
     return x if type(x) is Tracer else _ORIGINALS["asarray"](x)
 
 

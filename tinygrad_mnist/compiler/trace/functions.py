@@ -292,7 +292,8 @@ def _taken_apart(trace: Trace, func: Any, args: Any, kwargs: Any) -> Any:
         raise untraceable(trace, f"np.{func.__name__} calls a function, which")
     args = tuple(_handle(x, None) if is_traced(x) else x for x in args)
     return tree_map(
-        lambda y: y._data if isinstance(y, Tensor) and y._node is None else y, REGISTRY[func](*args, **kwargs)
+        lambda y: y._array if isinstance(y, Tensor) and y._node is None else y,
+        REGISTRY[func](*args, **kwargs),
     )
 
 

@@ -23,7 +23,7 @@ def plain_index(index: Any) -> Any:
 
 
 def _part_of_index(part: Any) -> Any:
-    part = part._data if isinstance(part, Tensor) else part
+    part = part._array if isinstance(part, Tensor) else part
     if isinstance(part, (list, range)):
         part = as_array(part)
         part = part if part.size else part.astype(int)  # an empty list picks nothing

@@ -186,13 +186,13 @@ class Reach:
             self._visit(name, functions, True)
 
     def _under_tensor(self, name: str, t: Tensor) -> None:
-        kind, is_leaf = t._data.dtype.kind, t._node is None or t._node.is_leaf
+        kind, is_leaf = t._array.dtype.kind, t._node is None or t._node.is_leaf
         self.has_integers |= kind in "iu"
         if is_leaf and (kind in "fc" or (kind in "iu" and self._integers)):
             self._tensor(name, t)
-        elif not is_stand_in(t._data):
+        elif not is_stand_in(t._array):
             self.fixed_tensors.append(t)
-            self.constants.add(name or "tensor", t._data)
+            self.constants.add(name or "tensor", t._array)
 
     def _other(self, name: str, x: Any) -> None:
         """Examine a container or an object."""

@@ -472,7 +472,7 @@ _METHODS = (
 def _seen_by_arrays(x: Any) -> Any:
     """Convert an argument like an array's own method: a Tensor becomes its array, which a tracked one refuses."""
     refuse_tracked(x)
-    return x._data if isinstance(x, Tensor) else x
+    return x._array if isinstance(x, Tensor) else x
 
 
 #: What the operator ``**`` knows of exponents, unlike ``np.power``.

@@ -187,7 +187,7 @@ class Arguments:
             dice = Dice.input(trace, name, x)
             self._add(i, dice.op)
             return dice
-        if isinstance(x, Tensor) and is_stand_in(x._data):  # one that was also found in the function
+        if isinstance(x, Tensor) and is_stand_in(x._array):  # one that was also found in the function
             return x
         if not is_numeric(x):
             return self._capture.reach.look(name, x)
@@ -195,7 +195,7 @@ class Arguments:
             raise CompileError(
                 f"compile: the argument {name!r} is a {type(x).__name__}, not a plain array; pass np.asarray(x)"
             )
-        tracer = Tracer.input(trace, name, x._data if isinstance(x, Tensor) else x)
+        tracer = Tracer.input(trace, name, x._array if isinstance(x, Tensor) else x)
         self._add(i, tracer.op)
         if not isinstance(x, Tensor):
             return tracer
@@ -213,7 +213,7 @@ class Arguments:
         found = {}
         for i, op, name in zip(self.sources, self.ops, self.names, strict=True):
             stand_in, x = self.stand_ins[i], self.given[i]
-            now: Any = stand_in._data if isinstance(stand_in, Tensor) else stand_in
+            now: Any = stand_in._array if isinstance(stand_in, Tensor) else stand_in
             if not is_stand_in(now) or now.op is op or isinstance(x, np.generic):
                 continue
             if isinstance(x, Tensor):
@@ -287,7 +287,7 @@ def _backward(trace: Trace, loss: Tensor) -> dict[Node, Tracer]:
     found = sweep({loss._node: np.ones(loss.shape, loss.dtype)})
     gradients: dict[Node, Any] = {}
     for node, g in found.items():
-        x: Any = g._data if isinstance(g, Tensor) else g
+        x: Any = g._array if isinstance(g, Tensor) else g
         gradients[node] = x if is_stand_in(x) else known(trace, np.asarray(x))
     return gradients
 

@@ -51,7 +51,7 @@ def is_stand_in(x: Any) -> bool:
 
 def value_of(arg: Any) -> Any:
     """The value behind a stand-in, or in a Tensor."""
-    arg = arg._data if isinstance(arg, Tensor) else arg
+    arg = arg._array if isinstance(arg, Tensor) else arg
     if is_traced(arg) and arg.is_number:
         return arg.value.item() if is_weak(arg) else arg.value[()]
     return arg.value if is_stand_in(arg) else arg
@@ -176,7 +176,7 @@ class Trace:
     def operand(self, arg: Any) -> Any:
         """Convert an argument, or a part of one, for the program."""
         if isinstance(arg, Tensor):
-            arg = arg._data
+            arg = arg._array
         if is_stand_in(arg):
             return arg.op.args[0] if is_weak(arg) else arg.op
         if isinstance(arg, np.ndarray):

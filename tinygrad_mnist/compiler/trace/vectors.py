@@ -89,8 +89,8 @@ class Vector:
     def adopt(self) -> None:
         """Make the parameters' Tensors views of the vector."""
         for t, view in zip(self.params, self._split(self.memory), strict=True):
-            if t._data is not view and not _is_same_memory(t._data, view):
-                t._data = view
+            if t._array is not view and not _is_same_memory(t._array, view):
+                t._array = view
                 if t._node is not None:
                     t._node.value = view
                 changed()  # other programs may use the parameter

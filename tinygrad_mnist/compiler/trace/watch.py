@@ -73,7 +73,7 @@ def tests_of(reach: Reach) -> tuple[list[Test], list[Test]]:
         tests.append(Test("{0}.shape == {1}", (x, x.shape), name))
         tests.append(Test("{0}.tobytes() == {1}", (x, content), name))
     for tensor in reach.fixed_tensors:
-        counted.append(Test("{0}._data is {1}", (tensor, tensor._data), tensor.name))
+        counted.append(Test("{0}._array is {1}", (tensor, tensor._array), tensor.name))
     return _once(tests + reach.others), _once(counted)
 
 

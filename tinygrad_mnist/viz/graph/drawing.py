@@ -172,7 +172,7 @@ def _names(names: Mapping[str, Any]) -> dict[int, str]:
     things = {}
     for name, thing in names.items():
         if isinstance(thing, Tensor):
-            things[id(thing._data if thing.node is None else thing.node)] = str(name)
+            things[id(thing._array if thing.node is None else thing.node)] = str(name)
         elif isinstance(thing, np.ndarray):
             things[id(thing)] = str(name)
     return things
