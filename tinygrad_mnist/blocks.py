@@ -10,12 +10,12 @@ import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from functools import partial, wraps
-from typing import Any, ParamSpec
+from functools import update_wrapper, wraps
+from typing import Any, TypeVar, overload
 
 __all__ = ["Block", "block"]
 
-P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
 
 # The blocks that this thread or task is in, the innermost last, each with the block that undoes it. They are
 # kept here and not in the blocks, because a block may be entered twice, or by two threads at once.
@@ -23,7 +23,10 @@ _ENTERED: ContextVar[tuple[tuple[Any, AbstractContextManager[None]], ...]] = Con
 
 
 class Block:
-    """A reentrant and reusable ``with`` block that also decorates functions."""
+    """A reentrant and reusable ``with`` block that also decorates functions.
+
+    It may be written with or without parentheses, because a call without a function returns the block itself.
+    """
 
     def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
         self._make = make
@@ -42,8 +45,17 @@ class Block:
                 return undo.__exit__(*error)
         return None  # entered in another task, which has its own settings
 
-    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
+    @overload
+    def __call__(self) -> Block: ...
+    @overload
+    def __call__(self, f: F) -> F: ...
+    def __call__(self, f: Any = None) -> Any:
         """Run a function within the block; for a generator or a coroutine, run each piece of its work there."""
+        if f is None:
+            return self
+        if inspect.isclass(f) or not callable(f):
+            what = f"the class {f.__name__}" if inspect.isclass(f) else f"a {type(f).__name__}"
+            raise TypeError(f"this decorates functions and methods, not {what}")
         if inspect.iscoroutinefunction(f):
 
             @wraps(f)
@@ -115,12 +127,8 @@ class _Awaited:
         return self._around._in_pieces(self._work)
 
 
-def block(function: Callable[P, Iterator[None]]) -> Callable[P, Block]:
-    """Turn a generator that yields once into a function that makes a :class:`Block` (a decorator)."""
-    make = contextmanager(function)
-
-    @wraps(function)
-    def start(*args: P.args, **kwargs: P.kwargs) -> Block:
-        return Block(partial(make, *args, **kwargs))
-
-    return start
+def block(function: Callable[[], Iterator[None]]) -> Block:
+    """Turn a generator that yields once into a :class:`Block` (a decorator)."""
+    made = Block(contextmanager(function))
+    update_wrapper(made, function)  # it looks like the function, and help() shows its text
+    return made

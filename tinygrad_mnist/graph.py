@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .blocks import block
+from .blocks import Block, block
 from .errors import GradientError, ShapeError
 from .origins import Line, Origin, is_internal, line_of
 from .typing import Array
@@ -153,7 +153,7 @@ class Node:
     name : str
         For a leaf, the name its owner gave it (``weight``), or ``""``.
     hooks : list of callables, or None
-        Each may replace the gradient that passes through this node.
+        Each returns the gradient that it was given, or another one in its place.
     retains : bool
         Whether an inner node keeps its gradient as a leaf does.
     grad : Array or None
@@ -184,7 +184,7 @@ class Node:
         self.within = within
         self.origin = origin
         self.name = ""
-        self.hooks: list[Callable[[Array], Array | None]] | None = None
+        self.hooks: list[Callable[[Array], Array]] | None = None
         self.retains = False
         self.grad: Array | None = None
 
@@ -317,11 +317,10 @@ def sweep(
     return found
 
 
-def _call_hooks(hooks: Sequence[Callable[[Array], Array | None]], g: Array) -> Array:
-    """Call hooks with a gradient; each of them may replace it."""
+def _call_hooks(hooks: Sequence[Callable[[Array], Array]], g: Array) -> Array:
+    """Call hooks with a gradient, each with what the one before returned."""
     for hook in tuple(hooks):
-        replacement = hook(conjugate(g))
-        g = g if replacement is None else conjugate(replacement)
+        g = conjugate(hook(conjugate(g)))
     return g
 
 
@@ -411,8 +410,7 @@ def deriving() -> Iterator[None]:
         yield
 
 
-@block
-def scope(name: str) -> Iterator[None]:
+def scope(name: str) -> Block:
     """Label the operations recorded within the block.
 
     Examples
@@ -423,8 +421,7 @@ def scope(name: str) -> Iterator[None]:
     >>> y.node.scope
     'encoder'
     """
-    with _set(SCOPE, (SCOPE.get(), name, "", None, False)):
-        yield
+    return Block(lambda: _set(SCOPE, (SCOPE.get(), name, "", None, False)))
 
 
 def scope_text(within: Scope) -> str:

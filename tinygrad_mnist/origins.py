@@ -1,7 +1,7 @@
 """The place in the user's program that called an operation: noted while recording, looked up on demand.
 
 Noting must be quick, because every operation does it: only a frame's code object and its position
-are kept. They become a file, a line and its text when a message shows them.
+are kept. They become a file, a line and its text when a message shows them. Warnings point to the same line.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import warnings
 from types import CodeType
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Line", "Origin", "caller", "is_internal", "line_of", "users_line"]
+__all__ = ["Line", "Origin", "caller", "is_internal", "line_of", "users_line", "warn"]
 
 Origin = tuple[CodeType, int]
 
-_OURS = (os.path.dirname(__file__) + os.sep, os.path.dirname(np.__file__) + os.sep)  # noqa: PTH120
+_OURS, _NUMPYS, _PYTHONS = (os.path.dirname(x) + os.sep for x in (__file__, np.__file__, os.__file__))  # noqa: PTH120
 
 
 class _Internal(dict[str, bool]):
-    """Whether a file belongs to this package or to NumPy, by its name."""
+    """Whether a file belongs to this package, to NumPy or to Python's standard library, by its name."""
 
     def __missing__(self, filename: str) -> bool:
-        self[filename] = is_internal = filename.startswith(_OURS) or filename.startswith(
-            "<__array_function__"
-        )
-        return is_internal
+        is_standard = filename.startswith(_PYTHONS) and "-packages" not in filename
+        self[filename] = is_standard or filename.startswith((_OURS, _NUMPYS, "<__array_function__"))
+        return self[filename]
 
 
 _INTERNAL = _Internal()
@@ -53,8 +53,16 @@ def users_line() -> Origin:
 
 
 def is_internal(origin: Origin) -> bool:
-    """Whether a line belongs to this package or to NumPy."""
+    """Whether a line belongs to this package, to NumPy or to Python's standard library."""
     return _INTERNAL[origin[0].co_filename]
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn about the innermost line on the stack that belongs to the user: by default once a line."""
+    level, frame = 2, _frame(1)
+    while _INTERNAL[frame.f_code.co_filename] and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 class Line(NamedTuple):

@@ -8,7 +8,6 @@ the registered primitive, :func:`record` runs it and leaves a node behind.
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -19,7 +18,7 @@ from .errors import DTypeError, GradientError, LostGradientWarning, ShapeError, 
 from .graph import COUNTS, RECORDING, SCOPE, TRACING, WATCH, Node, changed, deriving, scope_text, sweep
 from .operands import operand
 from .operators import Operators
-from .origins import users_line
+from .origins import users_line, warn
 from .primitive import REGISTRY, Primitive, pick
 from .trees import leaves, tree_map
 from .typing import Array, NDArray
@@ -177,10 +176,17 @@ class Tensor(Operators):
     def detach(self) -> Tensor:
         """Return an untracked Tensor of the same values.
 
-        They are copied if this is a leaf, whose memory an optimizer may overwrite.
+        They are copied if this is a leaf, or a part of one, whose memory an optimizer may overwrite.
         """
-        is_mutable = self._node is not None and self._node.is_leaf
+        is_mutable = any(t.requires_grad and t.is_leaf for t in (self, *self._wholes()))
         return _handle(self._array.copy() if is_mutable else self._array, None)
+
+    def _wholes(self) -> Iterator[Tensor]:
+        """The Tensors that this one is a part of."""
+        for owner in getattr(self, "_owners", ()):
+            whole = owner()
+            if whole is not None and np.may_share_memory(whole._array, self._array):
+                yield whole
 
     # -- gradients -------------------------------------------------------------------------------
 
@@ -198,12 +204,11 @@ class Tensor(Operators):
             return None
         if self._node.grad is None:
             if not (self._node.is_leaf or self._node.retains):
-                warnings.warn(
+                warn(
                     f"this Tensor was computed ({_op_name(self._node)}), and backward() keeps the gradients of leaves "
                     "only: its .grad is None. Call .retain_grad() on it before backward(), or use the .grad of the "
                     "Tensors it was computed from",
                     LostGradientWarning,
-                    stacklevel=2,
                 )
             return None
         if not isinstance(self._node.grad, Tensor):
@@ -304,7 +309,8 @@ class Tensor(Operators):
         Parameters
         ----------
         hook : callable
-            Gets the gradient as a Tensor; its return value, unless ``None``, replaces the gradient.
+            Gets the gradient as a Tensor; its return value replaces the gradient. If it returns ``None``, the
+            Tensor that it got does, which it may have changed in place.
 
         Returns
         -------
@@ -321,12 +327,14 @@ class Tensor(Operators):
         """
         node = self._require_node("register_hook")
 
-        def on_gradient(g: Array) -> Array | None:
+        def on_gradient(g: Array) -> Array:
             lifted = isinstance(g, Tensor)
-            result = hook(g if lifted else _handle(g, None))
+            own = _handle(g._array, g._node) if lifted else _handle(g, None)
+            result = hook(own)
             if result is None:
-                return None
-            result = result if isinstance(result, Tensor) else Tensor(result)
+                result = own
+            elif not isinstance(result, Tensor):
+                result = tensor(result)  # a copy: the user may change the array
             if result.shape != g.shape:
                 raise ShapeError(f"hook: returned shape {result.shape} for a gradient of shape {g.shape}")
             result = result.astype(g.dtype, copy=False)
@@ -346,6 +354,11 @@ class Tensor(Operators):
     def _require_node(self, what: str) -> Node:
         if self._node is None:
             raise GradientError(f"{what}: this Tensor is untracked; give an input requires_grad=True")
+        if self._node.args is None:
+            raise GradientError(
+                f"{what}: a backward pass has freed the graph through {_op_name(self._node)}, and no other will come "
+                f"here; call {what} before backward(), or pass retain_graph=True to it"
+            )
         return self._node
 
     # -- NumPy's protocols -----------------------------------------------------------------------
@@ -437,14 +450,12 @@ class Tensor(Operators):
 
     def _write(self, new: Any) -> Tensor:
         """Make this handle stand for ``new``, unless NumPy would have written into another Tensor too."""
-        for owner in getattr(self, "_owners", ()):
-            other = owner()
-            if other is not None and np.may_share_memory(other._array, self._array):
-                raise UnsupportedError(
-                    f"cannot write into a part (shape {self.shape}) of a Tensor of shape {other.shape}: unlike in "
-                    "NumPy, the Tensor itself would not change. Index once, as in t[0, 1] = value for t[0][1] = value "
-                    "and t[i] = value for a loop over rows; or write into a copy, as in row = t[0].copy()"
-                )
+        for whole in self._wholes():
+            raise UnsupportedError(
+                f"cannot write into a part (shape {self.shape}) of a Tensor of shape {whole.shape}: unlike in "
+                "NumPy, the Tensor itself would not change. Index once, as in t[0, 1] = value for t[0][1] = value "
+                "and t[i] = value for a loop over rows; or write into a copy, as in row = t[0].copy()"
+            )
         return self._rebind(new)
 
     def _rebind(self, new: Any) -> Tensor:
@@ -505,7 +516,7 @@ class Tensor(Operators):
         return float(self._leave_graph("float"))
 
     def __int__(self) -> int:
-        return int(self._array)
+        return int(self._leave_graph("int"))
 
     def __complex__(self) -> complex:
         return complex(self._leave_graph("complex"))
@@ -513,15 +524,14 @@ class Tensor(Operators):
     def _leave_graph(self, what: str) -> NDArray:
         """Return the value for conversion to a Python number, which passes no gradient."""
         if self._node is not None and RECORDING.get():
-            if TRACING.get():
+            if TRACING.get() and what != "int":  # a step function, whose slope is 0
                 raise GradientError(
                     f"{what}(t), or array[i] = t into a plain array, inside a function that is being differentiated: "
                     f"the gradient would be lost. {_NO_NUMBER}"
                 )
-            warnings.warn(
+            warn(
                 f"{what}(t) turns a tracked Tensor into a Python number, and its gradient ends there. {_NO_NUMBER}",
                 LostGradientWarning,
-                stacklevel=3,
             )
         return self._array
 
@@ -724,8 +734,8 @@ def is_known(x: Any) -> bool:
 
 
 _NO_NUMBER = (
-    "Use NumPy's functions (np.sin, not math.sin), write into a Tensor (np.zeros_like(t), tg.tensor(array)), or use "
-    "t.item() to look at the value"
+    "Use NumPy's functions (np.sin, not math.sin), write into a Tensor (np.zeros_like(t), tg.tensor(array)), or say "
+    "t.item() or t.detach() where only the value is meant"
 )
 _NOTHING: dict[str, Any] = {}
 _PLAIN = (np.ndarray, float, int)  # types that an operation takes unchanged, without a check

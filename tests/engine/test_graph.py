@@ -513,6 +513,20 @@ def test_no_grad_as_a_decorator():
     assert tg.is_recording()
 
 
+def test_blocks_without_parentheses():
+    @tg.no_grad
+    def quiet():
+        with tg.enable_grad:
+            loud = tg.is_recording()
+        return loud, tg.is_recording()
+
+    assert quiet() == (True, False)
+    with tg.no_grad, tg.no_grad():
+        assert not tg.is_recording()
+    assert tg.is_recording()
+    assert "with tg.no_grad():" in tg.no_grad.__doc__  # what help() shows
+
+
 def test_no_grad_belongs_to_its_thread():
     inside, outside, seen = threading.Event(), threading.Event(), []
 

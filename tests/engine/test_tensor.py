@@ -307,6 +307,31 @@ def test_a_gradient_is_never_lost_silently(f):
         f(leaf(A) * 2)
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda t: t,
+        lambda t: t.reshape(-1),
+        lambda t: t.reshape(-1).reshape(3, 2)[1:],
+        lambda t: t.T,
+        lambda t: t[0],
+        lambda t: list(t)[0],
+        lambda t: np.split(t, 2)[0],
+        lambda t: np.broadcast_to(t, (2, 2, 3)),
+        lambda t: np.real(t),
+    ],
+)
+def test_a_detached_part_of_a_leaf_owns_its_memory(view):
+    t = Parameter(A)
+    part = view(t).detach()
+    before = part.data.copy()
+    with tg.no_grad():
+        t += 1
+    np.testing.assert_array_equal(part.data, before)
+    computed = leaf(A) * 2
+    assert np.shares_memory(view(computed).detach().data, computed.data)  # nothing overwrites it: no copy
+
+
 def test_what_is_untracked_becomes_an_array():
     t = tensor(A)
     np.testing.assert_array_equal(np.asarray(t), A)

@@ -318,6 +318,21 @@ def test_an_array_that_is_overwritten_after_it_was_saved_is_found(name, f, expec
     assert "w * array.copy()" in text
 
 
+@tg.primitive()
+def scaled_by_a_setting(x, /, by):
+    """A product whose factor is no array argument."""
+    return x * by
+
+
+scaled_by_a_setting.vjp(lambda g, y, x, by: g * by)
+
+
+def test_an_array_among_the_settings_is_watched_too():
+    by = np.ones(2)
+    with pytest.raises(GradientError, match="setting by, an array"), tg.detect_anomaly():
+        saved_and_overwritten(scaled_by_a_setting, by)()
+
+
 def test_the_argument_of_a_transform_is_watched_too():
     x = np.ones(3)
 

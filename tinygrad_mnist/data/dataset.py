@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import OptionError, ShapeError
+from ..operands import operand
 from ..typing import NDArray
 from .sheet import show_examples
 
@@ -77,8 +78,8 @@ class Dataset:
                 "train, test = load_mnist(), and pass each in its place: fit(model, train, validation=test)"
             )
         # asanyarray keeps a memmap: nothing is read from the file here.
-        self.inputs: NDArray = np.asanyarray(inputs)
-        self.targets: NDArray = np.asanyarray(targets)
+        self.inputs: NDArray = np.asanyarray(operand(inputs))
+        self.targets: NDArray = np.asanyarray(operand(targets))
         for what, array in (("inputs", self.inputs), ("targets", self.targets)):
             if array.ndim == 0:
                 raise ShapeError(f"Dataset: {what} is a single value ({array!r}); pass one row per example")

@@ -27,6 +27,7 @@ from ..blocks import block
 from ..errors import GradientError, NonFiniteError
 from ..graph import DERIVING, WATCH, Node, Watch, _set
 from ..tensor import Tensor
+from ..trees import leaves
 from ..typing import Array, NDArray
 
 __all__ = ["detect_anomaly"]
@@ -76,7 +77,7 @@ class _Watch(Watch):
         """Examine the result of an operation, and remember its inputs; a rule's result is, not the rule's steps."""
         if DERIVING.get():
             return
-        self._saved[node] = [_checksum(x) for x in _arrays(node)]
+        self._saved[node] = [_checksum(x) for _, _, x in _held(node)]
         for value in _parts(node.value):
             kind = _badness(value)
             if kind == "NaN" or (kind and not self._was_passed_in(node, value)):
@@ -112,14 +113,13 @@ class _Watch(Watch):
             return
         own = {i for i, parent in node.parents if parent.is_leaf}
         is_linear = node.primitive.jvp == "linear" or node.primitive.name in ("add", "subtract")
-        for i, (x, before) in enumerate(
-            zip(_arrays(node), self._saved[node], strict=False)
-        ):  # none, if the graph was freed
+        # strict=False, because a graph that was freed holds nothing.
+        for (what, i, x), before in zip(_held(node), self._saved[node], strict=False):
             needs_values = not (is_linear and x.dtype.kind in "fc") if isinstance(x, np.ndarray) else False
             if needs_values and i not in own and _checksum(x) != before:
                 raise GradientError(
-                    f"backward through {_name(node)}: its input {node.primitive.argument(i)}, an array of shape "
-                    f"{x.shape}, was overwritten after the operation had saved it, so the gradient would be wrong"
+                    f"backward through {_name(node)}: its {what}, an array of shape {x.shape}, was overwritten after "
+                    "the operation had saved it, so the gradient would be wrong"
                     f"{_where(node)}\n{_rule_of_thumb(_OVERWRITTEN)}"
                 )
 
@@ -209,6 +209,16 @@ def _name(node: Node) -> str:
 def _arrays(node: Node) -> list[Any]:
     """The input arrays of an operation."""
     return [x for arg in node.args or () for x in (arg if isinstance(arg, tuple) else (arg,))]
+
+
+def _held(node: Node) -> Iterator[tuple[str, int | None, Any]]:
+    """What an operation keeps for its rules: the name, the position of an input, and the value."""
+    if node.args is None or node.primitive is None:
+        return
+    for i, arg in enumerate(node.args):
+        yield from ((f"input {node.primitive.argument(i)}", i, x) for x in leaves(arg))
+    for name, setting in node.kwargs.items():
+        yield from ((f"setting {name}", None, x) for x in leaves(setting))
 
 
 def _inputs(node: Node) -> list[tuple[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import DTypeError, GradcheckError, GradientError, OptionError, pluralise
 from ..graph import enable_grad, sweep
+from ..operands import operand
 from ..tensor import Tensor, _lift, buffer
 from ..typing import Array, NDArray
 
@@ -42,7 +43,7 @@ def numerical_gradient(
     >>> numerical_gradient(lambda x: np.sum(x**3), [1.0, 2.0])[0].round(4)
     array([ 3., 12.])
     """
-    moved = [np.array(x, _precise(np.asarray(x).dtype), order="C") for x in inputs]  # so that views work
+    moved = [np.array(operand(x), _precise(np.asarray(x).dtype), order="C") for x in inputs]  # so that views work
     gradients = [np.zeros(x.shape, x.dtype) for x in moved]
     for which, (x, gradient) in enumerate(zip(moved, gradients, strict=True)):
         flat, slopes = x.reshape(-1).view(np.float64), gradient.reshape(-1).view(np.float64)
@@ -114,7 +115,7 @@ def gradcheck(
     if order not in (1, 2):
         raise OptionError(f"gradcheck: order must be 1 or 2, not {order!r}")
     arrays: list[Any] = [
-        x.data if isinstance(x, Tensor) else x if x is None else np.asarray(x) for x in inputs
+        x.data if isinstance(x, Tensor) else x if x is None else np.asarray(operand(x)) for x in inputs
     ]
     checked = [i for i, x in enumerate(arrays) if x is not None and x.dtype.kind in "fc"]
     if not checked:
