@@ -1,4 +1,4 @@
-"""The operators and methods that a Tensor shares with ndarray, written out by hand.
+"""The operators and methods that a Tensor shares with ndarray.
 
 Each is a call of the NumPy function with the same meaning, looked up directly where NumPy's dispatch
 would end. (NumPy's ``NDArrayOperatorsMixin`` would break hashing and in-place operators.)
@@ -34,6 +34,22 @@ def _method(function: Callable[..., Any]) -> Callable[..., Tensor]:
     return method
 
 
+def _operator(ufunc: np.ufunc) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """Make the two methods behind an operator: ``tensor + other`` and ``other + tensor``."""
+
+    def left(self: Any, other: Any) -> Any:
+        handler = REGISTRY[ufunc]
+        is_recorded = isinstance(handler, Primitive)
+        return self.__primitive__(handler, (self, other), _NOTHING) if is_recorded else handler(self, other)
+
+    def right(self: Any, other: Any) -> Any:
+        handler = REGISTRY[ufunc]
+        is_recorded = isinstance(handler, Primitive)
+        return self.__primitive__(handler, (other, self), _NOTHING) if is_recorded else handler(other, self)
+
+    return left, right
+
+
 class Operators:
     """Arithmetic, comparison, and ndarray's methods, for :class:`~tinygrad_mnist.tensor.Tensor`."""
 
@@ -44,105 +60,26 @@ class Operators:
         """Run an operation on Tensors; implemented by Tensor."""
         raise TypeError("only Tensor implements these operators")
 
-    # -- arithmetic ------------------------------------------------------------------------------
+    # -- arithmetic: with the Tensor on the left, and on the right ---------------------------------
 
-    def __add__(self, other: Any) -> Tensor:
-        return _binary(np.add, self, other)
+    __add__, __radd__ = _operator(np.add)
+    __sub__, __rsub__ = _operator(np.subtract)
+    __mul__, __rmul__ = _operator(np.multiply)
+    __truediv__, __rtruediv__ = _operator(np.divide)
+    __floordiv__, __rfloordiv__ = _operator(np.floor_divide)
+    __mod__, __rmod__ = _operator(np.remainder)
+    __pow__, __rpow__ = _operator(np.power)
+    __matmul__, __rmatmul__ = _operator(np.matmul)
+    __and__, __rand__ = _operator(np.bitwise_and)
+    __or__, __ror__ = _operator(np.bitwise_or)
+    __xor__, __rxor__ = _operator(np.bitwise_xor)
+    __lshift__, __rlshift__ = _operator(np.left_shift)
+    __rshift__, __rrshift__ = _operator(np.right_shift)
 
-    def __radd__(self, other: Any) -> Tensor:
-        return _binary(np.add, other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return _binary(np.subtract, self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return _binary(np.subtract, other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return _binary(np.multiply, self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return _binary(np.multiply, other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return _binary(np.divide, self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return _binary(np.divide, other, self)
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return _binary(np.floor_divide, self, other)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return _binary(np.floor_divide, other, self)
-
-    def __mod__(self, other: Any) -> Tensor:
-        return _binary(np.remainder, self, other)
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return _binary(np.remainder, other, self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return _binary(np.power, self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return _binary(np.power, other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return _binary(np.matmul, self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return _binary(np.matmul, other, self)
-
-    def __neg__(self) -> Tensor:
-        return _call(np.negative, self)
-
-    def __pos__(self) -> Tensor:
-        return _call(np.positive, self)
-
-    def __abs__(self) -> Tensor:
-        return _call(np.absolute, self)
-
-    # -- comparison: elementwise, untracked ------------------------------------------------------
-
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return NotImplemented if other is None else _binary(np.equal, self, other)
-
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return NotImplemented if other is None else _binary(np.not_equal, self, other)
-
-    def __lt__(self, other: Any) -> Tensor:
-        return _binary(np.less, self, other)
-
-    def __le__(self, other: Any) -> Tensor:
-        return _binary(np.less_equal, self, other)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return _binary(np.greater, self, other)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return _binary(np.greater_equal, self, other)
-
-    def __invert__(self) -> Tensor:
-        return _call(np.invert, self)
-
-    def __and__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_and, self, other)
-
-    def __rand__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_and, other, self)
-
-    def __or__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_or, self, other)
-
-    def __ror__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_or, other, self)
-
-    def __xor__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_xor, self, other)
-
-    def __rxor__(self, other: Any) -> Tensor:
-        return _binary(np.bitwise_xor, other, self)
+    __neg__ = _method(np.negative)
+    __pos__ = _method(np.positive)
+    __abs__ = _method(np.absolute)
+    __invert__ = _method(np.invert)
 
     def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return self // other, self % other
@@ -150,17 +87,18 @@ class Operators:
     def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return other // self, other % self
 
-    def __lshift__(self, other: Any) -> Tensor:
-        return _binary(np.left_shift, self, other)
+    # -- comparison: elementwise, untracked ------------------------------------------------------
 
-    def __rlshift__(self, other: Any) -> Tensor:
-        return _binary(np.left_shift, other, self)
+    __lt__ = _method(np.less)
+    __le__ = _method(np.less_equal)
+    __gt__ = _method(np.greater)
+    __ge__ = _method(np.greater_equal)
 
-    def __rshift__(self, other: Any) -> Tensor:
-        return _binary(np.right_shift, self, other)
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return NotImplemented if other is None else _call(np.equal, self, other)
 
-    def __rrshift__(self, other: Any) -> Tensor:
-        return _binary(np.right_shift, other, self)
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return NotImplemented if other is None else _call(np.not_equal, self, other)
 
     # -- ndarray's methods: each is the NumPy function of its name -------------------------------
 
@@ -259,15 +197,6 @@ class Operators:
     def _write(self, new: Any) -> Any:
         """Make this handle stand for another value, unless it is a part of another Tensor; implemented by Tensor."""
         raise TypeError("only Tensor implements these operators")
-
-
-def _binary(ufunc: Any, a: Any, b: Any) -> Tensor:
-    handler = REGISTRY[ufunc]
-    tensor = a if isinstance(a, Operators) else b
-    result: Tensor = (
-        tensor.__primitive__(handler, (a, b), _NOTHING) if isinstance(handler, Primitive) else handler(a, b)
-    )
-    return result
 
 
 def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:

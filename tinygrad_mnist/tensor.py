@@ -7,6 +7,7 @@ the registered primitive, :func:`record` runs it and leaves a node behind.
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
         """The element type for type checkers: NumPy's stubs would otherwise say that ``np.mean(t)`` is a number."""
 
         def __getattr__(self, name: str) -> Any: ...
+
+
+def _in_place(compute: Callable[[Any, Any], Any]) -> Callable[..., Tensor]:
+    """Make the method behind an in-place operator such as ``t += other``."""
+
+    def method(self: Any, other: Any) -> Any:
+        return self._rebind(compute(self, other))
+
+    return method
 
 
 class Tensor(Operators):
@@ -416,29 +426,14 @@ class Tensor(Operators):
 
     # -- in place: the handle is bound to a new node, and the old value does not change ----------
 
-    def __iadd__(self, other: Any) -> Tensor:
-        return self._rebind(self + other)
-
-    def __isub__(self, other: Any) -> Tensor:
-        return self._rebind(self - other)
-
-    def __imul__(self, other: Any) -> Tensor:
-        return self._rebind(self * other)
-
-    def __itruediv__(self, other: Any) -> Tensor:
-        return self._rebind(self / other)
-
-    def __ipow__(self, other: Any) -> Tensor:
-        return self._rebind(self**other)
-
-    def __ifloordiv__(self, other: Any) -> Tensor:
-        return self._rebind(self // other)
-
-    def __imod__(self, other: Any) -> Tensor:
-        return self._rebind(self % other)
-
-    def __imatmul__(self, other: Any) -> Tensor:
-        return self._rebind(self @ other)
+    __iadd__ = _in_place(operator.add)
+    __isub__ = _in_place(operator.sub)
+    __imul__ = _in_place(operator.mul)
+    __itruediv__ = _in_place(operator.truediv)
+    __ipow__ = _in_place(operator.pow)
+    __ifloordiv__ = _in_place(operator.floordiv)
+    __imod__ = _in_place(operator.mod)
+    __imatmul__ = _in_place(operator.matmul)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, Tensor) and value._node is not None and self.dtype.kind not in "fc":

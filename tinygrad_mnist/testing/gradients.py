@@ -43,7 +43,9 @@ def numerical_gradient(
     >>> numerical_gradient(lambda x: np.sum(x**3), [1.0, 2.0])[0].round(4)
     array([ 3., 12.])
     """
-    moved = [np.array(operand(x), _precise(np.asarray(x).dtype), order="C") for x in inputs]  # so that views work
+    moved = [
+        np.array(operand(x), _precise(np.asarray(x).dtype), order="C") for x in inputs
+    ]  # so that views work
     gradients = [np.zeros(x.shape, x.dtype) for x in moved]
     for which, (x, gradient) in enumerate(zip(moved, gradients, strict=True)):
         flat, slopes = x.reshape(-1).view(np.float64), gradient.reshape(-1).view(np.float64)
