@@ -34,7 +34,7 @@ def _method(function: Callable[..., Any]) -> Callable[..., Tensor]:
     return method
 
 
-def _operator(ufunc: np.ufunc) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+def _operators(ufunc: np.ufunc) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """Make the two methods behind an operator: ``tensor + other`` and ``other + tensor``."""
 
     def left(self: Any, other: Any) -> Any:
@@ -50,6 +50,9 @@ def _operator(ufunc: np.ufunc) -> tuple[Callable[..., Tensor], Callable[..., Ten
     return left, right
 
 
+_EQUAL, _UNEQUAL = _operators(np.equal)[0], _operators(np.not_equal)[0]
+
+
 class Operators:
     """Arithmetic, comparison, and ndarray's methods, for :class:`~tinygrad_mnist.tensor.Tensor`."""
 
@@ -62,19 +65,19 @@ class Operators:
 
     # -- arithmetic: with the Tensor on the left, and on the right ---------------------------------
 
-    __add__, __radd__ = _operator(np.add)
-    __sub__, __rsub__ = _operator(np.subtract)
-    __mul__, __rmul__ = _operator(np.multiply)
-    __truediv__, __rtruediv__ = _operator(np.divide)
-    __floordiv__, __rfloordiv__ = _operator(np.floor_divide)
-    __mod__, __rmod__ = _operator(np.remainder)
-    __pow__, __rpow__ = _operator(np.power)
-    __matmul__, __rmatmul__ = _operator(np.matmul)
-    __and__, __rand__ = _operator(np.bitwise_and)
-    __or__, __ror__ = _operator(np.bitwise_or)
-    __xor__, __rxor__ = _operator(np.bitwise_xor)
-    __lshift__, __rlshift__ = _operator(np.left_shift)
-    __rshift__, __rrshift__ = _operator(np.right_shift)
+    __add__, __radd__ = _operators(np.add)
+    __sub__, __rsub__ = _operators(np.subtract)
+    __mul__, __rmul__ = _operators(np.multiply)
+    __truediv__, __rtruediv__ = _operators(np.divide)
+    __floordiv__, __rfloordiv__ = _operators(np.floor_divide)
+    __mod__, __rmod__ = _operators(np.remainder)
+    __pow__, __rpow__ = _operators(np.power)
+    __matmul__, __rmatmul__ = _operators(np.matmul)
+    __and__, __rand__ = _operators(np.bitwise_and)
+    __or__, __ror__ = _operators(np.bitwise_or)
+    __xor__, __rxor__ = _operators(np.bitwise_xor)
+    __lshift__, __rlshift__ = _operators(np.left_shift)
+    __rshift__, __rrshift__ = _operators(np.right_shift)
 
     __neg__ = _method(np.negative)
     __pos__ = _method(np.positive)
@@ -89,16 +92,16 @@ class Operators:
 
     # -- comparison: elementwise, untracked ------------------------------------------------------
 
-    __lt__ = _method(np.less)
-    __le__ = _method(np.less_equal)
-    __gt__ = _method(np.greater)
-    __ge__ = _method(np.greater_equal)
+    __lt__ = _operators(np.less)[0]
+    __le__ = _operators(np.less_equal)[0]
+    __gt__ = _operators(np.greater)[0]
+    __ge__ = _operators(np.greater_equal)[0]
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return NotImplemented if other is None else _call(np.equal, self, other)
+        return NotImplemented if other is None else _EQUAL(self, other)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return NotImplemented if other is None else _call(np.not_equal, self, other)
+        return NotImplemented if other is None else _UNEQUAL(self, other)
 
     # -- ndarray's methods: each is the NumPy function of its name -------------------------------
 
