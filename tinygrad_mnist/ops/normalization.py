@@ -251,4 +251,4 @@ def _cast(value: Array, like: Array) -> Array:
 
 
 def _bare(value: Any) -> Any:
-    return value._data if isinstance(value, Tensor) else value
+    return value._array if isinstance(value, Tensor) else value
