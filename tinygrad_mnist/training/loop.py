@@ -16,9 +16,11 @@ from ..graph import no_grad
 from ..nn import Module
 from ..optim import Optimizer, Schedule
 from ..tensor import Tensor
+from ..trees import leaves
 from ..typing import Array, NDArray
 from .callbacks import Callback, Training
 from .history import History
+from .metrics import Metric, Tally, class_axis, join, measure, named_metrics, plain
 from .progress import Progress
 from .settings import OPTIMIZERS, make_loss
 from .steps import TrainingStep
@@ -26,7 +28,8 @@ from .steps import TrainingStep
 __all__ = ["evaluate", "fit", "predict"]
 
 Data = Dataset | DataLoader | tuple[NDArray, NDArray]
-Loss = Callable[[Array, Array], Array]
+Loss = Callable[[Any, Any], Array]
+Metrics = Mapping[str, Metric] | Iterable[Metric] | Metric
 
 
 P = ParamSpec("P")
@@ -68,6 +71,7 @@ def fit(
     optimizer: Optimizer | Callable[[Iterable[Tensor]], Optimizer] | str | None = None,
     schedule: Schedule | Callable[[Optimizer, int], Schedule] | None = None,
     validation: Data | None = None,
+    metrics: Metrics | None = None,
     clip_norm: float | None = None,
     rng: np.random.Generator | int | None = None,
     callbacks: Callback | Iterable[Callback] = (),
@@ -87,7 +91,8 @@ def fit(
     batch_size : int, default 64
         Number of samples per update; ignored for a DataLoader.
     loss : callable or str, default ``nn.CrossEntropyLoss()``
-        ``loss(model(x), y)`` must be a scalar, a mean over the batch. By name: ``'cross-entropy'``,
+        ``loss(model(x), y)`` must be a scalar, a mean over the batch. A model may return several outputs, as a tuple,
+        list or dict of Tensors; the loss gets them as they are. By name: ``'cross-entropy'``,
         ``'mse'``, ``'l1'``, ``'huber'`` or ``'bce'``. A class is made with its default settings.
     optimizer : Optimizer, class, function or str, default ``'adam'``
         A class or a function gets the parameters. With a name, such as ``'sgd'``, it has its default settings.
@@ -96,6 +101,9 @@ def fit(
         in ``schedule=tg.optim.OneCycleLR``.
     validation : as ``train``, optional
         Data to measure after each epoch.
+    metrics : dict of functions, or a function or several, optional
+        Further measures of the validation data, as for :func:`evaluate`; in the history, their names begin with
+        ``validation_``.
     clip_norm : float, optional
         Limit for the joint norm of the gradients.
     rng : numpy.random.Generator or seed
@@ -114,7 +122,8 @@ def fit(
     -------
     History
         One row per epoch. ``train_loss`` and ``train_accuracy`` are averages over the epoch, during
-        which the weights changed; ``backend`` says what ran. The model is left in ``eval()`` mode.
+        which the weights changed; ``backend`` says what ran. The model is left in ``eval()``
+        mode. See :func:`evaluate` for what the accuracy is.
 
     Raises
     ------
@@ -139,7 +148,9 @@ def fit(
     loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
     if validation is not None and not isinstance(validation, DataLoader):
         validation = DataLoader(validation, 1000)
-    loss = _loss(loss)
+    axis, loss, measures = class_axis(loss), _loss(loss), named_metrics(metrics)
+    if measures and validation is None:
+        raise OptionError("fit: metrics= measures validation data after each epoch; pass validation= too")
     optimizer = _optimizer(optimizer, model)
     if schedule is not None and not isinstance(schedule, Schedule):
         schedule = schedule(optimizer, epochs * len(loader))
@@ -165,7 +176,7 @@ def fit(
         for training.epoch in range(1, epochs + 1):
             before = model.state_dict()
             row: dict[str, Any] = {"epoch": training.epoch, "lr": optimizer.param_groups[0]["lr"]}
-            tally = _Tally()
+            tally = Tally(axis)
             model.train()
             for training.batch, (x, y) in enumerate(loader, 1):
                 training.loss, output = step(x, y)
@@ -179,12 +190,12 @@ def fit(
             row.update(tally.means("train_"))
             if validation is None:
                 # Without validation data, check at least that the last update left usable weights.
-                if not np.isfinite(predict(model, np.asarray(x))).all():
+                if not all(np.isfinite(a).all() for a in leaves(predict(model, np.asarray(x)))):
                     raise _undo_epoch(
                         training, before, "outputs became NaN or infinite after the last update"
                     )
             else:
-                measured = evaluate(model, validation, loss=loss)
+                measured = _measure(model, validation, loss, axis, measures)
                 if not math.isfinite(measured["loss"]):
                     raise _undo_epoch(training, before, f"the validation loss became {measured['loss']}")
                 row.update((f"validation_{name}", measured[name]) for name in measured if name != "count")
@@ -198,7 +209,12 @@ def fit(
 
 @_explained
 def evaluate(
-    model: Module, data: Data, *, loss: Loss | str | None = None, batch_size: int = 1000
+    model: Module,
+    data: Data,
+    *,
+    loss: Loss | str | None = None,
+    metrics: Metrics | None = None,
+    batch_size: int = 1000,
 ) -> dict[str, float]:
     """Measure a model on data.
 
@@ -208,18 +224,42 @@ def evaluate(
         The model; it is in ``eval()`` mode while it is measured.
     data : Dataset, DataLoader, or (inputs, targets)
     loss : callable or str, as for :func:`fit`
+    metrics : dict of functions, or a function or several, optional
+        Further measures by name, as in ``metrics={'f1': f1}``. Each is called once, with all targets and all outputs,
+        as scikit-learn's are, and returns a number.
     batch_size : int, default 1000
         Ignored for a DataLoader.
 
     Returns
     -------
     dict
-        ``loss``; ``accuracy`` if targets are classes; ``count``, the number of samples.
+        ``loss``; ``accuracy`` if targets are classes; the metrics; ``count``, the number of samples.
+
+    Notes
+    -----
+    The accuracy is the number of right positions, divided by the number of positions: targets may have any shape, as
+    those of sequences (N, T) or of pixels (N, H, W). The classes are on the axis of the outputs that the shapes leave
+    for them, as in (N, C), (N, T, C) or (N, C, H, W). If several fit, it is the axis that the loss uses: 1 for
+    cross-entropy and ``nll_loss``, the last one for the others by name. For a loss of your own, the accuracy is then
+    left out, as it is for targets that cannot be classes and for models with several outputs.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> model, x, y = tg.nn.MLP([2, 3, 2], rng=0), np.eye(2, dtype=np.float32), np.array([0, 1])
+    >>> sorted(evaluate(model, (x, y), metrics={"sum": lambda targets, outputs: targets.sum()}))
+    ['accuracy', 'count', 'loss', 'sum']
     """
     _check_model("evaluate", model)
     loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
-    loss = _loss(loss)
-    tally = _Tally()
+    return _measure(model, loader, _loss(loss), class_axis(loss), named_metrics(metrics))
+
+
+def _measure(
+    model: Module, loader: DataLoader, loss: Loss, axis: int | None, metrics: Mapping[str, Metric]
+) -> dict[str, float]:
+    """Measure a model, whose loss has the classes on an axis."""
+    tally, gathered = Tally(axis), []
     was_training = model.training
     model.eval()
     try:
@@ -227,12 +267,15 @@ def evaluate(
             for x, y in loader:
                 output = model(x)
                 tally.add(float(loss(output, y)), output, y)
+                if metrics:
+                    gathered.append((y, plain(output)))
     finally:
         model.train(was_training)
-    return {**tally.means(), "count": tally.count}
+    measured = measure(metrics, *join(gathered)) if metrics else {}
+    return {**tally.means(), **measured, "count": tally.count}
 
 
-def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> NDArray:
+def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> Any:
     """Compute a model's outputs, without recording, as one plain array.
 
     Parameters
@@ -245,6 +288,7 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
     Returns
     -------
     ndarray, shape (N, …)
+        Or a tuple, list or dict of them, as the model returns it.
     """
     _check_model("predict", model)
     if batch_size < 1:
@@ -262,7 +306,7 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> N
     model.eval()
     try:
         with no_grad():
-            return np.concatenate([np.asarray(model(x)) for x in batches])
+            return join([plain(model(x)) for x in batches])
     finally:
         model.train(was_training)
 
@@ -310,32 +354,6 @@ def _callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
                 "on_batch(self, training) or on_epoch(self, training)"
             )
     return found
-
-
-class _Tally:
-    """Averages over samples, collected batch by batch."""
-
-    def __init__(self) -> None:
-        self.loss = 0.0
-        self.correct = 0
-        self.count = 0
-        self.classifies = True
-
-    def add(self, loss: float, output: Any, targets: NDArray) -> None:
-        n = len(targets)
-        self.loss += loss * n
-        self.count += n
-        values = output.data if isinstance(output, Tensor) else np.asarray(output)
-        if targets.dtype.kind in "iu" and values.ndim == targets.ndim + 1:
-            self.correct += int(np.count_nonzero(values.argmax(axis=-1) == targets))
-        else:
-            self.classifies = False
-
-    def means(self, prefix: str = "") -> dict[str, float]:
-        means = {f"{prefix}loss": self.loss / self.count}
-        if self.classifies:
-            means[f"{prefix}accuracy"] = self.correct / self.count
-        return means
 
 
 def _finish(training: Training, step: TrainingStep) -> None:
