@@ -21,6 +21,7 @@ from . import (  # noqa: F401
     least_squares,
     linalg,
     linear,
+    losses,
     nan_reductions,
     network,
     normalization,

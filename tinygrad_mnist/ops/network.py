@@ -17,7 +17,7 @@ from ..errors import DTypeError, OptionError
 from ..primitive import Sample, primitive
 from ..tensor import Tensor, certainly, is_known, refuse
 from ..trees import tree_map
-from ..typing import Array
+from ..typing import Array, ArrayT
 
 _CURVE = [((),), ((2, 3),)]
 
@@ -205,6 +205,37 @@ erfc.vjp(lambda g, y, x: g * _bell(x) * (-2 / math.sqrt(math.pi)))
 def gelu(x: Array) -> Array:
     """``x`` times the probability that a standard normal variable is below ``x``."""
     return x * (erfc(x * -math.sqrt(0.5)) / 2)
+
+
+# -- dropout ---------------------------------------------------------------------------------------
+
+
+def dropout(
+    x: ArrayT, p: float = 0.5, *, rng: np.random.Generator | int | None = None, training: bool = True
+) -> ArrayT:
+    """Set elements to zero with probability ``p``, and scale the others by ``1 / (1 - p)`` [1]_.
+
+    Parameters
+    ----------
+    x : array_like of floats
+    p : float in [0, 1)
+    rng : numpy.random.Generator or seed
+        Source of the random numbers; without it, they differ every time.
+    training : bool, default True
+        If false, ``x`` is returned unchanged.
+
+    References
+    ----------
+    .. [1] N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
+       JMLR 15 (2014).
+    """
+    if not 0 <= p < 1:
+        raise OptionError(f"dropout: p = {p!r} is not a probability in [0, 1)")
+    if not training or p == 0:
+        return x
+    rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+    kept: Array = rng.random(x.shape, np.float32) >= p
+    return x * (kept.astype(x.dtype) * (1 / (1 - p)))
 
 
 # -- soft maxima ---------------------------------------------------------------------------------
