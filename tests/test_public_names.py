@@ -37,10 +37,11 @@ NAMES = {
         activations build describe functional init
     """,
     "tinygrad_mnist.nn.functional": """
-        adaptive_avg_pool2d avg_pool2d batch_norm binary_cross_entropy_with_logits conv1d conv2d
-        conv_transpose2d cross_entropy dropout elu embedding erf gelu group_norm huber_loss l1_loss
-        layer_norm leaky_relu linear log_softmax logit logsumexp max_pool2d mse_loss nll_loss one_hot
-        relu sigmoid softmax softplus
+        adaptive_avg_pool2d avg_pool2d batch_norm binary_cross_entropy binary_cross_entropy_with_logits
+        conv1d conv2d conv_transpose2d cosine_similarity cross_entropy dropout elu embedding erf fold
+        gelu group_norm hinge_loss huber_loss interpolate kl_div l1_loss layer_norm leaky_relu linear
+        log_softmax logit logsumexp max_pool2d mse_loss multi_margin_loss nll_loss one_hot relu
+        scaled_dot_product_attention sigmoid silu softmax softplus unfold
     """,
     "tinygrad_mnist.nn.init": """
         INITIALISERS book_normal constant fan_in_uniform get kaiming_normal kaiming_uniform lecun_normal

@@ -10,6 +10,8 @@ from tinygrad_mnist.errors import DTypeError, OptionError, ShapeError
 from tinygrad_mnist.nn import functional as F  # noqa: N812
 from tinygrad_mnist.ops import kernels
 
+attend = F.scaled_dot_product_attention
+
 X = np.arange(16.0).reshape(1, 1, 4, 4)
 RNG = np.random.default_rng(0)
 
@@ -103,7 +105,119 @@ def test_what_is_refused(call, error, message):
         call()
 
 
+MORE_REFUSED = [
+    (lambda: F.unfold(X, 5), ShapeError, "unfold: .*5 > 4"),
+    (
+        lambda: F.fold(np.ones((4, 3)), 3, 2),
+        ShapeError,
+        r"2 × 2 windows of 2 × 2, so it must be \(N, C \* 4, 4\)",
+    ),
+    (lambda: F.interpolate(X, mode="bilinear"), OptionError, "either size or scale_factor"),
+    (lambda: F.interpolate(X, 8, mode="cubic"), OptionError, "valid: bilinear, linear"),
+    (lambda: F.interpolate(X[0], 8, mode="bilinear"), ShapeError, "takes 4 axes"),
+    (lambda: F.interpolate(X, scale_factor=0.1), ShapeError, r"would become \(1, 1, 0, 0\)"),
+    (lambda: F.interpolate(X, 8, align_corners=True), OptionError, "align_corners is for straight lines"),
+    (
+        lambda: attend(np.ones((3, 2)), np.ones((4, 3)), np.ones((4, 3))),
+        ShapeError,
+        "the same number of features",
+    ),
+    (lambda: attend(np.ones((3, 2)), np.ones((4, 2)), np.ones((3, 2))), ShapeError, "each key a value"),
+    (
+        lambda: attend(*[np.ones((3, 2))] * 3, np.ones((2, 3), bool)),
+        ShapeError,
+        r"mask of shape \(2, 3\) .* \(3, 3\)",
+    ),
+    (lambda: attend(*[np.ones((3, 2))] * 3, np.ones((3, 3), int)), DTypeError, "a mask of int64"),
+    (lambda: attend(*[np.ones((3, 2))] * 3, np.ones((3, 3), bool), is_causal=True), OptionError, "not both"),
+    (lambda: attend(np.ones((3, 3, 2)), *[np.ones((2, 3, 2))] * 2, enable_gqa=True), ShapeError, "multiple"),
+    (
+        lambda: F.binary_cross_entropy(np.array([1.5]), np.array([1.0])),
+        OptionError,
+        "input holds .*with_logits",
+    ),
+    (
+        lambda: F.binary_cross_entropy(np.array([0.5]), np.array([2.0])),
+        OptionError,
+        "target holds numbers outside",
+    ),
+    (lambda: F.hinge_loss(np.ones(2), np.array([0, 1])), OptionError, "-1 and 1"),
+    (
+        lambda: F.multi_margin_loss(np.ones((2, 3)), np.array([0, 3])),
+        OptionError,
+        "out of range; there are 3",
+    ),
+    (lambda: F.multi_margin_loss(np.ones((2, 3)), np.array([0, 1]), p=3), OptionError, "p=3; valid: 1, 2"),
+    (lambda: F.kl_div(np.ones(2), np.ones(2), reduction="all"), OptionError, "valid: batchmean, mean"),
+    (lambda: F.cross_entropy(np.ones((2, 3)), np.array([0, 1]), np.ones(2)), ShapeError, r"expected \(3,\)"),
+    (
+        lambda: F.cross_entropy(np.ones((2, 3)), np.ones((2, 3)), ignore_index=1),
+        OptionError,
+        "is for classes",
+    ),
+    (lambda: F.cross_entropy(np.ones((2, 3)), np.array([0, -100])), OptionError, "out of range"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), MORE_REFUSED)
+def test_what_else_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
 # -- compiled ------------------------------------------------------------------------------------
+
+
+def normal(*shape):
+    return RNG.normal(size=shape)
+
+
+CLASSES, SHARES = np.array([0, 3, 1, 1, 2]), RNG.dirichlet(np.ones(4), 5)
+MASK = np.array([[True, False, True, True], [False] * 4, [True, True, False, False]])
+TOKENS = normal(2, 3, 4), normal(2, 4, 4), normal(2, 4, 5)
+IMAGES = normal(2, 4, 6, 5)
+COMPILED = {
+    "conv1d": (lambda x, w, b: F.conv1d(x, w, b, padding="same"), normal(2, 3, 7), normal(4, 3, 3), normal(4)),
+    "conv2d": (lambda x, w: F.conv2d(x, w, stride=2, padding=1, groups=2), IMAGES, normal(4, 2, 3, 3)),
+    "conv_transpose2d": (lambda x, w: F.conv_transpose2d(x, w, stride=2), IMAGES, normal(4, 2, 3, 3)),
+    "max_pool2d": (lambda x: F.max_pool2d(x, 3, 2, 1), IMAGES),
+    "avg_pool2d": (lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True), IMAGES),
+    "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, 3), IMAGES),
+    "unfold": (lambda x: F.unfold(x, 2, padding=1), IMAGES),
+    "fold": (lambda x: F.fold(x, 3, 2), normal(2, 8, 4)),
+    "nearest": (lambda x: F.interpolate(x, scale_factor=2), IMAGES),
+    "bilinear": (lambda x: F.interpolate(x, (7, 3), mode="bilinear"), IMAGES),
+    "batch_norm": (lambda x, w: F.batch_norm(x, weight=w, training=True), IMAGES, normal(4)),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (5,), w, b), normal(3, 5), normal(5), normal(5)),
+    "group_norm": (lambda x, w: F.group_norm(x, 2, w), IMAGES, normal(4)),
+    "embedding": (lambda w: F.embedding(np.array([[0, 3], [3, 1]]), w, padding_idx=1), normal(5, 3)),
+    "attention": (F.scaled_dot_product_attention, *TOKENS),
+    "masked attention": (lambda *x: F.scaled_dot_product_attention(*x, MASK), *TOKENS),
+    "silu": (F.silu, IMAGES),
+    "kl_div": (lambda x: F.kl_div(x, SHARES), np.log(SHARES) + 0.1),
+    "cosine_similarity": (F.cosine_similarity, normal(3, 4), normal(3, 4)),
+    "binary_cross_entropy": (lambda x: F.binary_cross_entropy(x, SHARES), RNG.uniform(0.1, 0.9, (5, 4))),
+    "hinge_loss": (lambda x: F.hinge_loss(x, np.sign(SHARES - 0.3)), normal(5, 4)),
+    "multi_margin_loss": (lambda x: F.multi_margin_loss(x, CLASSES), normal(5, 4)),
+    "cross_entropy": (lambda x: F.cross_entropy(x, CLASSES, SHARES[0], ignore_index=1), normal(5, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_gradients_are_the_same(name):
+    f, *values = COMPILED[name]
+
+    def total(*args):
+        y = f(*args)
+        return np.sum(np.square(y) * np.linspace(1, 2, y.size).reshape(y.shape))
+
+    gradients = tg.value_and_grad(total, tuple(range(len(values))))
+    compiled = tg.compile(gradients)
+    for k in (1, 2):
+        found, expected = (g(*(np.abs(v) / k if "binary" in name else v / k for v in values))
+                           for g in (compiled, gradients))  # fmt: skip
+        for a, b in zip((found[0], *found[1]), (expected[0], *expected[1]), strict=True):
+            np.testing.assert_allclose(getattr(a, "data", a), getattr(b, "data", b), rtol=1e-11, atol=1e-13)
 
 
 def network(x, y, weights):

@@ -15,7 +15,9 @@ TF = torch.nn.functional
 RNG = np.random.default_rng(0)
 
 
-def compare(name: str, *values: Any, dtype: Any = np.float64, rtol: float = 1e-10, **settings: Any) -> None:
+def compare(
+    name: str, *values: Any, dtype: Any = np.float64, rtol: float = 1e-10, order: int = 2, **settings: Any
+) -> None:
     """Values, gradients of a sum with weights that no symmetry hides in, and gradients of these."""
     mine = [tg.tensor(v, dtype=dtype, requires_grad=True) if is_real(v) else v for v in values]
     theirs = [
@@ -28,8 +30,12 @@ def compare(name: str, *values: Any, dtype: Any = np.float64, rtol: float = 1e-1
     leaves, others = ([x for x in xs if getattr(x, "requires_grad", False)] for xs in (mine, theirs))
     firsts: list[Any] = [x.grad for x in leaves]
     loss = ((z * torch.tensor(weights) + 1) ** 3).sum()
-    for a, b in zip(firsts, expected := torch.autograd.grad(loss, others, create_graph=True), strict=True):
+    for a, b in zip(
+        firsts, expected := torch.autograd.grad(loss, others, create_graph=order > 1), strict=True
+    ):
         same(a.data, b, rtol)
+    if order == 1:
+        return
     for x in leaves:
         x.zero_grad()
     total: Any = 0.0
@@ -185,6 +191,96 @@ def test_embedding():
     compare("embedding", words, table, padding_idx=-1)
 
 
+def test_unfold_and_fold():
+    compare("unfold", normal(2, 3, 5, 4), 2)
+    compare("unfold", normal(2, 3, 5, 4), (3, 2), dilation=(1, 2), padding=(1, 0), stride=(2, 1))
+    compare("fold", normal(2, 12, 12), (5, 4), 2)
+    compare("fold", normal(2, 12, 15), (5, 4), 2, padding=1, stride=(2, 1))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"scale_factor": 2},
+        {"size": (7, 3)},
+        {"scale_factor": (1.7, 0.6), "mode": "nearest-exact"},
+        {"scale_factor": (1.7, 0.6), "mode": "bilinear"},
+        {"scale_factor": 1.7, "mode": "bilinear", "recompute_scale_factor": True},
+        {"size": (9, 2), "mode": "bilinear", "align_corners": True},
+    ],
+)
+def test_interpolate(settings):
+    compare("interpolate", normal(2, 3, 4, 5), **settings)
+
+
+MASK = np.array([[True, False, True, True], [False, False, False, False], [True, True, False, False]])
+
+
+@pytest.mark.parametrize("mask", [None, MASK, np.where(MASK, 0.5, -1.0)], ids=["none", "bool", "float"])
+def test_attention(mask):
+    name, values = (
+        "scaled_dot_product_attention",
+        (normal(2, 2, 3, 4), normal(2, 2, 4, 4), normal(2, 2, 4, 5)),
+    )
+    with torch.nn.attention.sdpa_kernel(
+        torch.nn.attention.SDPBackend.MATH
+    ):  # the others have no second order
+        compare(name, *values, mask, scale=0.3)
+        if mask is None:
+            compare(name, *values, is_causal=True)
+            compare(name, normal(1, 4, 3, 2), normal(1, 2, 3, 2), normal(1, 2, 3, 2), enable_gqa=True)
+
+
+LOGP = np.log(RNG.dirichlet(np.ones(4), 5))
+CLASSES, SHARES = np.array([0, 3, 1, 1, 2]), RNG.dirichlet(np.ones(4), 5)
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses(reduction):
+    how = {"reduction": reduction}
+    probabilities, bits = RNG.uniform(0.1, 0.9, (3, 4)), RNG.uniform(size=(3, 4))
+    compare("binary_cross_entropy", probabilities, bits, **how)
+    compare("kl_div", LOGP, SHARES, **how)
+    compare("kl_div", LOGP, np.log(SHARES), log_target=True, **how)
+    for p in (1, 2):
+        compare("multi_margin_loss", normal(5, 4), CLASSES, p=p, margin=0.7, order=1, **how)
+    weight = RNG.uniform(0.2, 2, 4)
+    for name, *args in (
+        ("multi_margin_loss", LOGP, CLASSES, 1, 1.0, weight),
+        ("binary_cross_entropy", probabilities, bits, weight),
+    ):
+        same(getattr(F, name)(*args, **how), getattr(TF, name)(*map(as_torch, args), **how), 1e-12)
+
+
+def test_cosine_similarity():
+    compare("cosine_similarity", normal(2, 3, 4), normal(2, 3, 4))
+    compare("cosine_similarity", normal(2, 3, 4), normal(3, 1), dim=-1)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_cross_entropy(reduction, smoothing, is_weighted):
+    x, weight = normal(5, 4), RNG.uniform(0.2, 2, 4) if is_weighted else None
+    padded = np.array([0, -7, 1, 1, 2])
+    for target, more in (
+        (CLASSES, {}), (CLASSES, {"ignore_index": 1}), (padded, {"ignore_index": -7}), (SHARES, {}),
+    ):  # fmt: skip
+        settings = {**more, "reduction": reduction, "label_smoothing": smoothing}
+        mine, theirs = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+        y = F.cross_entropy(mine, target, weight, **settings)
+        z = TF.cross_entropy(theirs, torch.tensor(target), as_torch(weight), **settings)
+        same(y.data, z, 1e-12)
+        np.sum(np.square(y)).backward()
+        z.square().sum().backward()
+        same(mine.grad.data, theirs.grad, 1e-12)
+    if not smoothing:
+        how = {"ignore_index": -7, "reduction": reduction}
+        y = F.nll_loss(LOGP, padded, weight, **how)
+        same(y, TF.nll_loss(torch.tensor(LOGP), torch.tensor(padded), as_torch(weight), **how), 1e-12)
+
+
 def test_single_precision():
     compare("conv2d", normal(2, 3, 5, 4), normal(4, 3, 3, 2), normal(4), dtype=np.float32, rtol=2e-4)
     compare("max_pool2d", normal(2, 3, 6, 4), 2, dtype=np.float32, rtol=2e-4)
@@ -195,10 +291,14 @@ def test_single_precision():
 #: Samples of PyTorch that are refused here, with the reason.
 REFUSED = {
     "batch_norm": lambda x, *args, **settings: x.ndim < 2,  # no axis of channels
+    "interpolate": lambda *args, mode, **settings: mode in ("bicubic", "area"),
+    "multi_margin_loss": lambda x, *args, **settings: x.ndim < 1,  # no axis of classes
+    "scaled_dot_product_attention": lambda *args, dropout_p, **settings: dropout_p,  # other random numbers
 }
 SAMPLED = [
-    "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "conv1d", "conv2d", "conv_transpose2d", "embedding",
-    "group_norm", "layer_norm", "max_pool2d",
+    "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "binary_cross_entropy", "conv1d", "conv2d", "conv_transpose2d",
+    "cosine_similarity", "cross_entropy", "embedding", "group_norm", "interpolate", "kl_div", "layer_norm",
+    "max_pool2d", "multi_margin_loss", "nll_loss", "scaled_dot_product_attention", "silu", "unfold",
 ]  # fmt: skip
 
 
@@ -237,6 +337,7 @@ def test_pytorchs_own_samples(name):
                         same(leaf.grad.data, g, 1e-9)
             count += 1
     assert count
+    print(f"{name}: {count} samples")
 
 
 def mine_of(x: Any, leaves: list[Any]) -> Any:

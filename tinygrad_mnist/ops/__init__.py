@@ -3,6 +3,7 @@
 from . import (  # noqa: F401
     accumulations,
     assignment,
+    attention,
     choices,
     convolutions,
     counting,
@@ -33,6 +34,7 @@ from . import (  # noqa: F401
     pools,
     quantiles,
     reductions,
+    resampling,
     shape,
     signals,
     special,

@@ -5,16 +5,22 @@ Each is a formula of other operations, in a form that neither overflows nor canc
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 
 from ..errors import DTypeError, OptionError, ShapeError, choice
+from ..primitive import Sample, primitive
 from ..tensor import refuse
 from ..typing import Array, ArrayT
+from .arguments import array
 from .indexing import take_along
-from .network import log_softmax, softplus
+from .network import log_softmax, one_hot, relu, softplus
 
 __all__ = [
-    "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "l1_loss", "mse_loss", "nll_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy", "hinge_loss",
+    "huber_loss", "kl_div", "l1_loss", "mse_loss", "multi_margin_loss", "nll_loss",
 ]  # fmt: skip
 
 
@@ -63,7 +69,13 @@ def huber_loss(input: ArrayT, target: Array, *, delta: float = 1.0, reduction: s
 
 
 def cross_entropy(
-    input: ArrayT, target: Array, *, label_smoothing: float = 0.0, reduction: str = "mean"
+    input: ArrayT,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
 ) -> ArrayT:
     """Cross-entropy between classes and the softmax of logits.
 
@@ -74,10 +86,14 @@ def cross_entropy(
     target : array
         Integer classes, with the shape of ``input`` without its class axis, each in ``[0, C)``; or
         probabilities, with the shape of ``input``.
+    weight : array, shape (C,), optional
+        How much each class counts.
+    ignore_index : int, optional
+        A class that does not count, such as that of padding; it may be out of range.
     label_smoothing : float in [0, 1), default 0
         The share of each target that is spread evenly over all classes.
     reduction : {'mean', 'sum', 'none'}
-        ``'mean'`` divides by the number of samples.
+        ``'mean'`` divides by the number of samples; with classes, by the sum of their weights.
 
     Raises
     ------
@@ -89,17 +105,26 @@ def cross_entropy(
     >>> logits = np.array([[2.0, 0.0], [0.0, 1000.0]])
     >>> cross_entropy(logits, np.array([0, 1])).round(4)
     np.float64(0.0635)
+    >>> cross_entropy(logits, np.array([0, -1]), ignore_index=-1).round(4)
+    np.float64(0.1269)
     """
     logp = log_softmax(input, axis=_class_axis("cross_entropy", input))
-    return _nll("cross_entropy", logp, target, label_smoothing, reduction)
+    return _nll("cross_entropy", logp, target, weight, ignore_index, label_smoothing, reduction)
 
 
-def nll_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
+def nll_loss(
+    input: ArrayT,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+) -> ArrayT:
     """Negative log-likelihood of classes; ``input`` holds log-probabilities.
 
     Arguments are those of :func:`cross_entropy`, which is ``nll_loss(log_softmax(x), target)``.
     """
-    return _nll("nll_loss", input, target, 0.0, reduction)
+    return _nll("nll_loss", input, target, weight, ignore_index, 0.0, reduction)
 
 
 def binary_cross_entropy_with_logits(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
@@ -116,24 +141,253 @@ def binary_cross_entropy_with_logits(input: ArrayT, target: Array, *, reduction:
     return _reduce(target * softplus(-input) + (1 - target) * softplus(input), reduction)
 
 
-def _nll(name: str, logp: Array, target: Array, smoothing: float, reduction: str) -> Array:
+def binary_cross_entropy(
+    input: ArrayT, target: Array, weight: Array | None = None, *, reduction: str = "mean"
+) -> ArrayT:
+    """Cross-entropy between probabilities, elementwise; no element of it is above 100.
+
+    :func:`binary_cross_entropy_with_logits` of numbers before a sigmoid is more accurate.
+
+    Parameters
+    ----------
+    input, target : Tensor or array, of the same shape
+        Probabilities in [0, 1].
+    weight : array, optional
+        How much each element counts; it is broadcast.
+    reduction : {'mean', 'sum', 'none'}
+
+    Examples
+    --------
+    >>> binary_cross_entropy(np.array([0.5, 1.0]), np.array([1.0, 1.0])).round(4)
+    np.float64(0.3466)
+    """
+    input, target = _match("binary_cross_entropy", input, target)
+    for what, x in (("input", input), ("target", target)):
+        if x.size:
+            brief = f"binary_cross_entropy: {what} holds numbers outside [0, 1], which are no probabilities"
+            refuse(
+                np.any((x < 0) | (x > 1)),
+                partial(OptionError, brief + "; use binary_cross_entropy_with_logits for a model's outputs"),
+                brief,
+            )
+    loss = cross_entropy_of_bits(input, target)
+    return _reduce(loss if weight is None else loss * _cast(np.asarray(weight), loss), reduction)
+
+
+_BITS: dict[str, Any] = {"domain": (0.05, 0.95)}
+
+
+@primitive(samples=[Sample((2, 3), (2, 3), **_BITS), Sample((), (), **_BITS)], jvp="elementwise")
+def cross_entropy_of_bits(p: Array, target: Array, /) -> Array:
+    """``-t log(p) - (1 - t) log(1 - p)``, with logarithms of at least -100."""
+    with np.errstate(divide="ignore"):
+        return -target * np.maximum(np.log(p), -100) - (1 - target) * np.maximum(np.log1p(-p), -100)
+
+
+def bits_target_rule(g: Array, y: Array, p: Array, target: Array) -> Array:
+    """The difference of the two logarithms."""
+    with np.errstate(divide="ignore"):
+        return g * (np.maximum(np.log1p(-p), -100) - np.maximum(np.log(p), -100))
+
+
+cross_entropy_of_bits.vjp(
+    lambda g, y, p, target: g * (p - target) / np.maximum(p * (1 - p), 1e-12), bits_target_rule
+)
+
+
+def kl_div(input: ArrayT, target: Array, *, reduction: str = "mean", log_target: bool = False) -> ArrayT:
+    """Kullback-Leibler divergence of a model's distribution from the target's, elementwise.
+
+    Parameters
+    ----------
+    input : Tensor or array
+        Log-probabilities.
+    target : Tensor or array, of the same shape
+        Probabilities; their logarithms with ``log_target``.
+    reduction : {'mean', 'batchmean', 'sum', 'none'}
+        ``'batchmean'`` divides the sum by the length of the first axis, which is the divergence as it is defined;
+        ``'mean'``, PyTorch's default, divides by the number of elements.
+    log_target : bool, default False
+
+    Examples
+    --------
+    >>> p, q = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])
+    >>> kl_div(np.log(q), p, reduction="batchmean").round(4)
+    np.float64(0.1438)
+    """
+    input, target = _match("kl_div", input, target)
+    if log_target:
+        loss = np.exp(target) * (target - input)
+    else:  # what has no probability does not count
+        loss = target * (np.log(np.where(target == 0, 1, target)) - np.where(target == 0, 0, input))
+    if reduction == "batchmean":
+        return np.sum(loss) / (loss.shape[0] if loss.ndim else 1)
+    return _reduce(loss, reduction, "batchmean")
+
+
+def hinge_loss(input: ArrayT, target: Array, *, margin: float = 1.0, reduction: str = "mean") -> ArrayT:
+    """``max(0, margin - target * input)`` for scores of two classes, which are named -1 and 1 [1]_.
+
+    Parameters
+    ----------
+    input, target : Tensor or array, of the same shape
+    margin : float, default 1
+        How far scores should be on their side of 0.
+    reduction : {'mean', 'sum', 'none'}
+
+    References
+    ----------
+    .. [1] C. Cortes and V. Vapnik, "Support-vector networks", Machine Learning 20 (1995).
+
+    Examples
+    --------
+    >>> hinge_loss(np.array([3.0, 0.5, 0.5]), np.array([1, 1, -1]), reduction="none")
+    array([0. , 0.5, 1.5])
+    """
+    input, target = _match("hinge_loss", input, target)
+    if target.size:
+        brief = "hinge_loss: targets must be -1 and 1"
+        refuse(np.any(np.absolute(target) != 1), lambda: OptionError(brief), brief)
+    return _reduce(relu(margin - target * input), reduction)
+
+
+def multi_margin_loss(
+    input: ArrayT, target: Array, p: int = 1, margin: float = 1.0, weight: Array | None = None, *,
+    reduction: str = "mean",
+) -> ArrayT:  # fmt: skip
+    """The mean of ``max(0, margin - (score of the class - another score)) ** p`` over classes [1]_.
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (N, C) or (C,)
+    target : array of int, shape (N,) or ()
+    p : {1, 2}
+    margin : float, default 1
+        How far the score of the right class should be above the others.
+    weight : array, shape (C,), optional
+        How much each class counts.
+    reduction : {'mean', 'sum', 'none'}
+
+    References
+    ----------
+    .. [1] K. Crammer and Y. Singer, "On the algorithmic implementation of multiclass kernel-based vector machines",
+       JMLR 2 (2001).
+
+    Examples
+    --------
+    >>> multi_margin_loss(np.array([[3.0, 2.5, 0.0]]), np.array([0])).round(4)  # (1 - 0.5) / 3
+    np.float64(0.1667)
+    """
+    name = "multi_margin_loss"
+    axis = _class_axis(name, input)
+    if input.ndim > 2:
+        raise ShapeError(f"{name}: an input of shape {input.shape}; expected (N, C) or (C,)")
+    if p not in (1, 2):
+        raise OptionError(f"{name}: p={p!r}; valid: 1, 2")
+    target = target if hasattr(target, "dtype") else np.asarray(target)
+    target = target[0] if input.ndim == 1 and target.shape == (1,) else target
+    _check_classes(name, input, target, axis)
+    others = 1 - one_hot(target, input.shape[axis], input.dtype)
+    missing = relu(margin - take_along(input, target[..., None], axis=axis) + input) * others
+    loss = np.mean(missing if p == 1 else np.square(missing), axis=axis)
+    if weight is not None:
+        loss = loss * np.reshape(_weight(name, weight, input, axis), -1)[target]
+    return _reduce(loss, reduction)
+
+
+def cosine_similarity(x1: ArrayT, x2: Array, dim: int = 1, eps: float = 1e-8) -> ArrayT:
+    """The cosine of the angle between vectors.
+
+    Parameters
+    ----------
+    x1, x2 : Tensor or array
+        They are broadcast.
+    dim : int, default 1
+        The axis along which the vectors lie.
+    eps : float, default 1e-8
+        The least length, so that nothing is divided by 0.
+
+    Examples
+    --------
+    >>> cosine_similarity(np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([[2.0, 0.0], [0.0, 3.0]])).round(4)
+    array([1.    , 0.7071])
+    """
+    a: Any = array(x1)
+    b: Any = array(x2)
+    if a.shape != b.shape:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
+    least = max(eps * eps, float(np.finfo(np.result_type(a.dtype, b.dtype, np.float16)).tiny))
+
+    def length(x: Array) -> Array:
+        return np.sqrt(np.maximum(np.sum(np.square(x), axis=dim, keepdims=True), least))
+
+    return np.sum(a / length(a) * (b / length(b)), axis=dim)
+
+
+def _nll(
+    name: str,
+    logp: Array,
+    target: Array,
+    weight: Array | None,
+    ignored: int | None,
+    smoothing: float,
+    reduction: str,
+) -> Array:
     """Pick the log-probability of each class, or weigh all of them with the target distribution."""
     if not 0 <= smoothing < 1:
         raise OptionError(f"{name}: label_smoothing = {smoothing!r} is not in [0, 1)")
     axis = _class_axis(name, logp)
     target = target if hasattr(target, "dtype") else np.asarray(target)
+    if weight is not None:
+        weight = _weight(name, weight, logp, axis)
     if target.shape == logp.shape and target.dtype.kind == "f":
+        if ignored is not None:
+            raise OptionError(
+                f"{name}: ignore_index is for classes; probabilities leave out a class with a 0"
+            )
         target = _cast(target, logp)
         # Classes without probability do not count, not even if their logarithm is -inf.
-        loss = -np.sum(np.where(target == 0, 0, logp) * target, axis=axis)
+        weighted = target if weight is None else target * weight
+        loss = -np.sum(np.where(target == 0, 0, logp) * weighted, axis=axis)
+        counts: Any = None
+        is_kept: Any = None
     else:
+        place = (slice(None),) * axis + (None,)
+
+        def like_loss(x: Array) -> Array:
+            return x[place] if loss.ndim == logp.ndim else x
+
+        is_kept = None if ignored is None else target != ignored
+        target = target if is_kept is None else np.where(is_kept, target, 0)
         _check_classes(name, logp, target, axis)
-        loss = -take_along(logp, target[(slice(None),) * axis + (None,)], axis=axis)
+        loss = -take_along(logp, target[place], axis=axis)
         loss = loss if reduction in ("mean", "sum") else np.squeeze(loss, axis=axis)
+        counts = None if weight is None else like_loss(np.reshape(weight, -1)[target])
+        if is_kept is not None:
+            is_kept = like_loss(is_kept)
+            loss = np.where(is_kept, loss, 0)
+            counts = is_kept.astype(logp.dtype) if counts is None else counts * is_kept
+        loss = loss if weight is None else loss * counts
     if smoothing:
-        spread = np.mean(logp, axis=axis, keepdims=loss.ndim == logp.ndim)
+        spread = np.mean(
+            logp if weight is None else logp * weight, axis=axis, keepdims=loss.ndim == logp.ndim
+        )
+        spread = spread if is_kept is None else np.where(is_kept, spread, 0)
         loss = (1 - smoothing) * loss - smoothing * spread
+    if counts is not None and reduction == "mean":
+        return np.sum(loss) / np.sum(counts)
     return _reduce(loss, reduction)
+
+
+def _weight(name: str, weight: Array, logp: Array, axis: int) -> Array:
+    """The weights of classes, along the axis of classes."""
+    weight = weight if hasattr(weight, "dtype") else np.asarray(weight)
+    if weight.shape != (logp.shape[axis],):
+        raise ShapeError(
+            f"{name}: a weight of shape {weight.shape}; expected ({logp.shape[axis]},), a number for each class"
+        )
+    return np.reshape(_cast(weight, logp), (-1, *(1,) * (logp.ndim - axis - 1)))
 
 
 def _check_classes(name: str, logp: Array, target: Array, axis: int) -> None:
@@ -196,11 +450,11 @@ def _cast(target: Array, input: Array) -> Array:
     return target.astype(input.dtype) if is_wider else target
 
 
-def _reduce(values: Array, reduction: str) -> Array:
+def _reduce(values: Array, reduction: str, *more: str) -> Array:
     if reduction == "mean":
         return np.mean(values)
     if reduction == "sum":
         return np.sum(values)
     if reduction == "none":
         return values
-    raise choice("reduction", reduction, ("mean", "sum", "none"))
+    raise choice("reduction", reduction, ("mean", "sum", "none", *more))

@@ -90,6 +90,22 @@ def _too_large(dtype: Any) -> float:
 sigmoid.vjp(lambda g, y, x: g * y * (1 - y))
 
 
+@primitive(samples=_CURVE, jvp="elementwise")
+@widen
+def silu(x: Array, /) -> Array:
+    """``x * sigmoid(x)``, a smooth relu that dips below 0."""
+    return x * sigmoid(x)
+
+
+def silu_rule(g: Array, y: Array, x: Array) -> Array:
+    """The slope of the sigmoid, ``s``, and that of its steepness."""
+    s = sigmoid(x)
+    return g * (s + y * (1 - s))
+
+
+silu.vjp(silu_rule)
+
+
 @primitive(samples=[Sample((), domain=(0.1, 0.9)), Sample((2, 3), domain=(0.1, 0.9))], jvp="elementwise")
 def logit(p: Array, /) -> Array:
     """``log(p / (1 - p))``, the inverse of the sigmoid."""
