@@ -1,6 +1,7 @@
 """Training: the loop, what it measures, what it keeps, and models on disk."""
 
 from .callbacks import Callback, Checkpoint, EarlyStopping, Training
+from .doctor import Doctor, Finding, diagnose, lr_find
 from .history import History
 from .loop import evaluate, fit, predict
 from .metrics import accuracy, confusion_matrix
@@ -11,16 +12,20 @@ from .steps import TrainingStep
 __all__ = [
     "Callback",
     "Checkpoint",
+    "Doctor",
     "EarlyStopping",
+    "Finding",
     "History",
     "Progress",
     "Training",
     "TrainingStep",
     "accuracy",
     "confusion_matrix",
+    "diagnose",
     "evaluate",
     "fit",
     "load_model",
+    "lr_find",
     "predict",
     "save_model",
 ]

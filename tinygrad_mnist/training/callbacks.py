@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from ..data import DataLoader
 from ..errors import OptionError
 from ..nn import Module
 from ..optim import Optimizer
-from ..typing import NDArray
+from ..typing import Array, NDArray
 from .history import History
 from .saving import save_model
 
@@ -38,6 +40,9 @@ class Training:
         Whether there are validation data.
     stop : str
         Set it to a reason, and training ends after this epoch.
+    data, validation : DataLoader or None
+        What is trained and validated with.
+    loss_function : callable
     """
 
     def __init__(
@@ -49,6 +54,9 @@ class Training:
         self.epoch = self.batch = 0
         self.loss = math.nan
         self.stop = ""
+        self.data: DataLoader | None = None
+        self.validation: DataLoader | None = None
+        self.loss_function: Callable[[Array, Array], Array] | None = None
 
 
 class Callback:

@@ -145,16 +145,17 @@ def fit(
         raise OptionError(f"fit: epochs = {epochs!r} is not a positive integer")
     if not (schedule is None or isinstance(schedule, Schedule) or callable(schedule)):
         raise OptionError(f"fit: schedule = {schedule!r} is neither a Schedule nor a function that makes one")
-    loader = train if isinstance(train, DataLoader) else DataLoader(train, batch_size, shuffle=True, rng=rng)
+    loader = as_loader(train, batch_size, rng)
     if validation is not None and not isinstance(validation, DataLoader):
         validation = DataLoader(validation, 1000)
-    axis, loss, measures = class_axis(loss), _loss(loss), named_metrics(metrics)
+    axis, loss, measures = class_axis(loss), named_loss(loss), named_metrics(metrics)
     if measures and validation is None:
         raise OptionError("fit: metrics= measures validation data after each epoch; pass validation= too")
-    optimizer = _optimizer(optimizer, model)
+    optimizer = make_optimizer(optimizer, model)
     if schedule is not None and not isinstance(schedule, Schedule):
         schedule = schedule(optimizer, epochs * len(loader))
     training = Training(model, optimizer, epochs, len(loader), validation is not None)
+    training.data, training.validation, training.loss_function = loader, validation, loss
 
     def forward(x: NDArray, y: NDArray) -> tuple[Array, Array]:
         output = model(x)
@@ -252,7 +253,7 @@ def evaluate(
     """
     _check_model("evaluate", model)
     loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
-    return _measure(model, loader, _loss(loss), class_axis(loss), named_metrics(metrics))
+    return _measure(model, loader, named_loss(loss), class_axis(loss), named_metrics(metrics))
 
 
 def _measure(
@@ -319,7 +320,12 @@ def _check_model(name: str, model: object) -> None:
         raise OptionError(f"{name}: the model comes first, and must be a Module; got {type(model).__name__}")
 
 
-def _loss(loss: Loss | str | None) -> Loss:
+def as_loader(data: Data, batch_size: int, rng: np.random.Generator | int | None) -> DataLoader:
+    """Make a loader that shuffles, unless the data are one."""
+    return data if isinstance(data, DataLoader) else DataLoader(data, batch_size, shuffle=True, rng=rng)
+
+
+def named_loss(loss: Loss | str | None) -> Loss:
     """Look up a loss by its name, or make one from its class."""
     if isinstance(loss, type):
         return loss()
@@ -328,7 +334,7 @@ def _loss(loss: Loss | str | None) -> Loss:
     return make_loss(loss or "cross-entropy")
 
 
-def _optimizer(optimizer: Any, model: Module) -> Optimizer:
+def make_optimizer(optimizer: Any, model: Module) -> Optimizer:
     """Make an optimizer from its name or its class."""
     if isinstance(optimizer, Optimizer):
         return optimizer

@@ -1,0 +1,117 @@
+"""The examination before training: all checks, in an order in which earlier ones explain later ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...errors import TinygradError
+from ...nn import Module
+from ...optim import Optimizer
+from ..loop import Data, Loss, as_loader, make_optimizer, named_loss
+from . import data_checks, graph_checks, model_checks
+from . import trials as tried
+from .case import Case
+from .findings import Finding
+
+__all__ = ["diagnose", "examine"]
+
+
+def diagnose(
+    model: Module,
+    data: Data,
+    *,
+    loss: Loss | str | None = None,
+    optimizer: Optimizer | Any = None,
+    validation: Data | None = None,
+    trials: bool = True,
+) -> list[Finding]:
+    """Look for mistakes before training: in the data, the model, the loss and the optimizer.
+
+    Nothing is changed: the checks work with copies.
+
+    Parameters
+    ----------
+    model, data, loss, optimizer
+        As for :func:`~tinygrad_mnist.training.fit`.
+    validation : as ``data``, optional
+        Data to compare with the training data.
+    trials : bool, default True
+        Whether to train copies for some hundred steps, to see how the loss behaves.
+
+    Returns
+    -------
+    list of Finding
+        Empty for a healthy training.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> train, test = tg.data.load_mnist("sample")
+    >>> model = tg.nn.Sequential(tg.nn.MLP([784, 32, 10], rng=0), tg.nn.Softmax())
+    >>> [finding.code for finding in diagnose(model, train)]
+    ['softmax-twice']
+    """
+    loader = as_loader(data, 64, 0)
+    made = None if optimizer is None else make_optimizer(optimizer, model)
+    case = Case(model, loader, named_loss(loss), made)
+    case.is_loader = loader is data
+    found = list(examine(case, trials=trials))
+    if validation is not None:
+        second = as_loader(validation, 64, 0).dataset
+        first = loader.dataset
+        found += data_checks.check_overlap(
+            *(np.asarray(part[: min(len(part), 10_000)][0]) for part in (first, second))
+        )
+    return found
+
+
+def examine(case: Case, *, trials: bool) -> Iterator[Finding]:
+    """Run all checks; later ones are skipped if earlier ones explain what they would find."""
+    codes: set[str] = set()
+
+    def note(findings: Iterator[Finding]) -> Iterator[Finding]:
+        for finding in findings:
+            codes.add(finding.code)
+            yield finding
+
+    yield from note(data_checks.check_data(case))
+    if "non-finite-data" in codes:
+        return
+    try:
+        with np.errstate(all="ignore"):
+            case.run()
+    except (TinygradError, IndexError):
+        yield from note(data_checks.check_range(case, case.outputs_of_model()))
+        if not codes:
+            raise
+        return
+    with np.errstate(all="ignore"):
+        yield from note(graph_checks.check_loss_input(case))
+        yield from note(graph_checks.check_targets(case))
+        yield from note(graph_checks.check_broadcast(case))
+        yield from note(graph_checks.check_between_layers(case))
+        yield from note(data_checks.check_scale(case))
+        yield from note(data_checks.check_labels(case))
+        yield from note(model_checks.check_parameters(case))
+        yield from note(model_checks.check_optimizer(case))
+        yield from note(model_checks.check_weights(case))
+        yield from note(model_checks.check_modes(case))
+        yield from note(model_checks.check_input(case))
+        yield from note(model_checks.check_units(case))
+        yield from note(model_checks.check_gradients(case))
+        yield from note(tried.check_reduction(case))
+        if "inputs-not-scaled" not in codes:
+            yield from note(tried.check_initial_loss(case))
+        if trials and not codes & {
+            "no-gradient",
+            "input-ignored",
+            "equal-weights",
+            "not-in-optimizer",
+            "sum-for-mean",
+        }:
+            yield from note(tried.check_learning_rate(case))
+            if not codes:
+                yield from note(tried.check_one_batch(case))
