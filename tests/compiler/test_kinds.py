@@ -806,3 +806,30 @@ def test_a_power_of_a_plain_array_in_place_takes_no_tracked_exponent() -> None:
     for g in (tg.value_and_grad(f, 1), tg.compile(tg.value_and_grad(f, 1))):
         with pytest.raises(tg.errors.GradientError, match=r"np\.power: the result would be written into"):
             g(np.ones(2), np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "accumulate", [np.sum, np.prod, np.cumsum, np.cumprod, np.add.reduce, np.add.accumulate]
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32])
+def test_sums_are_computed_in_the_dtype_of_out(accumulate: Any, dtype: Any) -> None:
+    large = np.array([2**62, 2**62, 2**62, 1])
+
+    def f(x: Any) -> Any:
+        out = np.zeros(accumulate(large).shape, dtype)
+        accumulate(x, axis=0, out=out)
+        return out
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert_same(f, large)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3)])
+def test_broadcast_arrays_are_views(shape: tuple[int, ...]) -> None:
+    def f(x: Any) -> Any:
+        doubled = x * 2
+        view = np.broadcast_arrays(doubled, np.ones(shape))[0]
+        doubled *= -1
+        return view + 0
+
+    assert_same(f, np.arange(3.0))

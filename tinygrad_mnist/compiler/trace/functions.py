@@ -50,6 +50,8 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any =
         return getattr(ufunc, method)(*swap(inputs, value_of), **values_of(kwargs))
     settings = {key: arg for key, arg in kwargs.items() if key == "axis" or _says_something(arg)}
     targets = out if out is not None else ()
+    if method in ("reduce", "accumulate", "reduceat") and is_traced(out and out[0]):
+        settings.setdefault("dtype", out[0].dtype)  # they compute in the dtype of out=
     is_of_python = any(map(is_pythons, inputs)) and all(
         type(x) in PYTHON_NUMBERS or is_pythons(x) for x in inputs
     )
@@ -118,6 +120,8 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
         return func(*swap(args, value_of), **values_of(kwargs))
     if func in _AT_LEAST and len(args) > 1:
         return tuple(map(func, args))
+    if func is np.broadcast_arrays and not kwargs:
+        return _broadcast(args)
     if func in VIEWS and (args and is_traced(args[0])):
         return take_view(func, *args, **kwargs)
     if func in _TEXTS:
@@ -144,6 +148,10 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     refuse_tracked((args, tuple(settings.values())))
     value = func(*swap(args, value_of), **values_of(settings))
     if out is not None:
+        if func in _IN_DTYPE_OF_OUT and settings.get("dtype") is None and value.dtype != out.dtype:
+            return call_function(func, types, args, {**settings, "dtype": out.dtype, "out": out})
+        if func in _DEFINED and value.dtype != out.dtype:
+            raise untraceable(trace, f"np.{name} would compute in the dtype of out=, {out.dtype}")
         if np.shape(value) != out.shape:
             raise untraceable(trace, f"np.{name} would write a result of another shape into out=")
         # NumPy checks whether its dtype fits
@@ -165,6 +173,13 @@ def call_function(func: Callable[..., Any], types: Any, args: Any, kwargs: Any) 
     return result
 
 
+def _broadcast(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Broadcast arrays: each is itself or a view, as in NumPy."""
+    arrays = tuple(map(made_array, arrays))
+    shape = np.broadcast_shapes(*(x.shape for x in arrays))
+    return tuple(x if x.shape == shape else np.broadcast_to(x, shape) for x in arrays)
+
+
 #: Functions that use only shapes and dtypes: their results are constants.
 _SHAPE_ONLY = {
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type,
@@ -184,6 +199,10 @@ _AT_LEAST = {np.atleast_1d, np.atleast_2d, np.atleast_3d}
 
 
 _MUTATORS = {np.copyto, np.put, np.putmask, np.place, np.put_along_axis, np.fill_diagonal}
+
+
+#: Functions that compute in the dtype of ``out=``, unless they are told another.
+_IN_DTYPE_OF_OUT = {np.sum, np.prod, np.cumsum, np.cumprod}
 
 
 _REDUCTIONS: dict[Any, np.ufunc] = {
