@@ -58,9 +58,10 @@ NAMES = {
     "tinygrad_mnist.tensor": "Tensor buffer certainly is_known possibly qualified record refuse tensor",
     "tinygrad_mnist.testing": "check_graph check_parameter gradcheck numerical_gradient",
     "tinygrad_mnist.training": """
-        Callback Checkpoint EarlyStopping History Progress Training TrainingStep accuracy confusion_matrix
-        evaluate fit load_model predict save_model
+        Callback Checkpoint Doctor EarlyStopping Finding History Progress Training TrainingStep
+        accuracy confusion_matrix diagnose evaluate fit load_model lr_find predict save_model
     """,
+    "tinygrad_mnist.training.doctor": "Doctor FAULTS Finding RangeTest check_history check_losses diagnose lr_find",
     "tinygrad_mnist.transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
     "tinygrad_mnist.typing": "Array ArrayT NDArray",
     "tinygrad_mnist.viz": """

@@ -37,6 +37,7 @@ COMMANDS = [
     ["draw-graph"],
     ["explain"],
     ["gradcheck"],
+    ["doctor"],
     ["experiment"],
     ["experiment", "list"],
     ["experiment", "run"],

@@ -15,7 +15,7 @@ import numpy as np
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
-from tinygrad_mnist.nn import functional as F
+from tinygrad_mnist.nn import functional as F  # noqa: N812
 
 SGD, Adam = optim.SGD, optim.Adam
 Case = dict[str, Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..experiments.options import (
     run_command,
 )
 from ..experiments.training_page import write_training_page
-from ..training import Checkpoint, EarlyStopping, Progress
+from ..training import Checkpoint, Doctor, EarlyStopping, Progress
 from ..training.runs import Run, probabilities
 from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
 from ..training.steps import COMPILE, require_backend
@@ -153,6 +154,9 @@ cli.add_command(explain)
     "--out", type=click.Path(path_type=Path), help="Folder for the run.  [default: a new one in runs/]"
 )
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
+@click.option(
+    "--doctor/--no-doctor", default=True, show_default=True, help="Say what goes wrong while it trains."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 def train(**options: Any) -> int:
     """Train a multi-layer perceptron and leave a folder with a page behind.
@@ -161,6 +165,7 @@ def train(**options: Any) -> int:
     the program. Ctrl-C stops early and keeps what has been learned.
     """
     plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")
+    has_doctor = options.pop("doctor")
     train_data, test = _load(options["dataset"], options["path"])
     click.echo(
         f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True
@@ -179,7 +184,7 @@ def train(**options: Any) -> int:
         out or Run.unused("runs", settings.dataset),
         {**settings.as_dict(), "version": __version__, "numpy": np.__version__},
     )
-    stopped, backend, seconds = _fit(model, train_data, settings, folder)
+    stopped, backend, seconds = _fit(model, train_data, settings, folder, has_doctor)
 
     run = Run(folder)
     history = run.history()
@@ -215,13 +220,16 @@ def train(**options: Any) -> int:
 _INTERRUPTED = "interrupted"
 
 
-def _fit(model: nn.Module, train_data: Dataset, settings: Settings, folder: Path) -> tuple[str, str, float]:
+def _fit(
+    model: nn.Module, train_data: Dataset, settings: Settings, folder: Path, has_doctor: bool
+) -> tuple[str, str, float]:
     """Train into a folder; return why training ended early (or ""), what ran the steps, and the seconds it took."""
     validation = None
     if held_out := round(len(train_data) * settings.validation):
         train_data, validation = train_data.split(len(train_data) - held_out)
     saved = Checkpoint(folder)
     callbacks = [
+        *([Doctor()] if has_doctor else []),
         *([EarlyStopping(settings.patience)] if settings.keep == "best" else []),
         saved,
         Progress(),
@@ -372,6 +380,36 @@ def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
             failed += 1
             click.echo(f"{name:<16} {parameter.shape!s:<12} WRONG: {error}")
     return 1 if failed else 0
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding.")
+def doctor(run: Path, as_json: bool) -> int:
+    """Look for mistakes in the training of RUN.
+
+    It examines the data and a new model with the settings of RUN, and the history of RUN. The exit status is 1 if there
+    are findings.
+    """
+    saved = Run(run)
+    settings = saved.settings
+    train_data, _ = _load_again(settings)
+    model = settings.make_model(int(np.prod(train_data.inputs.shape[1:])))
+    found = training.diagnose(
+        model,
+        train_data,
+        loss=settings.make_loss(),
+        optimizer=settings.make_optimizer(model.parameters()),
+    )
+    rows = list(saved.history())
+    found += training.doctor.check_history(rows, rows[0]["train_loss"]) if rows else []
+    for finding in found:
+        click.echo(
+            json.dumps({**asdict(finding), "why": finding.why, "cure": finding.cure}) if as_json else finding
+        )
+    if not found and not as_json:
+        click.echo("no findings")
+    return 1 if found else 0
 
 
 @cli.group("experiment", cls=Group)

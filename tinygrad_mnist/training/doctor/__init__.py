@@ -19,6 +19,16 @@ References
 from .course import Doctor
 from .examination import diagnose
 from .findings import FAULTS, Finding
+from .history_checks import check_history, check_losses
 from .range_test import RangeTest, lr_find
 
-__all__ = ["FAULTS", "Doctor", "Finding", "RangeTest", "diagnose", "lr_find"]
+__all__ = [
+    "FAULTS",
+    "Doctor",
+    "Finding",
+    "RangeTest",
+    "check_history",
+    "check_losses",
+    "diagnose",
+    "lr_find",
+]

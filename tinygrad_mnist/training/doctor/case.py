@@ -24,7 +24,7 @@ MOVES = {
     "swapaxes", "take", "transpose",
 }  # fmt: skip
 #: Operations of a weight and an input that are linear in both.
-PRODUCTS = {"linear", "matmul", "dot", "einsum", "convolution", "conv2d", "conv1d"}
+PRODUCTS = {"linear", "matmul", "dot", "einsum", "convolution", "conv2d"}
 
 
 class Case:
@@ -132,7 +132,7 @@ class Case:
     def after_model(self) -> list[Node]:
         """The operations of the loss, which come after the last output of the model."""
         nodes = [x.node for x in _tensors(self.outputs)]
-        last = max((node.serial for node in nodes), default=-1)
+        last = max((node.serial for node in nodes if node is not None), default=-1)
         return [node for node in self.nodes if node.serial > last]
 
     def evaluate(self, x: NDArray) -> NDArray:

@@ -15,6 +15,7 @@ from .case import Case
 from .data_checks import check_overlap
 from .examination import examine
 from .findings import Finding
+from .history_checks import check_history, check_losses
 from .model_checks import DEAD_LATER, check_gradients, check_units
 
 __all__ = ["Doctor"]
@@ -71,8 +72,9 @@ class Doctor(Callback):
         self._losses[-1].append(training.loss)
 
     def on_epoch(self, training: Training) -> None:
-        self._note(self._look_at_losses(training))
-        self._note(self._look_at_history(training))
+        rate = training.optimizer.param_groups[0]["lr"]
+        self._note(check_losses(self._losses, rate))
+        self._note(check_history(list(training.history), self._losses[0][0]))
         self._note(self._look_at_model(training))
 
     def on_end(self, training: Training) -> None:
@@ -96,71 +98,6 @@ class Doctor(Callback):
             "optimizer",
         )
 
-    def _look_at_losses(self, training: Training) -> Iterator[Finding]:
-        """Judge the batches of the epoch that just ended."""
-        first, losses = self._losses[0][0], np.asarray(self._losses[-1])
-        rate = training.optimizer.param_groups[0]["lr"]
-        mean, spread = float(losses.mean()), float(losses.std())
-        peak = (
-            max(
-                float(np.convolve(epoch, np.ones(3) / 3, "valid").max())
-                for epoch in self._losses
-                if len(epoch) > 2
-            )
-            if len(losses) > 2
-            else first
-        )
-        if (
-            first > 0
-            and len(losses) >= 5
-            and (mean > 2 * first or (mean > 0.8 * first and peak > 1.8 * first))
-        ):
-            yield Finding(
-                "learning-rate-too-high",
-                f"the loss began at {first:.3g}, went up to {peak:.3g}, and is {mean:.3g} on average in epoch {training.epoch} "
-                f"(lr = {rate:g})",
-                "optimizer",
-            )
-        elif training.epoch >= 2 and len(losses) >= 8:
-            before = np.asarray(self._losses[-2])
-            swings = np.mean(np.diff(losses)[1:] * np.diff(losses)[:-1] < 0)
-            if mean > 0.9 * before.mean() and mean > 0.6 * first and spread > 0.35 * mean and swings > 0.55:
-                yield Finding(
-                    "oscillation",
-                    f"losses of epoch {training.epoch} lie between {losses.min():.3g} and {losses.max():.3g}; their mean "
-                    f"was {before.mean():.3g} an epoch before, and is {mean:.3g} now (lr = {rate:g})",
-                    "optimizer",
-                )
-
-    def _look_at_history(self, training: Training) -> Iterator[Finding]:
-        rows, first = list(training.history), self._losses[0][0]
-        losses = [row["train_loss"] for row in rows]
-        if (
-            len(rows) >= 5
-            and losses[-1] > 0.7 * first
-            and max(losses[-4:]) - min(losses[-4:]) < 0.005 * first
-        ):
-            yield Finding(
-                "plateau",
-                f"the loss began at {first:.3g}, and has been {losses[-1]:.3g} for four epochs",
-                "training",
-            )
-        if not training.validates or len(rows) < 3:
-            return
-        validation = [row["validation_loss"] for row in rows]
-        best = int(np.argmin(validation))
-        if (
-            len(rows) - 1 - best >= 2
-            and validation[-1] > 1.3 * validation[best]
-            and losses[-1] < min(losses[best], 0.5 * validation[-1])
-        ):
-            yield Finding(
-                "overfitting",
-                f"the validation loss was {validation[best]:.3g} after epoch {rows[best]['epoch']}, and is {validation[-1]:.3g} "
-                f"now; the training loss is {losses[-1]:.3g}",
-                "training",
-            )
-
     def _look_at_model(self, training: Training) -> Iterator[Finding]:
         """Judge what the model makes of a sample."""
         if self._case is None:
@@ -177,13 +114,15 @@ class Doctor(Callback):
         labels = np.bincount(np.ravel(case.y), minlength=case.classes) / np.size(case.y)
         said = np.bincount(case.output.argmax(axis=1).ravel(), minlength=case.classes)
         entropy = -float(np.sum(labels * np.log(np.maximum(labels, 1e-12))))
-        learned_nothing = bool(case.logits) and float(np.mean(self._losses[-1])) > 0.99 * entropy
-        is_constant = float(case.output.std(axis=0).max()) < 0.02 or sum(map(len, self._losses)) >= 100
-        is_stuck = (learned_nothing and is_constant) or (is_constant and training.epoch >= 5)
-        if said.max() > 0.99 * said.sum() and labels.max() < 0.9 and is_stuck:
+        is_blind = bool(case.logits) and float(np.mean(self._losses[-1])) > 0.99 * entropy
+        is_constant = float(case.output.std(axis=0).max()) < 0.02
+        had_time = sum(map(len, self._losses)) >= 100
+        is_stuck = (is_blind and (is_constant or had_time)) or (is_constant and training.epoch >= 5)
+        if is_stuck and said.max() > 0.99 * said.sum() and labels.max() < 0.9:
             yield Finding(
                 "one-class-predicted",
-                f"{said.max() / said.sum():.0%} of the predictions are class {said.argmax()}, and {labels.max():.0%} of the labels",
+                f"{said.max() / said.sum():.0%} of the predictions are class {said.argmax()}; "
+                f"{labels.max():.0%} of the labels have the most common class",
                 "output",
             )
 

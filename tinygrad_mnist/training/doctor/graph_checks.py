@@ -17,7 +17,7 @@ RANGES = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "re
 
 
 def check_loss_input(case: Case) -> Iterator[Finding]:
-    """See what the loss does with the outputs of the model: does something come twice, or is something missing?"""
+    """See what the loss does with the outputs of the model: something may come twice, or be missing."""
     seen: set[tuple[str, int]] = set()
     for node in case.nodes:
         if node.primitive is None or not node.parents:
@@ -77,7 +77,7 @@ def _check_log_probabilities(case: Case) -> Iterator[Finding]:
         if not np.allclose(total, 1, atol=1e-2):
             yield Finding(
                 "logits-as-probabilities",
-                f"the loss picks from numbers whose exponentials add up to {total.min():.3g}…{total.max():.3g}, not to 1",
+                f"the loss picks from numbers whose exponentials add up to {total.min():.3g}–{total.max():.3g}",
                 source.scope or "output",
                 where(source.line),
             )
@@ -106,10 +106,9 @@ def check_targets(case: Case) -> Iterator[Finding]:
         values = y.astype(np.float64)
         beyond = np.mean((values < low - 1e-6) | (values > high + 1e-6))
         if beyond > 0:
-            code = "relu-on-output" if name == "relu" and beyond > 0.05 else "targets-out-of-range"
             yield Finding(
-                code if beyond > 0.005 or name != "relu" else "targets-out-of-range",
-                f"targets go from {values.min():.3g} to {values.max():.3g}, and {beyond:.0%} of them lie beyond what {name} can reach",
+                "relu-on-output" if name == "relu" and beyond > 0.05 else "targets-out-of-range",
+                f"targets go from {values.min():.3g} to {values.max():.3g}; {name} cannot reach {beyond:.0%} of them",
                 source.scope or "output",
                 where(source.line),
             )
@@ -118,7 +117,7 @@ def check_targets(case: Case) -> Iterator[Finding]:
         if values.min() < 0 or values.max() > 1:
             yield Finding(
                 "targets-out-of-range",
-                f"binary cross-entropy needs targets from 0 to 1; these go from {values.min():.3g} to {values.max():.3g}",
+                f"targets go from {values.min():.3g} to {values.max():.3g}; binary cross-entropy needs 0 to 1",
                 "targets",
             )
     if y.dtype.kind in "iu" and y.ndim == 1 and output.size == len(y) and not case.logits:

@@ -15,8 +15,15 @@ from .case import Case, input_of, products, weight_of
 from .findings import Finding, where
 
 __all__ = [
-    "DEAD_LATER", "check_gradients", "check_input", "check_modes", "check_optimizer", "check_parameters", "check_units", "check_weights",
-]  # fmt: skip
+    "DEAD_LATER",
+    "check_gradients",
+    "check_input",
+    "check_modes",
+    "check_optimizer",
+    "check_parameters",
+    "check_units",
+    "check_weights",
+]
 
 #: The spread of weights times the root of the number of inputs: about 1.4 after He, 1 after Glorot.
 TOO_LARGE, TOO_SMALL = 5.0, 0.02
@@ -154,9 +161,8 @@ def check_parameters(case: Case) -> Iterator[Finding]:
     missing = [name for name, p in case.named.items() if p.requires_grad and p.node not in reached]
     if missing and len(missing) < len(case.named):
         yield Finding("no-gradient", f"no gradient arrives at {_list(missing)}", missing[0])
-    elif missing or case.loss_node is None:
-        if any(p.requires_grad for p in case.named.values()):
-            yield Finding("no-gradient", "the loss depends on no parameter at all", "loss")
+    elif missing or (case.loss_node is None and any(p.requires_grad for p in case.named.values())):
+        yield Finding("no-gradient", "the loss depends on no parameter at all", "loss")
     frozen = [name for name, p in case.named.items() if not p.requires_grad]
     known = _in_optimizer(case)
     if known is not None:
@@ -208,12 +214,10 @@ def check_optimizer(case: Case) -> Iterator[Finding]:
 
 def _check_zeroing(case: Case) -> Iterator[Finding]:
     """Whether gradients are left over from many steps, or zero_grad() leaves them."""
-    kept = [(p, g) for p in case.original.parameters() if p.requires_grad and (g := p.grad) is not None]
-    for p, g in kept:
-        fresh = case.gradients.get(
-            dict(zip(case.original.parameters(), case.named.values(), strict=True))[p].node
-        )
-        if fresh is None or not np.any(fresh):
+    for p, copied in zip(case.original.parameters(), case.named.values(), strict=True):
+        g = p.grad if p.requires_grad else None
+        fresh = case.gradients.get(copied.node) if copied.node is not None else None
+        if g is None or fresh is None or not np.any(fresh):
             continue
         times = float(np.linalg.norm(np.asarray(g)) / np.linalg.norm(fresh))
         if times > 5:
@@ -223,20 +227,21 @@ def _check_zeroing(case: Case) -> Iterator[Finding]:
                 p.name,
             )
             return
-    model, optimizer = copy.deepcopy((case.model, case.optimizer))
-    parameters: list[Tensor] = [
-        p for group in optimizer.param_groups for p in group["params"] if p.requires_grad
+    optimizer = copy.deepcopy(case.optimizer)
+    if optimizer is None:
+        return
+    tensors: list[Tensor] = [
+        t for group in optimizer.param_groups for t in group["params"] if t.requires_grad
     ]
-    for p in parameters:
-        p.grad = Tensor(np.ones(p.shape, p.dtype))
+    for tensor in tensors:
+        tensor.grad = Tensor(np.ones(tensor.shape, tensor.dtype))
     optimizer.zero_grad()
-    if any(p.grad is not None and np.any(np.asarray(p.grad)) for p in parameters):
+    if any(tensor.grad is not None and np.any(np.asarray(tensor.grad)) for tensor in tensors):
         yield Finding(
             "gradients-not-zeroed",
             f"{type(optimizer).__name__}.zero_grad() leaves gradients as they are",
             "optimizer",
         )
-    del model
 
 
 def check_input(case: Case) -> Iterator[Finding]:

@@ -82,7 +82,9 @@ def lr_find(
     made = make_optimizer(optimizer, model)
     model, made = copy.deepcopy((model, made))
     model.train()
-    rates, losses, mean = [], [], 0.0
+    rates: list[float] = []
+    losses: list[float] = []
+    mean = 0.0
     batches = iter(loader)
     with np.errstate(all="ignore"):
         for i, rate in enumerate(np.geomspace(low, high, steps)):

@@ -1,4 +1,4 @@
-"""Short trainings on copies: does the loss fall, and at which learning rate?"""
+"""Short trainings on copies, to see whether the loss falls, and at which learning rate."""
 
 from __future__ import annotations
 
