@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,24 @@ def hear_ctrl_c() -> None:
     """For a process that is about to start: we may be in the background, deaf to Ctrl-C, which children inherit."""
     if sys.platform != "win32":
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def check_cases(check: Callable[..., None], cases: Iterable[tuple[Any, ...]]) -> None:
+    """Run a check on every case, given as its name and its arguments; name all that fail, each with its reason.
+
+    A test for each of thousands of cases would take longer to collect and report than to run.
+    """
+    faults, count = [], 0
+    for name, *args in cases:
+        count += 1
+        try:
+            check(*args)
+        except (Exception, pytest.fail.Exception) as error:
+            lines = traceback.format_exception(error, limit=-3, chain=False)
+            faults.append(f"{name}\n{''.join(lines)}")
+    assert count, "there are no cases"
+    if faults:
+        pytest.fail(f"{len(faults)} of {count} cases\n\n" + "\n".join(faults), pytrace=False)
 
 
 def outputs(y: Any) -> Iterator[Any]:

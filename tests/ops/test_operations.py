@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers import OPERATIONS, Operation, compute, outputs
+from helpers import OPERATIONS, Operation, check_cases, compute, outputs
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.primitive import Primitive, Sample
@@ -21,7 +24,6 @@ BY_HAND = {
         "writes into its first argument and returns nothing: test_indexing.py",
     ),
 }
-CASES = [pytest.param(p, s, id=f"{p.name} {s}") for p in OPERATIONS for s in p.samples]
 UFUNCS = [
     p
     for p in OPERATIONS
@@ -31,13 +33,25 @@ UFUNCS = [
     and not p.covers[0].signature
 ]
 
-every_sample = pytest.mark.parametrize(("p", "sample"), CASES)
+
+def told(p: Operation, sample: Sample, seed: int, *variant: Any) -> str:
+    return ", ".join(map(str, (f"{p.name} {sample}", f"seed {seed}", *variant)))
 
 
-@pytest.fixture
-def seeds(request) -> range:
-    """How many times random inputs are drawn: once, or several times in the thorough profile."""
-    return range(5) if request.config.getoption("--thorough") else range(1)
+def on_every_sample(*variants: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a test for each operation out of a check of one sample, one seed and perhaps one of some variants."""
+
+    def made(check: Callable[..., None]) -> Callable[..., None]:
+        @pytest.mark.parametrize("p", [pytest.param(p, id=p.name) for p in OPERATIONS if p.samples])
+        def test(p: Operation, request: pytest.FixtureRequest) -> None:
+            seeds = range(5 if request.config.getoption("--thorough") else 1)
+            cases = itertools.product(p.samples, seeds, *([variants] if variants else []))
+            check_cases(check, ((told(p, *case), p, *case) for case in cases))
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return made
 
 
 def tracked(values: list) -> list:
@@ -81,47 +95,44 @@ def test_every_operation_has_samples_and_rules():
     assert set(BY_HAND) <= {p.name for p in OPERATIONS}, "a stale exception"
 
 
-@every_sample
-def test_value_is_numpys(p: Operation, sample: Sample, seeds: range):
-    for values in map(sample.draw, seeds):
-        expected = numpys(p, sample, values)
-        results = compute(p, sample, tracked(values))
-        assert len(results) == len(expected)
-        assert any(isinstance(y, tg.Tensor) and y.requires_grad for y in results)
-        for y, value in zip(results, expected, strict=True):
-            plain = y.data if isinstance(y, tg.Tensor) else y
-            assert np.shape(plain) == np.shape(value)
-            assert np.asarray(plain).dtype == np.asarray(value).dtype
-            np.testing.assert_allclose(plain, value, rtol=1e-12, atol=1e-14)
+@on_every_sample()
+def test_value_is_numpys(p: Operation, sample: Sample, seed: int):
+    values = sample.draw(seed)
+    expected = numpys(p, sample, values)
+    results = compute(p, sample, tracked(values))
+    assert len(results) == len(expected)
+    assert any(isinstance(y, tg.Tensor) and y.requires_grad for y in results)
+    for y, value in zip(results, expected, strict=True):
+        plain = y.data if isinstance(y, tg.Tensor) else y
+        assert np.shape(plain) == np.shape(value)
+        assert np.asarray(plain).dtype == np.asarray(value).dtype
+        np.testing.assert_allclose(plain, value, rtol=1e-12, atol=1e-14)
 
 
-@every_sample
-@pytest.mark.parametrize("order", [1, 2])
-def test_gradient(p: Operation, sample: Sample, order: int, seeds: range):
+@on_every_sample()
+def test_gradients_of_both_orders(p: Operation, sample: Sample, seed: int):
     def f(*values):
         return [
             y for y in compute(p, sample, list(values)) if isinstance(y, tg.Tensor) and y.dtype.kind in "fc"
         ]
 
-    for values in map(sample.draw, seeds):
-        assert tg.testing.gradcheck(f, *values, order=order)
+    assert tg.testing.gradcheck(f, *sample.draw(seed), order=2)
 
 
-@every_sample
-def test_rule_on_tensors_is_rule_on_arrays(p: Operation, sample: Sample, seeds: range):
-    for seed in seeds:
-        on_arrays = differentiate(p, sample, sample.draw(seed))
-        on_tensors = differentiate(p, sample, sample.draw(seed), create_graph=True)
-        for a, b in zip(on_arrays, on_tensors, strict=True):
-            assert (a is None) == (b is None)
-            if a is not None:
-                np.testing.assert_allclose(a.data, b.data, rtol=1e-11, atol=1e-13)
+@on_every_sample()
+def test_rule_on_tensors_is_rule_on_arrays(p: Operation, sample: Sample, seed: int):
+    on_arrays = differentiate(p, sample, sample.draw(seed))
+    on_tensors = differentiate(p, sample, sample.draw(seed), create_graph=True)
+    for a, b in zip(on_arrays, on_tensors, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(a.data, b.data, rtol=1e-11, atol=1e-13)
 
 
-@every_sample
-def test_tangents_go_forward_as_gradients_go_back(p: Operation, sample: Sample):
+@on_every_sample()
+def test_tangents_go_forward_as_gradients_go_back(p: Operation, sample: Sample, seed: int):
     """``<u, J v>`` is the same number, whichever of the two products is taken first."""
-    values = sample.draw()
+    values = sample.draw(seed)
     moved = [i for i, v in enumerate(values) if isinstance(v, np.ndarray) and v.dtype.kind in "fc"]
 
     def f(*chosen):
@@ -150,15 +161,14 @@ def test_tangents_go_forward_as_gradients_go_back(p: Operation, sample: Sample):
         np.testing.assert_allclose(forward, back, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.longdouble])
-@every_sample
-def test_dtype_is_kept(p: Operation, sample: Sample, dtype: type):
+@on_every_sample(np.float32, np.float16, np.longdouble)
+def test_dtype_is_kept(p: Operation, sample: Sample, seed: int, dtype: type):
     """Results have the dtype that NumPy gives them, and gradients that of their inputs."""
     values = [
         v.astype(np.result_type(dtype, np.complex64) if v.dtype.kind == "c" else dtype)
         if isinstance(v, np.ndarray) and v.dtype.kind in "fc"
         else v
-        for v in sample.draw(dtype=dtype)
+        for v in sample.draw(seed, dtype=dtype)
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # float16 overflows soon
@@ -176,9 +186,9 @@ def test_dtype_is_kept(p: Operation, sample: Sample, dtype: type):
         assert g is None or (g.dtype, g.shape) == (leaf.dtype, leaf.shape)
 
 
-@every_sample
-def test_inputs_are_left_alone_and_may_be_strided(p: Operation, sample: Sample):
-    values = sample.draw()
+@on_every_sample()
+def test_inputs_are_left_alone_and_may_be_strided(p: Operation, sample: Sample, seed: int):
+    values = sample.draw(seed)
     strided = []
     for v in values:
         if isinstance(v, np.ndarray) and v.dtype.kind in "fc" and v.ndim:
