@@ -315,8 +315,17 @@ def by_another_program(model, _):
     tg.compile(loss, optimizer=optim.SGD(model.parameters(), lr=1))(np.array([[0, -np.inf, 0], [0, 0, 0]]))
 
 
-@pytest.mark.parametrize("calls", [0, 2])
-@pytest.mark.parametrize("way", [by_loading, by_assigning, by_an_optimizer, by_another_program])
+@pytest.mark.parametrize(
+    ("way", "calls"),
+    [
+        (by_loading, 0),
+        *((way, 2) for way in (by_loading, by_assigning, by_an_optimizer, by_another_program)),
+        *(
+            pytest.param(way, 0, marks=pytest.mark.thorough)
+            for way in (by_assigning, by_an_optimizer, by_another_program)
+        ),
+    ],
+)
 def test_a_zero_does_not_hide_an_infinity_in_the_weights(way, calls):
     model, optimizer, step, x, y = sparse_step()
     for _ in range(calls):
@@ -361,7 +370,15 @@ def masked_step():
     return model, numba_step(lambda x, y: loss(model(x), y), optimizer=optimizer)
 
 
-@pytest.mark.parametrize(("weight", "target"), [(1.0, 1.0), (1e304, 1e6), (1e308, 200.0), (1.0, np.inf)])
+@pytest.mark.parametrize(
+    ("weight", "target"),
+    [
+        (1.0, 1.0),
+        (1e308, 200.0),
+        pytest.param(1e304, 1e6, marks=pytest.mark.thorough),
+        pytest.param(1.0, np.inf, marks=pytest.mark.thorough),
+    ],
+)
 def test_what_is_multiplied_by_zero_afterwards_may_be_infinite(weight, target):
     model, step = masked_step()
     with tg.no_grad():

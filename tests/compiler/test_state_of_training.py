@@ -383,13 +383,7 @@ def compare_trajectories(change: Any, make: str, class_as_it_was: Any, backend: 
 )
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_changes_between_steps_of_machine_code(change, class_as_it_was, request):
-    few = (
-        set_data,
-        buffer_in_place,
-        momentum,
-        factor,
-    )
-    if change not in few and not request.config.getoption("--thorough"):
+    if change not in (set_data, buffer_in_place) and not request.config.getoption("--thorough"):
         pytest.skip("runs with --thorough")
     compare_trajectories(change, "Adam", class_as_it_was, "numba")
 

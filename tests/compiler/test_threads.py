@@ -17,6 +17,8 @@ import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
 
 BACKENDS = ["numpy", *(["numba"] if importlib.util.find_spec("numba") else [])]
+#: Where NumPy's programs show the same, and machine code for each thread takes its time.
+MOSTLY_NUMPY = [pytest.param(b, marks=pytest.mark.thorough if b == "numba" else ()) for b in BACKENDS]
 THREADS = 4
 CALLS = 60
 
@@ -76,7 +78,7 @@ def test_a_function(backend, warm, shapes):
     together(work)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", MOSTLY_NUMPY)
 def test_large_arrays_whose_calls_take_long(backend):
     """NumPy lets other threads run within such calls."""
     compiled = tg.compile(chain, backend=backend)
@@ -121,7 +123,7 @@ def test_gradients(backend):
     together(work)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", MOSTLY_NUMPY)
 def test_captured_state_that_does_not_change(backend):
     settings = types.SimpleNamespace(scale=np.arange(30.0))
     model = nn.MLP([30, 8, 4], activation="tanh", rng=0, dtype=np.float64)
@@ -140,7 +142,7 @@ def test_captured_state_that_does_not_change(backend):
     together(work)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", MOSTLY_NUMPY)
 def test_the_uncompiled_function_runs_meanwhile(backend):
     """While a thread traces, another one sees the model as it is."""
     model = nn.MLP([6, 5, 3], activation="tanh", rng=0, dtype=np.float64)
@@ -163,7 +165,7 @@ def test_the_uncompiled_function_runs_meanwhile(backend):
     together(work)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", MOSTLY_NUMPY)
 def test_a_function_each(backend):
     """Threads that compile functions of their own, of the same model."""
     model = nn.MLP([6, 5, 3], activation="tanh", rng=0, dtype=np.float64)
@@ -199,7 +201,7 @@ def test_training_steps_of_one_program(backend, warm):
     np.testing.assert_array_equal(w.data, np.full(200, -sum(range(CALLS))))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", MOSTLY_NUMPY)
 def test_training_of_a_model_each(backend):
     def trained(number: int, compiled: bool) -> Any:
         model = nn.MLP([6, 5, 3], activation="tanh", rng=number, dtype=np.float64)

@@ -200,8 +200,8 @@ def test_the_peak_of_a_step_is_that_of_one_graph():
     ],
     ids=["grad", "jvp", "vjp", "jacobian", "checkpoint", "jvp of checkpoint"],
 )
-def test_transforms_of_100_000_operations(run):
-    assert run(lambda x: chain(x, 100_000)) == 1.0
+def test_transforms_of_20_000_operations(run):
+    assert run(lambda x: chain(x, 20_000)) == 1.0
 
 
 def test_a_long_graph_is_checked_and_watched():

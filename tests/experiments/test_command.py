@@ -250,13 +250,12 @@ def test_ctrl_c_keeps_what_was_done():
     assert status.startswith("stopped after")
 
 
-def test_help_shows_what_it_is_about():
-    for name, (path, _) in catalogue().items():
-        process = program(str(path), "--help")
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        assert f"examples/{name}.py" in out, "the help says how to call it"
-        assert "--full" in out
+@pytest.mark.parametrize("name", catalogue())
+def test_help_shows_what_it_is_about(name, script):
+    result = CliRunner().invoke(script(name).main, ["--help"])
+    assert result.exit_code == 0, result.output
+    assert f"examples/{name}.py" in result.output, "the help says how to call it"
+    assert "--full" in result.output
 
 
 def test_a_usage_that_can_be_typed():

@@ -32,6 +32,7 @@ def test_one_epoch(run, tables):
     assert (report.folder / "model.safetensors").is_file()
 
 
+@pytest.mark.thorough
 def test_all_together(run, tables, few, capsys):
     report = run("five_experiments", "--data", few, "--workers", 1)
     names = {path.name for path in report.folder.iterdir()}

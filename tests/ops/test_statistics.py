@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import gradient, leaf, parts
+from helpers import check_cases, gradient, leaf, parts
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import DTypeError, GradientError, ShapeError, UnsupportedError
@@ -105,9 +105,14 @@ CALLS = [
 
 
 @NO_NUMBERS
-@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "c8", "i4", "?"])
-@pytest.mark.parametrize(("f", "form"), CALLS)
-def test_values_with_every_keyword(f, form, dtype):
+@pytest.mark.parametrize(("f", "forms"), [pytest.param(f, forms, id=f.__name__) for f, forms in COMPLETE])
+def test_values_with_every_keyword(f, forms):
+    dtypes = ["f8", "f4", "f2", "c8", "i4", "?"]
+    cases = ((f"{f.__name__} {name} {d}", f, form, d) for name, form in forms.items() for d in dtypes)
+    check_cases(check_values, cases)
+
+
+def check_values(f, form, dtype):
     a = (M * (1 + 0.5j) if dtype == "c8" else M * 4 if dtype == "i4" else M).astype(dtype)
     call = form(f)
     try:
