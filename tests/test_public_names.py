@@ -32,9 +32,11 @@ NAMES = {
     "tinygrad_mnist.files": "load read_metadata read_safetensors replace save",
     "tinygrad_mnist.graph": "Node changed conjugate enable_grad fit is_recording no_grad scope sweep",
     "tinygrad_mnist.nn": """
-        BCEWithLogitsLoss CrossEntropyLoss Dropout ELU Flatten GELU HuberLoss L1Loss LeakyReLU Linear
-        LogSoftmax MLP MSELoss Module NLLLoss Parameter ReLU Sequential Sigmoid Softmax Softplus Tanh
-        activations build describe functional init
+        AdaptiveAvgPool2d AvgPool2d BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d
+        ConvTranspose2d CrossEntropyLoss Dropout Dropout2d ELU Embedding Flatten GELU GRU GroupNorm
+        HuberLoss Identity L1Loss LSTM LayerNorm LeakyReLU Linear LogSoftmax MLP MSELoss MaxPool2d
+        Module NLLLoss Parameter RNN ReLU Sequential Sigmoid Softmax Softplus Tanh Unflatten activations
+        build describe functional init
     """,
     "tinygrad_mnist.nn.functional": """
         adaptive_avg_pool2d avg_pool2d batch_norm binary_cross_entropy binary_cross_entropy_with_logits
@@ -45,7 +47,7 @@ NAMES = {
     """,
     "tinygrad_mnist.nn.init": """
         INITIALISERS book_normal constant fan_in_uniform get kaiming_normal kaiming_uniform lecun_normal
-        lecun_uniform normal uniform xavier_normal xavier_uniform
+        lecun_uniform normal standard_normal uniform xavier_normal xavier_uniform
     """,
     "tinygrad_mnist.optim": """
         Adagrad Adam AdamW CosineAnnealingLR OneCycleLR Optimizer RMSprop SGD Schedule StepLR WarmupLR

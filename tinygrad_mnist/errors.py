@@ -41,6 +41,8 @@ __all__ = [
 class TinygradError(Exception):
     """The base class: catch it to catch every error that this project raises on purpose."""
 
+    names_layer = False  #: whether the message begins with a layer and its place in the network
+
 
 class ShapeError(TinygradError, ValueError):
     """Shapes that do not fit each other, or do not fit a layer."""

@@ -538,6 +538,7 @@ OUT, IN = 300, 400
         ("book_normal", math.sqrt(1 / OUT)),
         ("uniform", math.sqrt(1 / 12)),
         ("normal", 0.01),
+        ("standard_normal", 1.0),
     ],
 )
 def test_initialisers(name, std):
@@ -553,7 +554,7 @@ def test_initialisers(name, std):
 
 
 def test_all_initialisers_are_tested_and_unknown_ones_listed():
-    assert len(init.INITIALISERS) == 11
+    assert len(init.INITIALISERS) == 12
     with pytest.raises(OptionError, match=r"unknown initialiser.*kaiming_normal"):
         nn.Linear(2, 2, weight_init="kaiming")
     with pytest.raises(ShapeError, match=r"\(3,\)"):

@@ -28,6 +28,7 @@ __all__ = [
     "lecun_normal",
     "lecun_uniform",
     "normal",
+    "standard_normal",
     "uniform",
     "xavier_normal",
     "xavier_uniform",
@@ -79,6 +80,11 @@ def normal(
     if _ROOM.get() is not None:
         return _empty(shape, dtype)
     return np.random.default_rng(rng).normal(mean, std, shape).astype(dtype)
+
+
+def standard_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw from N(0, 1), PyTorch's default for embeddings."""
+    return normal(shape, std=1.0, rng=rng, dtype=dtype)
 
 
 def constant(shape: Shape, value: float = 0.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
@@ -167,7 +173,7 @@ def fans(shape: Shape) -> tuple[int, int]:
 INITIALISERS: dict[str, Callable[..., NDArray]] = {
     function.__name__: function
     for function in (
-        constant, uniform, normal, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal,
+        constant, uniform, normal, standard_normal, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal,
         lecun_uniform, lecun_normal, fan_in_uniform, book_normal,
     )
 }  # fmt: skip

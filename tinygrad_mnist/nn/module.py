@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import GradientError, OptionError, StateDictError, UnsupportedError, misfit
-from ..graph import CALLED, RECORDING, SCOPE, changed
+from ..errors import GradientError, OptionError, StateDictError, TinygradError, UnsupportedError, misfit
+from ..graph import CALLED, RECORDING, SCOPE, changed, scope_text
 from ..operands import operand
 from ..origins import caller
 from ..tensor import Tensor, buffer
@@ -127,6 +127,9 @@ class Module(metaclass=_Kind):
         token = SCOPE.set((SCOPE.get(), self._name, cls.__name__, caller(), cls._is_ours))
         try:
             output = self.forward(*args, **kwargs)
+        except TinygradError as error:
+            self._say_where(error)
+            raise
         except TypeError:
             if words := misfit(self.forward, args, kwargs):
                 raise TypeError(f"{cls.__name__}.forward: {words}{_hint(words, args)}") from None
@@ -138,6 +141,15 @@ class Module(metaclass=_Kind):
         if returned is not None:
             returned(output)
         return output
+
+    def _say_where(self, error: TinygradError) -> None:
+        """Begin the message of an error in a layer of this package with the layer and its place in the network."""
+        place = scope_text(SCOPE.get()).rpartition(".")[0]
+        is_layer = self._is_ours and (place or self._buffers or any(True for _ in self._own_parts()))
+        if is_layer and not error.names_layer and not any(True for _ in self.children()):
+            error.names_layer = True
+            at = f" (at {place!r})" if place else ""
+            error.args = (f"{self!r}{at}: {error}", *error.args[1:])
 
     def __setattr__(self, name: str, value: Any) -> None:
         for path, part in _parts(name, value):
@@ -298,7 +310,7 @@ class Module(metaclass=_Kind):
             parameter.zero_grad()
 
     def astype(self: Self, dtype: Any) -> Self:
-        """Convert all parameters to another dtype, in place; their gradients are forgotten."""
+        """Convert parameters, and buffers of floats, to another dtype, in place; their gradients are forgotten."""
         for module in self.modules():
             for name, part in module._own_parts():
                 if isinstance(part, Parameter):
@@ -308,6 +320,9 @@ class Module(metaclass=_Kind):
                     part.requires_grad = tracked
                     if tracked:
                         part.name = name
+            for name in module._buffers:
+                if getattr(module, name).dtype.kind in "fc":
+                    setattr(module, name, getattr(module, name).astype(dtype))
         return self
 
     def apply(self: Self, function: Callable[[Module], Any]) -> Self:
@@ -319,8 +334,10 @@ class Module(metaclass=_Kind):
     # -- representation --------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """The text that ``repr`` shows in parentheses."""
-        return ""
+        """The text that ``repr`` shows in parentheses: by default, how a layer of this package was made."""
+        args, kwargs = self._arguments if self._is_ours else ((), {})
+        named = [f"{name}={_written(x)}" for name, x in kwargs.items() if name not in _UNWRITTEN]
+        return ", ".join([*map(_written, args), *named])
 
     def __repr__(self) -> str:
         children = [f"({name}): {child!r}" for name, child in self.named_children()]
@@ -369,6 +386,14 @@ class Module(metaclass=_Kind):
 
 #: Attributes that are not part of the network.
 _INTERNAL = ("training", "_name", "_buffers", "_arguments")
+
+#: Arguments of layers that their text leaves out.
+_UNWRITTEN = ("rng", "dtype", "weight_init", "bias_init")
+
+
+def _written(x: Any) -> str:
+    """An argument as text; it is the same after it was saved, as JSON, which knows lists only."""
+    return repr(tuple(x) if isinstance(x, list) else x.item() if isinstance(x, np.generic) else x)
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -33,6 +33,7 @@ from . import (  # noqa: F401
     polynomials,
     pools,
     quantiles,
+    recurrence,
     reductions,
     resampling,
     shape,

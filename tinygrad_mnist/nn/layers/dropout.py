@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...errors import OptionError
+from ...errors import ShapeError
 from ...typing import Array
 from .. import functional as F  # noqa: N812
 from ..module import Module
+from .arguments import probability
 
-__all__ = ["Dropout"]
+__all__ = ["Dropout", "Dropout2d"]
 
 
 class Dropout(Module):
@@ -24,9 +25,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
-        if not 0 <= p < 1:
-            raise OptionError(f"Dropout: p = {p!r} is not a probability in [0, 1)")
-        self.p = p
+        self.p = probability(type(self).__name__, "p", p)
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: Array) -> Array:
@@ -34,3 +33,30 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"{self.p}"
+
+
+class Dropout2d(Dropout):
+    """Set a random share of the channels to zero during training, all elements of a channel together [1]_.
+
+    Parameters are those of :class:`Dropout`. Its input has the shape (N, C, H, W), or another that begins so.
+
+    References
+    ----------
+    .. [1] J. Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015.
+
+    Examples
+    --------
+    >>> y = Dropout2d(0.5, rng=0)(np.ones((1, 4, 2, 2)))
+    >>> y.reshape(4, 4).tolist()
+    [[2.0, 2.0, 2.0, 2.0], [2.0, 2.0, 2.0, 2.0], [2.0, 2.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0]]
+    """
+
+    def forward(self, x: Array) -> Array:
+        if not self.training or not self.p:
+            return x
+        if x.ndim < 3:
+            raise ShapeError(
+                f"expects an input of shape (N, C, …), got {x.shape}; nn.Dropout drops single elements"
+            )
+        ones = np.ones((*x.shape[:2], *(1,) * (x.ndim - 2)), x.dtype)
+        return x * F.dropout(ones, self.p, rng=self.rng)

@@ -68,16 +68,12 @@ class Linear(Module):
     def forward(self, x: Array) -> Array:
         x = x if hasattr(x, "shape") else np.asarray(x, self.weight.dtype)
         if not x.shape or x.shape[-1] != self.in_features:
-            place = f" (at {self._name!r})" if self._name else ""
             hint = ""
             if math.prod(x.shape[1:]) == self.in_features:
                 hint = "; nn.Flatten() joins the other axes"
             elif math.prod(x.shape) == self.in_features:
                 hint = "; if this is a single example, make it a batch of one: x.reshape(1, -1)"
-            raise ShapeError(
-                f"Linear({self.in_features}, {self.out_features}){place}: expects an input of shape "
-                f"(…, {self.in_features}), got {x.shape}{hint}"
-            )
+            raise ShapeError(f"expects an input of shape (…, {self.in_features}), got {x.shape}{hint}")
         return F.linear(x, self.weight, self.bias)
 
     def _sample_shape(self) -> tuple[int, ...]:

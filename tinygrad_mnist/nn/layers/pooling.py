@@ -1,0 +1,112 @@
+"""Layers that make one number of a window of an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...typing import Array
+from .. import functional as F  # noqa: N812
+from ..module import Module
+
+__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
+
+Numbers = int | tuple[int, int]
+
+
+class MaxPool2d(Module):
+    """Take the largest element of every window; see :func:`~tinygrad_mnist.nn.functional.max_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, dilation : int or (int, int)
+        The stride is the size of a window by default.
+    return_indices : bool, default False
+        Whether to return also where each result comes from.
+    ceil_mode : bool, default False
+        Whether a last window may reach beyond the margin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> MaxPool2d(2)(np.zeros((32, 16, 28, 28))).shape
+    (32, 16, 14, 14)
+    """
+
+    def __init__(
+        self,
+        kernel_size: Numbers,
+        stride: Numbers | None = None,
+        padding: Numbers = 0,
+        dilation: Numbers = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
+        self.return_indices, self.ceil_mode = return_indices, ceil_mode
+
+    def forward(self, x: Array) -> Any:
+        return F.max_pool2d(
+            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+
+
+class AvgPool2d(Module):
+    """Take the mean of every window; see :func:`~tinygrad_mnist.nn.functional.avg_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode
+        As for :class:`MaxPool2d`.
+    count_include_pad : bool, default True
+        Whether the margin of zeros counts as elements.
+    divisor_override : int, optional
+        The number by which all sums are divided.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> AvgPool2d(2)(np.zeros((32, 16, 28, 28))).shape
+    (32, 16, 14, 14)
+    """
+
+    def __init__(
+        self,
+        kernel_size: Numbers,
+        stride: Numbers | None = None,
+        padding: Numbers = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
+        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+
+    def forward(self, x: Array) -> Array:
+        return F.avg_pool2d(
+            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
+            self.divisor_override,
+        )  # fmt: skip
+
+
+class AdaptiveAvgPool2d(Module):
+    """Take means of windows chosen for a result of a given size.
+
+    See :func:`~tinygrad_mnist.nn.functional.adaptive_avg_pool2d`.
+
+    Parameters
+    ----------
+    output_size : int, or a pair of int and None
+        The height and width of the result; None keeps that of the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> AdaptiveAvgPool2d(1)(np.zeros((32, 16, 7, 5))).shape
+    (32, 16, 1, 1)
+    """
+
+    def __init__(self, output_size: int | tuple[int | None, int | None] | None) -> None:
+        self.output_size = output_size
+
+    def forward(self, x: Array) -> Array:
+        return F.adaptive_avg_pool2d(x, self.output_size)
