@@ -1022,7 +1022,7 @@ def test_a_picture_without_pillow(run, sample, monkeypatch):
     np.save("digit.npy", sample.inputs[0])
     for name in [name for name in sys.modules if name.partition(".")[0] == "PIL"]:
         monkeypatch.setitem(sys.modules, name, None)
-    assert "pip install 'tinygrad-mnist[plots]'" in fail("predict", run, "digit.png").err
+    assert "pip install 'tinygrad-mnist[pictures]'" in fail("predict", run, "digit.png").err
     succeed("predict", run, "digit.npy")
 
 

@@ -251,5 +251,91 @@ def test_without_pillow_npy_still_works(tmp_path, monkeypatch):
     for module in ("PIL.Image", "PIL.ImageOps", "PIL"):
         monkeypatch.setitem(sys.modules, module, None)
     assert read_digit(tmp_path / "d.npy").shape == (28, 28)
-    with pytest.raises(MissingExtraError, match=r"tinygrad-mnist\[plots\]"):
+    with pytest.raises(MissingExtraError, match=r"tinygrad-mnist\[pictures\]"):
         read_digit(tmp_path / "d.png")
+
+
+def test_without_scipy_only_small_pictures_are_read(tmp_path, monkeypatch):
+    save(tmp_path / "small.npy", draw()[::5, ::5])
+    save(tmp_path / "large.npy", draw())
+    monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
+    assert read_digit(tmp_path / "small.npy").shape == (28, 28)
+    with pytest.raises(MissingExtraError, match=r"tinygrad-mnist\[pictures\]"):
+        read_digit(tmp_path / "large.npy")
+
+
+# --------------------------------------------------------------------------- photos
+
+
+def light(shape, kind):
+    """How bright each place of a photo is: 1 in full light."""
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    return {
+        "a shadow from one side": 0.675 + 0.325 * (x + y) / 2,
+        "dark corners": 1 - 0.3 * (x**2 + y**2),
+        "a flash": 0.5 + 0.5 * np.exp(-4 * (x**2 + (y + 0.3) ** 2)),
+    }[kind]
+
+
+def on_table(paper):
+    paper = paper.copy()
+    paper[:, :25] = paper[:30] = 60
+    return paper
+
+
+def framed(paper):
+    return np.pad(paper, 9)
+
+
+def ruled(paper):
+    paper = paper.copy()
+    paper[::24] = np.minimum(paper[::24], 190)
+    paper[:, ::24] = np.minimum(paper[:, ::24], 190)
+    return paper
+
+
+def specked(paper):
+    paper = paper.copy()
+    paper[8:11, 8:11] = paper[-20:-17, 30:34] = 40
+    return paper
+
+
+PHOTOS = {
+    "a shadow from one side": lambda paper: paper * light(paper.shape, "a shadow from one side"),
+    "dark corners": lambda paper: paper * light(paper.shape, "dark corners"),
+    "a flash": lambda paper: paper * light(paper.shape, "a flash"),
+    "noise": lambda paper: paper + np.random.default_rng(0).normal(0, 25, paper.shape),
+    "a table": on_table,
+    "the frame of a scanner": framed,
+    "squared paper": ruled,
+    "specks": specked,
+    "a sheet on a dark table": lambda paper: np.pad(paper, 60, constant_values=50),
+    "all at once": lambda paper: framed(specked(paper) * light(paper.shape, "a shadow from one side")),
+}
+
+
+@pytest.mark.parametrize("kind", PHOTOS)
+def test_photos_show_the_digit_that_was_written(tmp_path, digits, kind):
+    for digit in digits[::100]:
+        paper = np.full((300, 340), 235.0)
+        paper[70:238, 90:258] -= 195 / 255 * np.kron(digit, np.ones((6, 6)))
+        photo = np.clip(PHOTOS[kind](paper), 0, 255).astype(np.uint8)
+        found = read_digit(save(tmp_path / "photo.png", photo))
+        assert np.abs(found - digit / digit.max()).mean() < 0.07
+
+
+def side_by_side(*digits):
+    return 255 - np.pad(np.hstack([np.kron(digit, np.ones((5, 5), np.uint8)) for digit in digits]), 20)
+
+
+def test_several_digits_or_none(tmp_path, digits):
+    for pair in (digits[0], digits[500]), (digits[100], digits[100]), (digits[3], digits[7], digits[9]):
+        with pytest.raises(DataError, match=f"several digits .{len(pair)} found"):
+            read_digit(save(tmp_path / "photo.png", side_by_side(*pair)))
+    blank = 200 * light((300, 300), "a shadow from one side") + np.random.default_rng(0).normal(
+        0, 4, (300, 300)
+    )
+    sheet = np.pad(np.full((200, 200), 240, np.uint8), 50)
+    for nothing in (blank.astype(np.uint8), sheet):
+        with pytest.raises(DataError, match="holds no digit"):
+            read_digit(save(tmp_path / "photo.png", nothing))

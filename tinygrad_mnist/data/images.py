@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import DataError, OptionError, require
 from ..reading import LARGEST_ARRAYS, locate, open_file, read_bytes, read_npy, readable
 from ..typing import NDArray
+from .ink import EMPTY, find_digit
 
 __all__ = ["read_digit"]
 
@@ -25,14 +26,19 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 #: The most pixels of a picture, and the most passes over them in a JPEG; cameras and programs make up to a dozen.
 MAX_PIXELS, MOST_SCANS = 50_000_000, 100
 
+#: Photos are made smaller, to this longer side; a digit is read as well. A picture that is no longer than SMALL has no
+#: room for anything but a digit.
+LONGEST_SIDE, SMALL = 1024, 40
+
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20 / 28) -> NDArray:
     """Read a picture of one digit and return it in the form of MNIST's digits.
 
-    The picture may have any size; it may be grey or in colour, dark on light or light on dark (the border
-    decides which).
+    The picture may have any size; it may be grey or in colour, dark on light or light on dark. It may be a photo: of
+    paper that is lit unevenly, ruled, or lies on a table, with grain and specks. A picture of at most 40 pixels is
+    taken as it is, with all that stands out from its border.
 
     Parameters
     ----------
@@ -52,9 +58,10 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
     Raises
     ------
     DataError
-        If the file cannot be read, or if the picture is empty.
+        If the file cannot be read, or if the picture holds no digit, or several.
     MissingExtraError
-        If the file is not ``.npy`` and Pillow is not installed.
+        If the file is not ``.npy`` and Pillow is not installed, or if the picture has more than 40 pixels in a row or
+        column and scipy is not installed.
 
     Examples
     --------
@@ -77,8 +84,14 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
     if not 0 < fill <= 1:
         raise OptionError(f"read_digit: fill is {fill}; it must be above 0 and at most 1")
     pixels = _read_npy(file) if file.suffix.lower() == ".npy" else _read_picture(file)
-    ink = _ink(_grey(_unit(pixels, file), file), file)
-    return _centre(_resize(_crop(ink), max(round(size * fill), 1)), size)
+    grey = _shrink(_grey(_unit(pixels, file), file))
+    # JPEG leaves ripples around strokes, even on even paper.
+    ripples = 0.1 if file.suffix.lower() in (".jpg", ".jpeg", ".webp") else 0.0
+    try:
+        ink = find_digit(grey, ripples) if max(grey.shape) > SMALL else _crop(_ink(grey, ripples))
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+    return _centre(_resize(ink, max(round(size * fill), 1)), size)
 
 
 def _read_npy(file: Path) -> NDArray:
@@ -90,8 +103,8 @@ def _read_npy(file: Path) -> NDArray:
 
 
 def _read_picture(file: Path) -> NDArray:
-    pil = require("PIL.Image", extra="plots", purpose=f"reading {file.name}")
-    ops = require("PIL.ImageOps", extra="plots", purpose=f"reading {file.name}")
+    pil = require("PIL.Image", extra="pictures", purpose=f"reading {file.name}")
+    ops = require("PIL.ImageOps", extra="pictures", purpose=f"reading {file.name}")
     content = read_bytes(file, LARGEST_ARRAYS)
     if content.count(b"\xff\xda") > MOST_SCANS:
         raise DataError(f"{file}: not a readable picture: it has more than {MOST_SCANS} scans")
@@ -107,7 +120,7 @@ def _read_picture(file: Path) -> NDArray:
             if image.mode.startswith("I"):  # 16 bits of grey, Pillow would clip them to 8
                 return np.asarray(image).astype(np.uint16)
             upright = ops.exif_transpose(image).convert("RGBA")
-            upright.thumbnail((1024, 1024))
+            upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             return np.asarray(upright)
 
 
@@ -143,16 +156,22 @@ def _grey(pixels: NDArray, file: Path) -> NDArray:
     raise DataError(f"{file}: an array of shape {pixels.shape}; expected (H, W), (H, W, 3) or (H, W, 4)")
 
 
-def _ink(grey: NDArray, file: Path) -> NDArray:
+def _shrink(grey: NDArray) -> NDArray:
+    if max(grey.shape) <= LONGEST_SIDE:
+        return grey
+    small = _resize(grey, LONGEST_SIDE)
+    covered: NDArray = small / _resize(np.ones_like(grey), LONGEST_SIDE)
+    return covered
+
+
+def _ink(grey: NDArray, ripples: float) -> NDArray:
     """Separate ink from paper: 0 is paper and 1 the strongest ink, whichever of the two is darker."""
     low, high, paper = grey.min(), grey.max(), np.median(_border(grey))
     if high - low < 0.02:
-        raise DataError(f"{file}: the picture is empty: all of its pixels are equal")
+        raise DataError(EMPTY)
     ink: NDArray = np.maximum(paper - grey if paper > (low + high) / 2 else grey - paper, 0)
     ink /= ink.max()
     # The border shows the grain of the paper; the quantile allows a stroke to run off the edge.
-    # JPEG leaves ripples around strokes, even if the border is clean.
-    ripples = 0.1 if file.suffix.lower() in (".jpg", ".jpeg", ".webp") else 0.0
     grain = min(5 * float(np.quantile(_border(ink), 0.9)), 0.5)
     ink[ink <= max(grain, ripples)] = 0
     return ink
