@@ -33,6 +33,7 @@ import numpy as np
 from .blocks import Block, block
 from .errors import GradientError, ShapeError
 from .origins import Line, Origin, is_internal, line_of
+from .quiet import let_vanish
 from .typing import Array
 
 if TYPE_CHECKING:
@@ -221,6 +222,7 @@ class Node:
         return f"<Node {what} {self.name or self.scope}>".replace(" >", ">")
 
 
+@let_vanish
 def sweep(
     seeds: Mapping[Node, Array],
     *,

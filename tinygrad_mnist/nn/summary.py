@@ -12,6 +12,7 @@ from ..graph import CALLED, _set, no_grad
 from ..notebook import card, ends, shorten, table
 from ..tensor import Tensor
 from ..trees import leaves
+from .modes import evaluating
 
 if TYPE_CHECKING:
     from .module import Module
@@ -131,15 +132,8 @@ def _outputs(model: Module, inputs: tuple[Any, ...]) -> dict[int, str]:
 
         return note
 
-    training = [module for module in model.modules() if module.training]
-    for module in training:  # no others are changed, so programs need not check them again
-        module.training = False
-    try:
-        with no_grad(), np.errstate(all="ignore"), _set(CALLED, watch):
-            model(*inputs)
-    finally:
-        for module in training:
-            module.training = True
+    with evaluating(model), no_grad(), np.errstate(all="ignore"), _set(CALLED, watch):
+        model(*inputs)
     return {key: " and ".join(shapes) for key, shapes in found.items()}
 
 

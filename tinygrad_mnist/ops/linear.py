@@ -19,6 +19,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..errors import OptionError, ShapeError
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
+from ..quiet import let_vanish
 from ..typing import Array, NDArray
 
 
@@ -74,6 +75,7 @@ matmul.vjp(matmul_left_rule, matmul_right_rule)
 @primitive(
     samples=[((2, 3), (4, 3), (4,)), ((1, 3), (4, 3), (4,)), ((3,), (2, 3), (2,)), ((2, 2, 3), (4, 3), (4,))]
 )
+@let_vanish
 def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
     """``x @ weight.T + bias``: each row of ``weight`` holds the weights of one output."""
     y = x @ weight.T

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import DTypeError, OptionError
 from ..primitive import Sample, primitive
+from ..quiet import let_vanish
 from ..tensor import Tensor, certainly, is_known, refuse
 from ..trees import tree_map
 from ..typing import Array, ArrayT
@@ -63,6 +64,7 @@ leaky_relu.vjp(lambda g, y, x, slope: np.where(x > 0, g, slope * g))
 
 
 @primitive(samples=[*_CURVE, Sample((3,), alpha=0.5)], jvp="elementwise")
+@let_vanish
 def elu(x: Array, /, alpha: float = 1.0) -> Array:
     """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
@@ -75,7 +77,7 @@ elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.minimum
 @widen
 def sigmoid(x: Array, /) -> Array:
     """``1 / (1 + exp(-x))``, accurate in both tails; results below the smallest normal number may be 0."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         e = np.exp(np.minimum(-x, _too_large(x.dtype)))
     e += 1
     return 1 / e
@@ -116,6 +118,7 @@ logit.vjp(lambda g, y, p: g / (p * (1 - p)))
 
 
 @primitive(samples=_CURVE, jvp="elementwise")
+@let_vanish
 def softplus(x: Array, /) -> Array:
     """``log(1 + exp(x))``, a smooth relu."""
     return np.logaddexp(x, 0)
@@ -126,6 +129,7 @@ softplus.vjp(lambda g, y, x: g * sigmoid(x))
 
 @primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
 @widen
+@let_vanish
 def erf(x: Array, /) -> Array:
     """The error function, accurate to the last digit or two of a double.
 
@@ -140,6 +144,7 @@ def erf(x: Array, /) -> Array:
 
 @primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
 @widen
+@let_vanish
 def erfc(x: Array, /) -> Array:
     """``1 - erf(x)``, with all its digits where the result is small."""
     a = np.abs(x)
@@ -261,6 +266,7 @@ def dropout(
 
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
 @widen
+@let_vanish
 def softmax(x: Array, /, axis: int = -1) -> Array:
     """``exp(x) / sum(exp(x))`` along an axis: positive, and adding up to 1."""
     t = np.swapaxes(x, axis, 0).copy()
@@ -276,6 +282,7 @@ softmax.tangents(*softmax.rules.values())  # its Jacobian is symmetric
 
 @primitive(samples=[((4,),), ((2, 3),), Sample((2, 3), axis=0), Sample((2, 3, 2), axis=1)])
 @widen
+@let_vanish
 def log_softmax(x: Array, /, axis: int = -1) -> Array:
     """``log(softmax(x))``, finite however far apart the inputs lie."""
     t = np.swapaxes(x, axis, 0).copy()
@@ -296,7 +303,7 @@ def logsumexp(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
     """``log(sum(exp(x)))`` over axes, without overflow: a smooth maximum."""
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):  # if all inputs are -inf, the logarithm is -inf
+    with np.errstate(divide="ignore", under="ignore"):  # if all inputs are -inf, the logarithm is -inf
         y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return y if keepdims else np.squeeze(y, axis)
 

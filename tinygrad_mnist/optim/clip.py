@@ -8,12 +8,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..errors import OptionError
+from ..quiet import let_vanish
 from ..tensor import Tensor
 from ..typing import NDArray
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
 
+@let_vanish
 def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients together so that their joint Euclidean norm is at most ``max_norm``.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GradientError, OptionError, ShapeError, StateDictError, pluralise
+from ..quiet import let_vanish
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
 
@@ -119,6 +120,7 @@ class Optimizer:
         }
         return real + 1j * imag, joined
 
+    @let_vanish
     def step(self) -> None:
         """Update every parameter that has a gradient, in place.
 

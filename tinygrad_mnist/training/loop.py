@@ -14,6 +14,7 @@ from ..data import DataLoader, Dataset
 from ..errors import NonFiniteError, OptionError, choice, misfit
 from ..graph import no_grad
 from ..nn import Module
+from ..nn.modes import evaluating
 from ..optim import Optimizer, Schedule
 from ..tensor import Tensor
 from ..trees import leaves
@@ -169,7 +170,7 @@ def fit(
     watching = [*_callbacks(callbacks), *([Progress()] if progress else [])]
 
     # Endings run last in, first out: those that change the model must come before those that save it.
-    with ExitStack() as endings, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with ExitStack() as endings, np.errstate(all="ignore"):
         for callback in sorted(watching, key=lambda callback: callback.changes_model):
             callback.on_start(training)
             endings.callback(callback.on_end, training)
@@ -261,17 +262,12 @@ def _measure(
 ) -> dict[str, float]:
     """Measure a model, whose loss has the classes on an axis."""
     tally, gathered = Tally(axis), []
-    was_training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            for x, y in loader:
-                output = model(x)
-                tally.add(float(loss(output, y)), output, y)
-                if metrics:
-                    gathered.append((y, plain(output)))
-    finally:
-        model.train(was_training)
+    with evaluating(model), no_grad():
+        for x, y in loader:
+            output = model(x)
+            tally.add(float(loss(output, y)), output, y)
+            if metrics:
+                gathered.append((y, plain(output)))
     measured = measure(metrics, *join(gathered)) if metrics else {}
     return {**tally.means(), **measured, "count": tally.count}
 
@@ -303,13 +299,8 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> A
             else Dataset(*(data if isinstance(data, tuple) else (data, data)))
         )
         batches = (inputs[i : i + batch_size][0] for i in range(0, max(len(inputs), 1), batch_size))
-    was_training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            return join([plain(model(x)) for x in batches])
-    finally:
-        model.train(was_training)
+    with evaluating(model), no_grad():
+        return join([plain(model(x)) for x in batches])
 
 
 def _check_model(name: str, model: object) -> None:

@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Callable
 from typing import Any
 
-from .quiet import quiet
+from ...quiet import let_vanish, quiet
 from .text import Source
 
 __all__ = ["run_source"]
@@ -18,4 +18,4 @@ def run_source(source: Source, arrays: dict[str, Any]) -> Callable[..., Any]:
     exec(builtins.compile(source.text, "<compiled by tinygrad_mnist>", "exec"), namespace)
     prepared: Callable[..., Any] = namespace[source.prepare](**arrays)
     unguarded = getattr(prepared, "__wrapped__", None)  # wrapped by np.errstate
-    return quiet(unguarded) if unguarded else prepared
+    return quiet(unguarded, over="ignore", under="ignore") if unguarded else let_vanish(prepared)
