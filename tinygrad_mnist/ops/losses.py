@@ -44,7 +44,8 @@ def mse_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT
     np.float64(2.0)
     """
     input, target = _match("mse_loss", input, target)
-    return _reduce(np.square(input - target), reduction)
+    with np.errstate(under="ignore"):
+        return _reduce(np.square(input - target), reduction)
 
 
 def l1_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
@@ -65,7 +66,8 @@ def huber_loss(input: ArrayT, target: Array, *, delta: float = 1.0, reduction: s
     input, target = _match("huber_loss", input, target)
     error = np.absolute(input - target)
     near = np.minimum(error, delta)
-    return _reduce(near * (error - near / 2), reduction)
+    with np.errstate(under="ignore"):
+        return _reduce(near * (error - near / 2), reduction)
 
 
 def cross_entropy(
@@ -138,7 +140,8 @@ def binary_cross_entropy_with_logits(input: ArrayT, target: Array, *, reduction:
     """
     input, target = _match("binary_cross_entropy_with_logits", input, target)
     # A sum of two terms that are never negative, so nothing cancels where the loss is small.
-    return _reduce(target * softplus(-input) + (1 - target) * softplus(input), reduction)
+    with np.errstate(under="ignore"):
+        return _reduce(target * softplus(-input) + (1 - target) * softplus(input), reduction)
 
 
 def binary_cross_entropy(
