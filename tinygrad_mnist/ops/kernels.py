@@ -16,11 +16,13 @@ in the same way, as ``<x, spread(y, w)>`` and as ``<w, filters(x, y)>``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from functools import cached_property, wraps
-from typing import Any, NamedTuple, TypeVar
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from ..tensor import is_known
 from ..typing import Array, NDArray
@@ -68,13 +70,6 @@ def batch_first(x: Array) -> Array:
     return np.transpose(x, (3, 0, 1, 2))
 
 
-class _Block(NamedTuple):
-    """A part of the windows: some rows of windows of some images."""
-
-    rows: slice
-    images: slice
-
-
 class _Columns:
     """The windows of padded images as the columns of matrices, one for each group of channels, block by block.
 
@@ -84,71 +79,62 @@ class _Columns:
     kernel, stride, dilation : pairs of int
         The size of a window, the steps from one to the next, and the steps between its elements.
     groups : int
+
+    Attributes
+    ----------
+    windows : ndarray, shape (groups, channels, *kernel, rows, columns, batch)
+        A view that shows elements as often as there are windows that hold them.
     """
 
     def __init__(self, x: NDArray, kernel: Pair, stride: Pair, dilation: Pair, groups: int) -> None:
-        channels, height, width, self.images = x.shape
-        self.x = x.reshape(groups, channels // groups, *x.shape[1:])
-        self.kernel, self.stride, self.dilation = kernel, stride, dilation
-        self.rows, self.width = (
+        channels, height, width, images = x.shape
+        rows, columns = (
             (n - d * (k - 1) - 1) // s + 1
             for n, k, s, d in zip((height, width), kernel, stride, dilation, strict=True)
         )
-        self.count = channels // groups * kernel[0] * kernel[1]  # the rows of a matrix
-        row = groups * self.count * self.width * x.itemsize
-        self.is_whole = row * self.images <= BLOCK
-        self.at_once = (
-            (_even(self.rows, BLOCK // max(row * self.images, 1)), self.images)
-            if self.is_whole
-            else (1, _even(self.images, max(BLOCK // row, 16)))
+        plane, down, across, step = x.strides
+        strides = (down * dilation[0], across * dilation[1], down * stride[0], across * stride[1], step)
+        self.windows = as_strided(
+            x,
+            (groups, channels // groups, *kernel, rows, columns, images),
+            (plane * (channels // groups), plane, *strides),
         )
+        self.shape = groups, channels // groups * math.prod(kernel), -1  # of the matrices
+        self.rows, self.columns, self.images = rows, columns, images
+        row = channels * math.prod(kernel) * columns
+        fitting = BLOCK // max(row * x.itemsize, 1)  # rows of one image
+        self.is_whole = images <= fitting
+        self.at_once = (_even(rows, fitting // max(images, 1)), images) if self.is_whole else (
+            1, _even(images, max(fitting, 16)))  # fmt: skip
+        self.row, self.dtype = row, x.dtype
 
-    @cached_property
-    def memory(self) -> NDArray:
-        """Memory for the columns of one block."""
+    def __iter__(self) -> Iterator[tuple[Any, NDArray, NDArray]]:
+        """For each block of rows and images: its index, its windows, and memory for a copy of them."""
         rows, images = self.at_once
-        return np.empty(self.x.shape[0] * self.count * rows * self.width * images, self.x.dtype)
-
-    def blocks(self) -> Iterator[_Block]:
-        """All blocks."""
-        rows, images = self.at_once
+        memory = np.empty(self.row * rows * images, self.dtype)
         for n in range(0, self.images, images or 1):
             for r in range(0, self.rows, rows):
-                yield _Block(slice(r, min(r + rows, self.rows)), slice(n, min(n + images, self.images)))
+                index = ..., slice(r, r + rows), slice(None), slice(n, n + images)
+                windows = self.windows[index]
+                yield index, windows, memory[: windows.size].reshape(windows.shape)
 
-    def part(self, y: NDArray, block: _Block) -> NDArray:
-        """The columns of a result (channels, rows, width, batch) in a block: a matrix for each group."""
-        groups = len(self.x)
-        return y[:, block.rows, :, block.images].reshape(groups, len(y) // groups, -1)
+    def copies(self) -> Iterator[tuple[Any, NDArray]]:
+        """For each block: its index, and its windows as matrices."""
+        for index, windows, memory in self:
+            np.copyto(memory, windows)
+            yield index, memory.reshape(self.shape)
 
-    def empty(self, block: _Block) -> NDArray:
-        """Memory for the columns of a block, as (groups, channels, *kernel, rows, width, images)."""
-        rows, images = (part.stop - part.start for part in block)
-        shape = (*self.x.shape[:2], *self.kernel, rows, self.width, images)
-        return self.memory[: np.prod(shape, dtype=int)].reshape(shape)
+    def of_result(self, y: NDArray, index: Any) -> NDArray:
+        """The part of a result (channels, rows, columns, batch) in a block: a matrix for each group."""
+        groups = self.shape[0]
+        return y[index].reshape(groups, len(y) // groups, -1)
 
-    def places(self, block: _Block) -> Iterator[tuple[Any, Any]]:
-        """For each element of a window: its index in the memory, and that of its places in the images."""
-        (sh, sw), (dh, dw) = self.stride, self.dilation
-        top, bottom = block.rows.start * sh, (block.rows.stop - 1) * sh + 1
-        for i in range(self.kernel[0]):
-            for j in range(self.kernel[1]):
-                rows = slice(top + i * dh, bottom + i * dh, sh)
-                columns = slice(j * dw, j * dw + (self.width - 1) * sw + 1, sw)
-                yield (..., i, j, slice(None), slice(None), slice(None)), (..., rows, columns, block.images)
 
-    def copied(self, block: _Block) -> NDArray:
-        """The windows of a block as matrices."""
-        memory = self.empty(block)
-        for inside, outside in self.places(block):
-            memory[inside] = self.x[outside]
-        return memory.reshape(len(self.x), self.count, -1)
-
-    def added(self, columns: NDArray, block: _Block) -> None:
-        """Add the elements of windows at their places in the images."""
-        memory = columns.reshape(self.empty(block).shape)
-        for inside, outside in self.places(block):
-            self.x[outside] += memory[inside]
+def _add_windows(windows: NDArray, values: NDArray) -> None:
+    """Add values to a view of windows, which overlap: one element of all of them after the other."""
+    for i in range(windows.shape[2]):
+        for j in range(windows.shape[3]):
+            windows[:, :, i, j] += values[:, :, i, j]
 
 
 def _even(n: int, at_most: int) -> int:
@@ -180,8 +166,14 @@ def _without_margin(x: NDArray, padding: Padding, out: NDArray | None) -> NDArra
     return out
 
 
-def _with_margin(size: Pair, padding: Padding) -> Pair:
-    return size[0] + sum(padding[0]), size[1] + sum(padding[1])
+def _zeros(shape: tuple[int, ...], padding: Padding, dtype: Any, out: NDArray | None) -> NDArray:
+    """Zeros to add to, with a margin: the memory of the result, if there is no margin."""
+    if out is not None and padding == _NO_PADDING:
+        out.fill(0)
+        return out
+    channels, height, width, images = shape
+    (top, bottom), (left, right) = padding
+    return np.zeros((channels, top + height + bottom, left + width + right, images), dtype)
 
 
 # -- convolutions ----------------------------------------------------------------------------------------------
@@ -198,15 +190,13 @@ def correlate(
     columns = _Columns(x, (kernel[0], kernel[1]), stride, dilation, groups)
     w = w.reshape(groups, features // groups, -1)
     if out is None:
-        shape = (features, columns.rows, columns.width, columns.images)
-        out = np.empty(shape, np.result_type(x, w))
-    for block in columns.blocks():
-        windows = columns.copied(block)
+        out = np.empty((features, columns.rows, columns.columns, columns.images), np.result_type(x, w))
+    for index, matrices in columns.copies():
         if columns.is_whole:
-            np.matmul(w, windows, out=columns.part(out, block))
+            np.matmul(w, matrices, out=columns.of_result(out, index))
         else:
-            part = out[:, block.rows, :, block.images]
-            part[...] = np.matmul(w, windows).reshape(part.shape)
+            part = out[index]
+            part[...] = np.matmul(w, matrices).reshape(part.shape)
     return out
 
 
@@ -217,17 +207,12 @@ def spread(
 ) -> NDArray:  # fmt: skip
     """Add the weights, times each number, at the places of its window: back to images of a given size."""
     features, channels, *kernel = w.shape
-    dtype = np.result_type(g, w)
-    shape = (channels * groups, *_with_margin(size, padding), g.shape[3])
-    whole = np.zeros(shape, dtype) if out is None or padding != _NO_PADDING else out
-    if whole is out:
-        out.fill(0)
+    whole = _zeros((channels * groups, *size, g.shape[3]), padding, np.result_type(g, w), out)
     columns = _Columns(whole, (kernel[0], kernel[1]), stride, dilation, groups)
     w = w.reshape(groups, features // groups, -1).swapaxes(1, 2)
-    for block in columns.blocks():
-        part = columns.part(g, block)
-        memory = columns.empty(block).reshape(groups, columns.count, -1)
-        columns.added(np.matmul(w, part, out=memory), block)
+    for index, windows, memory in columns:
+        np.matmul(w, columns.of_result(g, index), out=memory.reshape(columns.shape))
+        _add_windows(windows, memory)
     return _without_margin(whole, padding, out)
 
 
@@ -239,11 +224,11 @@ def filters(
     """Add up every window, times the numbers at its place: to weights (features, channels, *kernel)."""
     x = _padded(x, padding)
     columns = _Columns(x, kernel, stride, dilation, groups)
-    shape = (groups, len(g) // groups, columns.count)
-    total = np.zeros(shape, np.result_type(x, g)) if out is None else out.reshape(shape)
+    shape = (groups, len(g) // groups, columns.shape[1])
+    total = np.empty(shape, np.result_type(x, g)) if out is None else out.reshape(shape)
     total.fill(0)
-    for block in columns.blocks():
-        total += np.matmul(columns.part(g, block), columns.copied(block).swapaxes(1, 2))
+    for index, matrices in columns.copies():
+        total += np.matmul(columns.of_result(g, index), matrices.swapaxes(1, 2))
     return total.reshape(len(g), len(x) // groups, *kernel) if out is None else out
 
 
@@ -253,13 +238,9 @@ def windows(
     out: NDArray | None = None,
 ) -> NDArray:  # fmt: skip
     """Copy every window: (channels, height, width, batch) to (channels, *kernel, rows, columns, batch)."""
-    x = _padded(x, padding)
-    columns = _Columns(x, kernel, stride, dilation, 1)
-    if out is None:
-        out = np.empty((len(x), *kernel, columns.rows, columns.width, columns.images), x.dtype)
-    every = _Block(slice(0, columns.rows), slice(0, columns.images))
-    for inside, outside in columns.places(every):
-        out[inside] = columns.x[0][outside]
+    view = _Columns(_padded(x, padding), kernel, stride, dilation, 1).windows[0]
+    out = np.empty(view.shape, x.dtype) if out is None else out
+    np.copyto(out, view)
     return out
 
 
@@ -269,11 +250,9 @@ def spread_windows(
     out: NDArray | None = None,
 ) -> NDArray:  # fmt: skip
     """Add every window at its place: back to images of a given size."""
-    channels, *kernel, rows, _, images = g.shape
-    whole = np.zeros((channels, *_with_margin(size, padding), images), g.dtype)
-    columns = _Columns(whole, (kernel[0], kernel[1]), stride, dilation, 1)
-    for inside, outside in columns.places(_Block(slice(0, rows), slice(0, images))):
-        columns.x[0][outside] += g[inside]
+    channels, *kernel = g.shape[:3]
+    whole = _zeros((channels, *size, g.shape[5]), padding, g.dtype, out)
+    _add_windows(_Columns(whole, (kernel[0], kernel[1]), stride, dilation, 1).windows, g[None])
     return _without_margin(whole, padding, out)
 
 
@@ -345,15 +324,8 @@ def spread_max(
     dilation: Pair = _ONE, out: NDArray | None = None,
 ) -> NDArray:  # fmt: skip
     """Put a number for every window at the place of its largest element; the first, if several are."""
-    shape = (len(x), *_with_margin((x.shape[1], x.shape[2]), padding), x.shape[3])
-    whole = np.empty(shape, g.dtype) if out is None or padding != _NO_PADDING else out
-    is_apart = (
-        dilation == _ONE
-        and stride == kernel
-        and all(n % k == 0 for n, k in zip(shape[1:3], kernel, strict=True))
-    )
-    if not is_apart:
-        whole.fill(0)
+    whole = _zeros(x.shape, padding, g.dtype, out)
+    is_apart = dilation == _ONE and all(s >= k for s, k in zip(stride, kernel, strict=True))
     for places, is_first in _firsts(x, y, kernel, stride, padding, dilation):
         if is_apart:  # each element is in one window
             np.multiply(g, is_first, out=whole[places])
@@ -390,11 +362,10 @@ def spread_sum(
     out: NDArray | None = None,
 ) -> NDArray:  # fmt: skip
     """Add a number for every window to each of its elements."""
-    height, width = _with_margin(size, padding)
-    rows = np.zeros((len(g), g.shape[1], width, g.shape[3]), g.dtype)
-    for columns in _steps(width, kernel[1], stride[1], 1):
+    whole = _zeros((len(g), *size, g.shape[3]), padding, g.dtype, out)
+    rows = np.zeros((len(g), g.shape[1], *whole.shape[2:]), g.dtype)
+    for columns in _steps(rows.shape[2], kernel[1], stride[1], 1):
         rows[:, :, columns] += g
-    whole = np.zeros((len(g), height, width, g.shape[3]), g.dtype)
-    for part in _steps(height, kernel[0], stride[0], 1):
+    for part in _steps(whole.shape[1], kernel[0], stride[0], 1):
         whole[:, part] += rows
     return _without_margin(whole, padding, out)
