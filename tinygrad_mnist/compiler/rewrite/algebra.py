@@ -18,6 +18,24 @@ import numpy as np
 
 from ..instructions import add_along, astype, call, check, copy, getitem, setitem, take_along, view_as
 from ..program import Constant, Op, is_scalar
+from .axes import (
+    broadcast,
+    is_call,
+    new_axes,
+    number_of_number,
+    product,
+    reduction_of_transposed,
+    reduction_to_one,
+    reshaped,
+    reshaped_last,
+    same_bits,
+    same_shape,
+    single_number,
+    transposed,
+    transposed_last,
+    unneeded_copy,
+    written_whole,
+)
 from .builder import Builder, Rule
 from .equations import Equation, c, d, rules_of, x, y
 from .ranges import is_even_scaling, is_normal, is_real, range_of
@@ -26,10 +44,6 @@ __all__ = ["ARITHMETIC", "EQUATIONS", "SIMPLIFICATIONS"]
 
 #: Sums of more squares are left to NumPy, whose sums stay accurate at any length.
 LONGEST_DOT = 65_536
-
-
-def _is(arg: Any, *functions: Any) -> bool:
-    return isinstance(arg, Op) and any(map(arg.calls, functions))
 
 
 # -- numbers -----------------------------------------------------------------------------------------
@@ -123,7 +137,7 @@ def divided_by_number(b: Builder, op: Op) -> Op | None:
 def scaled_quotient(b: Builder, op: Op) -> Op | None:
     """``(e / s) * c``, where ``s`` is shorter, is ``e * (c / s)``: of a softmax, so that nothing leaves its range."""
     quotient, c = op.args
-    if b.is_exact or not (is_scalar(c) and _is(quotient, np.divide) and is_real(op.dtype)):
+    if b.is_exact or not (is_scalar(c) and is_call(quotient, np.divide) and is_real(op.dtype)):
         return None
     if not b.is_used_once(quotient):
         return None
@@ -135,165 +149,6 @@ def scaled_quotient(b: Builder, op: Op) -> Op | None:
     return b.ufunc(np.multiply, e, b.ufunc(np.divide, c, s)) if is_safe else None
 
 
-# -- axes --------------------------------------------------------------------------------------------
-
-
-def product(b: Builder, op: Op) -> Op | None:
-    """Up to two axes, ``np.dot`` is ``np.matmul``, but for parts of complex numbers, and infinity times one zero."""
-    is_plain = all(isinstance(arg, Op) and 1 <= arg.ndim <= 2 and arg.size != 1 for arg in op.args)
-    if is_plain and op.ndim and op.dtype.kind != "c":
-        return b.call(np.matmul, op.args, op)
-    return None
-
-
-def transposed(b: Builder, op: Op) -> Op | None:
-    """Two transpositions are one, or none; and ``(a @ b).T`` is ``b.T @ a.T``."""
-    x, axes = op.args
-    if axes == tuple(range(op.ndim)):
-        return x
-    if sum(n != 1 for n in op.shape) <= 1:
-        return b.reshape(x, op.shape)
-    if _is(x, np.transpose):
-        return b.transpose(x.args[0], tuple(x.args[1][i] for i in axes))
-    if _is(x, np.matmul) and op.ndim == 2 and all(a.ndim == 2 for a in x.args) and b.is_used_once(x):
-        left, right = x.args
-        turned = b.transpose(right), b.transpose(left)
-        return b.add(Op(x.instruction, turned, {}, op.shape, op.dtype, x.place))
-    return None
-
-
-def reshaped(b: Builder, op: Op) -> Op | None:
-    """Two changes of shape are one, or none."""
-    x, shape = op.args
-    if x.shape == shape:
-        return x
-    return b.reshape(x.args[0], shape) if _is(x, np.reshape) else None
-
-
-def new_axes(b: Builder, op: Op) -> Op | None:
-    """An index that takes everything, and at most adds axes, changes the shape."""
-    x, index = op.args
-    return b.reshape(x, op.shape) if _is_whole(index) and op.ndim else None
-
-
-def written_whole(b: Builder, op: Op) -> Op | None:
-    """``x[...] = y`` is ``y``, where it has the shape and the dtype of ``x``."""
-    _, index, y = op.args
-    is_alike = isinstance(y, Op) and (y.shape, y.dtype) == (op.shape, op.dtype)
-    return y if is_alike and _is_whole(index) else None
-
-
-def _parts(index: Any) -> tuple[Any, ...]:
-    return index if isinstance(index, tuple) else (index,)
-
-
-def _is_whole(index: Any) -> bool:
-    return all(part in (None, Ellipsis, slice(None)) for part in _parts(index))
-
-
-def number_of_number(b: Builder, op: Op) -> Op | None:
-    """``s[()]`` makes a number of an array without axes; what computes a number returns one."""
-    x, index = op.args
-    is_number = x.is_ufunc or x.is_plain_reduction or x.instruction.is_product
-    is_number = is_number or (x.calls(getitem) and Ellipsis not in _parts(x.args[1]))
-    return x if index == () and not x.ndim and is_number else None
-
-
-def broadcast(b: Builder, op: Op) -> Op | None:
-    """An argument need not be stretched to the shape that another has."""
-    for i, arg in enumerate(op.args):
-        others = [other for k, other in enumerate(op.args) if k != i and isinstance(other, Op)]
-        if _is(arg, np.broadcast_to) and any(other.shape == op.shape for other in others):
-            args = [arg.args[0] if k == i else other for k, other in enumerate(op.args)]
-            return b.call(op.instruction, tuple(args), op)
-    return None
-
-
-def same_shape(b: Builder, op: Op) -> Op | None:
-    """A vector that meets a single row is a row: NumPy is quick where shapes are the same."""
-    args = [
-        b.reshape(arg, op.shape)
-        if isinstance(arg, Op) and 0 < arg.ndim < op.ndim and arg.size == op.size
-        else arg
-        for arg in op.args
-    ]
-    if all(new is old for new, old in zip(args, op.args, strict=True)):
-        return None
-    return b.call(op.instruction, tuple(args), op)
-
-
-def transposed_last(b: Builder, op: Op) -> Op | None:
-    """``f(a.T, b.T)`` is ``f(a, b).T``, so that a result is found whichever way it is needed."""
-    arrays = [arg for arg in op.args if isinstance(arg, Op) and arg.ndim]
-    if not arrays or not all(_is(x, np.transpose) and x.args[1] == arrays[0].args[1] for x in arrays):
-        return None
-    args = tuple(arg.args[0] if isinstance(arg, Op) and arg.ndim else arg for arg in op.args)
-    axes = arrays[0].args[1]
-    inverse = tuple(axes.index(i) for i in range(len(axes)))
-    shape = tuple(op.shape[i] for i in inverse)
-    return b.transpose(b.add(Op(op.instruction, args, {}, shape, op.dtype, op.place)), axes)
-
-
-def reshaped_last(b: Builder, op: Op) -> Op | None:
-    """The same for changes of shape, where all arrays have had one shape before."""
-    arrays = [arg for arg in op.args if isinstance(arg, Op) and arg.ndim]
-    if not arrays or not all(_is(x, np.reshape) and x.shape == op.shape for x in arrays):
-        return None
-    shape = arrays[0].args[0].shape
-    if any(x.args[0].shape != shape for x in arrays):
-        return None
-    args = tuple(arg.args[0] if isinstance(arg, Op) and arg.ndim else arg for arg in op.args)
-    return b.reshape(b.add(Op(op.instruction, args, {}, shape, op.dtype, op.place)), op.shape)
-
-
-def single_number(b: Builder, op: Op) -> Op | None:
-    """An array of one element that was a number is one again, where it meets an array."""
-    args = list(op.args)
-    for i, arg in enumerate(args):
-        others = [other for k, other in enumerate(args) if k != i and isinstance(other, Op)]
-        if _is(arg, np.reshape) and not arg.args[0].ndim and any(o.shape == op.shape for o in others):
-            args[i] = arg.args[0]
-    if all(new is old for new, old in zip(args, op.args, strict=True)):
-        return None
-    return b.call(op.instruction, tuple(args), op)
-
-
-def reduction_to_one(b: Builder, op: Op) -> Op | None:
-    """A reduction that leaves one number is one of a vector."""
-    (x,) = op.args
-    if op.size != 1 or x.ndim < 2 or x.size == 0 or not op.is_plain_reduction:
-        return None
-    flat = b.reshape(b.transpose(x) if _is(x, np.transpose) else x, (x.size,))
-    settings = {"axis": (0,), "keepdims": False}
-    return b.reshape(b.add(Op(op.instruction, (flat,), settings, (), op.dtype, op.place)), op.shape)
-
-
-def reduction_of_transposed(b: Builder, op: Op) -> Op | None:
-    """A sum over one axis of ``x.T`` is one over another axis of ``x``."""
-    (x,) = op.args
-    if not _is(x, np.transpose) or op.settings["keepdims"] or not op.is_plain_reduction:
-        return None
-    axes = x.args[1]
-    kept = [axes[i] for i in range(x.ndim) if i not in op.settings["axis"]]
-    if kept != sorted(kept):
-        return None
-    settings = {"axis": tuple(sorted(axes[i] for i in op.settings["axis"])), "keepdims": False}
-    return b.add(Op(op.instruction, x.args[:1], settings, op.shape, op.dtype, op.place))
-
-
-def unneeded_copy(b: Builder, op: Op) -> Op | None:
-    """Nothing is overwritten in a program, so nothing needs a copy; but one of ``x.T`` says how to store it."""
-    return None if _is(op.args[0], np.transpose) else op.args[0]
-
-
-def same_bits(b: Builder, op: Op) -> Op | None:
-    """Between signed and unsigned integers of one size only the reading changes."""
-    x, dtype = op.args
-    if x.dtype.kind in "iu" and dtype.kind in "iu" and x.dtype.itemsize == dtype.itemsize:
-        return b.call(view_as, (x, dtype), op)
-    return None
-
-
 # -- sums --------------------------------------------------------------------------------------------
 
 
@@ -302,9 +157,11 @@ def sum_of_squares(b: Builder, op: Op) -> Op | None:
     (x,) = op.args
     if op.ndim or not op.is_plain_reduction or not is_real(op.dtype) or x.size > LONGEST_DOT:
         return None
-    root = x.args[0] if _is(x, np.square) or (_is(x, np.multiply) and x.args[0] is x.args[1]) else None
+    root = (
+        x.args[0] if is_call(x, np.square) or (is_call(x, np.multiply) and x.args[0] is x.args[1]) else None
+    )
     if root is not None and root.dtype == op.dtype:
-        flat = b.reshape(b.transpose(root) if _is(root, np.transpose) else root, (root.size,))
+        flat = b.reshape(b.transpose(root) if is_call(root, np.transpose) else root, (root.size,))
         return b.call(np.dot, (flat, flat), op)
     return None
 
@@ -316,7 +173,10 @@ def exp_of_negated_sum(b: Builder, op: Op) -> Op | None:
     """In ``exp(-(x + y))``, where ``y`` is far shorter, ``y`` is negated: ``exp`` ignores the sign of a zero."""
     (x,) = op.args
     if not (
-        _is(x, np.negative) and _is(x.args[0], np.add) and is_real(op.dtype) and b.is_used_once(x.args[0])
+        is_call(x, np.negative)
+        and is_call(x.args[0], np.add)
+        and is_real(op.dtype)
+        and b.is_used_once(x.args[0])
     ):
         return None
     long, short = x.args[0].args
@@ -333,7 +193,9 @@ def exp_of_negated_sum(b: Builder, op: Op) -> Op | None:
 def exp_of_log(b: Builder, op: Op) -> Op | None:
     """``exp(x - log(s))`` is ``exp(x) / s``: the softmax, whose exponentials are there already, and at most 1."""
     (x,) = op.args
-    if b.is_exact or not (_is(x, np.subtract) and _is(x.args[1], np.log) and isinstance(x.args[0], Op)):
+    if b.is_exact or not (
+        is_call(x, np.subtract) and is_call(x.args[1], np.log) and isinstance(x.args[0], Op)
+    ):
         return None
     if range_of(x.args[0])[1] > 0 or range_of(x.args[1].args[0])[0] < 1:
         return None
@@ -343,10 +205,12 @@ def exp_of_log(b: Builder, op: Op) -> Op | None:
 def logistic(b: Builder, op: Op) -> Op | None:
     """In ``1 / (1 + exp(x))`` the exponential may overflow: the result is 0, as it should be."""
     (x,) = op.args
-    if not (_is(x, np.add) and not isinstance(x.args[1], Op) and x.args[1] == 1 and _is(x.args[0], np.exp)):
+    if not (
+        is_call(x, np.add) and not isinstance(x.args[1], Op) and x.args[1] == 1 and is_call(x.args[0], np.exp)
+    ):
         return None
     bounded = x.args[0].args[0]
-    if not (_is(bounded, np.minimum) and isinstance(bounded.args[1], float) and is_real(op.dtype)):
+    if not (is_call(bounded, np.minimum) and isinstance(bounded.args[1], float) and is_real(op.dtype)):
         return None
     if bounded.args[1] < 0.99 * math.log(np.finfo(op.dtype).max):
         return None
@@ -357,7 +221,7 @@ def logistic(b: Builder, op: Op) -> Op | None:
 def _columns(op: Any) -> tuple[Op, Op] | None:
     """The values and classes of a matrix that is zero but for one value in each row."""
     if not (
-        _is(op, call) and op.ndim == 2 and op.args[0].operation == "put_along" and op.args[0].rule is None
+        is_call(op, call) and op.ndim == 2 and op.args[0].operation == "put_along" and op.args[0].rule is None
     ):
         return None
     _, values, classes = op.args
@@ -414,18 +278,18 @@ def is_tested(b: Builder, labels: Op, n: int) -> bool:
         if not op.calls(check):
             continue
         condition = op.args[0]
-        if not (_is(condition, np.greater_equal) and condition.args[1] == n):
+        if not (is_call(condition, np.greater_equal) and condition.args[1] == n):
             continue
         largest = condition.args[0]
-        seen: Any = largest.args[0] if _is(largest, np.maximum.reduce) else None
+        seen: Any = largest.args[0] if is_call(largest, np.maximum.reduce) else None
         # A negative number, read without its sign, is a huge one.
-        while _is(seen, np.reshape, view_as, astype):
+        while is_call(seen, np.reshape, view_as, astype):
             if seen.dtype.kind == "u" or seen.calls(np.reshape):
                 seen = seen.args[0]
             else:
                 break
         source = labels
-        while _is(source, np.reshape):
+        while is_call(source, np.reshape):
             source = source.args[0]
         if seen is source and isinstance(seen, Op) and seen.dtype.kind in "iu":
             return True
@@ -452,7 +316,7 @@ def picked_early(b: Builder, op: Op) -> Op | None:
 def sum_of_reshaped(b: Builder, op: Op) -> Op | None:
     """A sum over all axes does not care which these are."""
     (x,) = op.args
-    if op.ndim or not _is(x, np.reshape) or x.args[0].ndim >= x.ndim or not op.is_plain_reduction:
+    if op.ndim or not is_call(x, np.reshape) or x.args[0].ndim >= x.ndim or not op.is_plain_reduction:
         return None
     settings = {"axis": tuple(range(x.args[0].ndim)), "keepdims": False}
     return b.call(op.instruction, x.args[:1], op, settings)
