@@ -246,6 +246,10 @@ def test_programs_compute_the_same_and_turn_images_once():
         np.testing.assert_allclose(b.data, a.data - a.grad.data, rtol=1e-9, atol=1e-12)
     for function in ("correlate", "spread", "filters", "spread_max", "spread_sum"):
         assert f"{function}(" in step.source
+    # Elementwise functions and sums take images as they lie. What comes in is turned: images, and on the way back
+    # the gradient of the last ones.
+    assert step.source.count("(1, 2, 3, 0)") == 2
+    assert "(0, 2, 3)" not in step.source
 
 
 def test_programs_reject_bad_indices_in_every_call():

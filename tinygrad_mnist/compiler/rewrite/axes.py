@@ -124,15 +124,27 @@ def same_shape(b: Builder, op: Op) -> Op | None:
 
 
 def transposed_last(b: Builder, op: Op) -> Op | None:
-    """``f(a.T, b.T)`` is ``f(a, b).T``, so that a result is found whichever way it is needed."""
-    arrays = [arg for arg in op.args if isinstance(arg, Op) and arg.ndim]
-    if not arrays or not all(is_call(x, np.transpose) and x.args[1] == arrays[0].args[1] for x in arrays):
+    """``f(a.T, b.T)`` is ``f(a, b).T``, so that a result is found whichever way it is needed.
+
+    Smaller arrays, which are broadcast, are turned instead.
+    """
+    large = [arg for arg in op.args if isinstance(arg, Op) and arg.ndim and arg.shape == op.shape]
+    if not large or not all(is_call(x, np.transpose) and x.args[1] == large[0].args[1] for x in large):
         return None
-    args = tuple(arg.args[0] if isinstance(arg, Op) and arg.ndim else arg for arg in op.args)
-    axes = arrays[0].args[1]
+    axes = large[0].args[1]
     inverse = tuple(axes.index(i) for i in range(len(axes)))
+
+    def turned(arg: Any) -> Any:
+        if not isinstance(arg, Op) or not arg.ndim:
+            return arg
+        if arg.shape == op.shape:
+            return arg.args[0]
+        whole = arg if arg.ndim == op.ndim else b.reshape(arg, (1,) * (op.ndim - arg.ndim) + arg.shape)
+        return b.transpose(whole, inverse)
+
     shape = tuple(op.shape[i] for i in inverse)
-    return b.transpose(b.add(Op(op.instruction, args, {}, shape, op.dtype, op.place)), axes)
+    made = Op(op.instruction, tuple(map(turned, op.args)), {}, shape, op.dtype, op.place)
+    return b.transpose(b.add(made), axes)
 
 
 def reshaped_last(b: Builder, op: Op) -> Op | None:
@@ -172,14 +184,17 @@ def reduction_to_one(b: Builder, op: Op) -> Op | None:
 def reduction_of_transposed(b: Builder, op: Op) -> Op | None:
     """A sum over one axis of ``x.T`` is one over another axis of ``x``."""
     (x,) = op.args
-    if not is_call(x, np.transpose) or op.settings["keepdims"] or not op.is_plain_reduction:
+    if not is_call(x, np.transpose) or not op.is_plain_reduction:
         return None
-    axes = x.args[1]
-    kept = [axes[i] for i in range(x.ndim) if i not in op.settings["axis"]]
-    if kept != sorted(kept):
+    axes, keepdims = x.args[1], op.settings["keepdims"]
+    kept = [axes[i] for i in range(x.ndim) if keepdims or i not in op.settings["axis"]]
+    settings = {"axis": tuple(sorted(axes[i] for i in op.settings["axis"])), "keepdims": keepdims}
+    if kept == sorted(kept):
+        return b.add(Op(op.instruction, x.args[:1], settings, op.shape, op.dtype, op.place))
+    if not keepdims:
         return None
-    settings = {"axis": tuple(sorted(axes[i] for i in op.settings["axis"])), "keepdims": False}
-    return b.add(Op(op.instruction, x.args[:1], settings, op.shape, op.dtype, op.place))
+    shape = tuple(op.shape[axes.index(i)] for i in range(x.ndim))
+    return b.transpose(b.add(Op(op.instruction, x.args[:1], settings, shape, op.dtype, op.place)), axes)
 
 
 def unneeded_copy(b: Builder, op: Op) -> Op | None:
