@@ -227,13 +227,13 @@ def product_into(w: Any, a: Any, b: Any, factor: Any) -> Any:
     return w - factor * (a @ b)
 
 
-# -- convolutions and pools ----------------------------------------------------------------------------------
+# -- kernels: images, and rows by number ---------------------------------------------------------------------
 
 # Which argument is the gradient, if there is one.
 for _function, _linear in (
     (kernels.correlate, ()), (kernels.spread, (0,)), (kernels.filters, (1,)), (kernels.windows, (0,)),
     (kernels.spread_windows, (0,)), (kernels.window_max, ()), (kernels.spread_max, (0,)), (kernels.take_max, (0,)),
-    (kernels.window_sum, (0,)), (kernels.spread_sum, (0,)),
+    (kernels.window_sum, (0,)), (kernels.spread_sum, (0,)), (kernels.add_rows, (0,)),
 ):  # fmt: skip
     declare(_function, linear_in=_linear, into="{function}({arguments}, out={out})")
 

@@ -18,6 +18,7 @@ from ..operands import operand
 from ..primitive import REGISTRY, Sample, as_plain, constant, implements, primitive
 from ..tensor import GETITEM, SETITEM, Tensor, record
 from ..typing import Array, NDArray
+from . import kernels
 from .arguments import gather, places, plain, refuse_to_round
 
 _ROWS, _COLUMNS = np.array([0, 2, 0]), np.array([1, 1, 1])
@@ -94,10 +95,14 @@ def getitem(a: Array, /, *arrays: NDArray, index: Any) -> Array:
 )
 def scatter(g: Array, /, *arrays: NDArray, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of ``shape`` with ``g`` added at ``index``: the adjoint of ``getitem``."""
+    axis = only_axis(index) if len(shape) > 1 and g.size > 2000 else None
+    if axis == 0 and arrays[0].dtype.kind in "iu":
+        values, places = np.reshape(g, (arrays[0].size, *shape[1:])), np.reshape(arrays[0], -1)
+        return kernels.add_rows(values, places, shape[0])
     result = np.zeros_like(g, shape=shape)
     if all(a.dtype == bool for a in arrays):
         result[join_index(arrays, index)] = g  # slices and masks pick no element twice
-    elif len(shape) > 1 and g.size > 2000 and (axis := only_axis(index)) is not None:
+    elif axis is not None:
         add_along(result, arrays[0], g, axis)
     else:
         np.add.at(result, join_index(arrays, index), g)

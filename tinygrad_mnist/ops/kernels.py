@@ -28,8 +28,8 @@ from ..tensor import is_known
 from ..typing import Array, NDArray
 
 __all__ = [
-    "batch_first", "batch_last", "correlate", "filters", "spread", "spread_max", "spread_sum", "spread_windows",
-    "take_max", "window_max", "window_sum", "windows",
+    "add_rows", "batch_first", "batch_last", "correlate", "filters", "spread", "spread_max", "spread_sum",
+    "spread_windows", "take_max", "window_max", "window_sum", "windows",
 ]  # fmt: skip
 
 Pair = tuple[int, int]
@@ -254,6 +254,32 @@ def spread_windows(
     whole = _zeros((channels, *size, g.shape[5]), padding, g.dtype, out)
     _add_windows(_Columns(whole, (kernel[0], kernel[1]), stride, dilation, 1).windows, g[None])
     return _without_margin(whole, padding, out)
+
+
+# -- rows ------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def add_rows(values: NDArray, places: NDArray, rows: int, out: NDArray | None = None) -> NDArray:
+    """Zeros with rows added at places, perhaps several at one: pairs for one place are added, then pairs of these."""
+    if out is None:
+        out = np.zeros((rows, *values.shape[1:]), values.dtype)
+    else:
+        out.fill(0)
+    if not values.size:
+        return out
+    places = places % rows  # a negative index counts from the end
+    order = np.argsort(places, kind="stable")
+    places, values, at = places[order], values[order], np.arange(len(places))
+    while (is_same := places[1:] == places[:-1]).any():
+        number = np.arange(len(places))
+        first = np.maximum.accumulate(np.where(np.concatenate([[True], ~is_same]), number, 0))
+        is_even = (number - first) % 2 == 0
+        left = np.flatnonzero(is_even[:-1] & is_same)
+        values[at[left]] += values[at[left + 1]]
+        places, at = places[is_even], at[is_even]
+    out[places] = values[at]
+    return out
 
 
 # -- pools -----------------------------------------------------------------------------------------------------
