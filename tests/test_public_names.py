@@ -67,8 +67,9 @@ NAMES = {
     "tinygrad_mnist.transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
     "tinygrad_mnist.typing": "Array ArrayT NDArray",
     "tinygrad_mnist.viz": """
-        browse draw_graph plot_confusion plot_history plot_images plot_lines plot_mistakes plot_plane
-        plot_prediction plot_scatter plot_weights render_graph save_animation
+        StepThrough browse draw_graph plot_confusion plot_history plot_images plot_lines
+        plot_mistakes plot_plane plot_prediction plot_scatter plot_weights render_graph
+        save_animation step_through
     """,
     "tinygrad_mnist.viz.figures": "DPI array as_png finish library new_figure tidy",
 }

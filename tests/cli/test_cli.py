@@ -38,6 +38,7 @@ COMMANDS = [
     ["explain"],
     ["gradcheck"],
     ["doctor"],
+    ["step-through"],
     ["experiment"],
     ["experiment", "list"],
     ["experiment", "run"],

@@ -31,6 +31,7 @@ from ..training.runs import Run, probabilities
 from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
 from ..training.steps import COMPILE, require_backend
 from .explaining import explain
+from .stepping import step_through
 
 __all__ = ["main"]
 
@@ -50,6 +51,7 @@ def cli() -> None:
 
 
 cli.add_command(explain)
+cli.add_command(step_through)
 
 
 @cli.command(cls=RememberingCommand)

@@ -16,8 +16,10 @@ from .plots.curves import plot_history, plot_lines
 from .plots.images import plot_images, plot_mistakes, plot_weights
 from .plots.planes import plot_plane, plot_scatter
 from .plots.prediction import plot_prediction
+from .steps.player import StepThrough, step_through
 
 __all__ = [
+    "StepThrough",
     "browse",
     "draw_graph",
     "plot_confusion",
@@ -31,4 +33,5 @@ __all__ = [
     "plot_weights",
     "render_graph",
     "save_animation",
+    "step_through",
 ]

@@ -118,11 +118,25 @@ def draw_graph(
     >>> print(graph.source.splitlines()[-2].strip())  # the last arrow: from the sine to the sum
     n3 -> n4
     """
+    _, drawing = lay_out(_roots(tensor), names or {}, collapse, max_nodes, direction, values)
+    if path is not None:
+        render_graph(drawing, path)
+    return drawing
+
+
+def lay_out(
+    roots: Sequence[Node],
+    names: Mapping[str, Any],
+    collapse: bool | str,
+    max_nodes: int,
+    direction: str,
+    values: bool,
+) -> tuple[Sketch, graphviz.Digraph]:
+    """Make the sketch of a graph, and the drawing: box number 3 is the drawing's node ``n3``."""
     from .digraph import Drawing
 
     _check(collapse, max_nodes, direction)
-    sketch = survey(_roots(tensor), _names(names or {}))
-    sketch, note = shrink(sketch, collapse, max_nodes)
+    sketch, note = shrink(survey(roots, _names(names)), collapse, max_nodes)
     drawing = Drawing(graph_attr={**GRAPH, "rankdir": direction}, node_attr=NODE, edge_attr=EDGE)
     if len(sketch.boxes) > LARGE:
         drawing.attr(nslimit=ROUNDS)
@@ -131,9 +145,7 @@ def draw_graph(
     _add_boxes(drawing, sketch, values)
     for source, target in sketch.arrows:
         drawing.edge(f"n{source}", f"n{target}")
-    if path is not None:
-        render_graph(drawing, path)
-    return drawing
+    return sketch, drawing
 
 
 def _check(collapse: bool | str, max_nodes: int, direction: str) -> None:

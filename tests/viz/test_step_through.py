@@ -1,0 +1,160 @@
+"""The page that plays a sweep: its numbers are those of backward(), and it contains nothing that runs by itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist.errors import GradientError, OptionError, ShapeError, UnsupportedError
+from tinygrad_mnist.viz.steps.expression import FUNCTIONS, compute
+
+CHROMIUM = next(
+    (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
+)
+
+
+def leaf(value: Any) -> tg.Tensor:
+    return tg.tensor(value, requires_grad=True)
+
+
+def simple() -> tuple[tg.Tensor, dict[str, Any]]:
+    w, b, x = leaf(0.5), leaf(-1.0), np.array([1.0, 2.0, 3.0])
+    return np.mean(np.tanh(w * x + b) ** 2) + w * b, {"w": w, "b": b, "x": x}
+
+
+def network() -> tuple[tg.Tensor, dict[str, Any]]:
+    model = tg.nn.MLP([6, 5, 3], rng=0).astype(np.float64)
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    return tg.nn.CrossEntropyLoss()(model(x), np.array([0, 1, 2, 0])), dict(model.named_parameters())
+
+
+@pytest.mark.parametrize("make", [simple, network])
+def test_every_number_is_the_engines(make: Any) -> None:
+    loss, names = make()
+    page = tg.viz.step_through(loss, names=names)
+    arrays = [np.array(array["numbers"], float) for array in page.arrays]
+    final = {step["place"]: arrays[step["gradient"]] for step in page.steps if step["kind"] == "gradient"}
+    added: dict[int, list[int]] = {}
+    for step in page.steps:
+        if step["kind"] == "pass":
+            added.setdefault(step["to"], []).append(step["contribution"])
+            if step["local"] is not None and step["broadcast"] is None:
+                product = arrays[step["gradient"]] * arrays[step["local"]]
+                np.testing.assert_allclose(arrays[step["contribution"]], product, rtol=1e-12)
+    loss.backward(retain_graph=True)
+    leaves = {step["place"]: step["name"] for step in page.steps if step.get("what") == "leaf"}
+    assert len(leaves) == sum(isinstance(x, tg.Tensor) for x in names.values())
+    for place, name in leaves.items():
+        gradient = np.asarray(names[name].grad)
+        np.testing.assert_array_equal(final[place].ravel(), gradient.ravel())
+        np.testing.assert_allclose(sum(arrays[i] for i in added[place]).ravel(), gradient.ravel(), rtol=1e-12)
+    # The same page again, from the graph that was kept.
+    assert tg.viz.step_through(loss, names=names).steps == page.steps
+
+
+def test_values_appear_before_the_sweep_and_lines_are_named() -> None:
+    loss, names = simple()
+    page = tg.viz.step_through(loss, names=names)
+    kinds = [step["kind"] for step in page.steps]
+    assert kinds == sorted(kinds, key=lambda kind: kind != "forward")
+    assert any(step.get("rule") == "g * (1 - y * y)" for step in page.steps)
+    assert {step["line"]["text"] for step in page.steps if step.get("line")} == {
+        'return np.mean(np.tanh(w * x + b) ** 2) + w * b, {"w": w, "b": b, "x": x}'
+    }
+    assert [step.get("broadcast") for step in page.steps].count([3]) == 2
+
+
+def test_large_graphs_are_played_by_modules() -> None:
+    model = tg.nn.MLP([8, *[8] * 12, 3], rng=0)
+    loss = tg.nn.CrossEntropyLoss()(model(np.ones((2, 8), np.float32)), np.array([0, 1]))
+    page = tg.viz.step_through(loss, max_nodes=30)
+    assert {step["kind"] for step in page.steps} == {"forward", "pass", "gradient"}
+    assert len(page.html) < 1_000_000
+
+
+def test_the_page_is_one_file_without_a_network(tmp_path: Path) -> None:
+    x = leaf([1.0, np.inf])
+    loss = np.sum(x * 1)
+    page = tg.viz.step_through(loss, names={"</script><b>x": x})
+    text = page.save(tmp_path / "steps.html").read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=.https?:", text)
+    assert text.count("</script>") == 2
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert data is not None
+    assert json.loads(data[1])["steps"] == page.steps
+    assert "<iframe srcdoc=" in page._repr_html_()
+
+
+def test_what_cannot_be_played_is_said() -> None:
+    x = leaf([1.0, 2.0])
+    with pytest.raises(ShapeError, match=r"shape \(2,\); it must be a single number"):
+        tg.viz.step_through(x * 2)
+    with pytest.raises(GradientError, match="untracked"):
+        tg.viz.step_through(tg.tensor(1.0))
+    with pytest.raises(UnsupportedError, match="expects a Tensor, got float"):
+        tg.viz.step_through(1.0)  # type: ignore[arg-type]
+    loss = np.sum(x * x)
+    loss.backward()
+    with pytest.raises(GradientError, match="freed"):
+        tg.viz.step_through(loss)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "__import__('os').system('true')", "().__class__", "x.__class__", "open('/etc/passwd')", "lambda: 0",
+        "[y for y in x]",
+        "x if x else x", "f'{x}'", "x[0]", "exec('1')", "np.load('a')", "np.linalg.inv(x)", "(x := 1)",
+        "x" + "+x" * 600,
+        "x ** 1000000", "(" * 400, "sum(x, axis=0)", "'text'", "x\x00", "", "1 +", "2 ** 3", "y", "np.__loader__(x)",
+    ],
+)  # fmt: skip
+def test_formulas_are_no_programs(formula: str) -> None:
+    with pytest.raises(OptionError):
+        compute(formula, {"x": 1.0})
+
+
+def test_formulas_give_what_numpy_gives() -> None:
+    values = {"w": [[1.0, 2.0], [3.0, 4.0]], "x": [0.5, -0.5], "b": 0.25}
+    w, x, b = (np.asarray(value) for value in values.values())
+    result, named = compute("mean(np.tanh(w @ x + b) ** 2) - 3 / exp(-b)", values)
+    np.testing.assert_allclose(result.item(), np.mean(np.tanh(w @ x + b) ** 2) - 3 / np.exp(-b))
+    result.backward()
+    assert named["w"].grad is not None
+    for name in FUNCTIONS:
+        if name not in ("dot", "matmul", "maximum", "minimum"):
+            assert isinstance(
+                compute(f"{name}(b)" if name != "softmax" else "softmax(x)", values)[0], tg.Tensor
+            )
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_browser_plays_to_the_end(tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    loss, names = simple()
+    page = tg.viz.step_through(loss, names=names)
+    path = page.save(tmp_path / "steps.html")
+    loss.backward()
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        screen = browser.new_page(viewport={"width": 390, "height": 800}, offline=True)
+        failures: list[str] = []
+        screen.on("pageerror", lambda error: failures.append(str(error)))
+        screen.goto(path.as_uri())
+        for _ in page.steps[1:]:
+            screen.keyboard.press("ArrowRight")
+        assert screen.locator("#count").text_content() == f"{len(page.steps)} / {len(page.steps)}, backward"
+        shown = screen.locator("#panel figure").last.locator("td").get_attribute("title")
+        assert shown is not None
+        assert float(shown.split()[-1]) in (names["w"].grad.item(), names["b"].grad.item())
+        assert screen.evaluate("document.documentElement.scrollWidth") <= 390
+        screen.keyboard.press("Home")
+        assert "Forward" in (screen.locator("#panel h1").text_content() or "")
+        assert failures == []
+        browser.close()

@@ -1,0 +1,72 @@
+"""The command ``step-through``: a page that plays backpropagation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from .. import data, viz
+from ..data import DATASETS
+from ..errors import OptionError
+from ..tensor import Tensor
+from ..training.runs import Run
+from ..viz.steps.expression import compute
+
+__all__ = ["step_through"]
+
+
+@click.command("step-through")
+@click.argument("what", nargs=-1, required=True)
+@click.option(
+    "--formula", is_flag=True, help="Play a formula: step-through --formula 'tanh(w*x + b)' w=2 x=[1,2] b=-1"
+)
+@click.option(
+    "--label", type=click.IntRange(0), help="The class of the image.  [default: what the model says]"
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="steps.html", show_default=True, help="File to write."
+)
+def step_through(what: tuple[str, ...], formula: bool, label: int | None, out: Path) -> None:
+    """Play forward and backward pass, step by step.
+
+    WHAT is RUN IMAGE, or with --formula a formula and the values of its names. The page needs no network.
+    """
+    loss, names = _of_formula(what) if formula else _of_image(what, label)
+    page = viz.step_through(loss, names=names)
+    page.save(out)
+    click.echo(f"page: {out} ({len(page.steps)} steps)")
+
+
+def _of_formula(what: tuple[str, ...]) -> tuple[Tensor, dict[str, Any]]:
+    """Compute a formula; a result of several numbers is summed up."""
+    values: dict[str, Any] = {}
+    for text in what[1:]:
+        name, equals, value = text.partition("=")
+        try:
+            values[name.strip()] = np.asarray(json.loads(value), np.float64)
+        except (ValueError, TypeError, RecursionError):
+            equals = ""
+        if not equals or not name.strip().isidentifier():
+            raise OptionError(
+                f"{text!r} is no value; write name=number or name=[list], such as w=2 or x=[1,2]"
+            )
+    result, named = compute(what[0], values)
+    return (result if result.size == 1 else result.sum()), named
+
+
+def _of_image(what: tuple[str, ...], label: int | None) -> tuple[Tensor, dict[str, Any]]:
+    if len(what) != 2:
+        raise OptionError(
+            f"give a run and an image, as in `step-through runs/mnist-1 seven.png`; got {len(what)} words"
+        )
+    saved = Run(what[0])
+    settings, model = saved.settings, saved.model()
+    image = data.read_digit(what[1], size=settings.side, fill=DATASETS[settings.dataset].fill).reshape(1, -1)
+    outputs = model(image)
+    target = int(np.argmax(outputs.data)) if label is None else label
+    loss = settings.make_loss()(outputs, np.array([target]))
+    return loss, {"image": image, **dict(model.named_parameters())}

@@ -1,0 +1,112 @@
+"""Formulas as text: parsed by a list of what is allowed, never evaluated as Python."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ...errors import OptionError, choice
+from ...ops import network
+from ...tensor import Tensor, tensor
+
+__all__ = ["FUNCTIONS", "compute"]
+
+#: What a formula may call.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{name: getattr(np, name) for name in (
+        "abs", "cos", "dot", "exp", "log", "matmul", "max", "maximum", "mean", "min", "minimum", "sin", "sqrt",
+        "square", "sum", "tan", "tanh",
+    )},
+    **{name: getattr(network, name) for name in ("relu", "sigmoid", "softmax", "softplus")},
+}  # fmt: skip
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Pow: operator.pow, ast.MatMult: operator.matmul, ast.USub: operator.neg, ast.UAdd: operator.pos,
+}  # fmt: skip
+
+#: The longest formula, in characters, and the largest exponent.
+LONGEST, LARGEST = 1000, 64
+
+
+def compute(formula: str, values: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Compute a formula of named values.
+
+    Parameters
+    ----------
+    formula : str
+        Operators ``+ - * / ** @``, numbers, lists, names, and calls of ``FUNCTIONS``, also as ``np.tanh``.
+    values : mapping of str to array_like
+        The value of each name; all of them get a gradient.
+
+    Returns
+    -------
+    (Tensor, dict of str to Tensor)
+        The result, and the named Tensors.
+
+    Raises
+    ------
+    OptionError
+        If the formula contains anything else, or a name has no value.
+
+    Examples
+    --------
+    >>> result, named = compute("tanh(w * x + b)", {"w": 1.0, "x": 0.5, "b": -0.5})
+    >>> result.backward()
+    >>> named["w"].grad
+    tensor(0.5)
+    """
+    if len(formula) > LONGEST:
+        raise OptionError(f"the formula has {len(formula):,} characters; the most are {LONGEST:,}")
+    try:
+        tree = ast.parse(formula.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise OptionError(f"the formula {formula!r} cannot be read: {error}") from None
+    named = {
+        name: tensor(np.asarray(value, np.float64), requires_grad=True) for name, value in values.items()
+    }
+    result = _value(tree, named)
+    if not isinstance(result, Tensor):
+        raise OptionError(f"the formula {formula!r} contains no name, so there is nothing to differentiate")
+    return result, named
+
+
+def _value(part: ast.AST, named: Mapping[str, Tensor]) -> Any:
+    if isinstance(part, ast.Constant) and type(part.value) in (int, float):
+        return part.value
+    if isinstance(part, (ast.List, ast.Tuple)):
+        return np.array([_value(element, {}) for element in part.elts], dtype=float)
+    if isinstance(part, ast.Name):
+        if part.id not in named:
+            raise OptionError(f"{part.id} has no value; give it one, as in {part.id}=2")
+        return named[part.id]
+    if isinstance(part, ast.BinOp) and type(part.op) in _OPERATORS:
+        left, right = _value(part.left, named), _value(part.right, named)
+        if isinstance(part.op, ast.Pow) and isinstance(right, (int, float)) and abs(right) > LARGEST:
+            raise OptionError(f"the exponent {right} is too large; the largest is {LARGEST}")
+        return _OPERATORS[type(part.op)](left, right)
+    if isinstance(part, ast.UnaryOp) and type(part.op) in _OPERATORS:
+        return _OPERATORS[type(part.op)](_value(part.operand, named))
+    if isinstance(part, ast.Call) and not part.keywords:
+        return _function(part.func)(*(_value(argument, named) for argument in part.args))
+    raise OptionError(
+        f"a formula may contain numbers, names, lists, + - * / ** @ and functions, but not {ast.unparse(part)!r}"
+    )
+
+
+def _function(part: ast.AST) -> Callable[..., Any]:
+    is_of_numpy = (
+        isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id in ("np", "F")
+    )
+    name = (
+        part.attr
+        if is_of_numpy and isinstance(part, ast.Attribute)
+        else getattr(part, "id", ast.unparse(part))
+    )
+    if name not in FUNCTIONS:
+        raise choice("function", name, FUNCTIONS)
+    return FUNCTIONS[name]

@@ -1,0 +1,166 @@
+"""Record a forward pass and a sweep: every value, every gradient, every contribution along an arrow."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...graph import WATCH, Node, Watch, sweep
+from ...origins import Line
+from ...primitive import Primitive
+from ...typing import Array, NDArray
+
+__all__ = ["Passed", "Sweep", "numbers_of", "record_sweep", "rule_text"]
+
+#: The most rows and columns of an array that a page shows.
+CORNER = 32
+
+
+@dataclass
+class Passed:
+    """The contribution of one operation to the gradient of one of its inputs."""
+
+    node: Node
+    position: int
+    parent: Node
+    gradient: NDArray
+    contribution: NDArray
+    raw_shape: tuple[int, ...]
+    local: NDArray | None
+
+
+@dataclass
+class Sweep:
+    """What happened in a sweep, in order: a gradient that arrived at a node, or a contribution that was passed on."""
+
+    events: list[tuple[Node, NDArray] | Passed] = field(default_factory=list)
+
+
+class _Recorder(Watch):
+    """It keeps what the sweep computes."""
+
+    def __init__(self) -> None:
+        self.sweep = Sweep()
+        self._raw: NDArray | None = None
+
+    def run(self, primitive: Primitive, args: Sequence[Any], settings: Any, rule: int | None = None) -> Any:
+        result = super().run(primitive, args, settings, rule)
+        self._raw = result if rule is not None else None
+        return result
+
+    def arrived(self, node: Node, g: Array) -> None:
+        self.sweep.events.append((node, np.array(g)))
+
+    def passed(self, node: Node, position: int, g: Array, contribution: Array) -> None:
+        parent = next(parent for i, parent in node.parents if i == position)
+        raw = () if self._raw is None else self._raw.shape
+        self.sweep.events.append(
+            Passed(
+                node, position, parent, np.array(g), np.array(contribution), raw, _local(node, position, raw)
+            )
+        )
+
+
+def _local(node: Node, position: int, shape: tuple[int, ...]) -> NDArray | None:
+    """The derivative of an elementwise operation, by its own rule for a gradient of ones."""
+    primitive, value = node.primitive, node.value
+    if primitive is None or isinstance(value, tuple) or node.args is None or shape != value.shape:
+        return None
+    rng = np.random.default_rng(0)
+    ones, probe = np.ones_like(value), rng.normal(size=value.shape).astype(value.dtype)
+    rule = primitive.rules[position]
+    local = np.asarray(rule(ones, value, *node.args, **node.kwargs))
+    # It is elementwise if every gradient is multiplied by the same numbers.
+    is_elementwise = np.allclose(rule(probe, value, *node.args, **node.kwargs), probe * local, equal_nan=True)
+    return local if is_elementwise and local.shape == value.shape else None
+
+
+def record_sweep(root: Node) -> Sweep:
+    """Sweep from a result with the gradient 1, and keep the graph as it is.
+
+    Parameters
+    ----------
+    root : Node
+        A result of one element.
+    """
+    recorder = _Recorder()
+    token = WATCH.set(recorder)
+    try:
+        sweep({root: np.ones_like(root.value)}, retain=True)
+    finally:
+        WATCH.reset(token)
+    return recorder.sweep
+
+
+def rule_text(primitive: Primitive, position: int) -> tuple[str, str]:
+    """Write the rule of an operation for one of its inputs: in words, if it has some, and in NumPy."""
+    rule: Callable[..., Any] = primitive.rules[position]
+    words = (inspect.getdoc(rule) or "").split("\n")[0].replace("``", "")
+    try:
+        lines, start = inspect.getsourcelines(rule)
+    except (OSError, TypeError):
+        return words, ""
+    if rule.__name__ != "<lambda>":
+        body = ast.parse(textwrap.dedent("".join(lines))).body[0]
+        returned = [part for part in ast.walk(body) if isinstance(part, ast.Return) and part.value]
+        return words, ast.unparse(returned[-1].value) if len(returned) == 1 and returned[-1].value else ""
+    return words, _lambda_text("".join(lines), rule, start)
+
+
+def _lambda_text(source: str, rule: Callable[..., Any], start: int) -> str:
+    """The body of a lambda, found among others on the same lines by its code."""
+    for cut in (source, source.strip().rstrip(","), f"({source.strip().rstrip(',')})"):
+        try:
+            tree = ast.parse(textwrap.dedent(cut))
+        except SyntaxError:
+            continue
+        found = [part for part in ast.walk(tree) if isinstance(part, ast.Lambda)]
+        code = rule.__code__
+        names = code.co_varnames[: code.co_argcount]
+        same = [
+            part for part in found if tuple(a.arg for a in (*part.args.posonlyargs, *part.args.args)) == names
+        ]
+        for part in same if len(same) > 1 else found[:1]:
+            made = compile(ast.Expression(part), "<rule>", "eval").co_consts[0]
+            if len(found) == 1 or (made.co_code == code.co_code and made.co_names == code.co_names):
+                return ast.unparse(part.body)
+    return ""
+
+
+def numbers_of(value: Any) -> dict[str, Any]:
+    """The numbers of an array, as a page shows them: all of them, or those of its first rows and columns."""
+    array = np.asarray(value)
+    if array.dtype.kind == "c":
+        array = np.abs(array)
+    matrix = array.reshape(1, -1) if array.ndim < 2 else array.reshape(-1, array.shape[-1])
+    shown = matrix[:CORNER, :CORNER].astype(np.float64)
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    return {
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+        "rows": matrix.shape[0],
+        "columns": matrix.shape[1],
+        "numbers": [[_json(x) for x in row] for row in shown.tolist()],
+        "largest": _json(float(np.abs(finite).max())) if finite.size else 0,
+    }
+
+
+def _json(x: float) -> float | str:
+    """A number; or its name, which JSON does not know as a number."""
+    return x if math.isfinite(x) else str(x)
+
+
+def line_text(line: Line | None) -> dict[str, Any] | None:
+    """A line of the user's program."""
+    return (
+        None
+        if line is None
+        else {"file": line.file.rsplit("/", 1)[-1], "number": line.number, "text": line.text}
+    )
