@@ -25,7 +25,7 @@ NAMES = {
     "tinygrad_mnist.errors": """
         CompileError DTypeError DataError GradcheckError GradientError LostGradientWarning MissingExtraError
         MissingFileError NonFiniteError OptionError RunError ShapeError StateDictError TinygradError UnsupportedError
-        UntraceableError choice misfit pluralise quote require
+        UntraceableError choice describe_briefly misfit pluralise quote require
     """,
     "tinygrad_mnist.experiments": "Experiment Report Table catalogue experiment grid run_experiment sweep",
     "tinygrad_mnist.experiments.sweeps": "BACKENDS grid sweep",

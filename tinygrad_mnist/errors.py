@@ -31,6 +31,7 @@ __all__ = [
     "UnsupportedError",
     "UntraceableError",
     "choice",
+    "describe_briefly",
     "misfit",
     "pluralise",
     "quote",
@@ -179,6 +180,20 @@ def quote(text: object, length: int = 60) -> str:
     except ValueError:  # an integer of thousands of digits
         written = f"a {type(text).__name__}"
     return written if len(written) <= length else f"{written[: length - 1]}…"
+
+
+def describe_briefly(error: BaseException, length: int = 300) -> str:
+    r"""Return the message of a foreign error in one line, without control characters, and not too long.
+
+    Examples
+    --------
+    >>> describe_briefly(ValueError("a\nb")), describe_briefly(ValueError("a" * 9), length=4)
+    ('a b', 'aaa…')
+    >>> describe_briefly(MemoryError())
+    'MemoryError'
+    """
+    text = "".join(character if character.isprintable() else " " for character in str(error)[: length + 1])
+    return (text if len(text) <= length else f"{text[: length - 1]}…") or type(error).__name__
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

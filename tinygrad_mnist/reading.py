@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.lib import format as npy
 
-from .errors import DataError, MissingFileError, quote
+from .errors import DataError, MissingFileError, describe_briefly, quote
 from .typing import NDArray
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ UNPACKED_FREELY, RATIO, MOST_MEMBERS = 2**26, 100, 20_000
 DEEPEST, MOST_DIGITS = 200, 300
 
 #: The longest header of an array; NumPy's have 128 bytes.
-LONGEST_HEADER = 10_000
+LONGEST_HEADER = 1_000
 
 #: How many bytes are read at once.
 STEP = 2**18
@@ -327,25 +327,32 @@ def read_exactly(stream: io.BufferedIOBase, count: int, where: object, *, last: 
     return data
 
 
-def parse_json(content: str | bytes, where: object) -> Any:
+def parse_json(content: str | bytes, where: object = "") -> Any:
     """Parse JSON that is neither long nor deep, with integers of at most ``MOST_DIGITS`` digits.
+
+    Parameters
+    ----------
+    content : str or bytes
+    where : object, optional
+        The name of the file in messages.
 
     Raises
     ------
     DataError
         If it is not JSON, or beyond a limit.
     """
+    name = f"{where}: " if where else ""
     if len(content) > LARGEST_JSON:
-        raise DataError(f"{where}: has more than {LARGEST_JSON:,} bytes, too many for JSON of this kind")
+        raise DataError(f"{name}more than {LARGEST_JSON:,} bytes, too many for JSON of this kind")
     try:
         value = json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError) as error:  # it may not even be text
-        raise DataError(f"{where}: not JSON ({error})") from error
+        raise DataError(f"{name}not JSON ({describe_briefly(error)})") from error
     level, depth = [value], 0
     while level := [part for whole in level for part in _parts(whole)]:
         depth += 1
         if depth > DEEPEST:
-            raise DataError(f"{where}: is nested more than {DEEPEST} levels deep")
+            raise DataError(f"{name}nested more than {DEEPEST} levels deep")
     return value
 
 
@@ -367,5 +374,4 @@ def readable(where: object, kind: str) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:
-        problem = str(error) or type(error).__name__
-        raise DataError(f"{where}: not a readable {kind}: {problem}") from error
+        raise DataError(f"{where}: not a readable {kind}: {describe_briefly(error)}") from error

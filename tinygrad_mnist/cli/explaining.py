@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from ..compiler import Compiled, compile
-from ..errors import OptionError, pluralise
+from ..errors import OptionError, RunError, pluralise
 from ..files import replace
 from ..reading import LARGEST_ARRAYS
 from ..training.runs import Run
@@ -44,8 +44,11 @@ def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> N
 
 def name_backend(run: Run) -> str:
     """Say which back end ran the steps of a run."""
-    backend = run.result.get("backend") if run.folder.joinpath("result.json").is_file() else None
-    return _BACKENDS.get(str(backend), "unknown; the run does not say")
+    try:
+        backend = str(run.result.get("backend"))
+    except RunError:  # it was stopped
+        backend = ""
+    return _BACKENDS.get(backend, "unknown; the run does not say")
 
 
 _BACKENDS = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, OptionError, require
-from ..reading import LARGEST_ARRAYS, locate, open_file, read_bytes, read_npy, readable
+from ..reading import locate, open_file, read_bytes, read_npy, readable
 from ..typing import NDArray
 from .ink import EMPTY, find_digit
 
@@ -23,8 +23,17 @@ __all__ = ["read_digit"]
 #: The formats that are read, as Pillow calls them.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
-#: The most pixels of a picture, and the most passes over them in a JPEG; cameras and programs make up to a dozen.
-MAX_PIXELS, MOST_SCANS = 50_000_000, 100
+#: The largest files, in bytes, by what they begin with. GIF and PPM are read piece by piece; TIFF has long lists.
+LARGEST_PICTURE = 2**26
+LARGEST = {
+    **dict.fromkeys((b"\x89PNG", b"\xff\xd8", b"BM", b"RIFF"), LARGEST_PICTURE),
+    **dict.fromkeys((b"II", b"MM"), 2**25),
+    **dict.fromkeys((b"GIF8", b"P"), 2**21),
+}
+
+#: The most pixels of a picture, and the most passes over them in a JPEG (cameras and programs make up to a dozen); how
+#: often Pillow may read, which it does for every part of a file; and the longest text of a camera, in bytes.
+MAX_PIXELS, MOST_SCANS, MOST_READS, LONGEST_EXIF = 50_000_000, 50, 50_000, 2**20
 
 #: Photos are made smaller, to this longer side; a digit is read as well. A picture that is no longer than SMALL has no
 #: room for anything but a digit.
@@ -105,23 +114,44 @@ def _read_npy(file: Path) -> NDArray:
 def _read_picture(file: Path) -> NDArray:
     pil = require("PIL.Image", extra="pictures", purpose=f"reading {file.name}")
     ops = require("PIL.ImageOps", extra="pictures", purpose=f"reading {file.name}")
-    content = read_bytes(file, LARGEST_ARRAYS)
+    content = read_bytes(file, LARGEST_PICTURE)
+    most = next((size for start, size in LARGEST.items() if content.startswith(start)), None)
+    if most is None:
+        raise DataError(f"{file}: not a readable picture: it is none of {', '.join(FORMATS)}")
+    if len(content) > most:
+        raise DataError(
+            f"{file}: has {len(content):,} bytes; of such a picture, more than {most:,} are not read"
+        )
     if content.count(b"\xff\xda") > MOST_SCANS:
         raise DataError(f"{file}: not a readable picture: it has more than {MOST_SCANS} scans")
     with warnings.catch_warnings(), readable(file, "picture"):
         warnings.simplefilter("error", pil.DecompressionBombWarning)
-        with pil.open(io.BytesIO(content), formats=FORMATS) as image:
+        with pil.open(_InReads(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(
                     f"{file}: {image.width}×{image.height} pixels are too many; scale it down first"
                 )
             if image.format != "MPO" and getattr(image, "is_animated", False):  # phones add depth to a photo
                 raise DataError(f"{file}: holds several pictures; save the one with the digit by itself")
+            if len(image.info.get("exif", b"")) > LONGEST_EXIF:
+                raise ValueError("what the camera says about it is too long")
             if image.mode.startswith("I"):  # 16 bits of grey, Pillow would clip them to 8
                 return np.asarray(image).astype(np.uint16)
             upright = ops.exif_transpose(image).convert("RGBA")
             upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             return np.asarray(upright)
+
+
+class _InReads(io.BytesIO):
+    """A file that is read a limited number of times: Pillow goes through the parts of a file one by one."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MOST_READS:
+            raise ValueError("it has too many parts")
+        return super().read(size)
 
 
 def _unit(pixels: NDArray, file: Path) -> NDArray:

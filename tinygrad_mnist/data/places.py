@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
+from ..reading import locate
 from .formats import detect
 
 __all__ = ["FASHION_VARIABLE", "MNIST_VARIABLE", "Place", "cache_folder", "fashion_places", "mnist_places"]
@@ -87,7 +88,10 @@ def _in_variable(dataset: str, variable: str) -> Place:
     value = os.environ.get(variable)
     if not value:
         return Place(dataset, f"${variable}", None, "not set", False)
-    return _in_folder(dataset, f"${variable}", Path(value).expanduser())
+    try:
+        return _in_folder(dataset, f"${variable}", locate(value))
+    except (DataError, OSError) as error:  # there is no such user, or no file could have such a name
+        return Place(dataset, f"${variable}", Path(value), str(error), False)
 
 
 def _in_folder(dataset: str, place: str, path: Path) -> Place:

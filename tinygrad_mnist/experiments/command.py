@@ -187,7 +187,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise RunError(f"{folder}: there is no run here that could be resumed (no config.json)")
     try:
-        config = parse_json(read_bytes(file, LARGEST_JSON), file)
+        config = parse_json(read_bytes(file, LARGEST_JSON))
         if not isinstance(config["options"], dict) or not isinstance(config["data"], str):
             raise TypeError("settings are missing")
     except (ValueError, KeyError, TypeError) as error:
@@ -200,7 +200,14 @@ def _settings_of(folder: Path, name: str) -> dict[str, Any]:
     config, context = _config(folder), click.get_current_context()
     if config.get("experiment") != name:
         raise RunError(f"{folder}: is a run of {quote(config.get('experiment'))}, not of {name!r}")
-    options = {option.name: option for option in context.command.params}
+    options = {option.name or "": option for option in context.command.params}
+    if missing := {*options} - {
+        *config["options"],
+        "out",
+        "resume",
+        "compile",
+    }:  # the last is newer than some runs
+        raise RunError(f"{folder / 'config.json'}: has no {', '.join(sorted(missing))}")
     settings = {}
     for key, value in config["options"].items():
         try:
@@ -208,8 +215,8 @@ def _settings_of(folder: Path, name: str) -> dict[str, Any]:
                 raise KeyError(key)
             given = ",".join(map(str, value)) if isinstance(value, list) else value
             settings[key] = options[key].type_cast_value(context, given)
-        except (click.UsageError, KeyError, TypeError, ValueError) as error:
-            problem = getattr(error, "message", "") or "there is no such setting"
+        except Exception as error:  # click's types may raise any for values that are not text
+            problem = getattr(error, "message", "") or "this is no setting of the experiment"
             raise RunError(
                 f"{folder / 'config.json'}: has {quote(key)} = {quote(value)}: {problem}"
             ) from error

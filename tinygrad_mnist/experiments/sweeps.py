@@ -105,7 +105,7 @@ def sweep(
     files = [Path(folder) / f"{_name(setting)}.json" for setting in settings]
     if len(set(files)) < len(files):
         raise OptionError("sweep: two settings are equal and would share a file")
-    results = {i: _read(file, settings[i]) for i, file in enumerate(files) if file.is_file()}
+    results = {i: _read(file, settings[i]) for i, file in enumerate(files) if file.exists()}
     missing = [(i, setting) for i, setting in enumerate(settings) if i not in results]
     failures: list[Exception] = []
     with tqdm(total=len(files), initial=len(results), unit="run", disable=None) as bar:
@@ -189,7 +189,7 @@ def _keep(file: Path, setting: Setting, result: Setting) -> None:
 
 def _read(file: Path, setting: Setting) -> dict[str, Any]:
     try:
-        kept = parse_json(read_bytes(file, LARGEST_JSON), file)
+        kept = parse_json(read_bytes(file, LARGEST_JSON))
         if kept["setting"] == setting and isinstance(kept["result"], dict):
             return dict(kept["result"])
         problem = "it belongs to another setting"

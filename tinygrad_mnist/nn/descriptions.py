@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, OptionError, quote
+from ..errors import DataError, OptionError, describe_briefly, quote
 from . import init, layers
 from .module import Module
 
@@ -85,7 +85,7 @@ def build(description: Any, classes: Iterable[type[Module]] = ()) -> Module:
     except DataError:
         raise
     except Exception as error:  # constructors may raise any, for arguments that they do not expect
-        raise DataError(f"a saved model cannot be rebuilt: {error}") from error
+        raise DataError(f"a saved model cannot be rebuilt: {describe_briefly(error)}") from error
 
 
 def _build(description: Any, known: dict[str, type[Module]]) -> Module:

@@ -22,8 +22,8 @@ __all__ = ["History"]
 
 Row = dict[str, Any]
 
-#: The largest file of a history, in bytes, and the most rows in it.
-LARGEST_HISTORY, MOST_EPOCHS = 2**25, 100_000
+#: The largest file of a history, in bytes, and the most rows and different measures in it.
+LARGEST_HISTORY, MOST_EPOCHS, MOST_MEASURES = 2**24, 100_000, 200
 
 #: The largest number that a notebook shows.
 MOST_ROWS, MOST_COLUMNS, MOST_CHARTS = 12, 16, 4
@@ -117,7 +117,7 @@ class History(Sequence[Row]):
         lines = read_bytes(path, LARGEST_HISTORY).splitlines()
         if len(lines) > MOST_EPOCHS:
             raise DataError(f"{path}: has {len(lines):,} lines; more than {MOST_EPOCHS:,} are not read")
-        rows = []
+        rows, names = [], set[str]()
         for number, line in enumerate(lines, 1):
             row = parse_json(line, f"{path}, line {number}")
             if not isinstance(row, dict):
@@ -125,6 +125,9 @@ class History(Sequence[Row]):
             for name, value in row.items():
                 if isinstance(value, (dict, list)):
                     raise DataError(f"{path}, line {number}: {quote(name)} is neither a number nor text")
+            names.update(row)
+            if len(names) > MOST_MEASURES:
+                raise DataError(f"{path}, line {number}: more than {MOST_MEASURES} different measures")
             rows.append(row)
         return cls(rows)
 

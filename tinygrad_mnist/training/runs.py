@@ -17,7 +17,7 @@ from ..errors import DataError, OptionError, RunError, pluralise, quote
 from ..files import replace
 from ..nn import Module
 from ..nn.functional import sigmoid, softmax
-from ..reading import LARGEST_JSON, parse_json, read_bytes, readable
+from ..reading import parse_json, read_bytes, readable
 from ..typing import NDArray
 from .history import History
 from .loop import predict
@@ -26,6 +26,9 @@ from .saving import load_model
 from .settings import Settings
 
 __all__ = ["Run", "probabilities"]
+
+#: The largest file of settings or results, in bytes; most have a thousand.
+LARGEST_SETTINGS = 2**20
 
 
 def probabilities(outputs: NDArray, loss: str) -> NDArray:
@@ -148,7 +151,7 @@ class Run:
     def _json(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         try:
-            value = parse_json(read_bytes(path, LARGEST_JSON), path)
+            value = parse_json(read_bytes(path, LARGEST_SETTINGS), path)
         except FileNotFoundError as error:
             raise RunError(f"{path}: is missing, so the run is incomplete") from error
         if not isinstance(value, dict):

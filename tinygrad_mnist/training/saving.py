@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import DataError, OptionError, RunError, StateDictError
+from ..errors import DataError, MissingFileError, OptionError, RunError, StateDictError
 from ..files import read_safetensors, save
 from ..nn import Module, build, describe
 from ..nn.init import room_for
@@ -80,11 +80,15 @@ def load_model(
         If it is damaged, does not describe a model, or if its weights do not fit the description.
     """
     path = Path(path)
-    if not path.is_file():
+    try:
+        state, metadata = read_safetensors(path, max_bytes=max_bytes)
+    except MissingFileError as error:
+        raise RunError(f"{path}: there is no saved model here") from error
+    except DataError as error:
         inside = path / "model.safetensors"
-        hint = f"; did you mean {inside}?" if inside.is_file() else ""
-        raise RunError(f"{path}: there is no saved model here{hint}")
-    state, metadata = read_safetensors(path, max_bytes=max_bytes)
+        if not os.path.isfile(inside):  # noqa: PTH113 (a Path raises if a name is too long)
+            raise
+        raise RunError(f"{path}: there is no saved model here; did you mean {inside}?") from error
     description = metadata.get("model")
     if description is None:
         raise DataError(f"{path}: has arrays but no description of a model; read it with tg.load")
@@ -92,7 +96,7 @@ def load_model(
         if len(description) > LONGEST_DESCRIPTION:
             raise DataError(f"it has more than {LONGEST_DESCRIPTION:,} characters")
         with room_for(sum(array.size for array in state.values()) + SLACK):
-            model = build(parse_json(description, "it"), classes)
+            model = build(parse_json(description), classes)
     except DataError as error:
         raise DataError(f"{path}: the description of the model cannot be used: {error}") from error
     dtypes = {state[name].dtype for name, _ in model.named_parameters() if name in state}

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError, quote
-from ...reading import MOST_DIGITS, STEP, open_unpacked, read_exactly
+from ...reading import MOST_DIGITS, STEP, open_unpacked, read_exactly, readable
 from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus, check_count, check_part
 
 MAX_BYTES = 2**29
@@ -37,13 +37,8 @@ def read_pickle(path: Path) -> Corpus:
 
     Validation follows training in the result, so that ``train.split(50_000)`` separates them again.
     """
-    with open_unpacked(path, MAX_BYTES) as stream:
-        try:
-            parts = [(x.array(), y.array()) for x, y in _run(stream)]
-        except Exception as error:  # a broken pickle may raise any exception
-            raise DataError(
-                f"{path}: not a readable pickle of arrays: {error or type(error).__name__}"
-            ) from error
+    with open_unpacked(path, MAX_BYTES) as stream, readable(path, "pickle of arrays"):
+        parts = [(x.array(), y.array()) for x, y in _run(stream)]
     if len(parts) not in (2, 3):
         raise DataError(
             f"{path}: holds {len(parts)} parts; expected train, validation and test, or train and test"

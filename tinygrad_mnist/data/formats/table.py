@@ -81,6 +81,8 @@ class _Rows:
                 raise DataError(f"{self.path}, row {self.count:,}: too long for a label and {PIXELS} pixels")
             if self.count > MAX_EXAMPLES:
                 raise DataError(f"{self.path}: more than {MAX_EXAMPLES:,} rows")
+            if self.count == 1 and line.count(b",") != PIXELS:  # of the others, loadtxt expects as many
+                _blame(self.path, 1, line)
             yield line
         if self.count == 0:
             raise DataError(f"{self.path}: holds no rows; expected a label and {PIXELS} pixels on each line")
