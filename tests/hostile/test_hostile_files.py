@@ -168,11 +168,11 @@ def test_no_layer_is_larger_than_what_is_saved():
             args = [[2**30, 2] if "Sequence" in str(p.annotation) else 2**30 for p in needed]
             with room_for(1_000):
                 try:
-                    nn.build({"class": name, "args": args})
+                    made = nn.build({"class": name, "args": args})
                 except DataError as error:
-                    assert not needed or "larger than" in str(error), (name, error)
+                    assert "MemoryError" not in str(error), name
                 else:
-                    assert not needed, name
+                    assert sum(x.size for x in made.state_dict().values()) <= 1_000, name
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -82,13 +82,12 @@ def load_model(
     path = Path(path)
     try:
         state, metadata = read_safetensors(path, max_bytes=max_bytes)
-    except MissingFileError as error:
-        raise RunError(f"{path}: there is no saved model here") from error
     except DataError as error:
-        inside = path / "model.safetensors"
-        if not os.path.isfile(inside):  # noqa: PTH113 (a Path raises if a name is too long)
+        if not (isinstance(error, MissingFileError) or os.path.isdir(path)):  # noqa: PTH112 (for long names)
             raise
-        raise RunError(f"{path}: there is no saved model here; did you mean {inside}?") from error
+        inside = path / "model.safetensors"
+        hint = f"; did you mean {inside}?" if os.path.isfile(inside) else ""  # noqa: PTH113
+        raise RunError(f"{path}: there is no saved model here{hint}") from error
     description = metadata.get("model")
     if description is None:
         raise DataError(f"{path}: has arrays but no description of a model; read it with tg.load")
