@@ -35,8 +35,8 @@ NAMES = {
         AdaptiveAvgPool2d AvgPool2d BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d
         ConvTranspose2d CrossEntropyLoss Dropout Dropout2d ELU Embedding Flatten GELU GRU GroupNorm
         HuberLoss Identity L1Loss LSTM LayerNorm LeakyReLU Linear LogSoftmax MLP MSELoss MaxPool2d
-        Module NLLLoss Parameter RNN ReLU Sequential Sigmoid Softmax Softplus Tanh Unflatten activations
-        build describe functional init
+        Module MultiheadAttention NLLLoss Parameter RNN ReLU Sequential SiLU Sigmoid Softmax Softplus
+        Tanh Unflatten Upsample activations build describe functional init
     """,
     "tinygrad_mnist.nn.functional": """
         adaptive_avg_pool2d avg_pool2d batch_norm binary_cross_entropy binary_cross_entropy_with_logits

@@ -14,6 +14,17 @@ from tinygrad_mnist.errors import DTypeError, OptionError, ShapeError
 
 D = {"dtype": np.float64}
 
+
+class Attending(nn.Module):
+    """Attention of a sequence to itself."""
+
+    def __init__(self, attention):
+        self.attention = attention
+
+    def forward(self, x):
+        return self.attention(x, x, x, is_causal=True)
+
+
 #: A layer of each kind, and the shape of its input; the last layers of each name are its rarer settings.
 LAYERS = {
     "Conv1d": (lambda: nn.Conv1d(2, 3, 3, stride=2, padding=1, rng=0, **D), (2, 2, 6)),
@@ -34,6 +45,11 @@ LAYERS = {
     "RNN": (lambda: nn.RNN(3, 2, nonlinearity="relu", batch_first=True, rng=0, **D), (2, 4, 3)),
     "LSTM": (lambda: nn.LSTM(3, 2, num_layers=2, bidirectional=True, rng=0, **D), (3, 2, 3)),
     "GRU": (lambda: nn.GRU(3, 2, bias=False, rng=0, **D), (4, 3)),
+    "MultiheadAttention": (
+        lambda: Attending(nn.MultiheadAttention(4, 2, batch_first=True, rng=0, **D)),
+        (2, 3, 4),
+    ),
+    "Upsample": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), (1, 2, 2, 3)),
     "Identity": (lambda: nn.Identity(), (2, 3)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, -1)), (2, 6)),
     "Dropout2d": (lambda: nn.Dropout2d(0.5, rng=0).eval(), (2, 3, 2, 2)),
@@ -42,11 +58,11 @@ every = pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
 
 
 def test_every_layer_is_tested():
-    made = {type(make()).__name__ for make, _ in LAYERS.values()} | {"Embedding"}
+    made = {type(part).__name__ for make, _ in LAYERS.values() for part in make().modules()} | {"Embedding"}
     older = {"Linear", "MLP", "Sequential", "Flatten", "Dropout"} | {
         cls.__name__ for cls, _ in nn.activations.values()
     }
-    assert made | older | {"activations"} == set(nn.layers.__all__)
+    assert made - {"Attending"} | older | {"activations"} == set(nn.layers.__all__)
 
 
 def drawn(shape, seed=0):
@@ -101,7 +117,7 @@ def test_programs_train_as_the_layer_does(make, shape, backend):
 @every
 def test_described_and_built_again(make, shape):
     layer = make()
-    twin = nn.build(json.loads(json.dumps(nn.describe(layer))))
+    twin = nn.build(json.loads(json.dumps(nn.describe(layer))), classes=[Attending])
     assert repr(twin) == repr(layer)
     assert twin.load_state_dict(layer.state_dict()) == ([], [])
     for a, b in zip(tensors(twin.eval()(drawn(shape))), tensors(layer.eval()(drawn(shape))), strict=True):
@@ -113,8 +129,8 @@ def test_summary_has_a_row(make, shape):
     layer = make()
     before = layer.state_dict()
     summary = nn.Sequential(layer).summary(drawn(shape))
-    (row,) = summary.layers
-    assert row.kind == type(layer).__name__
+    row = summary.layers[0]
+    assert row.kind == type(getattr(layer, "attention", layer)).__name__
     assert row.output == ", ".join(str(y.shape) for y in tensors(layer.eval()(drawn(shape))))
     for name, value in before.items():
         np.testing.assert_array_equal(layer.state_dict()[name], value)
@@ -309,6 +325,8 @@ def test_words_out_of_range():
         (lambda: nn.Embedding(3, 4, padding_idx=3), "padding_idx=3"),
         (lambda: nn.LSTM(3, 4, dropout=0.5), "num_layers"),
         (lambda: nn.RNN(3, 4, nonlinearity="sin"), "sin.*tanh"),
+        (lambda: nn.MultiheadAttention(6, 4), "6 features.*4 heads"),
+        (lambda: nn.Upsample(), "size or scale_factor"),
         (lambda: nn.Unflatten(1, 3), "lengths of axes"),
         (lambda: nn.Unflatten(1, (-1, -1)), "lengths of axes"),
         (lambda: nn.Dropout2d(1.0), "Dropout2d.*probability"),
@@ -325,6 +343,18 @@ def test_states_that_do_not_fit():
         nn.GRU(3, 5)(x, np.zeros((2, 5), np.float32))
     with pytest.raises(ShapeError, match=r"LSTM.*a pair of states of shape \(1, 2, 5\), got \(1, 2, 5\)"):
         nn.LSTM(3, 5)(x, np.zeros((1, 2, 5), np.float32))
+
+
+def test_masks_that_do_not_fit():
+    layer, x = nn.MultiheadAttention(4, 2), np.zeros((3, 2, 4), np.float32)
+    with pytest.raises(
+        ShapeError, match=r"MultiheadAttention.*attn_mask of shape \(3, 3\) or .*got \(3, 2\)"
+    ):
+        layer(x, x, x, attn_mask=np.zeros((3, 2), bool))
+    with pytest.raises(ShapeError, match=r"key_padding_mask of shape \(N, 3\), got \(2, 4\)"):
+        layer(x, x, x, key_padding_mask=np.zeros((2, 4), bool))
+    with pytest.raises(ShapeError, match=r"\(…, 4\).*got \(3, 2, 4\), \(3, 2, 5\)"):
+        layer(x, np.zeros((3, 2, 5), np.float32), x)
 
 
 def test_errors_of_ones_own_layers_are_left_alone():

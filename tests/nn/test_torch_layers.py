@@ -32,6 +32,9 @@ LAYERS = [
     ("LSTM(3, 4, batch_first=True)", (2, 5, 3)),
     ("GRU(3, 4, 2, bidirectional=True, batch_first=True)", (2, 5, 3)),
     ("GRU(3, 4, bias=False)", (5, 3)),
+    ("Upsample(scale_factor=2)", (1, 2, 3, 4)),
+    ("Upsample((5, 3), mode='bilinear', align_corners=True)", (1, 2, 3, 4)),
+    ("SiLU()", (2, 3)),
     ("Identity()", (2, 3)),
     ("Unflatten(1, (2, 3))", (4, 6)),
 ]
@@ -147,6 +150,67 @@ def test_embedding():
     assert drawn_weights.std() == pytest.approx(torch.nn.Embedding(500, 40).weight.std().item(), rel=0.05)
 
 
+MASK = drawn((3, 4), 5) > 0.5
+PADDING = np.array([[False, True, False, False], [False, False, False, True]])
+LOOKS = [
+    ("MultiheadAttention(4, 2)", {}),
+    ("MultiheadAttention(4, 2, bias=False)", {"need_weights": False, "key_padding_mask": PADDING}),
+    ("MultiheadAttention(4, 2, kdim=3, vdim=5)", {"average_attn_weights": False, "attn_mask": MASK}),
+    ("MultiheadAttention(4, 2, batch_first=True)", {"key_padding_mask": PADDING, "attn_mask": MASK}),
+    ("MultiheadAttention(4, 2)", {"attn_mask": drawn((4, 3, 4), 6)}),
+]
+
+
+@pytest.mark.parametrize(("text", "settings"), LOOKS, ids=str)
+def test_attention(text, settings):
+    ours, theirs = pair(text)
+    shapes = [(3, 2, 4), (4, 2, theirs.kdim), (4, 2, theirs.vdim)]
+    shapes = [(s[1], s[0], s[2]) if theirs.batch_first else s for s in shapes]
+    with_ours = lambda *x: tuple(y for y in ours(*x, **settings) if y is not None)  # noqa: E731
+    for_theirs = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in settings.items()}
+    with_theirs = lambda *x: tuple(y for y in theirs(*x, **for_theirs) if y is not None)  # noqa: E731
+    for f in (with_ours, with_theirs):
+        f.named_parameters = (ours if f is with_ours else theirs).named_parameters
+    require_same_step(with_ours, with_theirs, *(drawn(s, i) for i, s in enumerate(shapes)))
+    require_same_state(ours, theirs)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_attention_to_itself(need_weights):
+    ours, theirs = pair("MultiheadAttention(6, 3, batch_first=True)")
+    x, hidden = drawn((2, 4, 6)), ~np.tri(4, dtype=bool)
+    y, weights = ours(x, x, x, need_weights=need_weights, is_causal=True)
+    t = torch.tensor(x)
+    expected, theirs_weights = theirs(t, t, t, attn_mask=torch.tensor(hidden), need_weights=need_weights)
+    require_close(y, expected, "output")
+    assert (weights is None) == (theirs_weights is None)
+    if need_weights:
+        require_close(weights, theirs_weights, "weights")
+    require_close(ours(x[0], x[0], x[0], attn_mask=hidden)[0], expected[0], "a single sequence")
+    made = [nn.MultiheadAttention(60, 3, rng=0), torch.nn.MultiheadAttention(60, 3)]
+    ours_state, state = (m.state_dict() for m in made)
+    assert list(ours_state) == list(state)
+    for name, value in state.items():
+        assert float(ours_state[name].std()) == pytest.approx(value.std().item(), rel=0.1)
+
+
+class Gpt:
+    """A small GPT, in either library."""
+
+    def build(self, nn):
+        self.words, self.places = nn.Embedding(11, 8), nn.Embedding(5, 8)
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(8), nn.LayerNorm(8), nn.LayerNorm(8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.inner = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+        self.head = nn.Linear(8, 11)
+
+    def forward(self, words, mask, places):
+        x = self.words(words) + self.places(places)
+        y = self.norm1(x)
+        x = x + self.attention(y, y, y, attn_mask=mask, need_weights=False)[0]
+        return self.head(self.norm3(x + self.inner(self.norm2(x))))
+
+
 class Block:
     """A residual block, in either library."""
 
@@ -165,14 +229,18 @@ class Block:
         return self.relu(x + self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
 
 
-def block(nn, channels):
-    class Made(Block, nn.Module):
+def made_of(kind, nn, *args):
+    class Made(kind, nn.Module):
         def __init__(self):
             if nn is torch.nn:
                 nn.Module.__init__(self)
-            self.build(nn, channels)
+            self.build(nn, *args)
 
     return Made()
+
+
+def block(nn, channels):
+    return made_of(Block, nn, channels)
 
 
 def lenet(nn):
@@ -201,3 +269,11 @@ def test_whole_networks(make, size):
     np.testing.assert_allclose(
         ours.eval()(x).data, twin.eval()(torch.tensor(x)).detach().numpy(), rtol=1e-9, atol=1e-12
     )
+
+
+def test_a_small_gpt():
+    theirs, ours = made_of(Gpt, torch.nn).double(), made_of(Gpt, nn).astype(np.float64)
+    ours.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
+    words = np.random.default_rng(0).integers(0, 11, (3, 5))
+    require_same_step(ours, theirs, words, ~np.tri(5, dtype=bool), np.arange(5))
+    require_same_state(ours, theirs)

@@ -145,11 +145,12 @@ class Module(metaclass=_Kind):
     def _say_where(self, error: TinygradError) -> None:
         """Begin the message of an error in a layer of this package with the layer and its place in the network."""
         place = scope_text(SCOPE.get()).rpartition(".")[0]
-        is_layer = self._is_ours and (place or self._buffers or any(True for _ in self._own_parts()))
-        if is_layer and not error.names_layer and not any(True for _ in self.children()):
+        parts = [isinstance(part, Module) for _, part in self._own_parts()]
+        is_layer = self._buffers or not all(parts) or (place and not parts)
+        if self._is_ours and is_layer and not error.names_layer:
             error.names_layer = True
             at = f" (at {place!r})" if place else ""
-            error.args = (f"{self!r}{at}: {error}", *error.args[1:])
+            error.args = (f"{type(self).__name__}({self.extra_repr()}){at}: {error}", *error.args[1:])
 
     def __setattr__(self, name: str, value: Any) -> None:
         for path, part in _parts(name, value):

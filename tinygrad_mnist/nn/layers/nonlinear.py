@@ -14,6 +14,7 @@ __all__ = [
     "LeakyReLU",
     "LogSoftmax",
     "ReLU",
+    "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
@@ -60,6 +61,13 @@ class GELU(Module):
 
     def forward(self, x: Array) -> Array:
         return F.gelu(x)
+
+
+class SiLU(Module):
+    """``x * sigmoid(x)``, also called swish."""
+
+    def forward(self, x: Array) -> Array:
+        return F.silu(x)
 
 
 class Softplus(Module):
@@ -115,6 +123,7 @@ activations: dict[str, tuple[type[Module], str]] = {
     "leaky_relu": (LeakyReLU, "kaiming_normal"),
     "elu": (ELU, "kaiming_normal"),
     "gelu": (GELU, "kaiming_normal"),
+    "silu": (SiLU, "kaiming_normal"),
     "softplus": (Softplus, "kaiming_normal"),
     "sigmoid": (Sigmoid, "xavier_normal"),
     "tanh": (Tanh, "xavier_normal"),

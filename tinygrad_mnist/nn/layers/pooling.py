@@ -1,14 +1,15 @@
-"""Layers that make one number of a window of an image."""
+"""Layers without weights that make images smaller or larger."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ...errors import OptionError
 from ...typing import Array
 from .. import functional as F  # noqa: N812
 from ..module import Module
 
-__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
+__all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d", "Upsample"]
 
 Numbers = int | tuple[int, int]
 
@@ -110,3 +111,38 @@ class AdaptiveAvgPool2d(Module):
 
     def forward(self, x: Array) -> Array:
         return F.adaptive_avg_pool2d(x, self.output_size)
+
+
+class Upsample(Module):
+    """Make images larger; see :func:`~tinygrad_mnist.nn.functional.interpolate`.
+
+    Parameters
+    ----------
+    size : int or tuple of int, optional
+        The new length of each axis after the second.
+    scale_factor : float or tuple of float, optional
+        How many times as long each axis becomes; instead of ``size``.
+    mode : {'nearest', 'nearest-exact', 'bilinear', 'linear', 'trilinear'}
+    align_corners : bool, optional
+        For straight lines: whether the first and last elements stay where they are, rather than the edges.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Upsample(scale_factor=2, mode="bilinear")(np.zeros((32, 16, 7, 7))).shape
+    (32, 16, 14, 14)
+    """
+
+    def __init__(
+        self,
+        size: int | tuple[int, ...] | None = None,
+        scale_factor: float | tuple[float, ...] | None = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+    ) -> None:
+        if (size is None) == (scale_factor is None):
+            raise OptionError("Upsample: pass size or scale_factor, and not both")
+        self.size, self.scale_factor, self.mode, self.align_corners = size, scale_factor, mode, align_corners
+
+    def forward(self, x: Array) -> Array:
+        return F.interpolate(x, self.size, self.scale_factor, self.mode, self.align_corners)
