@@ -94,7 +94,7 @@ def trained(make, shape, compiled):
     optimizer = tg.optim.SGD([scale, *layer.parameters()], lr=0.05, momentum=0.9)
 
     def loss(x):
-        return sum(np.sum(np.sin(y * scale)) for y in tensors(layer(x * scale)))
+        return sum(np.sum(np.sin(y * scale + 1)) for y in tensors(layer(x * scale)))
 
     step = tg.training.TrainingStep(loss, optimizer, compile=compiled)
     losses = [float(step(drawn(shape, seed))) for seed in range(3)]
