@@ -91,7 +91,7 @@ def test_gradients(make, shape):
 def trained(make, shape, compiled):
     layer = make()
     scale = nn.Parameter(1.0, dtype=np.float64)
-    optimizer = tg.optim.SGD([scale, *layer.parameters()], lr=0.05, momentum=0.9)
+    optimizer = tg.optim.SGD([scale, *layer.parameters()], lr=0.001, momentum=0.9)
 
     def loss(x):
         return sum(np.sum(np.sin(y * scale + 1)) for y in tensors(layer(x * scale)))
@@ -104,6 +104,7 @@ def trained(make, shape, compiled):
 
 
 @every
+@pytest.mark.filterwarnings("ignore:compile. there is no machine code")
 @pytest.mark.parametrize("backend", ["numpy", pytest.param("numba", marks=pytest.mark.thorough)])
 def test_programs_train_as_the_layer_does(make, shape, backend):
     """Losses, weights and running statistics are those of the uncompiled layer, and eval() is seen."""

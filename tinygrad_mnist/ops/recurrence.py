@@ -130,7 +130,7 @@ def _scale_and_shift(size: int, dtype: Any) -> tuple[NDArray, NDArray]:
 def _lstm_rule(g: Arrays, y: Arrays, inputs: Arrays) -> Arrays:
     (gh, gc), (hs, cs), (x, h, c, weight) = g, y, inputs
     h_before, c_before = _before(hs, h), _before(cs, c)
-    i, f, n, o = _gates(x + h_before @ weight.T)
+    i, f, n, o = _gates(x + _product(h_before, weight))
     tanh = np.tanh(cs)
     # The slopes of the cells in the first three gates, and of the state in the last gate and in the cells.
     slopes = np.stack([n * i * (1 - i), c_before * f * (1 - f), i * (1 - n * n)], axis=-2)
@@ -201,7 +201,7 @@ def _units(x: Array, from_state: Array) -> Arrays:
 def _gru_rule(g: Array, y: Array, inputs: Arrays) -> Arrays:
     x, h, weight, bias = inputs
     before = _before(y, h)
-    r, z, n, s = _units(x, before @ weight.T + bias)
+    r, z, n, s = _units(x, _product(before, weight) + bias)
     # The slopes of the state in what the state contributed to r, z and n, and in what the input contributed to n.
     slope = (1 - z) * (1 - n * n)
     slopes = np.stack([slope * s * r * (1 - r), (before - n) * z * (1 - z), slope * r, slope], axis=-2)
@@ -221,6 +221,11 @@ def _gru_rule(g: Array, y: Array, inputs: Arrays) -> Arrays:
 def _before(y: Array, first: Array) -> Array:
     """The state before each step."""
     return np.concatenate([first[None], y[:-1]])
+
+
+def _product(states: Array, weight: Array) -> Array:
+    """What the states contribute to all steps, in one large product."""
+    return np.reshape(rows(states) @ weight.T, (*states.shape[:2], len(weight)))
 
 
 def _weights(d: Array, before: Array) -> Array:
