@@ -7,8 +7,10 @@ memory, and measures; ``python tests/hostile/mutants.py`` does the same and prin
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +21,10 @@ from mutants import Zoo, explode, report, run, watch
 import tinygrad_mnist as tg
 from tinygrad_mnist import reading
 from tinygrad_mnist.cli import cli
-from tinygrad_mnist.data import load_mnist, read_csv, read_digit
+from tinygrad_mnist.data import images, load_mnist, read_csv, read_digit
+from tinygrad_mnist.data.formats import corpus, pickled
 from tinygrad_mnist.errors import DataError, TinygradError
+from tinygrad_mnist.training import history, runs, saving
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and limits of memory are POSIX")
 
@@ -193,3 +197,16 @@ def test_the_command_line_says_one_line(tmp_path, capfd):
         assert said.startswith(f"error: {tmp_path / damaged}: ")
         assert said.count("\n") == 1
         assert "\x1b" not in said
+
+
+def test_the_limits_are_those_of_the_page():
+    page = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
+    limits = [
+        *(reading.LARGEST_FILE, reading.UNPACKED_FREELY, reading.RATIO, reading.LONGEST_HEADER),
+        *(reading.LARGEST_ARRAYS, reading.LARGEST_JSON, reading.DEEPEST, reading.MOST_DIGITS),
+        *(corpus.MAX_EXAMPLES, pickled.MAX_BYTES, pickled.MAX_INSTRUCTIONS, saving.LONGEST_DESCRIPTION),
+        *(runs.LARGEST_SETTINGS, history.LARGEST_HISTORY, history.MOST_EPOCHS, history.MOST_MEASURES),
+        *(images.MAX_PIXELS, *images.LARGEST.values()),
+    ]
+    assert [limit for limit in limits if not re.search(rf"\b{limit:,}\b", page)] == []
+    assert len(BOMBS) >= 180
