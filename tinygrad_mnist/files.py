@@ -25,7 +25,7 @@ from .reading import (
 )
 from .typing import NDArray
 
-__all__ = ["load", "read_metadata", "read_safetensors", "replace", "save"]
+__all__ = ["forget_unfinished", "load", "read_metadata", "read_safetensors", "replace", "save"]
 
 
 def save(
@@ -159,7 +159,7 @@ def replace(path: Path, content: bytes, *, sync: bool = False) -> None:
         Whether to wait until the file is on the disk, so that it is whole even after a loss of power.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -184,6 +184,16 @@ def _plain(name: Any, value: Any, path: Path) -> NDArray:
     if array.dtype.kind not in held or (array.dtype.itemsize > 8 and path.suffix != ".npz"):
         raise DTypeError(f"{path}: the format cannot hold {name!r}, of dtype {array.dtype}")
     return array
+
+
+#: The ending of a file that is being written.
+_UNFINISHED = ".unfinished"
+
+
+def forget_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed had begun to write in a folder; no other may be writing there."""
+    for path in folder.glob(f".*{_UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 #: The name under which a file holds everything of a state but its arrays, as JSON.

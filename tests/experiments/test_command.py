@@ -153,7 +153,7 @@ def test_resuming_takes_the_settings_of_the_run():
 def test_what_cannot_be_resumed():
     command = make(lambda report, **given: None, "mnist")
     folder = call(command).folder
-    with pytest.raises(click.UsageError, match="leave out size, seed"):
+    with pytest.raises(click.UsageError, match="leave out --size, --seed"):
         call(command, "--size", 2, "--seed", 1, "--resume", folder)
     with pytest.raises(tg.errors.RunError, match="no run here that could be resumed"):
         call(command, "--resume", "nowhere")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
 from .. import __version__, data, nn, testing, training, viz
 from ..data import DATASETS, Dataset
@@ -22,11 +22,14 @@ from ..experiments.options import (
     Number,
     RememberingCommand,
     Sizes,
+    Terminated,
     command_line,
+    refuse_beside_resume,
     run_command,
 )
 from ..experiments.training_page import write_training_page
-from ..training import Checkpoint, Doctor, EarlyStopping, Progress
+from ..training import Checkpoint, Doctor, EarlyStopping, History, Progress
+from ..training.folders import claim
 from ..training.runs import Run, probabilities
 from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
 from ..training.steps import COMPILE, require_backend
@@ -155,6 +158,20 @@ cli.add_command(step_through)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for the run.  [default: a new one in runs/]"
 )
+@click.option(
+    "--resume",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Go on with a training that was stopped or killed, with its settings; --epochs may ask for more.",
+)
+@click.option(
+    "--checkpoint-every",
+    metavar="MINUTES",
+    type=Number(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Also save within an epoch, as often as this. After each epoch, it is saved anyway.",
+)
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
 @click.option(
     "--doctor/--no-doctor", default=True, show_default=True, help="Say what goes wrong while it trains."
@@ -164,48 +181,56 @@ def train(**options: Any) -> int:
     """Train a multi-layer perceptron and leave a folder with a page behind.
 
     Without MNIST on this machine and without a network, it trains on 5,000 digits that come with
-    the program. Ctrl-C stops early and keeps what has been learned.
+    the program. Ctrl-C stops early and keeps what has been learned; --resume goes on from there.
     """
     plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")
-    has_doctor = options.pop("doctor")
-    train_data, test = _load(options["dataset"], options["path"])
+    has_doctor, minutes = options.pop("doctor"), options.pop("checkpoint_every")
+    resumed, settings = options.pop("resume"), None
+    context = click.get_current_context()
+    if resumed is not None:
+        refuse_beside_resume("epochs", "checkpoint_every", "plots", "doctor", "as_json")
+        settings = Run.read_settings(resumed)
+        context.with_resource(claim(resumed))
+        if context.get_parameter_source("epochs") is ParameterSource.COMMANDLINE:
+            settings = replace(settings, epochs=options["epochs"])
+    train_data, test = _load_again(settings) if settings else _load(options["dataset"], options["path"])
     click.echo(
         f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True
     )
 
     # All checks come before anything is written.
     try:
-        settings = Settings.choose(options, train_data)
+        settings = settings or Settings.choose(options, train_data)
     except OptionError as error:
         raise click.UsageError(str(error)) from error
     require_backend(settings.compile)
     model = settings.make_model(int(np.prod(test.inputs.shape[1:])))
     parameters = sum(p.size for p in model.parameters())
     click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
-    folder = Run.create(
-        out or Run.unused("runs", settings.dataset),
-        {**settings.as_dict(), "version": __version__, "numpy": np.__version__},
-    )
-    stopped, backend, seconds = _fit(model, train_data, settings, folder, has_doctor)
-
+    config = {**settings.as_dict(), "version": __version__, "numpy": np.__version__}
+    if resumed is None:
+        folder = context.with_resource(Run.create(out, config, name=settings.dataset))
+    else:
+        folder = resumed
+        Run.change_config(folder, epochs=settings.epochs)
+    stopped, history = _fit(model, train_data, settings, folder, minutes, has_doctor)
     run = Run(folder)
-    history = run.history()
     measured = training.evaluate(model, test, loss=settings.make_loss())
     result = {
         "test_accuracy": measured["accuracy"],
         "test_loss": measured["loss"],
-        "seconds": round(seconds, 3),
+        "seconds": round(history.seconds, 3),
         "parameters": parameters,
         "epochs": len(history),
         "stopped": stopped,
-        "backend": backend,
+        "backend": history.backend,
         "data": train_data.source,
         "run_dir": str(folder),
     }
     run.write_result(result)
     correct = round(measured["accuracy"] * measured["count"])
     click.echo(
-        f"test accuracy: {measured['accuracy']:.2%} ({correct:,} of {len(test):,}), {seconds:.1f} s of training"
+        f"test accuracy: {measured['accuracy']:.2%} ({correct:,} of {len(test):,}), {history.seconds:.1f} s of training"
     )
     if plots:
         try:
@@ -216,16 +241,22 @@ def train(**options: Any) -> int:
     click.echo(f"run: {folder} ({page.name} shows it)")
     if as_json:
         click.echo(json.dumps(result))
-    return 130 if stopped == _INTERRUPTED else 0
+    return _STATUS.get(stopped, 0)
 
 
-_INTERRUPTED = "interrupted"
+#: Why the user stopped a training, and the exit status that says so, as the shell's.
+_STATUS = {"interrupted": 130, "terminated": 143}
 
 
 def _fit(
-    model: nn.Module, train_data: Dataset, settings: Settings, folder: Path, has_doctor: bool
-) -> tuple[str, str, float]:
-    """Train into a folder; return why training ended early (or ""), what ran the steps, and the seconds it took."""
+    model: nn.Module,
+    train_data: Dataset,
+    settings: Settings,
+    folder: Path,
+    minutes: float,
+    has_doctor: bool,
+) -> tuple[str, History]:
+    """Train into a folder; return why training ended early (or ""), and its history."""
     validation = None
     if held_out := round(len(train_data) * settings.validation):
         train_data, validation = train_data.split(len(train_data) - held_out)
@@ -236,7 +267,6 @@ def _fit(
         saved,
         Progress(),
     ]
-    started = time.perf_counter()
     try:
         training.fit(
             model,
@@ -252,12 +282,16 @@ def _fit(
             callbacks=callbacks,
             progress=False,
             compile=settings.compile,
+            resume=folder,
+            checkpoint_every=minutes,
         )
         stopped = saved.history.stopped
-    except KeyboardInterrupt:
-        stopped = _INTERRUPTED
-        click.echo("stopped; keeping what has been learned", err=True)
-    return stopped, saved.history.backend, time.perf_counter() - started
+    except KeyboardInterrupt as interruption:
+        if not (folder / "model.safetensors").is_file():  # it came before the training
+            raise
+        stopped = "terminated" if isinstance(interruption, Terminated) else "interrupted"
+        click.echo(f"stopped; keeping what has been learned. --resume {folder} goes on", err=True)
+    return stopped, saved.history
 
 
 @cli.command()

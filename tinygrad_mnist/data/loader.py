@@ -98,10 +98,26 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[tuple[NDArray, Any]]:
         """Yield one epoch of ``(inputs, targets)``."""
+        return self.batches()
+
+    def batches(self, start: int = 0) -> Iterator[tuple[NDArray, Any]]:
+        """Yield one epoch, or the rest of it.
+
+        Parameters
+        ----------
+        start : int, default 0
+            The number of batches to leave out; the order is drawn for the whole epoch, in this call.
+
+        Examples
+        --------
+        >>> loader = DataLoader((np.arange(4), np.arange(4)), 2)
+        >>> [targets for _, targets in loader.batches(1)]
+        [array([2, 3])]
+        """
         examples = len(self.dataset)
         order = self.rng.permutation(examples) if self.shuffle else np.arange(examples)
-        for batch in range(len(self)):
-            yield self.dataset[order[batch * self.batch_size : (batch + 1) * self.batch_size]]
+        starts = range(start * self.batch_size, len(self) * self.batch_size, self.batch_size)
+        return (self.dataset[order[i : i + self.batch_size]] for i in starts)
 
     def __repr__(self) -> str:
         return f"DataLoader({self.dataset!r}, {pluralise(len(self), 'batch')} of {self.batch_size:,})"

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from .. import __version__
 from .. import data as data_sets
 from ..data import DATASETS, BundledSampleWarning, Dataset
 from ..errors import DataError, RunError, choice, quote
 from ..reading import LARGEST_JSON, parse_json, read_bytes
+from ..training.folders import claim
 from ..training.runs import Run
 from ..training.steps import COMPILE, require_backend
-from .options import CompileOption, RememberingCommand, command_line, run_command
+from .options import CompileOption, RememberingCommand, command_line, refuse_beside_resume, run_command
 from .page import circumstances
 from .report import Report
 
@@ -115,7 +115,7 @@ def _run(
 ) -> Report:
     out, resume = options.pop("out"), options.pop("resume")
     if resume is not None:
-        _refuse_settings_beside_resume()
+        refuse_beside_resume()
         earlier = (
             {"compile": False} if "compile" in options else {}
         )  # the behaviour before this option existed
@@ -134,9 +134,9 @@ def _run(
     settings = _jsonable(options)
     config = {"experiment": name, "version": __version__, "data": source, "options": settings}
     if resume is None:
-        folder = Run.create(out or Run.unused("runs", name), config)
+        folder = click.get_current_context().with_resource(Run.create(out, config, name=name))
     else:
-        folder = resume
+        folder = click.get_current_context().with_resource(claim(resume))
         if (known := _config(resume)["data"]) != source:
             raise RunError(f"{resume}: was started with other data ({known}); found now: {source}")
     title, _, rest = doc.partition("\n")
@@ -169,17 +169,6 @@ def _load(data: str, path: Path | None, full: bool) -> tuple[Dataset, Dataset]:
             raise DataError(
                 f"--full needs the 60,000 digits of MNIST, but they are not here: {warning}"
             ) from None
-
-
-def _refuse_settings_beside_resume() -> None:
-    context = click.get_current_context()
-    given = [
-        name
-        for name in context.params
-        if name != "resume" and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    ]
-    if given:
-        raise click.UsageError(f"--resume uses the settings of the stopped run; leave out {', '.join(given)}")
 
 
 def _config(folder: Path) -> dict[str, Any]:

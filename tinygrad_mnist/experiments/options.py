@@ -5,16 +5,33 @@ from __future__ import annotations
 import math
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from ..errors import TinygradError
 
-__all__ = ["CompileOption", "Group", "Number", "RememberingCommand", "Sizes", "command_line", "run_command"]
+__all__ = [
+    "CompileOption",
+    "Group",
+    "Number",
+    "RememberingCommand",
+    "Sizes",
+    "Terminated",
+    "command_line",
+    "refuse_beside_resume",
+    "run_command",
+]
+
+
+class Terminated(KeyboardInterrupt):
+    """The process got SIGTERM, which stops it as Ctrl-C does."""
 
 
 def run_command(command: click.Command, name: str, args: Sequence[str] | None = None) -> NoReturn:
@@ -29,14 +46,17 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None = 
     args : sequence of str, optional
         The default is the program's own arguments.
     """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         status = command.main(args, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:  # click makes an Abort of it
         click.echo("stopped", err=True)
-        sys.exit(130)
+        sys.exit(143 if isinstance(error.__cause__ or error, Terminated) else 130)
     except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (or Python complains again at exit)
         sys.exit(1)
@@ -47,6 +67,29 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None = 
         click.echo("error: not enough memory; use smaller layers or batches", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise Terminated
+
+
+def refuse_beside_resume(*allowed: str) -> None:
+    """Refuse all options that were given beside ``--resume``, but for some.
+
+    Raises
+    ------
+    click.UsageError
+        If there are others.
+    """
+    context = click.get_current_context()
+    given = [
+        "--" + name.replace("_", "-")
+        for name in context.params
+        if name not in ("resume", *allowed)
+        and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"--resume uses the settings of the stopped run; leave out {', '.join(given)}")
 
 
 class Group(click.Group):

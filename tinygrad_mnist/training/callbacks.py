@@ -2,17 +2,23 @@
 
 A callback derives from :class:`Callback` and overrides any of its four methods. Each method gets the current
 :class:`Training`. If it sets ``training.stop`` to a reason, training ends after the current epoch.
+
+If it remembers something from one epoch to the next, it also defines ``state_dict()`` and ``load_state_dict(state)``,
+so that a training that was interrupted goes on as if it had not been: see ``resume=`` of
+:func:`~tinygrad_mnist.training.fit`.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..data import DataLoader
-from ..errors import OptionError
+from ..errors import OptionError, StateDictError
 from ..nn import Module
 from ..optim import Optimizer
 from ..typing import Array, NDArray
@@ -71,6 +77,8 @@ class Callback:
 
     #: Whether ``on_end`` changes the model; such callbacks end before those that only observe.
     changes_model = False
+    #: Whether the training would be the same without it; it may then be absent when the training goes on.
+    only_watches = False
 
     def on_start(self, training: Training) -> None:
         """Called before the first epoch."""
@@ -117,6 +125,24 @@ class EarlyStopping(Callback):
         if self.patience is not None and training.epoch - best >= self.patience:
             training.stop = f"no better {self.monitor} since epoch {best}"
 
+    def state_dict(self) -> dict[str, Any]:
+        """The best epoch so far, and its weights."""
+        return {"monitor": self.monitor, "best_epoch": self.best_epoch, "best_weights": self._best_weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the best epoch of an interrupted training.
+
+        Raises
+        ------
+        StateDictError
+            If another measure was monitored there.
+        """
+        if state["monitor"] != self.monitor:
+            raise StateDictError(
+                f"EarlyStopping: monitors {self.monitor}, but the state dict {state['monitor']}"
+            )
+        self.best_epoch, self._best_weights = state["best_epoch"], state["best_weights"]
+
     def on_end(self, training: Training) -> None:
         if self._best_weights is not None:
             training.model.load_state_dict(self._best_weights)
@@ -124,6 +150,10 @@ class EarlyStopping(Callback):
 
 class Checkpoint(Callback):
     """Save the model and the history after every epoch, so that nothing is lost.
+
+    The files are for using the model; to go on with a training, see ``resume=`` of
+    :func:`~tinygrad_mnist.training.fit`. If a file cannot be written after an epoch, as on a full disk, training goes
+    on with a warning; at the end, that is an error.
 
     Parameters
     ----------
@@ -136,6 +166,8 @@ class Checkpoint(Callback):
         The history of the training that was saved last, even if it was interrupted.
     """
 
+    only_watches = True
+
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.history = History()
@@ -145,7 +177,13 @@ class Checkpoint(Callback):
         self._save(training)
 
     def on_epoch(self, training: Training) -> None:
-        self._save(training)
+        try:
+            self._save(training)
+        except OSError as error:
+            warnings.warn(
+                f"Checkpoint: epoch {training.epoch} was not saved, and training goes on: {error}",
+                stacklevel=2,
+            )
 
     def on_end(self, training: Training) -> None:
         self._save(training)

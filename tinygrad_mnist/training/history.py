@@ -52,6 +52,7 @@ class History(Sequence[Row]):
         self.rows = list(rows)
         self.stopped = ""  #: why training ended early, or ""
         self.backend = ""  #: what ran the steps: "eager", "numpy" or "numba"; "" if it is not known
+        self.seconds = 0.0  #: how long training took, in all processes that trained
 
     @overload
     def __getitem__(self, index: int) -> Row: ...

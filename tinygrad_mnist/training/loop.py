@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import wraps
@@ -23,6 +25,7 @@ from .callbacks import Callback, Training
 from .history import History
 from .metrics import Metric, Tally, class_axis, join, measure, named_metrics, plain
 from .progress import Progress
+from .resuming import Parts, Resumption
 from .settings import OPTIMIZERS, make_loss
 from .steps import TrainingStep
 
@@ -78,6 +81,8 @@ def fit(
     callbacks: Callback | Iterable[Callback] = (),
     progress: bool = True,
     compile: bool | str = False,
+    resume: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 10,
 ) -> History:
     """Train a model.
 
@@ -118,6 +123,14 @@ def fit(
         code, which takes some seconds to compile; ``'auto'`` is machine code if numba is installed and
         the training is long enough to make up for these seconds, and the NumPy program otherwise (see
         :class:`TrainingStep`). The parameters then keep no ``grad`` for callbacks.
+    resume : path, optional
+        A folder. After each epoch, the file ``checkpoint.safetensors`` there gets all that this training needs to go
+        on. The same call, in the same process or a new one, then goes on from there; if the folder is new or empty,
+        training starts. The result is the same as without the interruption, bit for bit. With more ``epochs``, a
+        finished training goes on, too. While ``fit`` runs, Ctrl-C and SIGTERM come after the batch, and the
+        checkpoint is written before.
+    checkpoint_every : float, default 10
+        Minutes between two checkpoints within a long epoch.
 
     Returns
     -------
@@ -128,6 +141,8 @@ def fit(
 
     Raises
     ------
+    RunError
+        If the folder holds a training with another model or other settings, or if another process trains there.
     NonFiniteError
         If a loss or a weight becomes NaN or infinite; the model is then reset to the weights before
         that epoch.
@@ -169,41 +184,59 @@ def fit(
     step = TrainingStep(forward, optimizer, compile=compile, steps=steps, has_aux=True, clip_norm=clip_norm)
     watching = [*_callbacks(callbacks), *([Progress()] if progress else [])]
 
+    started = time.monotonic()
+    parts = Parts(training, step, schedule, watching, loader, loss, measures)
+    saving = None if resume is None else Resumption(resume, checkpoint_every, parts)
+
     # Endings run last in, first out: those that change the model must come before those that save it.
     with ExitStack() as endings, np.errstate(all="ignore"):
+        if saving is not None:
+            endings.enter_context(saving).load()
         for callback in sorted(watching, key=lambda callback: callback.changes_model):
             callback.on_start(training)
             endings.callback(callback.on_end, training)
-        endings.callback(_finish, training, step)
-        for training.epoch in range(1, epochs + 1):
-            before = model.state_dict()
-            row: dict[str, Any] = {"epoch": training.epoch, "lr": optimizer.param_groups[0]["lr"]}
-            tally = Tally(axis)
+        endings.callback(
+            _finish, training, step, lambda: saving.total if saving else time.monotonic() - started
+        )
+        interrupted: dict[str, Any] = {}
+        if saving is not None:
+            interrupted = saving.load_callbacks()
+            endings.callback(saving.finish)
+        done = len(training.history)
+        last = done if training.stop else epochs
+        for training.epoch in range(done + 1, last + 1):
+            now = _Epoch(training, axis, interrupted)
+            interrupted = {}
             model.train()
-            for training.batch, (x, y) in enumerate(loader, 1):
+            batches = iter(loader) if saving is None else saving.batches(now.batch)
+            for training.batch, (x, y) in enumerate(batches, now.batch + 1):
                 training.loss, output = step(x, y)
                 if not math.isfinite(training.loss):
-                    raise _undo_epoch(training, before, f"the loss became {training.loss}")
+                    raise _undo_epoch(training, now.before, f"the loss became {training.loss}")
                 if schedule is not None:
                     schedule.step()
-                tally.add(training.loss, output, y)
+                now.tally.add(training.loss, output, y)
                 for callback in watching:
                     callback.on_batch(training)
-            row.update(tally.means("train_"))
+                if saving is not None and saving.is_due and training.batch < len(loader):
+                    saving.save(now.state_dict(training.batch))
+            row = {**now.row, **now.tally.means("train_")}
             if validation is None:
                 # Without validation data, check at least that the last update left usable weights.
                 if not all(np.isfinite(a).all() for a in leaves(predict(model, np.asarray(x)))):
                     raise _undo_epoch(
-                        training, before, "outputs became NaN or infinite after the last update"
+                        training, now.before, "outputs became NaN or infinite after the last update"
                     )
             else:
                 measured = _measure(model, validation, loss, axis, measures)
                 if not math.isfinite(measured["loss"]):
-                    raise _undo_epoch(training, before, f"the validation loss became {measured['loss']}")
+                    raise _undo_epoch(training, now.before, f"the validation loss became {measured['loss']}")
                 row.update((f"validation_{name}", measured[name]) for name in measured if name != "count")
             training.history.append(row)
             for callback in watching:
                 callback.on_epoch(training)
+            if saving is not None:
+                saving.save()
             if training.stop:
                 break
     return training.history
@@ -353,9 +386,35 @@ def _callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
     return found
 
 
-def _finish(training: Training, step: TrainingStep) -> None:
+class _Epoch:
+    """What an epoch has gathered so far, and what it needs if it fails.
+
+    Parameters
+    ----------
+    training : Training
+    axis : int or None
+        The axis on which the loss has the classes.
+    state : mapping
+        That of an interrupted epoch, or nothing.
+    """
+
+    def __init__(self, training: Training, axis: int | None, state: Mapping[str, Any]) -> None:
+        rate = training.optimizer.param_groups[0]["lr"]
+        self.batch: int = state.get("batch", 0)  # how many were done when it began here
+        self.row: dict[str, Any] = state.get("row") or {"epoch": training.epoch, "lr": rate}
+        self.before: dict[str, NDArray] = state.get("before") or training.model.state_dict()
+        self.tally = Tally(axis)
+        vars(self.tally).update(state.get("tally", {}))
+
+    def state_dict(self, batch: int) -> dict[str, Any]:
+        """The state after so many batches."""
+        return {"batch": batch, "row": self.row, "before": self.before, "tally": vars(self.tally)}
+
+
+def _finish(training: Training, step: TrainingStep, seconds: Callable[[], float]) -> None:
     """Leave the model ready for use, and record how training went."""
     training.model.eval()
+    training.history.seconds = seconds()
     training.history.backend = step.backend
     training.history.stopped = training.stop
 

@@ -30,6 +30,8 @@ class Progress(Callback):
         The output of bar and lines; by default, a notebook if one is running, otherwise ``sys.stderr``.
     """
 
+    only_watches = True
+
     def __init__(self, file: TextIO | None = None) -> None:
         self.file = file
         self._screen = Callback()
@@ -106,9 +108,10 @@ class _Bar(_Lines):
         self.bar = tqdm(total=training.batches, file=self.stream, leave=False, bar_format=layout)
 
     def on_batch(self, training: Training) -> None:
-        if training.batch == 1:
+        if training.batch == 1 or not self.bar.desc:  # an epoch may have been interrupted and go on
             self.bar.reset()
             self.bar.set_description(f"epoch {training.epoch}/{training.epochs}")
+            self.bar.update(training.batch - 1)
         self.clock.tick()
         if self.clock.is_due():
             self.bar.set_postfix_str(f"loss {training.loss:.4f}, {self.clock}", refresh=False)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..nn import Module
 from ..nn.functional import sigmoid, softmax
 from ..reading import parse_json, read_bytes, readable
 from ..typing import NDArray
+from .folders import LOCK, claim, make_folder
 from .history import History
 from .loop import predict
 from .metrics import confusion_matrix
@@ -54,6 +56,7 @@ class Run:
     ``config.json``             the settings
     ``model.safetensors``       weights, and the description of the model
     ``history.jsonl``           one JSON object per epoch
+    ``checkpoint.safetensors``  all that the training needs to go on
     ``result.json``             accuracy on the test data, seconds, parameters
     ``learning_curve.png`` …    pictures, if the extra ``plots`` is installed
     ``index.html``              a page that shows all this
@@ -93,29 +96,38 @@ class Run:
         return name if isinstance(name, str) else ""
 
     @classmethod
-    def create(cls, folder: str | os.PathLike[str], config: dict[str, Any]) -> Path:
-        """Make the folder of a new run and write its settings there.
+    @contextmanager
+    def create(
+        cls, folder: str | os.PathLike[str] | None, config: dict[str, Any], *, name: str = "run"
+    ) -> Iterator[Path]:
+        """Make the folder of a new run, write its settings there, and keep it from other processes in a block.
+
+        Parameters
+        ----------
+        folder : path or None
+            None means a new folder in ``runs``: ``runs/name-1``, ``runs/name-2`` and so on.
+        config : dict
+            Its settings, as JSON.
+        name : str
 
         Raises
         ------
         RunError
             If the folder already exists and is not empty: nothing is overwritten.
         """
-        folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(
-                f"{folder}: already exists and is not empty; choose another folder, or remove it first"
-            )
-        replace(folder / "config.json", json.dumps(config, indent=2).encode() + b"\n")
-        return folder
+        path = make_folder("runs", name) if folder is None else Path(folder)
+        _require_empty(path)
+        with claim(path):
+            _require_empty(path)  # another process may have been faster
+            _write_json(path / "config.json", config)
+            yield path
 
     @staticmethod
-    def unused(parent: str | os.PathLike[str], name: str) -> Path:
-        """Find an unused folder name: ``name-1``, ``name-2`` and so on."""
-        number = 1
-        while (folder := Path(parent) / f"{name}-{number}").exists():
-            number += 1
-        return folder
+    def change_config(folder: Path, **settings: Any) -> None:
+        """Change some settings of a run."""
+        config = _read_json(folder / "config.json")
+        if config != (new := {**config, **settings}):
+            _write_json(folder / "config.json", new)
 
     @property
     def weights(self) -> Path:
@@ -124,7 +136,12 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """The settings of the training.
+        """The settings of the training; see :meth:`read_settings`."""
+        return self.read_settings(self.folder)
+
+    @classmethod
+    def read_settings(cls, folder: str | os.PathLike[str]) -> Settings:
+        """Read the settings of the training in a folder, even if it was killed before it saved a model.
 
         Raises
         ------
@@ -133,7 +150,13 @@ class Run:
         DataError
             If one of them cannot come from ``tinygrad-mnist train``.
         """
-        config, file = self._json("config.json"), self.folder / "config.json"
+        file = Path(folder) / "config.json"
+        config = _read_json(file)
+        if "experiment" in config:
+            raise RunError(
+                f"{folder}: holds the results of an experiment; `tinygrad-mnist experiment run "
+                f"{config['experiment']} --resume {folder}` goes on with it"
+            )
         if missing := Settings.missing(config):
             raise RunError(f"{file}: has no {', '.join(missing)}, so the run is damaged")
         try:
@@ -149,14 +172,7 @@ class Run:
         return self._json("result.json")
 
     def _json(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
-        try:
-            value = parse_json(read_bytes(path, LARGEST_SETTINGS), path)
-        except FileNotFoundError as error:
-            raise RunError(f"{path}: is missing, so the run is incomplete") from error
-        if not isinstance(value, dict):
-            raise DataError(f"{path}: is damaged: expected an object")
-        return value
+        return _read_json(self.folder / name)
 
     def model(self) -> Module:
         """Load the model, ready for use.
@@ -188,7 +204,7 @@ class Run:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the final measurements."""
-        replace(self.folder / "result.json", json.dumps(result, indent=2).encode() + b"\n")
+        _write_json(self.folder / "result.json", result)
 
     def write_pictures(self, model: Module, history: History, test: Dataset) -> list[Path]:
         """Draw the learning curve, the confusion matrix, the worst mistakes and the first weights.
@@ -221,3 +237,25 @@ class Run:
         if first.ndim == 2 and first.shape[1] == side[0] * side[1]:
             viz.plot_weights(first.data, shape=side, path=(path := self.folder / "first_layer.png"))
             yield path
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read an object from a file of a run."""
+    try:
+        value = parse_json(read_bytes(path, LARGEST_SETTINGS), path)
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: is missing, so the run is incomplete") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: is damaged: expected an object")
+    return value
+
+
+def _require_empty(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(found.name != LOCK for found in folder.iterdir())):
+        raise RunError(
+            f"{folder}: already exists and is not empty; choose another folder, or remove it first"
+        )
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    replace(path, json.dumps(value, indent=2).encode() + b"\n", sync=True)

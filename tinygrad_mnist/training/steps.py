@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,8 @@ class TrainingStep:
 
     Attributes
     ----------
+    asked : str or False
+        The choice by ``compile``.
     backend : str
         What runs: ``'eager'`` (the function itself), ``'numpy'`` or ``'numba'``.
 
@@ -125,14 +127,14 @@ class TrainingStep:
         require_backend(compile)
         self.function, self.optimizer = function, optimizer
         self.has_aux, self.clip_norm, self.steps = has_aux, clip_norm, steps
-        self._asked = "numpy" if compile is True else compile
+        self.asked = "numpy" if compile is True else compile
         self._shape: tuple[int, ...] | None = None  # of the first argument, for machine code
         self._machine: Callable[..., Any] | None = None
         self._plain: Callable[..., Any] = self._update
         self.backend = "eager"
-        if self._asked:
+        if self.asked:
             self._plain, self.backend = self._compile("numpy"), "numpy"
-        if self._asked == "numba":
+        if self.asked == "numba":
             self._machine, self.backend = self._first_call(self._compile("numba")), "numba"
 
     def __call__(self, *args: Any) -> Any:
@@ -140,7 +142,7 @@ class TrainingStep:
         if self._shape is None:
             self._shape = np.shape(args[0])
             result = (self._machine or self._plain)(*args)
-            if self._asked == "auto":
+            if self.asked == "auto":
                 self._choose()
         elif self._machine is not None and args[0].shape == self._shape:
             result = self._machine(*args)
@@ -149,6 +151,22 @@ class TrainingStep:
         if self.has_aux:
             return result[0].item(), result[1]
         return result.item()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was chosen in the first step: for which shape of a batch, and what runs since then."""
+        return {"shape": self._shape, "backend": self.backend}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with what another training chose, before the first step of this one.
+
+        Raises
+        ------
+        MissingExtraError
+            If it ran as machine code, but numba is not installed here: a NumPy program rounds differently.
+        """
+        self._shape = state["shape"]
+        if self.asked == "auto" and state["backend"] == "numba":
+            self._machine, self.backend = self._first_call(self._compile("numba")), "numba"
 
     def _update(self, *args: Any) -> Any:
         """Do a step without a program."""
@@ -203,7 +221,7 @@ class TrainingStep:
             for warning in said:
                 if str(warning.message).startswith("compile: there is no machine code"):
                     self._machine, self.backend = None, "numpy"
-                    if self._asked == "auto":  # machine code was not requested explicitly
+                    if self.asked == "auto":  # machine code was not requested explicitly
                         continue
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
             return result

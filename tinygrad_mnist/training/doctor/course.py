@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ class Doctor(Callback):
     []
     """
 
+    only_watches = True
+
     def __init__(self, say: Callable[[Finding], Any] | None = None) -> None:
         self.say = say or _print
         self.findings: list[Finding] = []
@@ -66,8 +69,25 @@ class Doctor(Callback):
             )
             self._note(check_overlap(np.asarray(first), np.asarray(second)))
 
+    def state_dict(self) -> dict[str, Any]:
+        """The losses and findings so far."""
+        losses = [loss for epoch in self._losses for loss in epoch]
+        return {
+            "losses": np.array(losses, np.float64),
+            "lengths": np.array([len(epoch) for epoch in self._losses], np.int64),
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with those of an interrupted training."""
+        ends = np.cumsum(state["lengths"])[:-1]
+        self._losses = (
+            [part.tolist() for part in np.split(state["losses"], ends)] if len(state["lengths"]) else []
+        )
+        self.findings = [Finding(**finding) for finding in state["findings"]]
+
     def on_batch(self, training: Training) -> None:
-        if training.batch == 1:
+        if training.batch == 1 or not self._losses:
             self._losses.append([])
         self._losses[-1].append(training.loss)
 

@@ -1,0 +1,346 @@
+"""The checkpoint of a training: everything that it needs to go on, in one file.
+
+The file is replaced as a whole, once the new one is on the disk: whenever a process is killed, the last complete one is
+there. It is a safetensors file. What is not an array is JSON in its header, so reading it executes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..data import DataLoader
+from ..errors import DataError, OptionError, RunError, ShapeError, StateDictError, TinygradError
+from ..files import load, save
+from ..graph import changed
+from ..nn import Module
+from ..optim import Schedule
+from ..tensor import Tensor, buffer
+from ..typing import NDArray
+from .callbacks import Callback, Training
+from .folders import claim
+from .generators import read_generators, write_generators
+from .signals import PatientSignals
+from .steps import TrainingStep
+
+__all__ = ["CHECKPOINT", "Parts", "Resumption"]
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class Parts(NamedTuple):
+    """Everything of a training that changes while it runs, or that decides what happens."""
+
+    training: Training
+    step: TrainingStep
+    schedule: Schedule | None
+    callbacks: Sequence[Callback]
+    loader: DataLoader
+    loss: Callable[..., Any]
+    metrics: Mapping[str, Any]
+
+    def stateful(self) -> dict[str, Any]:
+        """The callbacks that remember something, by name."""
+        found: dict[str, Any] = {}
+        for callback in self.callbacks:
+            if hasattr(callback, "state_dict") and hasattr(callback, "load_state_dict"):
+                name = type(callback).__name__
+                while name in found:
+                    name += "'"
+                found[name] = callback
+        return found
+
+    def random(self) -> dict[str, Any]:
+        """Where random numbers may come from."""
+        return {
+            "model": self.training.model,
+            "train": self.loader,
+            "validation": self.training.validation,
+            "loss": self.loss,
+            "optimizer": self.training.optimizer,
+            "schedule": self.schedule,
+            "callbacks": [callback for callback in self.callbacks if not callback.only_watches],
+        }
+
+    def strays(self) -> list[Tensor]:
+        """What the optimizer learns besides the model's parameters."""
+        own = {id(p) for p in self.training.model.parameters()}
+        groups = self.training.optimizer.param_groups
+        return [p for group in groups for p in group["params"] if id(p) not in own]
+
+    def identity(self) -> dict[str, str]:
+        """What must be the same when a training goes on; people can read it."""
+        model, optimizer, step = self.training.model, self.training.optimizer, self.step
+        loader, validation = self.loader, self.training.validation
+        return {
+            "the model": _words(model),
+            "the loss": _words(self.loss),
+            "the optimizer": f"{type(optimizer).__name__}({optimizer.defaults})",
+            "the schedule": type(self.schedule).__name__ if self.schedule else "none",
+            "clip_norm": str(step.clip_norm),
+            "compile": str(step.asked),
+            "the batches": f"{len(loader)} of {loader.batch_size}" + ", shuffled" * loader.shuffle,
+            "the data": _fingerprint(loader),
+            "the validation data": "none" if validation is None else _fingerprint(validation),
+            "the metrics": ", ".join(self.metrics) or "none",
+            "the callbacks": ", ".join(n for n, c in self.stateful().items() if not c.only_watches) or "none",
+        }
+
+
+class Resumption:
+    """Saves a training into a folder while it runs, and goes on from there.
+
+    As a context, it claims the folder, and lets signals wait until everything is saved.
+
+    Parameters
+    ----------
+    folder : path
+    minutes : float
+        The longest time between two checkpoints.
+    parts : Parts
+
+    Attributes
+    ----------
+    seconds : float
+        How long the training took in earlier processes.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], minutes: float, parts: Parts) -> None:
+        if not minutes > 0:
+            raise OptionError(f"fit: checkpoint_every = {minutes!r} is not a positive number of minutes")
+        self.path = Path(folder) / CHECKPOINT
+        self.parts, self.seconds = parts, 0.0
+        self._pause = 60 * minutes
+        self._started = self._saved = time.monotonic()
+        self._identity = parts.identity()
+        self._state: dict[str, Any] = {}  # that of the checkpoint
+        self._starts: dict[str, Any] = {}  # the states of all generators when the epoch began
+        self._signals = PatientSignals()
+
+    def __enter__(self) -> Resumption:
+        with ExitStack() as contexts:
+            contexts.enter_context(claim(self.path.parent))
+            contexts.enter_context(self._signals)
+            self._contexts = contexts.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._contexts.__exit__(*error)
+
+    # -- going on --------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Go on from the checkpoint, if there is one.
+
+        Raises
+        ------
+        RunError
+            If the folder belongs to another training, or has more epochs.
+        DataError
+            If the file is damaged.
+        """
+        if not self.path.is_file():
+            history = self.path.with_name("history.jsonl")
+            if history.is_file() and history.stat().st_size:  # it would be overwritten
+                raise RunError(
+                    f"{self.path.parent}: holds a training without {CHECKPOINT}, so it cannot go on; choose another "
+                    "folder"
+                )
+            return
+        with self._explained():
+            self._state = load(self.path, max_bytes=self.path.stat().st_size)
+            self._restore()
+
+    def load_callbacks(self) -> dict[str, Any]:
+        """Give back what ``on_start`` has reset, and return where an epoch was interrupted, or nothing.
+
+        The first checkpoint is written here: another process begins with the same weights and random numbers.
+        """
+        if not self._state:
+            self.save()
+            return {}
+        with self._explained():
+            known = self._state["callbacks"]
+            for name, callback in self.parts.stateful().items():
+                if name in known or not callback.only_watches:
+                    callback.load_state_dict(known[name])
+            write_generators(self.parts.random(), self._state["generators"])
+            within: dict[str, Any] = self._state["within"]
+            self._state = {}
+            return within
+
+    def batches(self, done: int) -> Iterator[tuple[NDArray, Any]]:
+        """Begin an epoch, or go on with the one that was interrupted after so many batches."""
+        loader, sources = self.parts.loader, self.parts.random()
+        now = read_generators(sources)
+        if not done:
+            self._starts = now
+            return iter(loader)
+        # The order of the batches was drawn when the epoch began; since then, others may have drawn as well.
+        write_generators(sources, self._starts)
+        if type(loader).__iter__ is DataLoader.__iter__:
+            stream = loader.batches(done)
+        else:
+            stream = iter(loader)
+            for _ in islice(stream, done):
+                pass
+        write_generators(sources, now)
+        return stream
+
+    def _restore(self) -> None:
+        state, parts, training = self._state, self.parts, self.parts.training
+        about = state["training"]
+        rows = [json.loads(line) for line in state["history"].tobytes().splitlines()]
+        known, done = about["identity"], len(rows)
+        differing = [
+            f"{name} was {known.get(name)}, and is {now}"
+            for name, now in self._identity.items()
+            if known.get(name) != now
+        ]
+        if differing:
+            raise RunError(
+                f"{self.path.parent}: holds another training: {'; '.join(differing)}. Choose another folder, or the "
+                "same settings"
+            )
+        if done > training.epochs:
+            raise RunError(
+                f"{self.path.parent}: has {done} epochs already, and epochs={training.epochs} asks for fewer"
+            )
+        _load_weights(training.model, state["model"], about["joined"])
+        for p, value in zip(parts.strays(), state["strays"].values(), strict=True):
+            np.copyto(buffer(p), value)
+        parts.step.load_state_dict(state["step"])
+        # The optimizer's rate counts; but for more epochs than were planned, the schedule is another.
+        is_longer = training.epochs != about["epochs"]
+        loading = [(parts.schedule, "schedule"), (training.optimizer, "optimizer")]
+        for part, name in reversed(loading) if is_longer else loading:
+            if part is not None:
+                part.load_state_dict(state[name])
+        training.history.rows[:] = rows
+        training.epoch, training.batch = done, training.batches if done else 0
+        training.stop = "" if is_longer else about["stop"]
+        self.seconds, self._starts = about["seconds"], state["starts"]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Errors about a checkpoint name its file."""
+        try:
+            yield
+        except (StateDictError, ShapeError) as error:
+            raise RunError(f"{self.path}: does not fit this training: {error}") from error
+        except (TinygradError, OSError):
+            raise
+        except Exception as error:
+            raise DataError(f"{self.path}: is not the checkpoint of a training: {error!r}") from error
+
+    # -- saving ----------------------------------------------------------------------------------------
+
+    @property
+    def is_due(self) -> bool:
+        """Whether an epoch should be saved in its middle."""
+        return bool(self._signals.pending) or time.monotonic() - self._saved > self._pause
+
+    @property
+    def total(self) -> float:
+        """The seconds of training so far, in all processes."""
+        return self.seconds + time.monotonic() - self._started
+
+    def save(self, within: Mapping[str, Any] | None = None) -> None:
+        """Write a checkpoint, and then let the signals that came do what they do.
+
+        Parameters
+        ----------
+        within : mapping, optional
+            Where in an epoch the training is; by default, at its end.
+        """
+        try:
+            with self._signals.waiting():
+                save(self._gathered(within or {}), self.path, sync=True)
+        except OSError as error:
+            warnings.warn(
+                f"fit: no checkpoint was written, and training goes on; the last one is still whole: {error}",
+                stacklevel=3,
+            )
+        self._saved = time.monotonic()
+        self._signals.deliver()
+
+    def finish(self) -> None:
+        """From now on, let all signals wait until everything is saved."""
+        self._signals.must_wait += 1
+
+    def _gathered(self, within: Mapping[str, Any]) -> dict[str, Any]:
+        parts, training = self.parts, self.parts.training
+        return {
+            "training": {
+                "identity": self._identity,
+                "epochs": training.epochs,
+                "stop": training.stop,
+                "seconds": self.total,
+                "joined": [n for n, p in training.model.named_parameters() if _is_joined(p.data)],
+            },
+            # Not among the JSON, which must be short.
+            "history": np.frombuffer(training.history.to_jsonl().encode(), np.uint8),
+            "model": training.model.state_dict(),
+            "strays": {str(i): p.data for i, p in enumerate(parts.strays())},
+            "optimizer": training.optimizer.state_dict(),
+            "schedule": {} if parts.schedule is None else parts.schedule.state_dict(),
+            "step": parts.step.state_dict(),
+            "callbacks": {name: callback.state_dict() for name, callback in parts.stateful().items()},
+            "generators": read_generators(parts.random()),
+            "starts": self._starts if within else {},
+            "within": dict(within),
+        }
+
+
+def _load_weights(model: Module, state: Mapping[str, NDArray], joined: Sequence[str]) -> None:
+    """Load a state dict; parameters lie in memory as they lay when it was made.
+
+    Products are rounded in an order that depends on that, and compiled programs decide by it where to put parameters.
+    """
+    model.load_state_dict(state)
+    for name, p in model.named_parameters():
+        value, is_joined = state[name], name in joined
+        order: Any = "C" if value.flags.c_contiguous else "F"
+        is_so = p.data.flags.c_contiguous if order == "C" else p.data.flags.f_contiguous
+        if is_so and _is_joined(p.data) == is_joined:
+            continue
+        p._array = np.array(value, p.dtype, order=order)
+        if is_joined:
+            flat = p._array.ravel(order).copy()
+            p._array = flat.reshape(value.shape, order=order)
+        if p._node is not None:
+            p._node.value = p._array
+        changed()
+
+
+def _is_joined(array: NDArray) -> bool:
+    """Whether an array is a piece of a vector of a compiled program."""
+    return array.base is not None and array.base.ndim == 1
+
+
+def _words(x: Any) -> str:
+    """Describe a model or a function; the same in every process."""
+    if isinstance(x, Module):
+        return re.sub(r"\s+", " ", re.sub(r" at 0x[0-9a-f]+", "", repr(x)))
+    return getattr(x, "__qualname__", type(x).__name__)
+
+
+def _fingerprint(loader: DataLoader) -> str:
+    """The number of examples, and a checksum of some of them."""
+    checksum, dataset = 0, loader.dataset
+    for array in (dataset.inputs, dataset.targets):
+        if array.dtype != object:
+            some = array[:: max(len(array) // 256, 1)]
+            checksum = zlib.crc32(some.tobytes(), checksum)
+    return f"{len(dataset):,} examples ({checksum:08x})"
