@@ -1,0 +1,276 @@
+"""The command ``train``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from click.core import ParameterSource
+
+from .. import __version__, nn, training
+from ..data import DATASETS, Dataset
+from ..errors import MissingExtraError, OptionError
+from ..experiments.options import (
+    CompileOption,
+    Number,
+    RememberingCommand,
+    Sizes,
+    Terminated,
+    command_line,
+    refuse_beside_resume,
+)
+from ..experiments.training_page import write_training_page
+from ..training import Checkpoint, Doctor, EarlyStopping, History, Progress
+from ..training.folders import claim
+from ..training.runs import Run
+from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
+from ..training.steps import COMPILE, require_backend
+from .loading import load, load_again
+
+__all__ = ["train"]
+
+
+@click.command(cls=RememberingCommand)
+@click.option(
+    "--dataset", type=click.Choice(list(DATASETS)), default="mnist", show_default=True, help="Data set."
+)
+@click.option("--data", "path", type=click.Path(path_type=Path), help="Folder or file with the data.")
+@click.option(
+    "--hidden",
+    type=Sizes(),
+    default="128",
+    show_default=True,
+    help="Sizes of the hidden layers, such as 512,256, or none.",
+)
+@click.option(
+    "--activation",
+    type=click.Choice(sorted(nn.activations)),
+    default="relu",
+    show_default=True,
+    help="Activation after each hidden layer.",
+)
+@click.option(
+    "--dropout",
+    type=Number(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of the hidden units to switch off at random during training.",
+)
+@click.option(
+    "--loss", type=click.Choice(LOSSES), default="cross-entropy", show_default=True, help="Loss to minimise."
+)
+@click.option(
+    "--label-smoothing",
+    type=Number(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="Share of each target to spread over all classes (cross-entropy only).",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(sorted(OPTIMIZERS)),
+    default="adamw",
+    show_default=True,
+    help="Optimizer; momentum is SGD with Nesterov momentum 0.9.",
+)
+@click.option(
+    "--lr",
+    type=Number(0, min_open=True),
+    help="Learning rate.  [default: "
+    + ", ".join(f"{name} {recipe.lr:g}" for name, recipe in OPTIMIZERS.items())
+    + "; lower for layers wider than 128, except with sgd and momentum]",
+)
+@click.option(
+    "--weight-decay",
+    type=Number(0),
+    default=0.05,
+    show_default=True,
+    help="How strongly weights are pulled towards 0.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(sorted(SCHEDULES)),
+    default="one-cycle",
+    show_default=True,
+    help="How the learning rate changes during training.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Number of passes through the data.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Images per update."
+)
+@click.option("--clip-norm", type=Number(0, min_open=True), help="Limit the norm of the gradient to this.")
+@click.option(
+    "--validation",
+    type=Number(0, 0.9),
+    default=0.05,
+    show_default=True,
+    help="Share of the training images held out for validation.",
+)
+@click.option(
+    "--keep",
+    type=click.Choice(["last", "best"]),
+    help="Keep the last weights, or those with the best validation loss.  [default: last; best with --patience]",
+)
+@click.option(
+    "--patience", type=click.IntRange(1), help="Stop after this many epochs without a better validation loss."
+)
+@click.option("--compile", cls=CompileOption, backends=COMPILE)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same weights.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for the run.  [default: a new one in runs/]"
+)
+@click.option(
+    "--resume",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Go on with a training that was stopped or killed, with its settings; --epochs may ask for more.",
+)
+@click.option(
+    "--checkpoint-every",
+    metavar="MINUTES",
+    type=Number(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Also save within an epoch, as often as this. After each epoch, it is saved anyway.",
+)
+@click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
+@click.option(
+    "--doctor/--no-doctor", default=True, show_default=True, help="Say what goes wrong while it trains."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
+def train(**options: Any) -> int:
+    """Train a multi-layer perceptron and leave a folder with a page behind.
+
+    Without MNIST on this machine and without a network, it trains on 5,000 digits that come with
+    the program. Ctrl-C stops early and keeps what has been learned; --resume goes on from there.
+    """
+    plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")
+    has_doctor, minutes = options.pop("doctor"), options.pop("checkpoint_every")
+    resumed, settings = options.pop("resume"), None
+    context = click.get_current_context()
+    if resumed is not None:
+        refuse_beside_resume("epochs", "checkpoint_every", "plots", "doctor", "as_json")
+        settings = Run.read_settings(resumed)
+        context.with_resource(claim(resumed))
+        if context.get_parameter_source("epochs") is ParameterSource.COMMANDLINE:
+            settings = replace(settings, epochs=options["epochs"])
+    train_data, test = load_again(settings) if settings else load(options["dataset"], options["path"])
+    click.echo(
+        f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True
+    )
+
+    # All checks come before anything is written.
+    try:
+        settings = settings or Settings.choose(options, train_data)
+    except OptionError as error:
+        raise click.UsageError(str(error)) from error
+    require_backend(settings.compile)
+    model = settings.make_model(int(np.prod(test.inputs.shape[1:])))
+    parameters = sum(p.size for p in model.parameters())
+    click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
+    config = {**settings.as_dict(), "version": __version__, "numpy": np.__version__}
+    if resumed is None:
+        folder = context.with_resource(Run.create(out, config, name=settings.dataset))
+    else:
+        folder = resumed
+        Run.change_config(folder, epochs=settings.epochs)
+    stopped, history = _fit(model, train_data, settings, folder, minutes, has_doctor)
+    run = Run(folder)
+    measured = training.evaluate(model, test, loss=settings.make_loss())
+    result = {
+        "test_accuracy": measured["accuracy"],
+        "test_loss": measured["loss"],
+        "seconds": round(history.seconds, 3),
+        "parameters": parameters,
+        "epochs": len(history),
+        "stopped": stopped,
+        "backend": history.backend,
+        "data": train_data.source,
+        "run_dir": str(folder),
+    }
+    run.write_result(result)
+    correct = round(measured["accuracy"] * measured["count"])
+    click.echo(
+        f"test accuracy: {measured['accuracy']:.2%} ({correct:,} of {len(test):,}), {history.seconds:.1f} s of training"
+    )
+    if plots:
+        try:
+            run.write_pictures(model, history, test)
+        except MissingExtraError as error:
+            click.echo(f"no pictures: {error}", err=True)
+    page = write_training_page(run, command_line(click.get_current_context().command_path))
+    click.echo(f"run: {folder} ({page.name} shows it)")
+    if as_json:
+        click.echo(json.dumps(result))
+    return _STATUS.get(stopped, 0)
+
+
+#: Why the user stopped a training, and the exit status that says so, as the shell's.
+_STATUS = {"interrupted": 130, "terminated": 143}
+
+
+def _fit(
+    model: nn.Module,
+    train_data: Dataset,
+    settings: Settings,
+    folder: Path,
+    minutes: float,
+    has_doctor: bool,
+) -> tuple[str, History]:
+    """Train into a folder; return why training ended early (or ""), and its history."""
+    validation = None
+    if held_out := round(len(train_data) * settings.validation):
+        train_data, validation = train_data.split(len(train_data) - held_out)
+    saved = Checkpoint(folder)
+    callbacks = [
+        *([Doctor()] if has_doctor else []),
+        *([EarlyStopping(settings.patience)] if settings.keep == "best" else []),
+        saved,
+        Progress(),
+    ]
+    try:
+        training.fit(
+            model,
+            train_data,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            loss=settings.make_loss(),
+            optimizer=settings.make_optimizer(model.parameters()),
+            schedule=SCHEDULES[settings.schedule],
+            validation=validation,
+            clip_norm=settings.clip_norm,
+            rng=settings.seed,
+            callbacks=callbacks,
+            progress=False,
+            compile=settings.compile,
+            resume=folder,
+            checkpoint_every=minutes,
+        )
+        stopped = saved.history.stopped
+    except KeyboardInterrupt as interruption:
+        if not (folder / "model.safetensors").is_file():  # it came before the training
+            raise
+        stopped = "terminated" if isinstance(interruption, Terminated) else "interrupted"
+        click.echo(f"stopped; keeping what has been learned. --resume {folder} goes on", err=True)
+    return stopped, saved.history
+
+
+def _sizes(model: nn.MLP) -> list[int]:
+    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
+    return [layers[0].in_features, *(layer.out_features for layer in layers)]
