@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TextIO
 
@@ -27,7 +28,8 @@ class Progress(Callback):
     Parameters
     ----------
     file : text stream, optional
-        The output of bar and lines; by default, a notebook if one is running, otherwise ``sys.stderr``.
+        The output of bar and lines; by default, a notebook if one is running, otherwise ``sys.stderr``. If that is
+        missing, closed or full, the training goes on without a display.
     """
 
     only_watches = True
@@ -40,18 +42,28 @@ class Progress(Callback):
         stream = self.file or sys.stderr
         if self.file is None and is_notebook():
             self._screen = _Live()
-        else:
+        elif stream is not None and not stream.closed:  # a process without a terminal may have none
             self._screen = _Bar(stream) if stream.isatty() else _Lines(stream)
-        self._screen.on_start(training)
+        self._show(self._screen.on_start, training)
 
     def on_batch(self, training: Training) -> None:
-        self._screen.on_batch(training)
+        self._show(self._screen.on_batch, training)
 
     def on_epoch(self, training: Training) -> None:
-        self._screen.on_epoch(training)
+        self._show(self._screen.on_epoch, training)
 
     def on_end(self, training: Training) -> None:
-        self._screen.on_end(training)
+        self._show(self._screen.on_end, training)
+
+    def _show(self, event: Callable[[Training], None], training: Training) -> None:
+        try:
+            event(training)
+        except (OSError, ValueError):
+            stream = sys.stderr
+            is_gone = stream is None or stream.closed or isinstance(sys.exception(), OSError)
+            if self.file is not None or not is_gone:
+                raise
+            self._screen = Callback()
 
 
 class _Lines(Callback):
