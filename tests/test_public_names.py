@@ -81,3 +81,13 @@ def test_the_public_names(module):
     found = importlib.import_module(module)
     assert sorted(found.__all__) == names
     assert [name for name in names if not hasattr(found, name)] == []
+
+
+ROOMS = "nn optim data training viz testing transforms experiments"
+
+
+@pytest.mark.parametrize("room", ROOMS.split())
+def test_completion_offers_the_public_names_only(room):
+    assert dir(importlib.import_module(f"tinygrad_mnist.{room}")) == sorted(
+        NAMES[f"tinygrad_mnist.{room}"].split()
+    )

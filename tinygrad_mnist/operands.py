@@ -1,4 +1,4 @@
-"""The operands that an operation accepts, and the kinds of array that it refuses."""
+"""The operands that an operation accepts, the kinds of array that it refuses, and sources of random numbers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .errors import UnsupportedError
+from .errors import OptionError, UnsupportedError
 from .trees import leaves
 
-__all__ = ["as_array", "operand"]
+__all__ = ["as_array", "generator", "operand"]
 
 _PYTHON = (float, int, complex, list, tuple)
 
@@ -46,3 +46,15 @@ def operand(x: Any) -> Any:
 def as_array(x: Any) -> Any:
     """Turn a number or a list into an array; return an array, or a stand-in for one, unchanged."""
     return x if type(x) is np.ndarray else np.asarray(operand(x)) if type(x) in _PYTHON else operand(x)
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """Return a Generator unchanged, or make one from a seed."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"rng = {rng!r} is neither a numpy.random.Generator nor a seed, which is an integer, 0 or more"
+        ) from None

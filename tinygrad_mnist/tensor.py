@@ -93,6 +93,10 @@ class Tensor(Operators):
         view.flags.writeable = False
         return view
 
+    @data.setter
+    def data(self, value: Any) -> None:
+        raise read_only_data()
+
     @property
     def node(self) -> Node | None:
         """The node of the graph that this Tensor stands for; ``None`` if it is untracked."""
@@ -689,6 +693,14 @@ def buffer(t: Tensor) -> NDArray:
     if t._node is not None:
         t._node.touch()
     return t._array
+
+
+def read_only_data() -> GradientError:
+    """Build the error for a program that writes into ``t.data``."""
+    return GradientError(
+        "t.data is for reading; to change the values in place, write `with tg.no_grad(): t -= change` or "
+        "`with tg.no_grad(): t[...] = values`"
+    )
 
 
 def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:

@@ -1,7 +1,7 @@
 """Ways to lose a gradient, or a change: each counts, warns, is refused, or was asked for by its name.
 
 A row is a piece of a program. It finds a vector ``x`` = [1, 2, 3] and a number ``s`` = 2, both leaves, a matrix ``w``
-that was computed from a leaf, and a plain array ``a`` of zeros.
+that was computed from a leaf, a plain array ``a`` of zeros, and a layer ``net``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def setting():
         "s": leaf(2.0),
         "w": leaf(np.arange(6.0).reshape(2, 3)) * 1,
         "a": np.zeros(3),
+        "net": tg.nn.Linear(2, 2, rng=0),
     }  # fmt: skip
 
 
@@ -221,6 +222,16 @@ REFUSED = {
     "tg.testing.gradcheck(np.sin, np.ma.masked_array([1.0], [1]))": r"filled\(value\)",
     "@tg.no_grad()\nclass Net: pass": "decorates functions and methods, not the class Net",
     "tg.no_grad(False)": "decorates functions and methods, not a bool",
+    "x.data = a": r"with tg\.no_grad\(\): t\[\.\.\.\] = values",
+    "x.sum().backward(); x.data -= 0.1 * x.grad": r"with tg\.no_grad\(\): t -= change",
+    "tg.nn.Linear(2, 2, rng='0')": "rng = '0' is neither a numpy.random.Generator nor a seed",
+    "tg.nn.Dropout(0.5, rng=0.5)": "rng = 0.5 is neither",
+    "tg.data.DataLoader((np.ones((2, 2)), [0, 1]), 2, rng=-1)": "rng = -1 is neither",
+    "tg.optim.SGD(net.parameters)": r"got a method; pass its parameters, as in SGD\(model\.parameters\(\)\)",
+    "tg.optim.clip_grad_norm_(net, 1.0)": r"got a Linear; pass its parameters",
+    "p = net.parameters(); list(p); tg.optim.clip_grad_norm_(p, 1.0)": "empty after its first use",
+    "p = net.parameters(); list(p); tg.optim.clip_grad_value_(p, 1.0)": "empty after its first use",
+    "tg.optim.SGD(net.parameters(), lr=0.1).lr = 0.5": r"param_groups\[0\]\['lr'\] = 0.5",
     "with tg.detect_anomaly(): y = x * a; a += 1; y.sum().backward()": "overwritten",
     "i = np.array([0]); \nwith tg.detect_anomaly: y = x[i]; i += 1; y.sum().backward()": "overwritten",
 }  # fmt: skip
@@ -249,6 +260,21 @@ def test_a_line_warns_once():
         warnings.simplefilter("default")
         run("for _ in range(3): np.sum(a, initial=s); statistics.fmean(x)\nfloat(s)")
     assert [warning.lineno for warning in caught] == [1, 2]
+
+
+def test_a_leaf_of_a_module_that_is_no_parameter_warns():
+    class Net(tg.nn.Module):
+        def __init__(self):
+            self.layer, self.scales = tg.nn.Linear(2, 2), [leaf([1.0])]
+            self.fixed, self.computed = tg.tensor([1.0]), leaf([1.0]) * 2
+
+    net = Net()
+    with pytest.warns(
+        LostGradientWarning, match=r"^Net\.scales\.0 is a Tensor .* tg\.nn\.Parameter"
+    ) as caught:
+        tg.optim.SGD(net.parameters())
+    assert [warning.filename for warning in caught] == [__file__]
+    assert net.scales[0].name == "scales.0"
 
 
 @pytest.mark.parametrize("code", rows(ASKED_FOR))

@@ -36,3 +36,7 @@ __all__ = [
     "to_images",
     "to_vectors",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OptionError, pluralise
+from ..operands import generator
 from ..typing import NDArray
 from .dataset import Dataset
 
@@ -82,7 +83,7 @@ class DataLoader:
         self.batch_size = int(batch_size)
         self.shuffle = shuffle
         self.drop_last = drop_last
-        self.rng = np.random.default_rng(rng)
+        self.rng = generator(rng)
         if len(dataset) == 0:
             raise OptionError(f"DataLoader: {dataset!r} is empty: there is nothing to iterate over")
         if len(self) == 0:

@@ -15,3 +15,7 @@ __all__ = [
     "run_experiment",
     "sweep",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -91,3 +91,7 @@ __all__ = [
     "functional",
     "init",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ShapeError, choice, quote
+from ..operands import generator
 from ..typing import NDArray
 
 __all__ = [
@@ -70,7 +71,7 @@ def uniform(
     """Draw from U(low, high)."""
     if _ROOM.get() is not None:
         return _empty(shape, dtype)
-    return np.random.default_rng(rng).uniform(low, high, shape).astype(dtype)
+    return generator(rng).uniform(low, high, shape).astype(dtype)
 
 
 def normal(
@@ -79,7 +80,7 @@ def normal(
     """Draw from N(mean, std²)."""
     if _ROOM.get() is not None:
         return _empty(shape, dtype)
-    return np.random.default_rng(rng).normal(mean, std, shape).astype(dtype)
+    return generator(rng).normal(mean, std, shape).astype(dtype)
 
 
 def standard_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:

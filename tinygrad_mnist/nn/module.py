@@ -13,10 +13,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import GradientError, OptionError, StateDictError, TinygradError, UnsupportedError, misfit
+from ..errors import (
+    GradientError,
+    LostGradientWarning,
+    OptionError,
+    StateDictError,
+    TinygradError,
+    UnsupportedError,
+    misfit,
+)
 from ..graph import CALLED, RECORDING, SCOPE, changed, scope_text
 from ..operands import operand
-from ..origins import caller
+from ..origins import caller, warn
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
 from .summary import Summary, summarize
@@ -172,7 +180,7 @@ class Module(metaclass=_Kind):
         return ((name, part) for name, part in self._own_parts() if isinstance(part, Module))
 
     def _own_parts(self) -> Iterator[tuple[str, Any]]:
-        """Modules and parameters among the attributes."""
+        """Modules, parameters and other leaves among the attributes."""
         for attribute, value in vars(self).items():
             if attribute not in _INTERNAL:
                 yield from _parts(attribute, value)
@@ -195,9 +203,16 @@ class Module(metaclass=_Kind):
         seen: set[int] = set()
         for path, module in self.named_modules(prefix):
             for name, part in module._own_parts():
-                if isinstance(part, Parameter) and id(part) not in seen:
-                    seen.add(id(part))
-                    yield _join(path, name), part
+                if isinstance(part, Parameter):
+                    if id(part) not in seen:
+                        seen.add(id(part))
+                        yield _join(path, name), part
+                elif isinstance(part, Tensor):
+                    warn(
+                        f"{type(module).__name__}.{name} is a Tensor with requires_grad, but no Parameter, so it is "
+                        f"neither trained nor saved; make it one, as in self.{name} = tg.nn.Parameter(...)",
+                        LostGradientWarning,
+                    )
 
     def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, NDArray]]:
         """All registered buffers of this module and those below it, with their paths."""
@@ -398,8 +413,10 @@ def _written(x: Any) -> str:
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The modules and parameters that an attribute holds, directly or in containers."""
-    if isinstance(value, (Module, Parameter)):
+    """The modules, parameters and other leaves that an attribute holds, directly or in containers."""
+    if isinstance(value, (Module, Parameter)) or (
+        isinstance(value, Tensor) and value.requires_grad and value.is_leaf
+    ):
         yield name, value
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):

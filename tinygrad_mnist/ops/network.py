@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, OptionError
+from ..operands import generator
 from ..primitive import Sample, primitive
 from ..quiet import let_vanish
 from ..tensor import Tensor, certainly, is_known, refuse
@@ -254,7 +255,7 @@ def dropout(
         raise OptionError(f"dropout: p = {p!r} is not a probability in [0, 1)")
     if not training or p == 0:
         return x
-    rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+    rng = generator(rng)
     kept: Array = rng.random(x.shape, np.float32) >= p
     return x * (kept.astype(x.dtype) * (1 / (1 - p)))
 

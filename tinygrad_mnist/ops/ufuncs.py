@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import CompileError, DTypeError, GradientError, UnsupportedError, pluralise
 from ..graph import RECORDING
 from ..primitive import REGISTRY, Constant
-from ..tensor import GETITEM, SETITEM, UFUNC, Tensor, is_known, qualified, unregistered
+from ..tensor import GETITEM, SETITEM, UFUNC, Tensor, is_known, qualified, read_only_data, unregistered
 from ..typing import Array
 from .accumulations import cummax, cummin, logcumsumexp
 from .arguments import array, bare, plain
@@ -55,6 +55,8 @@ def write_into(
             "`t += array` on a Tensor is fine, and so is out=t"
         )
     if plain:
+        if any(isinstance(x, np.ndarray) and not x.flags.writeable for x in plain):
+            raise read_only_data()
         inputs = tuple(x.data if isinstance(x, Tensor) else x for x in inputs)
         return getattr(ufunc, method)(*inputs, out=out, **kwargs)
     if kwargs.get("where", True) is not True and method == "__call__":

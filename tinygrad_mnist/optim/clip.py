@@ -40,7 +40,7 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     >>> x.grad
     tensor([0.6, 0.8])
     """
-    params = [params] if isinstance(params, Tensor) else params
+    params = _given("clip_grad_norm_", params)
     if not max_norm > 0:
         raise OptionError(f"clip_grad_norm_: max_norm = {max_norm!r} is not positive")
     found = [(p, p.grad.data) for p in params if p.grad is not None]
@@ -50,6 +50,21 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
             for p, g in found:
                 p.grad = Tensor(_scale(g, max_norm, norm))
     return norm
+
+
+def _given(name: str, params: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """List the parameters of a call; there must be some."""
+    if hasattr(params, "parameters") or not isinstance(params, (Tensor, Iterable)):
+        raise OptionError(
+            f"{name}: got a {type(params).__name__}; pass its parameters, as in {name}(model.parameters(), 1.0)"
+        )
+    found = [params] if isinstance(params, Tensor) else list(params)
+    if not found:
+        raise OptionError(
+            f"{name}: there are no parameters; what model.parameters() returned is empty after its first use, so call "
+            "it again"
+        )
+    return found
 
 
 def _norm(arrays: list[NDArray]) -> float:
@@ -77,7 +92,7 @@ def _scale(g: NDArray, size: float, norm: float) -> NDArray:
 
 def clip_grad_value_(params: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit every element of every gradient to ``[-clip_value, clip_value]``."""
-    params = [params] if isinstance(params, Tensor) else params
+    params = _given("clip_grad_value_", params)
     if not clip_value > 0:
         raise OptionError(f"clip_grad_value_: clip_value = {clip_value!r} is not positive")
     for p in params:

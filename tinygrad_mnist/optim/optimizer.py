@@ -46,7 +46,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
         name = type(self).__name__
-        if hasattr(params, "parameters"):
+        if hasattr(params, "parameters") or not isinstance(params, (Tensor, Iterable)):
             raise OptionError(
                 f"{name}: got a {type(params).__name__}; pass its parameters, as in {name}(model.parameters())"
             )
@@ -63,6 +63,14 @@ class Optimizer:
         self.state: dict[Tensor, State] = {}
         for group in groups:
             self.add_param_group(group)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in getattr(self, "defaults", ()):
+            raise OptionError(
+                f"{type(self).__name__}: {name} is a setting of each group of parameters; change it there, as in "
+                f"optimizer.param_groups[0][{name!r}] = {value!r}"
+            )
+        super().__setattr__(name, value)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters with their own settings."""

@@ -8,3 +8,7 @@ from .blame import check_graph
 from .gradients import check_parameter, gradcheck, numerical_gradient
 
 __all__ = ["check_graph", "check_parameter", "gradcheck", "numerical_gradient"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -29,3 +29,7 @@ __all__ = [
     "predict",
     "save_model",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

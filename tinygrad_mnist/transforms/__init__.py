@@ -3,3 +3,7 @@
 from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -35,3 +35,7 @@ __all__ = [
     "save_animation",
     "step_through",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import OptionError, choice, misfit
+from ...operands import generator
 from ...typing import Array
 from ..module import Module
 from .arguments import Initialiser, positive
@@ -103,7 +104,7 @@ class MLP(Sequential):
                 f"MLP: sizes are {sizes!r}; pass a list, from input to output, as in [784, 128, 10]"
             )
         sizes = positive("MLP", sizes)
-        rng = np.random.default_rng(rng)
+        rng = generator(rng)
         modules: list[Module] = []
         for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             is_last = i == len(sizes) - 2

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import OptionError
+from ...operands import generator
 from ...ops.geometry import margins, pair
 from ...typing import Array
 from .. import functional as F  # noqa: N812
@@ -54,7 +55,7 @@ class _Convolution(Module):
         )
         margins(name, padding, kernel, steps, apart, axes)  # raises the errors of the settings
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        rng = np.random.default_rng(rng)
+        rng = generator(rng)
         first, second = (in_channels, out_channels) if self._is_transposed else (out_channels, in_channels)
         shape = (first, second // groups, *kernel[:axes])
         self.weight = Parameter(init.get(weight_init)(shape, rng=rng), dtype=dtype)

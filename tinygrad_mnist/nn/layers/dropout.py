@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import ShapeError
+from ...operands import generator
 from ...typing import Array
 from .. import functional as F  # noqa: N812
 from ..module import Module
@@ -26,7 +27,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | int | None = None) -> None:
         self.p = probability(type(self).__name__, "p", p)
-        self.rng = np.random.default_rng(rng)
+        self.rng = generator(rng)
 
     def forward(self, x: Array) -> Array:
         return F.dropout(x, self.p, rng=self.rng, training=self.training)

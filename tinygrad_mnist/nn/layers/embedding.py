@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import OptionError
+from ...operands import generator
 from ...typing import Array
 from .. import functional as F  # noqa: N812
 from .. import init
@@ -54,7 +55,7 @@ class Embedding(Module):
         if padding_idx is not None and not -n <= padding_idx < n:
             raise OptionError(f"Embedding: padding_idx={padding_idx!r} is not the index of one of {n} words")
         self.padding_idx = None if padding_idx is None else padding_idx % n
-        drawn = init.get(weight_init)((n, size), rng=np.random.default_rng(rng))
+        drawn = init.get(weight_init)((n, size), rng=generator(rng))
         if self.padding_idx is not None:
             drawn[self.padding_idx] = 0
         self.weight = Parameter(drawn, dtype=dtype)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
+from ...operands import generator
 from ...typing import Array
 from .. import functional as F  # noqa: N812
 from .. import init
@@ -51,7 +52,7 @@ class Linear(Module):
         dtype: Any = np.float32,
     ) -> None:
         in_features, out_features = positive("Linear", (in_features, out_features))
-        rng = np.random.default_rng(rng)
+        rng = generator(rng)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(init.get(weight_init)((out_features, in_features), rng=rng), dtype=dtype)
         self.bias = None

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import OptionError, ShapeError, choice
+from ...operands import generator
 from ...ops import recurrence
 from ...typing import Array
 from .. import functional as F  # noqa: N812
@@ -51,7 +52,7 @@ class _Recurrent(Module):
                 "set num_layers, or put an nn.Dropout after it"
             )
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self.rng = probability(name, "dropout", dropout), np.random.default_rng(rng)
+        self.dropout, self.rng = probability(name, "dropout", dropout), generator(rng)
         bound, rows = self.hidden_size**-0.5, self._gates * self.hidden_size
         for end, inputs in self._directions():
             shapes: dict[str, tuple[int, ...]] = {
