@@ -50,8 +50,9 @@ NAMES = {
         lecun_uniform normal standard_normal uniform xavier_normal xavier_uniform
     """,
     "tinygrad_mnist.optim": """
-        Adagrad Adam AdamW CosineAnnealingLR OneCycleLR Optimizer RMSprop SGD Schedule StepLR WarmupLR
-        clip_grad_norm_ clip_grad_value_
+        Adagrad Adam AdamW CosineAnnealingLR ExponentialMovingAverage LBFGS LambdaLR Lion OneCycleLR
+        Optimizer RMSprop ReduceLROnPlateau SGD Schedule StepLR WarmupLR clip_grad_norm_
+        clip_grad_value_
     """,
     "tinygrad_mnist.primitive": """
         Composite Primitive REGISTRY Sample as_plain composites constant elementwise identity implements

@@ -52,6 +52,12 @@ def adagrad(p, g, s, t, lr=0.01, eps=1e-10, weight_decay=0.0):
     return p - lr * g / (np.sqrt(s["v"]) + eps)
 
 
+def lion(p, g, s, t, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+    m = s.get("m", 0)
+    s["m"] = betas[1] * m + (1 - betas[1]) * g
+    return p - lr * (np.sign(betas[0] * m + (1 - betas[0]) * g) + weight_decay * p)
+
+
 RULES = [
     (optim.SGD, sgd, {"lr": 0.1}),
     (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9}),
@@ -69,12 +75,14 @@ RULES = [
     (optim.RMSprop, rmsprop, {"lr": 0.1, "alpha": 0.5, "eps": 1e-3, "momentum": 0.9, "weight_decay": 0.1}),
     (optim.Adagrad, adagrad, {}),
     (optim.Adagrad, adagrad, {"lr": 0.5, "eps": 1e-3, "weight_decay": 0.1}),
+    (optim.Lion, lion, {}),
+    (optim.Lion, lion, {"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.2}),
 ]
 rules = pytest.mark.parametrize(
     ("Optimizer", "formula", "settings"), RULES, ids=lambda v: getattr(v, "__name__", None) or str(v)
 )
 kinds = pytest.mark.parametrize(
-    "Optimizer", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad]
+    "Optimizer", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad, optim.Lion]
 )
 
 
@@ -637,6 +645,8 @@ def test_warm_up():
         lambda o: optim.CosineAnnealingLR(o, 9, eta_min=0.1),
         lambda o: optim.OneCycleLR(o, 10),
         lambda o: optim.WarmupLR(o, 3, after=optim.CosineAnnealingLR(o, 9)),
+        lambda o: optim.LambdaLR(o, lambda steps: 1 / (1 + steps)),
+        lambda o: optim.WarmupLR(o, 3, after=optim.LambdaLR(o, lambda steps: 0.9**steps)),
     ],
 )
 def test_a_schedule_goes_on_where_it_was(make):
@@ -714,3 +724,131 @@ def test_schedules_of_no_length_leave_the_rate_alone(make):
 def test_a_schedule_without_a_formula():
     with pytest.raises(TypeError, match="factor"):
         optim.Schedule(optim.SGD([parameter([1.0])]))
+
+
+def plateau_rates(values, **settings):
+    optimizer = optim.SGD([parameter([1.0])], lr=1.0)
+    schedule, found = optim.ReduceLROnPlateau(optimizer, **settings), []
+    for value in values:
+        schedule.step(value)
+        found += schedule.get_last_lr()
+    return found
+
+
+PLATEAUS = [
+    ({"patience": 1}, [3, 2, 2.5, 2.1, 2.2, 1.9999, 1.5]),
+    ({"patience": 0, "cooldown": 2, "factor": 0.5}, [1, 2, 2, 2, 2, 0.5, 2]),
+    ({"patience": 1, "mode": "max", "threshold": 0.1}, [0.5, 0.54, 0.549, 0.56, 0.5, 0.6]),
+    ({"patience": 1, "threshold": 0.5, "threshold_mode": "abs"}, [3, 2.6, 2.4, 2, 1, 0.9, 0.8]),
+    ({"patience": 0, "min_lr": 0.02}, [1, 1, 1, 1]),
+    ({"patience": 0}, [1, math.nan, math.inf, 0.5]),
+]
+
+
+@pytest.mark.parametrize(("settings", "values"), PLATEAUS, ids=str)
+def test_plateaus_are_pytorchs(settings, values):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)
+    schedule, expected = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **settings), []
+    for value in values:
+        schedule.step(value)
+        expected.append(optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(plateau_rates(values, **settings), expected, rtol=1e-12)
+    assert min(expected) < 1
+
+
+def test_a_plateau_by_hand():
+    assert plateau_rates([3, 2, 2.5, 2.1, 2.2, 2.1], patience=1) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01])
+    assert plateau_rates([-1, -1.5, -2], patience=0, threshold=0.3) == [1, 1, 1]
+    assert plateau_rates([-1, -1.1], patience=0, threshold=0.3) == pytest.approx([1, 0.1])
+
+
+def test_a_plateau_goes_on_where_it_was(tmp_path):
+    values = np.abs(np.random.default_rng(0).normal(size=12))
+    settings = {"patience": 1, "cooldown": 1, "factor": 0.5}
+    whole = plateau_rates(values, **settings)
+    for at in (0, 5):
+        first = optim.ReduceLROnPlateau(optim.SGD([parameter([1.0])], lr=1.0), **settings)
+        for value in values[:at]:
+            first.step(value)
+        tg.save(first.state_dict(), tmp_path / "state.safetensors")
+        second = optim.ReduceLROnPlateau(optim.SGD([parameter([1.0])], lr=9.9), **settings)
+        second.load_state_dict(tg.load(tmp_path / "state.safetensors"))
+        found = []
+        for value in values[at:]:
+            second.step(value)
+            found += second.get_last_lr()
+        assert found == whole[at:]
+    good = first.state_dict()
+    for change in ({"bad": -1}, {"best": "low"}, {"reductions": 0.5}, {"steps": -1}, {"base_lrs": [1, 2]}):
+        with pytest.raises(StateDictError):
+            second.load_state_dict({**good, **change})
+        assert second.get_last_lr() == whole[-1:]
+    with pytest.raises(StateDictError, match="ReduceLROnPlateau"):
+        second.load_state_dict(optim.StepLR(optim.SGD([parameter([1.0])], lr=1.0), 2).state_dict())
+
+
+def test_lambda_lr():
+    np.testing.assert_allclose(rates(lambda o: optim.LambdaLR(o, lambda n: 0.5**n), 4), [0.8, 0.4, 0.2, 0.1])
+    optimizer = optim.SGD([{"params": [parameter([1.0])]}, {"params": [parameter([1.0])]}], lr=1.0)
+    schedule = optim.LambdaLR(optimizer, [lambda n: 1 / (1 + n), lambda n: 1.0])
+    schedule.step()
+    assert schedule.get_last_lr() == [0.5, 1.0]
+    with pytest.raises(OptionError, match="2 functions"):
+        optim.LambdaLR(optimizer, [lambda n: 1.0])
+    with pytest.raises(OptionError, match="each group"):
+        schedule.factor(1)
+
+
+def test_what_a_plateau_refuses():
+    optimizer = optim.SGD([parameter([1.0])], lr=0.8)
+    for settings in (
+        {"mode": "low"},
+        {"factor": 1.0},
+        {"patience": -1},
+        {"threshold_mode": "x"},
+        {"cooldown": -1},
+    ):
+        with pytest.raises(OptionError):
+            optim.ReduceLROnPlateau(optimizer, **settings)
+    schedule = optim.ReduceLROnPlateau(optimizer)
+    with pytest.raises(OptionError, match="number to watch"):
+        schedule.step()
+    with pytest.raises(OptionError, match="cannot follow"):
+        optim.WarmupLR(optimizer, 3, after=schedule)
+
+
+# -- averages ------------------------------------------------------------------------------------
+
+
+def test_averages_of_weights(tmp_path):
+    p, q = parameter([1.0, 2.0], np.float32), parameter(3.0)
+    average = optim.ExponentialMovingAverage([p, q], decay=0.9)
+    expected = None
+    for step in range(5):
+        with tg.no_grad():
+            p += step
+            q *= 0.5
+        average.update()
+        now = [p.data.copy(), q.data.copy()]
+        expected = (
+            now if expected is None else [0.9 * e + 0.1 * n for e, n in zip(expected, now, strict=True)]
+        )
+    for found, wanted in zip(average.averages, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert average.averages[0].dtype == np.float32
+    with average.applied():
+        np.testing.assert_array_equal(p.data, average.averages[0])
+    np.testing.assert_array_equal(p.data, now[0])
+    tg.save(average.state_dict(), tmp_path / "average.safetensors")
+    other = optim.ExponentialMovingAverage([parameter([0.0, 0.0], np.float32), parameter(0.0)], decay=0.9)
+    other.load_state_dict(tg.load(tmp_path / "average.safetensors"))
+    other.apply()
+    np.testing.assert_array_equal(other.params[0].data, average.averages[0])
+    good = average.state_dict()
+    for bad in (None, {}, {**good, "steps": -1}, {**good, "averages": {0: good["averages"][0]}}):
+        with pytest.raises(StateDictError, match="ExponentialMovingAverage"):
+            other.load_state_dict(bad)
+    for params, decay in (([], 0.9), ([np.ones(1)], 0.9), ([p], 1.0)):
+        with pytest.raises(OptionError, match="ExponentialMovingAverage"):
+            optim.ExponentialMovingAverage(params, decay)

@@ -1,19 +1,34 @@
 """Optimizers, learning-rate schedules and gradient clipping; none of them knows about networks."""
 
+from .averaging import ExponentialMovingAverage
 from .clip import clip_grad_norm_, clip_grad_value_
+from .lbfgs import LBFGS
 from .optimizer import Optimizer
-from .rules import SGD, Adagrad, Adam, AdamW, RMSprop
-from .schedules import CosineAnnealingLR, OneCycleLR, Schedule, StepLR, WarmupLR
+from .rules import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
+from .schedules import (
+    CosineAnnealingLR,
+    LambdaLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    Schedule,
+    StepLR,
+    WarmupLR,
+)
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adagrad",
     "Adam",
     "AdamW",
     "CosineAnnealingLR",
+    "ExponentialMovingAverage",
+    "LambdaLR",
+    "Lion",
     "OneCycleLR",
     "Optimizer",
     "RMSprop",
+    "ReduceLROnPlateau",
     "Schedule",
     "StepLR",
     "WarmupLR",

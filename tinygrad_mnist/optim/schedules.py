@@ -7,15 +7,24 @@ after ``optimizer.step()``: once per batch or once per epoch, depending on how y
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import OptionError, StateDictError, pluralise
+from ..errors import OptionError, StateDictError, choice, pluralise
+from ..tensor import Tensor
 from .optimizer import Optimizer
 
-__all__ = ["CosineAnnealingLR", "OneCycleLR", "Schedule", "StepLR", "WarmupLR"]
+__all__ = [
+    "CosineAnnealingLR",
+    "LambdaLR",
+    "OneCycleLR",
+    "ReduceLROnPlateau",
+    "Schedule",
+    "StepLR",
+    "WarmupLR",
+]
 
 
 class Schedule:
@@ -26,6 +35,9 @@ class Schedule:
     optimizer : Optimizer
         Its current learning rates are the initial ones.
     """
+
+    #: Whether ``step`` takes a number to watch, once an epoch.
+    needs_value = False
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
@@ -187,6 +199,10 @@ class WarmupLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, warmup_steps: int, after: Schedule | None = None) -> None:
+        if after is not None and after.needs_value:
+            raise OptionError(
+                f"WarmupLR: a {type(after).__name__} cannot follow, because its steps need a number to watch"
+            )
         self.warmup_steps, self.after = _positive("warmup_steps", warmup_steps), after
         super().__init__(optimizer)
         if after is not None:
@@ -197,6 +213,169 @@ class WarmupLR(Schedule):
         if steps < self.warmup_steps:
             return initial * (steps + 1) / self.warmup_steps
         return initial if self.after is None else self.after.rate(initial, steps - self.warmup_steps)
+
+
+class LambdaLR(Schedule):
+    """Multiply the initial rate by a function of the number of steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    lr_lambda : callable, or list of callables
+        ``lr_lambda(steps)`` returns the factor; a list has one for each group. It is not part of the state dict.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> optimizer = tg.optim.SGD([tg.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> schedule = LambdaLR(optimizer, lambda steps: 1 / (1 + steps))
+    >>> schedule.step(); schedule.get_last_lr()
+    [0.5]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
+    ) -> None:
+        groups = len(optimizer.param_groups)
+        self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
+        if len(self.lr_lambdas) != groups or not all(map(callable, self.lr_lambdas)):
+            raise OptionError(
+                f"LambdaLR: lr_lambda is a function of the number of steps, or a list of "
+                f"{pluralise(groups, 'function')}, one for each group"
+            )
+        super().__init__(optimizer)
+
+    def factor(self, steps: int) -> float:
+        if any(f is not self.lr_lambdas[0] for f in self.lr_lambdas):
+            raise OptionError(
+                "LambdaLR: each group has a function of its own; no single factor suits all of them"
+            )
+        return self.lr_lambdas[0](steps)
+
+    def _set(self) -> None:
+        for group, lr, factor in zip(
+            self.optimizer.param_groups, self.base_lrs, self.lr_lambdas, strict=True
+        ):
+            group["lr"] = lr * factor(self.steps)
+
+
+class ReduceLROnPlateau(Schedule):
+    """Multiply by ``factor`` whenever a number, such as the validation loss, has not improved for a while.
+
+    Call ``schedule.step(loss)`` once an epoch. In ``fit(schedule=...)``, the number is the validation loss, or the
+    training loss if there are no validation data.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    mode : {'min', 'max'}
+        Whether smaller or larger numbers are better.
+    factor : float in (0, 1), default 0.1
+    patience : int, default 10
+        How many numbers in a row may fail to improve; the next one reduces the rate.
+    threshold : float, default 1e-4
+        The least improvement that counts,
+    threshold_mode : {'rel', 'abs'}
+        as a share of the best number, or as a difference.
+    cooldown : int, default 0
+        How many numbers are not counted after a reduction.
+    min_lr : float, default 0
+        The smallest rate.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> optimizer = tg.optim.SGD([tg.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> schedule = ReduceLROnPlateau(optimizer, patience=1)
+    >>> for loss in (3.0, 2.0, 2.5, 2.1):
+    ...     schedule.step(loss)
+    >>> schedule.get_last_lr()
+    [0.1]
+    """
+
+    needs_value = True
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise choice("mode", mode, ("min", "max"))
+        if threshold_mode not in ("rel", "abs"):
+            raise choice("threshold_mode", threshold_mode, ("rel", "abs"))
+        if not 0 < factor < 1:
+            raise OptionError(f"ReduceLROnPlateau: factor = {factor!r} is not in (0, 1)")
+        for name, value in (("patience", patience), ("cooldown", cooldown), ("threshold", threshold)):
+            if not value >= 0:
+                raise OptionError(f"ReduceLROnPlateau: {name} = {value!r} must be 0 or more")
+        self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
+        self.reduction, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
+        self.best = math.inf if mode == "min" else -math.inf
+        self.bad, self.resting, self.reductions = 0, 0, 0
+        super().__init__(optimizer)
+
+    def rate(self, initial: float, steps: int) -> float:
+        return max(initial * self.reduction**self.reductions, min(initial, self.min_lr))
+
+    def step(self, value: Any = None) -> None:
+        """Count one number, and reduce the rates if too many have not improved.
+
+        Parameters
+        ----------
+        value : float, or Tensor of one number
+        """
+        if value is None:
+            raise OptionError("ReduceLROnPlateau: pass the number to watch, as in schedule.step(loss)")
+        number = float(value.detach() if isinstance(value, Tensor) else value)
+        if self._is_better(number):
+            self.best, self.bad = number, 0
+        else:
+            self.bad += 1
+        if self.resting:
+            self.resting, self.bad = self.resting - 1, 0
+        if self.bad > self.patience:
+            self.reductions += 1
+            self.resting, self.bad = self.cooldown, 0
+        super().step()
+
+    def _is_better(self, number: float) -> bool:
+        sign = 1 if self.mode == "min" else -1
+        least = self.threshold * (abs(self.best) if self.threshold_mode == "rel" else 1)
+        return sign * number < sign * self.best - (least if math.isfinite(self.best) else 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), **{name: getattr(self, name) for name in _OF_A_PLATEAU}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        missing = [name for name in _OF_A_PLATEAU if not isinstance(state, Mapping) or name not in state]
+        numbers = [np.asarray(state[name]) for name in _OF_A_PLATEAU] if not missing else []
+        whole = [n for n, name in zip(numbers, _OF_A_PLATEAU, strict=False) if name != "best"]
+        if (
+            missing
+            or any(n.shape or n.dtype.kind not in "iuf" or np.isnan(n) for n in numbers)
+            or any(n.dtype.kind not in "iu" or n < 0 for n in whole)
+        ):
+            raise StateDictError(
+                f"ReduceLROnPlateau: this is not the state_dict() of one; it holds {', '.join(_OF_A_PLATEAU)}"
+            )
+        before = {name: getattr(self, name) for name in _OF_A_PLATEAU}
+        self.__dict__.update((n, v.item()) for n, v in zip(_OF_A_PLATEAU, numbers, strict=True))
+        try:
+            super().load_state_dict(state)
+        except StateDictError:
+            self.__dict__.update(before)
+            raise
+
+
+#: What a :class:`ReduceLROnPlateau` remembers.
+_OF_A_PLATEAU = ("best", "bad", "resting", "reductions")
 
 
 def _cosine(start: float, end: float, share: float) -> float:
