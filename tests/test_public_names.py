@@ -63,6 +63,7 @@ NAMES = {
     "tinygrad_mnist.training": """
         Callback Checkpoint Doctor EarlyStopping Finding History Progress Training TrainingStep
         accuracy confusion_matrix diagnose evaluate fit load_model lr_find predict save_model
+        save_run
     """,
     "tinygrad_mnist.training.doctor": "Doctor FAULTS Finding RangeTest check_history check_losses diagnose lr_find",
     "tinygrad_mnist.transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",

@@ -16,6 +16,7 @@ import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LimitError",
     "locate",
+    "note_files",
     "open_file",
     "open_unpacked",
     "open_zip",
@@ -75,6 +77,10 @@ class LimitError(DataError):
     """A file that is larger than a limit of the reader."""
 
 
+#: Where opened files are noted, if anywhere.
+_noted: ContextVar[list[Path] | None] = ContextVar("noted", default=None)
+
+
 def locate(path: str | os.PathLike[str]) -> Path:
     """Return a path with ``~`` replaced by the user's folder.
 
@@ -87,6 +93,17 @@ def locate(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise DataError(f"{path}: the folder that '~' stands for is not known") from error
+
+
+@contextmanager
+def note_files() -> Iterator[list[Path]]:
+    """Note which files are opened in a block."""
+    noted: list[Path] = []
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
 
 
 @contextmanager
@@ -108,6 +125,8 @@ def open_file(path: str | os.PathLike[str], limit: int = LARGEST_FILE) -> Iterat
         raise
     except (OSError, ValueError) as error:  # a null character in the name is a ValueError
         raise DataError(f"{path}: cannot be read: {error}") from error
+    if (noted := _noted.get()) is not None:
+        noted.append(Path(path))
     with file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:

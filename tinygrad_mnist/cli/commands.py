@@ -52,10 +52,13 @@ cli.add_command(step_through)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
-    """Measure the model of RUN on the test data, class by class."""
+    """Measure the model of RUN on the test data, class by class.
+
+    These are the same data that it was trained with, or those given with --data; others are an error.
+    """
     saved = Run(run)
-    _, test = load_again(saved.settings, path)
     model = saved.model()
+    _, test = load_again(run, path)
     outputs = training.predict(model, test)
     matrix = training.confusion_matrix(test.targets, outputs, len(test.classes))
     accuracy = training.accuracy(test.targets, outputs)
@@ -90,19 +93,25 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
     """
     saved = Run(run)
     model = saved.model()
-    settings = saved.settings
+    facts = saved.facts
     for path in images:
-        digit = data.read_digit(path, size=settings.side, fill=DATASETS[settings.dataset].fill).reshape(1, -1)
-        shares = probabilities(training.predict(model, digit), settings.loss)[0]
+        fill = DATASETS[facts.dataset or "mnist"].fill
+        digit = data.read_digit(path, size=facts.side, fill=fill).reshape(1, *facts.input)
+        outputs = training.predict(model, digit)
+        if facts.loss is None:  # nobody knows what the outputs mean, but that the largest counts
+            name = facts.classes[int(outputs.argmax())]
+            click.echo(json.dumps({"image": str(path), "prediction": name}) if as_json else f"{path}: {name}")
+            continue
+        shares = probabilities(outputs, facts.loss)[0]
         best = np.argsort(-shares)[:3]
-        names = [settings.classes[i] for i in best]
+        names = [facts.classes[i] for i in best]
         if as_json:
             click.echo(
                 json.dumps(
                     {
                         "image": str(path),
                         "prediction": names[0],
-                        "probabilities": dict(zip(settings.classes, shares.round(6).tolist(), strict=True)),
+                        "probabilities": dict(zip(facts.classes, shares.round(6).tolist(), strict=True)),
                     }
                 )
             )
@@ -120,9 +129,10 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
 def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
     """Draw the graph that one training step of RUN records."""
     saved = Run(run)
-    settings = saved.settings
-    x, y = load_again(settings)[1][:batch_size]
-    loss = settings.make_loss()(saved.model().train()(x), y)
+    facts, model = saved.facts, saved.model().train()
+    # Shapes are all that the drawing shows, so no data are needed.
+    outputs = model(np.zeros((batch_size, *facts.input), np.float32))
+    loss = outputs if facts.loss is None else facts.make_loss()(outputs, np.zeros(batch_size, np.int64))
     path = out or saved.folder / "graph.svg"
     viz.render_graph(viz.draw_graph(loss), path)
     click.echo(f"graph: {path}")
@@ -141,16 +151,18 @@ def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
     help="Number of elements of each parameter.",
 )
 @click.option("--every", is_flag=True, help="Check every element of every parameter (slow).")
-def gradcheck(run: Path, samples: int, elements: int, every: bool) -> int:
+@click.option(
+    "--data", "path", type=click.Path(path_type=Path), help="Use these data instead of those of the run."
+)
+def gradcheck(run: Path, samples: int, elements: int, every: bool, path: Path | None) -> int:
     """Check the gradients of RUN by finite differences.
 
     The check runs in float64. It moves each parameter along random directions, which involve all of its elements,
     and then element by element.
     """
     saved = Run(run)
-    settings = saved.settings
-    model, loss_of = saved.model().astype(np.float64), settings.make_loss()
-    x, y = load_again(settings)[1][:samples]
+    model, loss_of = saved.model().astype(np.float64), saved.facts.make_loss()
+    x, y = load_again(run, path)[1][:samples]
     x = x.astype(np.float64)
     loss_of(model(x), y).backward()
     failed = 0
@@ -180,7 +192,7 @@ def doctor(run: Path, as_json: bool) -> int:
     """
     saved = Run(run)
     settings = saved.settings
-    train_data, _ = load_again(settings)
+    train_data, _ = load_again(run, takes_data=False)
     model = settings.make_model(int(np.prod(train_data.inputs.shape[1:])))
     found = training.diagnose(
         model,

@@ -31,6 +31,13 @@ def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> N
     update, as you would write them by hand. It also says what RUN was trained with.
     """
     saved = Run(run)
+    if saved.is_saved_from_python and not use:
+        use = True
+        click.echo(
+            "note: the run was saved from Python and does not say how it was trained; this is the program of a "
+            "prediction",
+            err=True,
+        )
     compiled = explain_run(saved, batch_size, in_training=not use)
     path = out or run / "program.py"
     replace(path, compiled.source.encode())
@@ -65,7 +72,7 @@ def explain_run(run: Run, batch_size: int | None = None, *, in_training: bool = 
     ----------
     run : Run
     batch_size : int, optional
-        The default is the run's batch size.
+        The default is the run's batch size, or 64 if it was saved from Python.
     in_training : bool, default True
 
     Raises
@@ -75,15 +82,15 @@ def explain_run(run: Run, batch_size: int | None = None, *, in_training: bool = 
     OptionError
         If the batch is too large to be computed with.
     """
-    settings = run.settings
-    n, side = batch_size or settings.batch_size, settings.side
+    facts, settings = run.facts, None if run.is_saved_from_python else run.settings
+    n, side = batch_size or (settings.batch_size if settings else 64), facts.side
     if 4 * n * side**2 > LARGEST_ARRAYS:
         raise OptionError(
             f"{n:,} images of {side}×{side} pixels are too many to explain; choose a --batch-size"
         )
-    x = np.zeros((n, side, side), np.float32).reshape(n, -1)
+    x = np.zeros((n, *facts.input), np.float32)
     model = run.model()
-    if not in_training:
+    if not in_training or settings is None:
         predict = compile(model)
         predict(x)
         return predict

@@ -64,9 +64,10 @@ def _of_image(what: tuple[str, ...], label: int | None) -> tuple[Tensor, dict[st
             f"give a run and an image, as in `step-through runs/mnist-1 seven.png`; got {len(what)} words"
         )
     saved = Run(what[0])
-    settings, model = saved.settings, saved.model()
-    image = data.read_digit(what[1], size=settings.side, fill=DATASETS[settings.dataset].fill).reshape(1, -1)
+    facts, model = saved.facts, saved.model()
+    fill = DATASETS[facts.dataset or "mnist"].fill
+    image = data.read_digit(what[1], size=facts.side, fill=fill).reshape(1, *facts.input)
     outputs = model(image)
     target = int(np.argmax(outputs.data)) if label is None else label
-    loss = settings.make_loss()(outputs, np.array([target]))
+    loss = facts.make_loss()(outputs, np.array([target]))
     return loss, {"image": image, **dict(model.named_parameters())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from .. import __version__, nn, training
 from ..data import DATASETS, Dataset
+from ..data.origin import Seen
 from ..errors import MissingExtraError, OptionError
 from ..experiments.options import (
     CompileOption,
@@ -170,7 +171,9 @@ def train(**options: Any) -> int:
         context.with_resource(claim(resumed))
         if context.get_parameter_source("epochs") is ParameterSource.COMMANDLINE:
             settings = replace(settings, epochs=options["epochs"])
-    train_data, test = load_again(settings) if settings else load(options["dataset"], options["path"])
+    train_data, test = (
+        load_again(resumed, takes_data=False) if settings else load(options["dataset"], options["path"])
+    )
     click.echo(
         f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True
     )
@@ -184,8 +187,15 @@ def train(**options: Any) -> int:
     model = settings.make_model(int(np.prod(test.inputs.shape[1:])))
     parameters = sum(p.size for p in model.parameters())
     click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
-    config = {**settings.as_dict(), "version": __version__, "numpy": np.__version__}
     if resumed is None:
+        held_out = round(len(train_data) * settings.validation)
+        split = {"train": len(train_data) - held_out, "validation": held_out, "seed": settings.seed}
+        config = {
+            **settings.as_dict(),
+            "seen": asdict(Seen.of(train_data, test, split)),
+            "version": __version__,
+            "numpy": np.__version__,
+        }
         folder = context.with_resource(Run.create(out, config, name=settings.dataset))
     else:
         folder = resumed

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import OptionError, ShapeError
 from ..operands import operand
 from ..typing import NDArray
+from .origin import Origin
 from .sheet import show_examples
 
 __all__ = ["DIGITS", "Dataset", "to_images", "to_vectors"]
@@ -39,6 +40,8 @@ class Dataset:
         The name of this data set in messages and plots.
     source : str, optional
         The origin of the data, in words.
+    origin : Origin, optional
+        Where they were read from, for a run that writes it down; the functions that load data sets set it.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class Dataset:
         classes: Sequence[str] = (),
         name: str = "",
         source: str = "",
+        origin: Origin | None = None,
     ) -> None:
         if isinstance(inputs, Dataset) or isinstance(targets, Dataset):
             raise OptionError(
@@ -91,6 +95,7 @@ class Dataset:
         self.classes = tuple(classes)
         self.name = name
         self.source = source
+        self.origin = origin
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -133,6 +138,7 @@ class Dataset:
             classes=self.classes,
             name=self.name,
             source=self.source,
+            origin=self.origin,
         )
 
     def split(self, count: int) -> tuple[Dataset, Dataset]:

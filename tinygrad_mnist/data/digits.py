@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import require
 from ..typing import NDArray
 from .dataset import DIGITS, Dataset
+from .origin import Origin
 
 __all__ = ["digits_to_vectors", "load_digits"]
 
@@ -55,6 +56,7 @@ def load_digits() -> tuple[Dataset, Dataset]:
             classes=DIGITS,
             name=f"digits {part}",
             source="scikit-learn's digits",
+            origin=Origin("digits"),
         )
         for part, rows in (("train", slice(None, TRAIN)), ("test", slice(TRAIN, None)))
     )

@@ -7,15 +7,17 @@ import warnings
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import DataError
-from ..reading import locate
+from ..reading import locate, note_files
 from .checksums import identify
 from .dataset import DIGITS, Dataset, Transform, to_vectors
 from .download import fetch_mnist
 from .formats import Corpus, read
 from .formats.npz import read_npz
 from .formats.table import read_table
+from .origin import MNIST_TRAIN, Origin
 from .places import (
     FASHION_DEBIAN,
     FASHION_VARIABLE,
@@ -106,9 +108,9 @@ def load_mnist(
         return _load_sample(transform)
     folder = cache_folder("mnist")
     if (asked := _read_requested(path, MNIST_VARIABLE)) is not None:
-        corpus, source = asked
+        found = asked
     elif holds_data(folder) or (download and _can_download(folder)):
-        corpus, source = _read(folder)
+        found = _read(folder)
     else:
         warnings.warn(
             "no MNIST on this machine: using the bundled sample, 5,000 of its 70,000 digits "
@@ -117,7 +119,7 @@ def load_mnist(
             stacklevel=2,
         )
         return _load_sample(transform)
-    return _datasets(corpus, "MNIST", DIGITS, source, transform)
+    return _datasets("mnist", path, *found, DIGITS, transform)
 
 
 def load_fashion_mnist(
@@ -155,16 +157,16 @@ def load_fashion_mnist(
     """
     folders = [FASHION_DEBIAN, cache_folder("fashion-mnist")]
     if (asked := _read_requested(path, FASHION_VARIABLE)) is not None:
-        corpus, source = asked
+        found = asked
     elif (folder := next(filter(holds_data, folders), None)) is not None:
-        corpus, source = _read(folder)
+        found = _read(folder)
     else:
         raise DataError(
             f"Fashion-MNIST is not in {folders[0]} or {folders[1]}, and ${FASHION_VARIABLE} is not set. "
             "On Debian and Ubuntu: apt install dataset-fashion-mnist. Elsewhere, put its four files "
             "(train-images-idx3-ubyte.gz and so on) into one of these folders"
         )
-    return _datasets(corpus, "Fashion-MNIST", CLOTHES, source, transform)
+    return _datasets("fashion", path, *found, CLOTHES, transform)
 
 
 def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_vectors) -> Dataset:
@@ -196,7 +198,16 @@ def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_v
     return Dataset(images, labels, transform=transform, classes=DIGITS, name=file.name, source=str(file))
 
 
-def _read_requested(path: str | os.PathLike[str] | None, variable: str) -> tuple[Corpus, str] | None:
+class _Found(NamedTuple):
+    """Data, what they are in words, the files, and the name of the published set that they are."""
+
+    corpus: Corpus
+    source: str
+    files: tuple[Path, ...]
+    published: str | None
+
+
+def _read_requested(path: str | os.PathLike[str] | None, variable: str) -> _Found | None:
     """Read the data that the caller or the environment names; return None if neither does."""
     if path is not None:
         return _read(locate(path))
@@ -208,15 +219,12 @@ def _read_requested(path: str | os.PathLike[str] | None, variable: str) -> tuple
     return None
 
 
-def _read(path: Path) -> tuple[Corpus, str]:
-    corpus = read(path)
+def _read(path: Path) -> _Found:
+    with note_files() as files:
+        corpus = read(path)
     name = identify(corpus)
-    return (
-        corpus,
-        f"official {name}, verified: {path}"
-        if name
-        else f"unverified, matches no published checksum: {path}",
-    )
+    words = f"official {name}, verified" if name else "unverified, matches no published checksum"
+    return _Found(corpus, f"{words}: {path}", tuple(files), name)
 
 
 def _can_download(folder: Path) -> bool:
@@ -230,27 +238,39 @@ def _can_download(folder: Path) -> bool:
 
 def _load_sample(transform: Transform | None) -> tuple[Dataset, Dataset]:
     with resources.as_file(resources.files("tinygrad_mnist.data") / "sample" / "mnist_sample.npz") as file:
-        corpus = read_npz(file)
-    return _datasets(corpus, "MNIST", DIGITS, SAMPLE, transform)
+        found = _Found(read_npz(file), SAMPLE, (), None)
+    return _datasets("sample", None, *found, DIGITS, transform)
 
 
 def _datasets(
-    corpus: Corpus, name: str, classes: Sequence[str], source: str, transform: Transform | None
+    dataset: str,
+    path: str | os.PathLike[str] | None,
+    corpus: Corpus,
+    source: str,
+    files: tuple[Path, ...],
+    published: str | None,
+    classes: Sequence[str],
+    transform: Transform | None,
 ) -> tuple[Dataset, Dataset]:
-    train = Dataset(
-        corpus.train_images,
-        corpus.train_labels,
-        transform=transform,
-        classes=classes,
-        name=f"{name} train",
-        source=source,
-    )
-    test = Dataset(
-        corpus.test_images,
-        corpus.test_labels,
-        transform=transform,
-        classes=classes,
-        name=f"{name} test",
-        source=source,
+    """Make the two data sets, which know where they come from, and of which published sets they are a part."""
+    name = "Fashion-MNIST" if dataset == "fashion" else "MNIST"
+    within = [f"{published}'s {part} set" if published else "" for part in ("training", "test")]
+    if dataset == "sample":
+        within = [MNIST_TRAIN, MNIST_TRAIN]
+    where = None if path is None else str(Path(path).expanduser().resolve())
+    train, test = (
+        Dataset(
+            images,
+            labels,
+            transform=transform,
+            classes=classes,
+            name=f"{name} {part}",
+            source=source,
+            origin=Origin(dataset, where, files, whole),
+        )
+        for part, images, labels, whole in (
+            ("train", corpus.train_images, corpus.train_labels, within[0]),
+            ("test", corpus.test_images, corpus.test_labels, within[1]),
+        )
     )
     return train, test

@@ -6,6 +6,7 @@ from .history import History
 from .loop import evaluate, fit, predict
 from .metrics import accuracy, confusion_matrix
 from .progress import Progress
+from .recording import save_run
 from .saving import load_model, save_model
 from .steps import TrainingStep
 
@@ -28,6 +29,7 @@ __all__ = [
     "lr_find",
     "predict",
     "save_model",
+    "save_run",
 ]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import viz
 from ..data import Dataset
+from ..data.origin import Seen
 from ..errors import DataError, OptionError, RunError, pluralise, quote
 from ..files import replace
 from ..nn import Module
@@ -25,9 +26,12 @@ from .history import History
 from .loop import predict
 from .metrics import confusion_matrix
 from .saving import load_model
-from .settings import Settings
+from .settings import Facts, Settings
 
-__all__ = ["Run", "probabilities"]
+__all__ = ["MADE_BY_SAVE_RUN", "Run", "probabilities"]
+
+#: What ``config.json`` says in place of settings if a model trained in Python was saved as a run.
+MADE_BY_SAVE_RUN = "tinygrad_mnist.training.save_run"
 
 #: The largest file of settings or results, in bytes; most have a thousand.
 LARGEST_SETTINGS = 2**20
@@ -135,6 +139,47 @@ class Run:
         return self.folder / "model.safetensors"
 
     @property
+    def is_saved_from_python(self) -> bool:
+        """Whether :func:`save_run` made it, so that it has no settings of a training."""
+        return self._json("config.json").get("made_by") == MADE_BY_SAVE_RUN
+
+    @property
+    def facts(self) -> Facts:
+        """What the run says of its model and its data; see :meth:`read_facts`."""
+        return self.read_facts(self.folder)
+
+    @classmethod
+    def read_facts(cls, folder: str | os.PathLike[str]) -> Facts:
+        """Read what the run in a folder says of its model and its data.
+
+        Raises
+        ------
+        RunError, DataError
+            If something is missing or impossible.
+        """
+        file = Path(folder) / "config.json"
+        config = _read_json(file)
+        if config.get("made_by") != MADE_BY_SAVE_RUN:
+            return Facts.of(cls.read_settings(folder).as_dict())
+        try:
+            return Facts.of(config)
+        except OptionError as error:
+            raise DataError(f"{file}: has facts that `save_run` does not write: {error}") from error
+
+    @staticmethod
+    def read_seen(folder: str | os.PathLike[str]) -> Seen | None:
+        """Read which data a run has seen; None if an earlier version made it, which did not write that down.
+
+        Raises
+        ------
+        DataError
+            If the description is damaged.
+        """
+        file = Path(folder) / "config.json"
+        config = _read_json(file)
+        return Seen.read(config["seen"], file) if "seen" in config else None
+
+    @property
     def settings(self) -> Settings:
         """The settings of the training; see :meth:`read_settings`."""
         return self.read_settings(self.folder)
@@ -157,6 +202,8 @@ class Run:
                 f"{folder}: holds the results of an experiment; `tinygrad-mnist experiment run "
                 f"{config['experiment']} --resume {folder}` goes on with it"
             )
+        if config.get("made_by") == MADE_BY_SAVE_RUN:
+            raise RunError(f"{folder}: was saved from Python, so it has no settings of a training")
         if missing := Settings.missing(config):
             raise RunError(f"{file}: has no {', '.join(missing)}, so the run is damaged")
         try:
@@ -182,19 +229,19 @@ class Run:
         DataError
             If it is damaged, or does not fit the settings.
         """
-        model, settings = load_model(self.weights).eval(), self.settings
-        shape = model._sample_shape() or (settings.side**2,)
-        if math.prod(shape) != settings.side**2:
+        model, facts = load_model(self.weights).eval(), self.facts
+        shape = model._sample_shape() or facts.input
+        if math.prod(shape) != facts.side**2:
             raise DataError(
                 f"{self.weights}: reads {math.prod(shape):,} numbers, but the images of the run have "
-                f"{settings.side}×{settings.side} pixels"
+                f"{facts.side}×{facts.side} pixels"
             )
         with readable(self.weights, "model"):
-            outputs = predict(model, np.zeros((1, *shape), np.float32))
-        if outputs.shape != (1, len(settings.classes)):
+            outputs = predict(model, np.zeros((1, *facts.input), np.float32))
+        if np.shape(outputs) != (1, len(facts.classes)):
             raise DataError(
-                f"{self.weights}: returns {quote(outputs.shape[1:])} numbers an image, but the run has "
-                f"{pluralise(len(settings.classes), 'class')}"
+                f"{self.weights}: returns {quote(np.shape(outputs)[1:])} numbers an image, but the run has "
+                f"{pluralise(len(facts.classes), 'class')}"
             )
         return model
 

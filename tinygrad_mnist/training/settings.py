@@ -17,7 +17,16 @@ from ..tensor import Tensor
 from ..typing import Array
 from .steps import COMPILE
 
-__all__ = ["LOSSES", "OPTIMIZERS", "SCHEDULES", "OptimizerRecipe", "Settings", "learning_rate", "make_loss"]
+__all__ = [
+    "LOSSES",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Facts",
+    "OptimizerRecipe",
+    "Settings",
+    "learning_rate",
+    "make_loss",
+]
 
 #: Losses that compare numbers with one-hot rows, and the one that takes integer classes.
 _COMPARING: dict[str, Callable[[Array, Array], Array]] = {
@@ -155,20 +164,7 @@ class Settings:
     side: int
 
     def __post_init__(self) -> None:
-        for name, valid in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in list(valid):
-                raise choice(name, value, map(str, valid))
-        for name, (kinds, least, most) in _RANGES.items():
-            values = getattr(self, name)
-            if name not in _LISTS:
-                values = (values,)
-            elif not isinstance(values, tuple) or len(values) > MOST_PARTS:
-                raise OptionError(
-                    f"{name} is {quote(values)}, but must be a tuple of at most {MOST_PARTS:,} parts"
-                )
-            for value in values:
-                _check(name, value, kinds, least, most)
+        _check_values(vars(self))
         if self.label_smoothing and self.loss != "cross-entropy":
             raise OptionError("--label-smoothing works only with --loss cross-entropy")
         if self.keep == "last" and self.patience:
@@ -239,6 +235,73 @@ class Settings:
         return cls(**values)
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a run says of its model and its data, whether ``tinygrad-mnist train`` or ``save_run`` made it.
+
+    Attributes
+    ----------
+    dataset, path : str or None
+        The data set by its name, and the path that was named; None if the data were made in Python.
+    data : str
+        The source of the data, in words.
+    classes : tuple of str
+    side : int
+        The side of an image.
+    loss : str or None
+        The loss by its name; None if it was a function of the user's.
+    input : tuple of int
+        The shape of one example, as the model takes it.
+    label_smoothing : float
+        That of the loss.
+
+    Raises
+    ------
+    OptionError
+        If one of them has an impossible value.
+    """
+
+    dataset: str | None
+    path: str | None
+    data: str
+    classes: tuple[str, ...]
+    side: int
+    loss: str | None
+    input: tuple[int, ...]
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_values({name: value for name, value in vars(self).items() if value is not None})
+        if math.prod(self.input) != self.side**2:
+            raise OptionError(
+                f"input is {quote(self.input)}, but an image has {self.side}×{self.side} pixels"
+            )
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Facts:
+        """Take the facts from a mapping that may contain more; without ``input``, an example is one row of pixels."""
+        values: dict[str, Any] = {field.name: config.get(field.name) for field in fields(cls)}
+        for name in ("input", "classes"):
+            values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
+        if "input" not in config and isinstance(values["side"], int):
+            values["input"] = (values["side"] ** 2,)
+        if missing := [name for name in ("data", "classes", "side", "input") if values[name] is None]:
+            raise OptionError(f"it has no {', '.join(missing)}")
+        return cls(**{**values, "label_smoothing": values["label_smoothing"] or 0.0})
+
+    def make_loss(self) -> Callable[[Array, Array], Array]:
+        """Make the loss, a function of outputs and classes.
+
+        Raises
+        ------
+        OptionError
+            If the run does not know it by a name.
+        """
+        if self.loss is None:
+            raise OptionError("the model was trained with a loss of your own, which the run cannot know")
+        return make_loss(self.loss, self.label_smoothing)
+
+
 _CHOICES: dict[str, Iterable[Any]] = {
     "dataset": DATASETS,
     "activation": nn.activations,
@@ -255,6 +318,7 @@ _RANGES: dict[str, tuple[tuple[type, ...], float, float]] = {
     "classes": ((str,), 0, 100),
     "hidden": ((int,), 1, 10**12),
     "side": ((int,), 1, 1_000),
+    "input": ((int,), 1, 10**6),
     "epochs": ((int,), 1, 10**9),
     "patience": ((int, NoneType), 1, 10**9),
     "batch_size": ((int,), 1, 10**7),
@@ -266,7 +330,26 @@ _RANGES: dict[str, tuple[tuple[type, ...], float, float]] = {
     "weight_decay": ((int, float), 0, 1e100),
     "clip_norm": ((int, float, NoneType), 0, 1e100),
 }
-_LISTS, MOST_PARTS = ("hidden", "classes"), 1_000
+_LISTS, MOST_PARTS = ("hidden", "classes", "input"), 1_000
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    """Check the values of settings by their names."""
+    for name, valid in _CHOICES.items():
+        if name in given and given[name] not in list(valid):
+            raise choice(name, given[name], map(str, valid))
+    for name, (kinds, least, most) in _RANGES.items():
+        if name not in given:
+            continue
+        values = given[name]
+        if name not in _LISTS:
+            values = (values,)
+        elif not isinstance(values, tuple) or len(values) > MOST_PARTS:
+            raise OptionError(
+                f"{name} is {quote(values)}, but must be a tuple of at most {MOST_PARTS:,} parts"
+            )
+        for value in values:
+            _check(name, value, kinds, least, most)
 
 
 def _check(name: str, value: Any, kinds: tuple[type, ...], least: float, most: float) -> None:
