@@ -205,6 +205,10 @@ COMPILED = {
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_compiled_gradients_are_the_same(name):
+    check_compiled(name, "numpy")
+
+
+def check_compiled(name, backend):
     f, *values = COMPILED[name]
 
     def total(*args):
@@ -212,7 +216,7 @@ def test_compiled_gradients_are_the_same(name):
         return np.sum(np.square(y) * np.linspace(1, 2, y.size).reshape(y.shape))
 
     gradients = tg.value_and_grad(total, tuple(range(len(values))))
-    compiled = tg.compile(gradients)
+    compiled = tg.compile(gradients, backend=backend)
     for k in (1, 2):
         found, expected = (g(*(np.abs(v) / k if "binary" in name else v / k for v in values))
                            for g in (compiled, gradients))  # fmt: skip
@@ -250,6 +254,52 @@ def test_programs_compute_the_same_and_turn_images_once():
     # the gradient of the last ones.
     assert step.source.count("(1, 2, 3, 0)") == 2
     assert "(0, 2, 3)" not in step.source
+
+
+def every_kernel(x, w1, w2, w3):
+    h = F.conv2d(x, w1, padding="same", dilation=(2, 1), groups=2)
+    h = F.max_pool2d(F.silu(h), 3, (2, 1), 1)
+    h = F.conv_transpose2d(h, w2, stride=(1, 2), padding=1, output_padding=(0, 1))
+    h = F.avg_pool2d(h, (2, 3), (1, 2), 1)
+    return np.sum(np.square(F.conv2d(h, w3, stride=(2, 1))))
+
+
+def test_machine_code_of_all_kernels():
+    """A warning would say that a part has none, and would be an error here."""
+    pytest.importorskip("numba")
+    values = normal(3, 4, 7, 6), normal(4, 2, 2, 3), normal(4, 3, 3, 2), normal(2, 3, 1, 2)
+    gradients = tg.value_and_grad(every_kernel, (0, 1, 2, 3))
+    compiled = tg.compile(gradients, backend="numba")
+    for k in (1.0, -0.5):
+        (y, found), (z, expected) = (g(*(k * v for v in values)) for g in (compiled, gradients))
+        np.testing.assert_allclose(y, z, rtol=1e-11)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11 * np.abs(b).max())
+
+
+@pytest.mark.thorough
+def test_machine_code_of_the_largest_where_several_are():
+    pytest.importorskip("numba")
+    x = RNG.integers(0, 2, (2, 1, 6, 6)).astype(float)
+    x[0, 0, 2, 3] = np.nan
+    x[1, 0, :2, :2] = -np.inf
+
+    def total(x):
+        y = F.max_pool2d(x, 2, padding=1)
+        return np.sum(np.where(np.isfinite(y), y, 0) * np.linspace(1, 2, y.size).reshape(y.shape)), y
+
+    gradient = tg.value_and_grad(total, has_aux=True)
+    (results, g), (expected, h) = tg.compile(gradient, backend="numba")(x), gradient(x)
+    np.testing.assert_array_equal(np.asarray(results[1]), np.asarray(expected[1]))
+    np.testing.assert_array_equal(g, h)
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore:compile. there is no machine code")
+@pytest.mark.parametrize("name", COMPILED)
+def test_machine_code_is_the_same(name):
+    pytest.importorskip("numba")
+    check_compiled(name, "numba")
 
 
 def test_programs_reject_bad_indices_in_every_call():

@@ -235,7 +235,7 @@ for _function, _linear in (
     (kernels.spread_windows, (0,)), (kernels.window_max, ()), (kernels.spread_max, (0,)), (kernels.take_max, (0,)),
     (kernels.window_sum, (0,)), (kernels.spread_sum, (0,)), (kernels.add_rows, (0,)),
 ):  # fmt: skip
-    declare(_function, linear_in=_linear, into="{function}({arguments}, out={out})")
+    declare(_function, linear_in=_linear, into="{function}({arguments}, out={out})", machine="kernel")
 
 
 # -- functions whose results have a shape and a dtype determined by those of the arguments -------------------

@@ -234,14 +234,14 @@ def _convolve(
             f"of groups"
         )
     _require_bias(name, bias, features)
-    weight = weight[..., None] if axes == 1 else weight
+    weight = np.expand_dims(weight, -1) if axes == 1 else weight
     kernel = weight.shape[2:]
     steps = pair(name, "stride", stride, axes), pair(name, "dilation", dilation, axes)
     margin = margins(name, padding, kernel, *steps, axes)
     require_windows(name, x, kernel, steps[0], margin, steps[1], axes)
     y = _conv2d(x, weight, bias, stride=steps[0], padding=margin, dilation=steps[1], groups=groups)
-    y = y[..., 0] if axes == 1 else y
-    return y[0] if is_single else y
+    y = np.squeeze(y, -1) if axes == 1 else y
+    return np.squeeze(y, 0) if is_single else y
 
 
 def conv_transpose2d(
@@ -317,7 +317,7 @@ def conv_transpose2d(
     )  # fmt: skip
     y = np.pad(y, ((0, 0), (0, 0), (0, beyond[0]), (0, beyond[1]))) if any(beyond) else y
     y = y if bias is None else y + np.reshape(bias, (-1, 1, 1))
-    return y[0] if is_single else y
+    return np.squeeze(y, 0) if is_single else y
 
 
 def _require_groups(name: str, groups: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from ..errors import OptionError, ShapeError, choice
 from ..typing import Array
 from .arguments import array
@@ -60,8 +62,8 @@ def as_images(function: str, x: Any, axes: int = 2) -> tuple[Array, bool]:
         raise ShapeError(
             f"{function}: an input of shape {x.shape}; expected {batch}, or {single} without a batch"
         )
-    x = x[..., None] if axes == 1 else x
-    return (x[None], True) if x.ndim == 3 else (x, False)
+    x = np.expand_dims(x, -1) if axes == 1 else x
+    return (np.expand_dims(x, 0), True) if x.ndim == 3 else (x, False)
 
 
 def require_windows(

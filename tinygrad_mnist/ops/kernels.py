@@ -121,6 +121,9 @@ class _Columns:
     def copies(self) -> Iterator[tuple[Any, NDArray]]:
         """For each block: its index, and its windows as matrices."""
         for index, windows, memory in self:
+            if math.prod(windows.shape[2:4]) == 1:  # they do not overlap, and need no copy
+                yield index, windows.reshape(self.shape)
+                continue
             np.copyto(memory, windows)
             yield index, memory.reshape(self.shape)
 

@@ -172,10 +172,10 @@ def max_pool2d(
     how = {"kernel": kernel, "stride": steps, "padding": margin, "dilation": apart}
     y = _max_pool2d(x, **how)
     if not return_indices:
-        return y[0] if is_single else y
+        return np.squeeze(y, 0) if is_single else y
     numbers = np.broadcast_to(np.arange(math.prod(x.shape[2:])).reshape(x.shape[2:]), x.shape)
     found = take_max(numbers, untracked(x), untracked(y), **how)
-    return (y[0], found[0]) if is_single else (y, found)
+    return (np.squeeze(y, 0), np.squeeze(found, 0)) if is_single else (y, found)
 
 
 def avg_pool2d(
@@ -222,7 +222,7 @@ def avg_pool2d(
     else:
         divisor = divisor_override
     y = y / divisor
-    return y[0] if is_single else y
+    return np.squeeze(y, 0) if is_single else y
 
 
 def _counts(n: int, windows: int, kernel: int, stride: int, margin: int, edge: int) -> Any:
@@ -265,7 +265,7 @@ def adaptive_avg_pool2d(input: ArrayT, output_size: Any) -> ArrayT:
     else:
         rows, columns = (_means(n, m, x.dtype) for n, m in zip(x.shape[2:], size, strict=True))
         y = np.matmul(np.matmul(rows, x), columns.T)
-    return y[0] if is_single else y
+    return np.squeeze(y, 0) if is_single else y
 
 
 def _means(n: int, parts: int, dtype: Any) -> Any:

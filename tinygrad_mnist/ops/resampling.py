@@ -99,7 +99,7 @@ def unfold(input: ArrayT, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     how = _window("unfold", kernel_size, dilation, padding, stride)
     require_windows("unfold", x, how["kernel"], how["stride"], how["padding"], how["dilation"])
     y: Any = _unfold(x, **how)
-    return y[0] if is_single else y
+    return np.squeeze(y, 0) if is_single else y
 
 
 def fold(
@@ -128,7 +128,7 @@ def fold(
     """
     x = array(input)
     is_single = x.ndim == 2
-    x = x[None] if is_single else x
+    x = np.expand_dims(x, 0) if is_single else x
     size, how = (
         pair("fold", "output_size", output_size),
         _window("fold", kernel_size, dilation, padding, stride),
@@ -147,7 +147,7 @@ def fold(
             f"(N, C * {math.prod(how['kernel'])}, {max(rows, 0) * max(columns, 0)})"
         )
     y: Any = _fold(x, size=size, **how)
-    return y[0] if is_single else y
+    return np.squeeze(y, 0) if is_single else y
 
 
 def _window(name: str, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> dict[str, Any]:

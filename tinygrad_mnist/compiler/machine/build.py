@@ -69,14 +69,14 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
     """Compile a program, and wrap the result."""
     import numba
 
-    from .intrinsics import FAST, NAMES, run_of
+    from .intrinsics import FAST, run_of
 
     memory = memory_of(machine.sizes)
     arrays = {**machine.given, **memory}
     shared = _Shared(machine.pieces, arrays)
     arrays["table"] = shared.table
     text = _text(source, machine, shared, arrays)
-    namespace: dict[str, Any] = {**NAMES, "run": run_of(shared.width), **_types()}
+    namespace: dict[str, Any] = {**_names(machine.pieces), "run": run_of(shared.width), **_types()}
     exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
     kinds: list[Any] = []
     for op in source.arguments:
@@ -139,6 +139,7 @@ class _Shared:
 
     def __init__(self, pieces: list[Piece], arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
+        self.names = _names(pieces)
         self.rows: dict[int, int] = {}  # by the number of the piece
         self.functions: dict[Any, Any] = {}
         keys = {i: key for i, piece in enumerate(pieces) if (key := self._key(piece)) is not None}
@@ -176,18 +177,29 @@ class _Shared:
         import numba
         from numba import types
 
-        from .intrinsics import FAST, NAMES, Apart
+        from .intrinsics import FAST, Apart
 
         names = [f"p{i}" for i in range(self.width - 1)]
         body = [re.sub(r"@(\d+), ", r"p\1, ", line) for line in lines]
         text = "\n".join([f"def piece({', '.join(names)}):", *(f"    {line}" for line in body), ""])
-        namespace: dict[str, Any] = {**NAMES, **_types()}
+        namespace: dict[str, Any] = {**self.names, **_types()}
         exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
         pointer: Any = types.CPointer
         kinds: list[Any] = [pointer(numba.from_dtype(dtype)) for dtype in dtypes]
         kinds += [types.voidptr] * (self.width - 1 - len(kinds))
         options = {**FAST, "pipeline_class": Apart} if is_apart else FAST
         return numba.cfunc(types.void(*kinds), **options)(namespace["piece"])
+
+
+def _names(pieces: list[Piece]) -> dict[str, Any]:
+    """The names that the text refers to."""
+    from .intrinsics import NAMES
+
+    if not any(piece.calls_kernel for piece in pieces):
+        return NAMES
+    from .images import KERNELS
+
+    return {**NAMES, **KERNELS}
 
 
 def _kind(dtype: np.dtype) -> str:

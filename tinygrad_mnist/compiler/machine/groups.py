@@ -71,6 +71,8 @@ def rule_of(op: Op) -> str:
         fits = rule == "view"
     elif rule == "reduction":
         fits = op.is_plain_reduction and len(op.args) == 1
+    elif rule == "kernel":
+        fits = True
     else:
         fits = rule != "view" and (rule != "formula" or op.is_elementwise) and not op.settings
     if not fits or not rule:

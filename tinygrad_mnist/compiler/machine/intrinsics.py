@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 
 from .blas import product_of
 
-__all__ = ["FAST", "NAMES", "Apart", "run_of"]
+__all__ = ["FAST", "NAMES", "Apart", "compiled", "gemm", "part", "peek", "poke", "run_of"]
 
 alloca_once: Any = cgutils.alloca_once
 PointerTo: Any = types.CPointer
@@ -423,7 +423,7 @@ def _powered(a: Any, b: Any) -> Any:
     return power
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function that is only called from machine code."""
     return numba.njit(**{**FAST, "no_cpython_wrapper": True, "no_cfunc_wrapper": True})(function)
 
@@ -432,21 +432,21 @@ def _compiled(function: Callable[..., Any]) -> Any:
 NAMES: dict[str, Any] = {
     "add_freely": add_freely,
     "address": address,
-    "divided": _compiled(_divided),
+    "divided": compiled(_divided),
     "exp": exp,
     "gemm": gemm,
     "lies_at": lies_at,
     "N": 78,  # the BLAS calls matrices as they are "N", and transposed ones "T"
     "T": 84,
-    "logaddexp": _compiled(_logaddexp),
+    "logaddexp": compiled(_logaddexp),
     "math": math,
     "np": np,
     "part": part,
     "peek": peek,
     "poke": poke,
-    "powered": _compiled(_powered),
-    "row_dot": _compiled(_row_dot),
-    "row_dot_where": _compiled(_row_dot_where),
-    "row_times": _compiled(_row_times),
-    "update_rows": _compiled(_update_rows),
+    "powered": compiled(_powered),
+    "row_dot": compiled(_row_dot),
+    "row_dot_where": compiled(_row_dot_where),
+    "row_times": compiled(_row_times),
+    "update_rows": compiled(_update_rows),
 }

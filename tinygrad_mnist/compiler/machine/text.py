@@ -13,6 +13,7 @@ from ..program import Input, Op, inputs_of
 from .addresses import Address, Addresses
 from .formulas import number
 from .groups import Group, Groups, NoMachineCodeError, base_of, is_same_order, rule_of
+from .kernels import write_kernel
 from .loops import Loop, outer_update
 from .nests import Nest, contiguous, merged
 from .pieces import Pieces
@@ -49,6 +50,9 @@ class Writer(Pieces):
             self.product(op, i)
         elif group.kind == "scatter":
             self.scatter(op)
+        elif group.kind == "kernel":
+            self.piece.calls_kernel = True
+            write_kernel(self, op, i)
         elif group.kind == "join":
             self.join(op)
         else:

@@ -1,0 +1,95 @@
+"""The calls of kernels in machine code: which arrays they take, and the numbers that say where windows lie."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+
+from ...ops.kernels import BLOCK, Padding, Pair
+from ..program import Op
+from .addresses import Address
+from .formulas import number
+from .groups import NoMachineCodeError, base_of
+from .pieces import Pieces
+
+__all__ = ["write_kernel"]
+
+
+class _Call:
+    """One call of a kernel: its arrays, and its settings by name."""
+
+    def __init__(self, writer: Pieces, op: Op, turn: int) -> None:
+        self.writer, self.op, self.turn = writer, op, turn
+        bound = inspect.signature(op.instruction.function).bind(*op.args, **op.settings)
+        bound.apply_defaults()
+        self.given = bound.arguments
+        self.zero = number(0, op.dtype)
+
+    def array(self, arg: Op) -> str:
+        """The whole of an array as a vector."""
+        place: Address = self.writer.places.of(arg)
+        if arg.dtype not in (np.float32, np.float64) or {arg.dtype, base_of(arg).dtype} != {self.op.dtype}:
+            raise NoMachineCodeError(f"{self.op.instruction.name} of {arg.dtype}")
+        if not place.is_contiguous:
+            raise NoMachineCodeError(f"{self.op.instruction.name} of a strided array")
+        return self.writer.part(place, arg.size)
+
+    def scratch(self, size: int) -> str:
+        """Memory for the duration of the call."""
+        return self.writer.part(self.writer.places.scratch(self.turn, self.op.dtype, size), size)
+
+    def windows(self, images: Op, results: Op, kernel: tuple[int, ...]) -> str:
+        """The sizes and steps of all windows: ``images`` and ``results`` have the batch last."""
+        stride: Pair = self.given["stride"]
+        dilation: Pair = self.given.get("dilation", (1, 1))
+        padding: Padding = self.given["padding"]
+        starts = padding[0][0], padding[1][0]
+        numbers = (*images.shape[1:], *kernel, *results.shape[1:3], *stride, *dilation, *starts)
+        return ", ".join(map(str, numbers))
+
+    def say(self, name: str, *parts: Any) -> None:
+        """Write the call."""
+        self.writer.lines.append(f"{name}({', '.join(map(str, parts))})")
+
+
+def write_kernel(writer: Pieces, op: Op, turn: int) -> None:
+    """Write the call of a kernel."""
+    call = _Call(writer, op, turn)
+    name, given = op.instruction.function.__name__, call.given
+    if name in ("correlate", "spread", "filters"):
+        _convolution(call, name)
+    elif name == "window_max":
+        lowest = number(-math.inf, op.dtype)
+        where = call.windows(given["x"], op, given["kernel"])
+        call.say(name, call.array(given["x"]), call.array(op), op.shape[0], where, lowest)
+    elif name == "spread_max":
+        x, y = given["x"], given["y"]
+        arrays = [call.array(arg) for arg in (given["g"], x, y, op)]
+        where = call.windows(x, y, given["kernel"])
+        call.say(name, *arrays, call.scratch(op.shape[3]), op.shape[0], where, call.zero)
+    elif name in ("window_sum", "spread_sum"):
+        images, sums = (op, given["g"]) if name == "spread_sum" else (given["x"], op)
+        where = call.windows(images, sums, given["kernel"])
+        is_back = name == "spread_sum"
+        call.say("window_sum", call.array(images), call.array(sums), op.shape[0], where, is_back, call.zero)
+    else:
+        raise NoMachineCodeError(op.instruction.name)
+
+
+def _convolution(call: _Call, name: str) -> None:
+    """Write one of the three convolutions, with memory for some rows of windows."""
+    op, given = call.op, call.given
+    images = op if name == "spread" else given["x"]
+    weights = op if name == "filters" else given["w"]
+    results = op if name == "correlate" else given["g"]
+    arrays = [call.array(arg) for arg in (images, weights, results)]
+    groups = given["groups"]
+    row = math.prod(weights.shape[1:]) * results.shape[2] * results.shape[3]
+    at_once = max(1, min(results.shape[1], BLOCK // (row * op.dtype.itemsize)))
+    call.say(
+        name, *arrays, call.scratch(row * at_once), groups, weights.shape[1], weights.shape[0] // groups,
+        call.windows(images, results, weights.shape[2:]), at_once, call.zero, number(1, op.dtype),
+    )  # fmt: skip
