@@ -47,7 +47,8 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None = 
         The default is the program's own arguments.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    must_hear = is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if must_hear:
         signal.signal(signal.SIGTERM, _terminate)
     try:
         status = command.main(args, prog_name=name, standalone_mode=False)
@@ -66,6 +67,9 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None = 
     except MemoryError:
         click.echo("error: not enough memory; use smaller layers or batches", err=True)
         sys.exit(1)
+    finally:
+        if must_hear:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -83,10 +87,10 @@ def refuse_beside_resume(*allowed: str) -> None:
     """
     context = click.get_current_context()
     given = [
-        "--" + name.replace("_", "-")
-        for name in context.params
-        if name not in ("resume", *allowed)
-        and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        option.opts[0]
+        for option in context.command.params
+        if option.name not in ("resume", *allowed)
+        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
     ]
     if given:
         raise click.UsageError(f"--resume uses the settings of the stopped run; leave out {', '.join(given)}")
