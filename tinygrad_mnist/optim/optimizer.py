@@ -185,7 +185,10 @@ class Optimizer:
         return {
             "state": {
                 # What the formula will only make in its next step is zero until then.
-                numbers[p]: {**{name: np.zeros_like(p.data) for name in memory[p]}, **copy.deepcopy(state)}
+                numbers[p]: {
+                    **{name: np.zeros_like(p.data) for name in memory[p] if name not in state},
+                    **copy.deepcopy(state),
+                }
                 for p, state in self.state.items()
             },
             "param_groups": [
