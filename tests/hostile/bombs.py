@@ -290,6 +290,10 @@ def explain(folder: Path) -> None:
     command("explain", folder)
 
 
+def doctor(folder: Path) -> None:
+    command("doctor", folder)
+
+
 def setting(**values: Any) -> Callable[[bytes], bytes]:
     return lambda content: json.dumps({**json.loads(content), **values}).encode()
 
@@ -298,6 +302,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "side": {"side": 10**9},
     "negative side": {"side": -28},
     "batch size": {"batch_size": 10**9},
+    "wide layers": {"hidden": [30_000, 30_000]},
     "large batch": {"batch_size": 10**7},
     "wide seed": {"seed": 10**299},
     "hidden": {"hidden": [10**9] * 10**5},
@@ -308,9 +313,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "list for a name": {"activation": [["relu"] * 1_000] * 1_000},
 }
 for name, values in SETTINGS.items():
-    if name != "large batch":
+    if name not in ("large batch", "wide layers"):
         BOMBS[f"config, predict: {name}"] = run("config.json", setting(**values), predict)
-    BOMBS[f"config, explain: {name}"] = run("config.json", setting(**values), explain)
+    if name != "wide layers":
+        BOMBS[f"config, explain: {name}"] = run("config.json", setting(**values), explain)
+    if name != "large batch":
+        BOMBS[f"config, doctor: {name}"] = run("config.json", setting(**values), doctor)
 for name, text in {
     "brackets": b"[" * 10**6,
     "closed brackets": b"[" * 900 + b"]" * 900,

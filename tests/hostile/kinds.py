@@ -318,8 +318,9 @@ def use_run(folder: Path) -> None:
 
 
 def measure_run(folder: Path) -> None:
-    for name in ("evaluate", "draw-graph", "gradcheck"):
+    for name in ("evaluate", "draw-graph", "gradcheck", "doctor"):
         command(name, folder / "run")
+    command("step-through", folder / "run", folder / "picture.npy", "--out", folder / "steps.html")
 
 
 @experiment()
@@ -366,6 +367,7 @@ def runs() -> dict[str, Kind]:
         "config, explained": Kind(
             "run/config.json", write_run, lambda f: command("explain", f / "run"), is_json=True, is_slow=True
         ),
+        "history, measured": Kind("run/history.jsonl", write_run, measure_run, is_slow=True),
         "experiment": Kind("run/config.json", write_experiment, resume_experiment, is_json=True),
         "sweep": Kind("x=1.json", use_sweep, use_sweep, is_json=True),
     }

@@ -17,6 +17,7 @@ from ..experiments.options import (
     Group,
     run_command,
 )
+from ..training.history import is_finite
 from ..training.runs import Run, probabilities
 from .explaining import explain
 from .loading import load_again
@@ -193,14 +194,19 @@ def doctor(run: Path, as_json: bool) -> int:
     saved = Run(run)
     settings = saved.settings
     train_data, _ = load_again(run, takes_data=False)
-    model = settings.make_model(int(np.prod(train_data.inputs.shape[1:])))
+    model = saved.new_model()
     found = training.diagnose(
         model,
         train_data,
         loss=settings.make_loss(),
         optimizer=settings.make_optimizer(model.parameters()),
     )
-    rows = list(saved.history())
+    # A loss that was not finite is null in the file.
+    rows = [
+        row
+        for row in saved.history()
+        if "epoch" in row and is_finite(row.get("train_loss")) and is_finite(row.get("validation_loss", 0.0))
+    ]
     found += training.doctor.check_history(rows, rows[0]["train_loss"]) if rows else []
     for finding in found:
         click.echo(

@@ -19,6 +19,7 @@ from ..errors import DataError, OptionError, RunError, pluralise, quote
 from ..files import replace
 from ..nn import Module
 from ..nn.functional import sigmoid, softmax
+from ..nn.init import room_for
 from ..reading import parse_json, read_bytes, readable
 from ..typing import NDArray
 from .folders import LOCK, claim, make_folder
@@ -85,7 +86,7 @@ class Run:
         experiment = self._experiment()
         if experiment:
             raise RunError(
-                f"{self.folder}: holds the results of the experiment {experiment!r}; read them in "
+                f"{self.folder}: holds the results of the experiment {quote(experiment)}; read them in "
                 f"{self.folder / 'index.html'}. This command takes a run of `tinygrad-mnist train`"
             )
         if not self.weights.is_file():
@@ -200,7 +201,7 @@ class Run:
         if "experiment" in config:
             raise RunError(
                 f"{folder}: holds the results of an experiment; `tinygrad-mnist experiment run "
-                f"{config['experiment']} --resume {folder}` goes on with it"
+                f"{str(config['experiment'])[:40]} --resume {folder}` goes on with it"
             )
         if config.get("made_by") == MADE_BY_SAVE_RUN:
             raise RunError(f"{folder}: was saved from Python, so it has no settings of a training")
@@ -244,6 +245,19 @@ class Run:
                 f"{pluralise(len(facts.classes), 'class')}"
             )
         return model
+
+    def new_model(self) -> Module:
+        """Make a model with the settings of the run, as it was before the training.
+
+        Raises
+        ------
+        DataError
+            If it would be larger than the one that is saved.
+        """
+        size, inputs = sum(p.size for p in self.model().parameters()), self.settings.side**2
+        with room_for(size):
+            self.settings.make_model(inputs)
+        return self.settings.make_model(inputs)
 
     def history(self) -> History:
         """Read the rows of all epochs."""

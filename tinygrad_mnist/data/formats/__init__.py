@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,9 @@ def detect(path: Path) -> tuple[str, Callable[[], Corpus]] | None:
             return _detect_file(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    raise DataError(f"{path}: no such file or folder")
+    raise DataError(
+        f"{path}: {'neither a file nor a folder' if os.path.lexists(path) else 'no such file or folder'}"
+    )
 
 
 def _detect_in(folder: Path) -> tuple[str, Callable[[], Corpus]] | None:
