@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kinds import IDX, command, digits, write_idx, write_run
+from kinds import IDX, command, digits, resume_run, write_idx, write_run
 from PIL import Image
 
 import tinygrad_mnist as tg
@@ -294,6 +294,10 @@ def doctor(folder: Path) -> None:
     command("doctor", folder)
 
 
+def resume_run_of(folder: Path) -> None:
+    resume_run(folder.parent)
+
+
 def setting(**values: Any) -> Callable[[bytes], bytes]:
     return lambda content: json.dumps({**json.loads(content), **values}).encode()
 
@@ -317,6 +321,8 @@ for name, values in SETTINGS.items():
         BOMBS[f"config, predict: {name}"] = run("config.json", setting(**values), predict)
     if name != "wide layers":
         BOMBS[f"config, explain: {name}"] = run("config.json", setting(**values), explain)
+    if name == "wide layers":
+        BOMBS[f"config, train: {name}"] = run("config.json", setting(**values), resume_run_of)
     if name != "large batch":
         BOMBS[f"config, doctor: {name}"] = run("config.json", setting(**values), doctor)
 for name, text in {

@@ -323,6 +323,10 @@ def measure_run(folder: Path) -> None:
     command("step-through", folder / "run", folder / "picture.npy", "--out", folder / "steps.html")
 
 
+def resume_run(folder: Path) -> None:
+    command("train", "--resume", folder / "run", "--no-plots", "--epochs", 2)
+
+
 @experiment()
 @click.option("--size", default=1)
 @click.option("--share", default=0.5)
@@ -368,6 +372,11 @@ def runs() -> dict[str, Kind]:
             "run/config.json", write_run, lambda f: command("explain", f / "run"), is_json=True, is_slow=True
         ),
         "history, measured": Kind("run/history.jsonl", write_run, measure_run, is_slow=True),
+        "checkpoint": Kind("run/checkpoint.safetensors", write_run, resume_run, is_slow=True),
+        "header of a checkpoint": Kind(
+            "run/checkpoint.safetensors", write_run, resume_run, *header(), is_json=True, is_slow=True
+        ),
+        "config, resumed": Kind("run/config.json", write_run, resume_run, is_json=True, is_slow=True),
         "experiment": Kind("run/config.json", write_experiment, resume_experiment, is_json=True),
         "sweep": Kind("x=1.json", use_sweep, use_sweep, is_json=True),
     }

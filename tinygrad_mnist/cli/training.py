@@ -25,8 +25,10 @@ from ..experiments.options import (
     refuse_beside_resume,
 )
 from ..experiments.training_page import write_training_page
+from ..nn.init import room_for
 from ..training import Checkpoint, Doctor, EarlyStopping, History, Progress
 from ..training.folders import claim
+from ..training.resuming import CHECKPOINT
 from ..training.runs import Run
 from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
 from ..training.steps import COMPILE, require_backend
@@ -184,7 +186,11 @@ def train(**options: Any) -> int:
     except OptionError as error:
         raise click.UsageError(str(error)) from error
     require_backend(settings.compile)
-    model = settings.make_model(int(np.prod(test.inputs.shape[1:])))
+    inputs = int(np.prod(test.inputs.shape[1:]))
+    if resumed is not None and (checkpoint := resumed / CHECKPOINT).is_file():
+        with room_for(checkpoint.stat().st_size):  # a model that is larger does not fit it
+            settings.make_model(inputs)
+    model = settings.make_model(inputs)
     parameters = sum(p.size for p in model.parameters())
     click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
     if resumed is None:
