@@ -61,6 +61,7 @@ def test_some_mutants(zoo, monkeypatch):
     assert len(refused) < 0.95 * len(outcomes)
     for outcome in refused:
         assert 10 < len(outcome.message) < 3_000, outcome
+        assert str(zoo.root / outcome.kind) in outcome.message, outcome
 
 
 @pytest.mark.thorough

@@ -26,6 +26,7 @@ from ..experiments.options import (
 )
 from ..experiments.training_page import write_training_page
 from ..nn.init import room_for
+from ..reading import readable
 from ..training import Checkpoint, Doctor, EarlyStopping, History, Progress
 from ..training.folders import claim
 from ..training.resuming import CHECKPOINT
@@ -188,7 +189,8 @@ def train(**options: Any) -> int:
     require_backend(settings.compile)
     inputs = int(np.prod(test.inputs.shape[1:]))
     if resumed is not None and (checkpoint := resumed / CHECKPOINT).is_file():
-        with room_for(checkpoint.stat().st_size):  # a model that is larger does not fit it
+        # A model that is larger does not fit it.
+        with readable(resumed / "config.json", "description of a model"), room_for(checkpoint.stat().st_size):
             settings.make_model(inputs)
     model = settings.make_model(inputs)
     parameters = sum(p.size for p in model.parameters())

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, ShapeError, choice, quote
+from ..errors import ShapeError, choice, quote
 from ..operands import generator
 from ..typing import NDArray
 
@@ -61,7 +61,7 @@ def _empty(shape: Shape, dtype: Any) -> NDArray:
     if room is not None:
         room[0] -= math.prod(shape)
         if room[0] < 0:
-            raise DataError(f"weights of shape {quote(shape)} are larger than all arrays that are saved")
+            raise ValueError(f"weights of shape {quote(shape)} are larger than all arrays that are saved")
     return np.zeros(shape, dtype)
 
 

@@ -255,7 +255,7 @@ class Run:
             If it would be larger than the one that is saved.
         """
         size, inputs = sum(p.size for p in self.model().parameters()), self.settings.side**2
-        with room_for(size):
+        with readable(self.folder / "config.json", "description of the saved model"), room_for(size):
             self.settings.make_model(inputs)
         return self.settings.make_model(inputs)
 

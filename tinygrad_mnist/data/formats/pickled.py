@@ -38,7 +38,7 @@ def read_pickle(path: Path) -> Corpus:
     Validation follows training in the result, so that ``train.split(50_000)`` separates them again.
     """
     with open_unpacked(path, MAX_BYTES) as stream, readable(path, "pickle of arrays"):
-        parts = [(x.array(), y.array()) for x, y in _run(stream)]
+        parts = [(x.array(), y.array()) for x, y in _run(stream, path)]
     if len(parts) not in (2, 3):
         raise DataError(
             f"{path}: holds {len(parts)} parts; expected train, validation and test, or train and test"
@@ -59,14 +59,24 @@ _CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False, b")": ()}
 _TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
 
 
-def _run(stream: io.BufferedReader) -> Any:
+def _run(stream: io.BufferedReader, path: Path) -> Any:
     """Run a pickle's instructions and return what they build. Text and bytes are the same here: bytes."""
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
 
+    def take(count: int) -> Any:
+        """Read bytes, or an array of bytes if there are many."""
+        if count > MAX_BYTES:
+            raise ValueError(f"it announces {count:,} bytes")
+        data = read_exactly(stream, count, path)
+        return data if count > STEP else data.tobytes()
+
+    def take_blocks(count: int) -> Iterator[bytes]:
+        return (take(min(STEP, count - start)) for start in range(0, count, STEP))
+
     def number(size: int, *, signed: bool = False) -> int:
-        return int.from_bytes(_take(stream, size), "little", signed=signed)
+        return int.from_bytes(take(size), "little", signed=signed)
 
     def pop_marked() -> list[Any]:
         start = marks.pop()
@@ -75,15 +85,15 @@ def _run(stream: io.BufferedReader) -> Any:
         return items
 
     for _ in range(MAX_INSTRUCTIONS):
-        code = _take(stream, 1)
+        code = take(1)
         if code in _BYTES:
-            stack.append(_take(stream, number(_BYTES[code])))
+            stack.append(take(number(_BYTES[code])))
         elif code in _TEXTS:
-            stack.append(_narrow(_blocks(stream, number(_TEXTS[code])), "utf-8"))
+            stack.append(_narrow(take_blocks(number(_TEXTS[code])), "utf-8"))
         elif code in _NUMBERS:
             stack.append(number(_NUMBERS[code], signed=code == b"J"))
         elif code in _IGNORED:
-            _take(stream, _IGNORED[code])
+            take(_IGNORED[code])
         elif code in _PUTS:
             memo[number(_PUTS[code])] = stack[-1]
         elif code in _GETS:
@@ -138,28 +148,11 @@ def _run(stream: io.BufferedReader) -> Any:
     )
 
 
-def _take(stream: io.BufferedReader, count: int) -> Any:
-    """Read bytes, or an array of bytes if there are many."""
-    if count > MAX_BYTES:
-        raise ValueError(f"it announces {count:,} bytes")
-    if count > STEP:
-        return read_exactly(stream, count, "it is")
-    data = stream.read(count)
-    if len(data) < count:
-        raise ValueError("it is cut short")
-    return data
-
-
 def _take_line(stream: io.BufferedReader, longest: int = LONGEST_LINE) -> bytes:
     line = stream.readline(longest + 2)
     if not line.endswith(b"\n"):
         raise ValueError(f"it is cut short, or has a line of more than {longest:,} bytes")
     return line.rstrip(b"\r\n")
-
-
-def _blocks(stream: io.BufferedReader, count: int) -> Iterator[bytes]:
-    for start in range(0, count, STEP):
-        yield _take(stream, min(STEP, count - start))
 
 
 def _narrow(blocks: Iterable[bytes], encoding: str) -> bytes:
