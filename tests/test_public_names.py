@@ -61,7 +61,7 @@ NAMES = {
     "tinygrad_mnist.tensor": "Tensor buffer certainly is_known possibly qualified record refuse tensor",
     "tinygrad_mnist.testing": "check_graph check_parameter gradcheck numerical_gradient",
     "tinygrad_mnist.training": """
-        Callback Checkpoint Doctor EarlyStopping Finding History Progress Training TrainingStep
+        AverageWeights Callback Checkpoint Doctor EarlyStopping Finding History Progress Training TrainingStep
         accuracy confusion_matrix diagnose evaluate fit load_model lr_find predict save_model
         save_run
     """,

@@ -1,6 +1,6 @@
 """Training: the loop, what it measures, what it keeps, and models on disk."""
 
-from .callbacks import Callback, Checkpoint, EarlyStopping, Training
+from .callbacks import AverageWeights, Callback, Checkpoint, EarlyStopping, Training
 from .doctor import Doctor, Finding, diagnose, lr_find
 from .history import History
 from .loop import evaluate, fit, predict
@@ -11,6 +11,7 @@ from .saving import load_model, save_model
 from .steps import TrainingStep
 
 __all__ = [
+    "AverageWeights",
     "Callback",
     "Checkpoint",
     "Doctor",

@@ -20,12 +20,12 @@ from typing import Any
 from ..data import DataLoader
 from ..errors import OptionError, StateDictError
 from ..nn import Module
-from ..optim import Optimizer
+from ..optim import ExponentialMovingAverage, Optimizer
 from ..typing import Array, NDArray
 from .history import History
 from .saving import save_model
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "Training"]
+__all__ = ["AverageWeights", "Callback", "Checkpoint", "EarlyStopping", "Training"]
 
 
 class Training:
@@ -146,6 +146,48 @@ class EarlyStopping(Callback):
     def on_end(self, training: Training) -> None:
         if self._best_weights is not None:
             training.model.load_state_dict(self._best_weights)
+
+
+class AverageWeights(Callback):
+    """Average the weights over the last steps, and leave the model with the averages at the end.
+
+    The measures in the history are those of the weights as they are trained. If training fails, the model keeps these.
+
+    Parameters
+    ----------
+    decay : float in [0, 1), default 0.999
+        See :class:`~tinygrad_mnist.optim.ExponentialMovingAverage`.
+
+    Attributes
+    ----------
+    average : ExponentialMovingAverage
+        While the model is trained, ``with average.applied():`` computes with the averages.
+    """
+
+    changes_model = True
+
+    def __init__(self, decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise OptionError(f"AverageWeights: decay = {decay!r} is not in [0, 1)")
+        self.decay = decay
+
+    def on_start(self, training: Training) -> None:
+        self.average = ExponentialMovingAverage(training.model.parameters(), self.decay)
+
+    def on_batch(self, training: Training) -> None:
+        self.average.update()
+
+    def on_end(self, training: Training) -> None:
+        if self.average.steps and len(training.history) == training.epoch:
+            self.average.apply()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averages."""
+        return self.average.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the averages of an interrupted training."""
+        self.average.load_state_dict(state)
 
 
 class Checkpoint(Callback):

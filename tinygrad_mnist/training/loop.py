@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -77,6 +77,7 @@ def fit(
     validation: Data | None = None,
     metrics: Metrics | None = None,
     clip_norm: float | None = None,
+    accumulate: int = 1,
     rng: np.random.Generator | int | None = None,
     callbacks: Callback | Iterable[Callback] = (),
     progress: bool = True,
@@ -103,8 +104,9 @@ def fit(
     optimizer : Optimizer, class, function or str, default ``'adam'``
         A class or a function gets the parameters. With a name, such as ``'sgd'``, it has its default settings.
     schedule : Schedule, or a function that makes one
-        It takes a step after every batch. A function gets the optimizer and the total number of batches, as
-        in ``schedule=tg.optim.OneCycleLR``.
+        It takes a step after every update. A function gets the optimizer and the total number of updates, as
+        in ``schedule=tg.optim.OneCycleLR``. A :class:`~tinygrad_mnist.optim.ReduceLROnPlateau` takes one after every
+        epoch, and watches the validation loss, or the training loss without validation data.
     validation : as ``train``, optional
         Data to measure after each epoch.
     metrics : dict of functions, or a function or several, optional
@@ -112,6 +114,9 @@ def fit(
         ``validation_``.
     clip_norm : float, optional
         Limit for the joint norm of the gradients.
+    accumulate : int, default 1
+        How many batches add up their gradients for one update, with the mean: the same as larger batches (except for
+        layers such as batch norm, which look at a batch as a whole), in less memory. An update ends each epoch.
     rng : numpy.random.Generator or seed
         Source of the random order. The same seed and the same model give the same result, bit for bit.
     callbacks : Callback, or iterable of them
@@ -168,8 +173,6 @@ def fit(
     if measures and validation is None:
         raise OptionError("fit: metrics= measures validation data after each epoch; pass validation= too")
     optimizer = make_optimizer(optimizer, model)
-    if schedule is not None and not isinstance(schedule, Schedule):
-        schedule = schedule(optimizer, epochs * len(loader))
     training = Training(model, optimizer, epochs, len(loader), validation is not None)
     training.data, training.validation, training.loss_function = loader, validation, loss
 
@@ -181,7 +184,17 @@ def fit(
         return value, output
 
     steps = epochs * len(loader)
-    step = TrainingStep(forward, optimizer, compile=compile, steps=steps, has_aux=True, clip_norm=clip_norm)
+    step = TrainingStep(
+        forward,
+        optimizer,
+        compile=compile,
+        steps=steps,
+        has_aux=True,
+        clip_norm=clip_norm,
+        accumulate=accumulate,
+    )
+    if schedule is not None and not isinstance(schedule, Schedule):
+        schedule = _made(schedule, optimizer, epochs * -(-len(loader) // accumulate))
     watching = [*_callbacks(callbacks), *([Progress()] if progress else [])]
 
     started = time.monotonic()
@@ -213,7 +226,9 @@ def fit(
                 training.loss, output = step(x, y)
                 if not math.isfinite(training.loss):
                     raise _undo_epoch(training, now.before, f"the loss became {training.loss}")
-                if schedule is not None:
+                if training.batch == len(loader):
+                    step.finish()
+                if schedule is not None and not schedule.needs_value and not step.gathered:
                     schedule.step()
                 now.tally.add(training.loss, output, y)
                 for callback in watching:
@@ -232,6 +247,8 @@ def fit(
                 if not math.isfinite(measured["loss"]):
                     raise _undo_epoch(training, now.before, f"the validation loss became {measured['loss']}")
                 row.update((f"validation_{name}", measured[name]) for name in measured if name != "count")
+            if schedule is not None and schedule.needs_value:
+                cast(Any, schedule).step(row.get("validation_loss", row["train_loss"]))
             training.history.append(row)
             for callback in watching:
                 callback.on_epoch(training)
@@ -334,6 +351,11 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> A
         batches = (inputs[i : i + batch_size][0] for i in range(0, max(len(inputs), 1), batch_size))
     with evaluating(model), no_grad():
         return join([plain(model(x)) for x in batches])
+
+
+def _made(make: Callable[..., Schedule], optimizer: Optimizer, updates: int) -> Schedule:
+    """Make a schedule; one that watches a number does not ask how many updates there are."""
+    return make(optimizer) if getattr(make, "needs_value", False) else make(optimizer, updates)
 
 
 def _check_model(name: str, model: object) -> None:

@@ -89,6 +89,7 @@ class Parts(NamedTuple):
             "the optimizer": f"{type(optimizer).__name__}({optimizer.defaults})",
             "the schedule": type(self.schedule).__name__ if self.schedule else "none",
             "clip_norm": str(step.clip_norm),
+            "accumulate": str(step.accumulate),
             "compile": str(step.asked),
             "the batches": f"{len(loader)} of {loader.batch_size}" + ", shuffled" * loader.shuffle,
             "the data": _fingerprint(loader),

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..compiler import Compiled, compile
-from ..errors import MissingExtraError, ShapeError, choice
+from ..errors import MissingExtraError, OptionError, ShapeError, choice
 from ..optim import Optimizer, clip_grad_norm_
+from ..tensor import Tensor
+from ..typing import Array
 
 __all__ = ["COMPILE", "TrainingStep", "repays", "require_backend"]
 
@@ -86,9 +88,13 @@ class TrainingStep:
     has_aux : bool, default False
     clip_norm : float, optional
         Limit for the joint norm of the gradients.
+    accumulate : int, default 1
+        How many calls add up their gradients before the parameters are updated with the mean.
 
     Attributes
     ----------
+    gathered : int
+        How many calls since the last update; 0 if the last one updated the parameters.
     asked : str or False
         The choice by ``compile``.
     backend : str
@@ -123,9 +129,14 @@ class TrainingStep:
         steps: int = 0,
         has_aux: bool = False,
         clip_norm: float | None = None,
+        accumulate: int = 1,
     ) -> None:
         require_backend(compile)
+        if not isinstance(accumulate, (int, np.integer)) or accumulate < 1:
+            raise OptionError(f"accumulate = {accumulate!r} is not a positive number of batches")
         self.function, self.optimizer = function, optimizer
+        self.accumulate, self.gathered = accumulate, 0
+        self._sums = _Sums(optimizer) if accumulate > 1 else None
         self.has_aux, self.clip_norm, self.steps = has_aux, clip_norm, steps
         self.asked = "numpy" if compile is True else compile
         self._shape: tuple[int, ...] | None = None  # of the first argument, for machine code
@@ -148,13 +159,27 @@ class TrainingStep:
             result = self._machine(*args)
         else:
             result = self._plain(*args)
-        if self.has_aux:
-            return result[0].item(), result[1]
-        return result.item()
+        loss = (result[0] if self.has_aux else result).item()
+        if self._sums is not None and math.isfinite(loss):
+            self.gathered += 1
+            if self.gathered == self.accumulate:
+                self.finish()
+        return (loss, result[1]) if self.has_aux else loss
+
+    def finish(self) -> None:
+        """Update the parameters with the mean of the gradients that were added up so far, if any."""
+        if self._sums is None or not self.gathered:
+            return
+        self._sums.hand_over(self.gathered)
+        self.gathered = 0
+        self._clip()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """What was chosen in the first step: for which shape of a batch, and what runs since then."""
-        return {"shape": self._shape, "backend": self.backend}
+        """What the first step chose (for which shape of a batch, and what runs since then), and what was added up."""
+        sums = {} if self._sums is None else {"gathered": self.gathered, "sums": self._sums.state_dict()}
+        return {"shape": self._shape, "backend": self.backend, **sums}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with what another training chose, before the first step of this one.
@@ -165,6 +190,9 @@ class TrainingStep:
             If it ran as machine code, but numba is not installed here: a NumPy program rounds differently.
         """
         self._shape = state["shape"]
+        if self._sums is not None:
+            self._sums.load_state_dict(state["sums"])
+            self.gathered = state["gathered"]
         if self.asked == "auto" and state["backend"] == "numba":
             self._machine, self.backend = self._first_call(self._compile("numba")), "numba"
 
@@ -179,19 +207,25 @@ class TrainingStep:
             )
         if math.isfinite(loss.item()):
             loss.backward()
-            if self.clip_norm is not None:
-                clip_grad_norm_(
-                    [p for group in self.optimizer.param_groups for p in group["params"]], self.clip_norm
-                )
-            self.optimizer.step()
+            if self._sums is not None:
+                self._sums.step()
+            else:
+                self._clip()
+                self.optimizer.step()
         return result
+
+    def _clip(self) -> None:
+        if self.clip_norm is not None:
+            clip_grad_norm_(
+                [p for group in self.optimizer.param_groups for p in group["params"]], self.clip_norm
+            )
 
     def _compile(self, backend: str) -> Compiled[..., Any]:
         return compile(
             self.function,
-            optimizer=self.optimizer,
+            optimizer=self._sums or self.optimizer,
             has_aux=self.has_aux,
-            clip_norm=self.clip_norm,
+            clip_norm=None if self._sums else self.clip_norm,
             backend=backend,
         )
 
@@ -227,3 +261,27 @@ class TrainingStep:
             return result
 
         return call
+
+
+class _Sums(Optimizer):
+    """Adds up gradients instead of updating parameters: a formula like others, so that programs do it too."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__([p for group in optimizer.param_groups for p in group["params"]], lr=0.0)
+
+    @staticmethod
+    def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The sum."""
+        return ("sum",)
+
+    @staticmethod
+    def update(p: Array, g: Array, state: dict[str, Any], *, lr: float) -> tuple[Array, dict[str, Any]]:
+        """``sum = sum + g``."""
+        state["sum"] += g
+        return p, state
+
+    def hand_over(self, count: int) -> None:
+        """Make the mean of so many gradients that of each parameter, and begin again at zero."""
+        for p, state in self.state.items():
+            p.grad = Tensor(state["sum"] / count)
+            state["sum"][...] = 0
