@@ -26,7 +26,7 @@ class Autoencoder(tg.nn.Module):
         return self.decoder(self.encoder(x))
 
 
-def learn(model, images, validation, epochs, seed):
+def learn(model, images, validation, epochs, seed, folder):
     """Train with the images as their own targets."""
     return tg.training.fit(
         model,
@@ -38,6 +38,7 @@ def learn(model, images, validation, epochs, seed):
         schedule=tg.optim.OneCycleLR,
         validation=(validation, validation),
         rng=seed,
+        resume=folder,
     )
 
 
@@ -67,7 +68,9 @@ def main(report, full, seeds, train, test, code, epochs):
     runs = report.table("Mean squared error per pixel, on digits that were not used for training", mean=True)
     for seed in seeds:
         model = Autoencoder(code, seed)
-        history = learn(model, images, validation, epochs or (12 if full else 6), seed)
+        history = learn(
+            model, images, validation, epochs or (12 if full else 6), seed, report.checkpoints(seed)
+        )
         runs.add(
             seed=seed,
             code=code,

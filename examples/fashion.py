@@ -33,7 +33,7 @@ class Classifier(tg.nn.Module):
         return self.output(x)
 
 
-def learn(model, train, validation, epochs, seed):
+def learn(model, train, validation, epochs, seed, folder):
     return tg.training.fit(
         model,
         train,
@@ -43,6 +43,7 @@ def learn(model, train, validation, epochs, seed):
         schedule=tg.optim.OneCycleLR,
         validation=validation,
         rng=seed,
+        resume=folder,
     )
 
 
@@ -84,7 +85,9 @@ def main(report, full, seeds, train, test, neurons, epochs):
     for seed in seeds:
         model = Classifier(neurons, seed=seed)
         started = time.perf_counter()
-        history = learn(model, train, validation, epochs or (20 if full else 5), seed)
+        history = learn(
+            model, train, validation, epochs or (20 if full else 5), seed, report.checkpoints(seed)
+        )
         seconds = time.perf_counter() - started
         outputs = tg.training.predict(model, test)
         runs.add(

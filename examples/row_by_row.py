@@ -52,7 +52,7 @@ def asked_after_every_row(scores, labels):
     return F.cross_entropy(scores.reshape(-1, 10), np.repeat(labels, ROWS))
 
 
-def learn(model, train, epochs, seed):
+def learn(model, train, epochs, seed, folder):
     """Train with gradients clipped to norm 1: through many steps, they can grow without bound."""
     return tg.training.fit(
         model,
@@ -64,6 +64,7 @@ def learn(model, train, epochs, seed):
         schedule=tg.optim.OneCycleLR,
         clip_norm=1.0,
         rng=seed,
+        resume=folder,
     )
 
 
@@ -103,7 +104,7 @@ def main(report, full, seeds, train, test, neurons, epochs):
     for seed in seeds:
         model = RowReader(neurons, seed)
         started = time.perf_counter()
-        learn(model, train, epochs or (8 if full else 4), seed)
+        learn(model, train, epochs or (8 if full else 4), seed, report.checkpoints(seed))
         seconds = time.perf_counter() - started
         scores = tg.training.predict(model, test)
         by_row.append([tg.training.accuracy(test.targets, scores[:, row]) * 100 for row in range(ROWS)])

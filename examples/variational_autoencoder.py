@@ -51,7 +51,7 @@ def mean_cost(costs, labels):
     return np.mean(costs)
 
 
-def learn(model, train, validation, epochs, seed):
+def learn(model, train, validation, epochs, seed, folder):
     return tg.training.fit(
         model,
         train,
@@ -62,6 +62,7 @@ def learn(model, train, validation, epochs, seed):
         schedule=tg.optim.OneCycleLR,
         validation=validation,
         rng=seed,
+        resume=folder,
     )
 
 
@@ -85,7 +86,9 @@ def main(report, full, seeds, train, test, code, neurons, epochs):
     images, digits = test[:]
     for seed in seeds:
         model = VariationalAutoencoder(code, neurons, seed)
-        history = learn(model, train, validation, epochs or (20 if full else 8), seed)
+        history = learn(
+            model, train, validation, epochs or (20 if full else 8), seed, report.checkpoints(seed)
+        )
         with tg.no_grad():
             means, log_variances = model.encode(images)
             cost = float(np.mean(model(images)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -73,31 +73,28 @@ def epochs_in(folder):
 # -- SIGKILL ---------------------------------------------------------------------------------------
 
 
-def kill_until_done(folder, arguments, often, moments, kills):
-    """Train; kill the process at random moments, as often as told, and resume it; then let it finish.
+def kill_until_done(folder, arguments, often, rng, kills, epochs):
+    """Train; kill the process at random moments, so many times, resuming it each time; then let it finish.
 
-    Returns how often it was killed while it ran. After each kill, at most the epoch in progress may be lost.
+    A moment is some time after a random line that the process writes: while it starts, trains, validates, saves or
+    measures. After each kill, at most the epoch in progress may be lost.
     """
-    killed = 0
-    while True:
+    left = kills
+    while left >= 0:
         is_new = not (folder / "config.json").exists()
         how = [*arguments, "--out", folder] if is_new else ["train", "--no-plots", "--resume", folder]
-        log = folder.with_suffix(".log")
-        with log.open("w") as file, start(*how, *often, stdout=file, stderr=file) as process:
-            if killed < kills:
-                try:
-                    process.wait(next(moments))
-                except subprocess.TimeoutExpired:
-                    process.kill()
-            status = process.wait()
-        shown = [int(number) for number in re.findall(r"^epoch +(\d+)/", log.read_text(), re.MULTILINE)]
-        if status == -signal.SIGKILL:
-            killed += 1
-            assert epochs_in(folder) >= max(shown, default=1) - 1
-        elif status == 0:
-            return killed
-        else:
-            raise AssertionError(log.read_text())
+        with start(*how, *often, stdout=subprocess.DEVNULL) as process:
+            lines = int(rng.integers(3 + (epochs - epochs_in(folder)))) if left else math.inf
+            said = [process.stderr.readline() for _ in range(lines)] if left else process.stderr.readlines()
+            if left:
+                time.sleep(rng.uniform(0, 0.05 if lines else 1.0))
+                process.kill()
+                said += process.stderr.readlines()
+        assert process.returncode in (0, -signal.SIGKILL), said
+        # It may have been faster than the kill; then there is another one.
+        left -= process.returncode == -signal.SIGKILL or not left
+        shown = [int(number) for line in said for number in re.findall(r"^epoch +(\d+)/", line)]
+        assert epochs_in(folder) >= max(shown, default=1) - 1
 
 
 KINDS = [
@@ -110,7 +107,7 @@ KINDS = [
     ("rmsprop", "none", "--compile", "numpy", "--clip-norm", "0.5"),
     ("adagrad", "cosine", "--no-compile", "--label-smoothing", "0.1", "--keep", "best"),
     ("adam", "one-cycle", "--compile", "numba", "--dropout", "0.1"),
-    ("momentum", "one-cycle", "--compile", "auto", "--batch-size", "1", "--epochs", "2"),
+    ("momentum", "one-cycle", "--compile", "auto", "--batch-size", "1"),
     ("rmsprop", "step", "--compile", "numba", "--loss", "bce", "--keep", "best"),
 ]
 
@@ -146,22 +143,14 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path, whole):
 @pytest.mark.thorough
 @pytest.mark.parametrize(("number", "kind"), [*enumerate(KINDS)], ids=[" ".join(kind) for kind in KINDS])
 def test_killed_at_random_moments(tmp_path, number, kind):
-    """Ten kills of each kind, in five trainings: two while it starts or trains, with few checkpoints and with many."""
-    rng, arguments = np.random.default_rng(number), arguments_of(kind, 30)
-    began = time.monotonic()
-    with start(*arguments, "--out", tmp_path / "whole") as process:
-        assert process.wait() == 0
-    whole = time.monotonic() - began
-    killed = 0
-    for attempt in itertools.count():
-        folder, often = tmp_path / str(attempt), OFTEN if attempt % 2 else SELDOM
-        moments = iter(lambda: rng.uniform(0.3, 1.0) * whole, None)
-        killed += kill_until_done(folder, arguments, often, moments, min(2, 10 - killed))
+    """Ten kills of each kind: five with a checkpoint after each epoch, and five with one after each batch, too."""
+    epochs = 2 if "--batch-size" in kind else 12
+    rng, arguments = np.random.default_rng(number), arguments_of(kind, epochs)
+    run(*arguments, "--out", tmp_path / "whole")
+    for often in (OFTEN, SELDOM):
+        folder = tmp_path / f"killed {len(often)}"
+        kill_until_done(folder, arguments, often, rng, 5, epochs)
         assert_same(folder, tmp_path / "whole")
-        shutil.rmtree(folder)
-        if killed == 10:
-            break
-    print(f"{killed} kills, all bit-equal, in {attempt + 1} trainings")
 
 
 # -- signals ---------------------------------------------------------------------------------------

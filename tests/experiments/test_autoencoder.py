@@ -16,6 +16,7 @@ def test_two_numbers_say_more_than_two_principal_components(run, tables, script)
     (row,) = tables(report)[TITLE]
     assert row["error"] < 0.052 < row["error_of_principal_components"] < 0.06
     assert {path.name for path in report.folder.iterdir()} == {
+        "checkpoints",
         "config.json", "history.jsonl", "history.png", "index.html", "map.png", "model.safetensors", "plane.png",
         "reconstructions.png", "result.json",
     }  # fmt: skip
@@ -56,3 +57,24 @@ def test_the_gradients_are_right(script):
 def test_a_code_of_no_numbers_is_refused(run):
     with pytest.raises(click.BadParameter, match="0 is not in the range"):
         run("autoencoder", "--code", 0)
+
+
+def test_a_stopped_experiment_goes_on_in_the_middle_of_its_training(run, tables, monkeypatch):
+    """It is stopped in the second of two epochs; only that one is computed again."""
+    whole = run("autoencoder", "--epochs", 2, "--out", "whole")
+    append, epochs = tg.training.History.append, []
+
+    def stop(history, row):
+        epochs.append(row["epoch"])
+        if epochs == [1, 2]:
+            raise KeyboardInterrupt
+        append(history, row)
+
+    monkeypatch.setattr(tg.training.History, "append", stop)
+    with pytest.raises((KeyboardInterrupt, click.Abort)):
+        run("autoencoder", "--epochs", 2, "--out", "stopped")
+    resumed = run("autoencoder", "--resume", "stopped")
+    assert epochs == [1, 2, 2]
+    assert tables(resumed) == tables(whole)
+    for name in ("history.jsonl", "model.safetensors"):
+        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()

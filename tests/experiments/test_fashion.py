@@ -10,6 +10,7 @@ from tinygrad_mnist.data.places import FASHION_DEBIAN
 from tinygrad_mnist.errors import DataError
 
 FILES = {
+    "checkpoints",
     "config.json", "confusion.png", "history.jsonl", "history.png", "index.html", "kinds.png", "mistakes.png",
     "model.safetensors", "result.json",
 }  # fmt: skip

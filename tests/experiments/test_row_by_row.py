@@ -15,6 +15,7 @@ def test_it_learns_to_read(run, tables):
     assert row["test_accuracy"] > 0.75
     assert row["validation_accuracy"] > 0.75
     assert {path.name for path in report.folder.iterdir()} == {
+        "checkpoints",
         "beliefs.png", "changes.png", "config.json", "index.html", "model.safetensors", "result.json", "rows.png",
     }  # fmt: skip
 

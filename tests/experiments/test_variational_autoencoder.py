@@ -30,6 +30,7 @@ def test_it_learns(run, tables, script):
     assert row["divergence"] > 10  # the code is used
     np.testing.assert_allclose(row["reconstruction"] + row["divergence"], row["cost"])
     assert {path.name for path in report.folder.iterdir()} == {
+        "checkpoints",
         "config.json", "history.jsonl", "history.png", "index.html", "model.safetensors", "new_digits.png",
         "result.json", "walks.png",
     }  # fmt: skip

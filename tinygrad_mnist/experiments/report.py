@@ -221,6 +221,10 @@ class Report:
         save_model(model, self.folder / f"{name}.safetensors")
         self._link(f"{name}.safetensors")
 
+    def checkpoints(self, seed: int) -> Path:
+        """The folder where the training with this seed saves what it needs to go on: ``fit(…, resume=…)``."""
+        return self.folder / "checkpoints" / str(seed)
+
     def finish(self, status: str) -> None:
         """Write the final status, and print the means."""
         self.status = status
