@@ -389,6 +389,7 @@ def test_a_run_says_what_trained_it(arguments, setting, backend, said):
     assert re.search(f"^trained with: .*{said}", succeed("explain", "made").out, re.MULTILINE)
 
 
+@pytest.mark.thorough
 def test_machine_code_is_taken_where_it_repays_itself(monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setattr(tg.training.steps, "repays", lambda *counts: True)

@@ -253,9 +253,11 @@ def test_losses(loss):
 
 
 @pytest.mark.usefixtures("_small")
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_optimizers(optimizer, backend):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_optimizers(optimizer, backend, request):
+    if backend == "numba" and optimizer != "nesterov" and not request.config.getoption("--thorough"):
+        pytest.skip("runs with --thorough")
     model, (loss, y) = mlp("sigmoid"), LOSSES["cross entropy"]
     found = trained(model, loss, OPTIMIZERS[optimizer], X, y, compiled=True, backend=backend)
     assert_same(found, trained(model, loss, OPTIMIZERS[optimizer], X, y, compiled=False))

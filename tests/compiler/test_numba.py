@@ -121,7 +121,7 @@ def build(workload, weights, x, y):
 @pytest.mark.parametrize(
     "workload",
     [
-        pytest.param(w, marks=() if w.number in (2, 3, 4) else pytest.mark.thorough, id=str(w.number))
+        pytest.param(w, marks=() if w.number in (2, 4) else pytest.mark.thorough, id=str(w.number))
         for w in WORKLOADS
     ],
 )

@@ -122,7 +122,11 @@ def test_machine_code_without_numba(digits, without_numba):
 # -- what runs -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.2}, {"schedule": tg.optim.OneCycleLR}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"clip_norm": 0.2}, pytest.param({"schedule": tg.optim.OneCycleLR}, marks=pytest.mark.thorough)],
+    ids=str,
+)
 def test_machine_code_is_the_numpy_program_up_to_rounding(digits, options, programs):
     pytest.importorskip("numba")
     (model, history), (twin, expected) = train(digits, "numba", **options), train(digits, True, **options)
