@@ -153,6 +153,11 @@ __all__ = ["train"]
     show_default=True,
     help="Also save within an epoch, as often as this. After each epoch, it is saved anyway.",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Threads for matrix products.  [default: one if more are not worth it, or if the cores are in use]",
+)
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
 @click.option(
     "--doctor/--no-doctor", default=True, show_default=True, help="Say what goes wrong while it trains."
@@ -166,10 +171,10 @@ def train(**options: Any) -> int:
     """
     plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")
     has_doctor, minutes = options.pop("doctor"), options.pop("checkpoint_every")
-    resumed, settings = options.pop("resume"), None
+    resumed, settings, threads = options.pop("resume"), None, options.pop("threads")
     context = click.get_current_context()
     if resumed is not None:
-        refuse_beside_resume("epochs", "checkpoint_every", "plots", "doctor", "as_json")
+        refuse_beside_resume("epochs", "checkpoint_every", "threads", "plots", "doctor", "as_json")
         settings = Run.read_settings(resumed)
         context.with_resource(claim(resumed))
         if context.get_parameter_source("epochs") is ParameterSource.COMMANDLINE:
@@ -208,7 +213,7 @@ def train(**options: Any) -> int:
     else:
         folder = resumed
         Run.change_config(folder, epochs=settings.epochs)
-    stopped, history = _fit(model, train_data, settings, folder, minutes, has_doctor)
+    stopped, history = _fit(model, train_data, settings, folder, minutes, has_doctor, threads)
     run = Run(folder)
     measured = training.evaluate(model, test, loss=settings.make_loss())
     result = {
@@ -219,6 +224,7 @@ def train(**options: Any) -> int:
         "epochs": len(history),
         "stopped": stopped,
         "backend": history.backend,
+        "threads": history.threads,
         "data": train_data.source,
         "run_dir": str(folder),
     }
@@ -250,6 +256,7 @@ def _fit(
     folder: Path,
     minutes: float,
     has_doctor: bool,
+    threads: int | None,
 ) -> tuple[str, History]:
     """Train into a folder; return why training ended early (or ""), and its history."""
     validation = None
@@ -279,6 +286,7 @@ def _fit(
             compile=settings.compile,
             resume=folder,
             checkpoint_every=minutes,
+            threads=threads,
         )
         stopped = saved.history.stopped
     except KeyboardInterrupt as interruption:

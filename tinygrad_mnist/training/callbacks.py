@@ -46,6 +46,8 @@ class Training:
         Whether there are validation data.
     stop : str
         Set it to a reason, and training ends after this epoch.
+    threads : int or None
+        The number of threads of matrix products; None if it was left as it was.
     data, validation : DataLoader or None
         What is trained and validated with.
     loss_function : callable
@@ -60,6 +62,7 @@ class Training:
         self.epoch = self.batch = 0
         self.loss = math.nan
         self.stop = ""
+        self.threads: int | None = None
         self.data: DataLoader | None = None
         self.validation: DataLoader | None = None
         self.loss_function: Callable[[Array, Array], Array] | None = None

@@ -51,6 +51,7 @@ class History(Sequence[Row]):
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         self.rows = list(rows)
         self.stopped = ""  #: why training ended early, or ""
+        self.threads: int | None = None  #: how many threads matrix products had, if it is known
         self.backend = ""  #: what ran the steps: "eager", "numpy" or "numba"; "" if it is not known
         self.seconds = 0.0  #: how long training took, in all processes that trained
 

@@ -28,6 +28,7 @@ from .progress import Progress
 from .resuming import Parts, Resumption
 from .settings import OPTIMIZERS, make_loss
 from .steps import TrainingStep
+from .threads import choose_threads, count_threads, limit_threads
 
 __all__ = ["evaluate", "fit", "predict"]
 
@@ -84,6 +85,7 @@ def fit(
     compile: bool | str = False,
     resume: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 10,
+    threads: int | None = None,
 ) -> History:
     """Train a model.
 
@@ -118,7 +120,8 @@ def fit(
         How many batches add up their gradients for one update, with the mean: the same as larger batches (except for
         layers such as batch norm, which look at a batch as a whole), in less memory. An update ends each epoch.
     rng : numpy.random.Generator or seed
-        Source of the random order. The same seed and the same model give the same result, bit for bit.
+        Source of the random order. The same seed and the same model give the same result, bit for bit, with the same
+        number of threads: a BLAS rounds in another order with another number.
     callbacks : Callback, or iterable of them
     progress : bool, default True
         Whether to show a table and curves in a notebook, a bar on a terminal, or a line per epoch elsewhere.
@@ -136,12 +139,18 @@ def fit(
         checkpoint is written before.
     checkpoint_every : float, default 10
         Minutes between two checkpoints within a long epoch.
+    threads : int, optional
+        Number of threads for matrix products. By default, ``OMP_NUM_THREADS`` or ``OPENBLAS_NUM_THREADS`` says how
+        many. Without these, it is one for products that are too small for more, or if others use the cores, and
+        otherwise as many as there are cores; that is chosen when training starts. The setting is one for the whole
+        process: of trainings in several Python threads, the least number counts.
 
     Returns
     -------
     History
         One row per epoch. ``train_loss`` and ``train_accuracy`` are averages over the epoch, during
-        which the weights changed; ``backend`` says what ran. The model is left in ``eval()``
+        which the weights changed; ``backend`` says what ran, and ``threads`` with how
+        many threads. The model is left in ``eval()``
         mode. See :func:`evaluate` for what the accuracy is.
 
     Raises
@@ -205,6 +214,9 @@ def fit(
     with ExitStack() as endings, np.errstate(all="ignore"):
         if saving is not None:
             endings.enter_context(saving).load()
+        if threads is not None or training.threads is None:
+            training.threads = choose_threads(model, loader, threads)
+        endings.enter_context(limit_threads(training.threads))
         for callback in sorted(watching, key=lambda callback: callback.changes_model):
             callback.on_start(training)
             endings.callback(callback.on_end, training)
@@ -438,6 +450,7 @@ def _finish(training: Training, step: TrainingStep, seconds: Callable[[], float]
     training.model.eval()
     training.history.seconds = seconds()
     training.history.backend = step.backend
+    training.history.threads = training.threads or count_threads()
     training.history.stopped = training.stop
 
 

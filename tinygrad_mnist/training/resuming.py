@@ -231,6 +231,7 @@ class Resumption:
         training.history.rows[:] = rows
         training.epoch, training.batch = done, training.batches if done else 0
         training.stop = "" if is_longer else about["stop"]
+        training.threads = about["threads"]
         self.seconds, self._starts = about["seconds"], state["starts"]
 
     @contextmanager
@@ -287,6 +288,7 @@ class Resumption:
                 "identity": self._identity,
                 "epochs": training.epochs,
                 "stop": training.stop,
+                "threads": training.threads,
                 "seconds": self.total,
                 "joined": [n for n, p in training.model.named_parameters() if _is_joined(p.data)],
             },
