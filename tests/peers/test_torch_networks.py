@@ -109,6 +109,7 @@ def test_conv_transpose2d(settings):
 @pytest.mark.parametrize("batch", [1, 3, 40])
 def test_images_and_rows_in_several_blocks(batch, monkeypatch):
     monkeypatch.setattr("tinygrad_mnist.ops.kernels.BLOCK", 3000)
+    monkeypatch.setattr("tinygrad_mnist.ops.kernels.ROW", 10_000)
     compare("conv2d", normal(batch, 2, 7, 5), normal(3, 2, 3, 2), normal(3), padding=1)
 
 

@@ -41,6 +41,8 @@ _NO_PADDING: Padding = ((0, 0), (0, 0))
 
 #: The bytes of columns that are computed at a time. A core's cache holds them beside the weights and the results.
 BLOCK = 1 << 19
+#: A single row of windows may take more, before its images are split into several blocks.
+ROW = 1 << 22
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
@@ -103,7 +105,7 @@ class _Columns:
         self.rows, self.columns, self.images = rows, columns, images
         row = channels * math.prod(kernel) * columns
         fitting = BLOCK // max(row * x.itemsize, 1)  # rows of one image
-        self.is_whole = images <= fitting
+        self.is_whole = row * images * x.itemsize <= ROW
         self.at_once = (_even(rows, fitting // max(images, 1)), images) if self.is_whole else (
             1, _even(images, max(fitting, 16)))  # fmt: skip
         self.row, self.dtype = row, x.dtype
@@ -152,8 +154,11 @@ def _padded(x: NDArray, padding: Padding, value: Any = 0) -> NDArray:
         return np.ascontiguousarray(x)
     (top, bottom), (left, right) = padding
     channels, height, width, images = x.shape
-    whole = np.full((channels, top + height + bottom, left + width + right, images), value, x.dtype)
-    whole[:, top : top + height, left : left + width] = x
+    whole: NDArray = np.empty((channels, top + height + bottom, left + width + right, images), x.dtype)
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    whole[:, :top] = whole[:, rows.stop :] = value
+    whole[:, rows, :left] = whole[:, rows, columns.stop :] = value
+    whole[:, rows, columns] = x
     return whole
 
 
@@ -391,6 +396,15 @@ def spread_sum(
     out: NDArray | None = None,
 ) -> NDArray:  # fmt: skip
     """Add a number for every window to each of its elements."""
+    if (
+        stride == kernel
+        and padding == _NO_PADDING
+        and (g.shape[1] * kernel[0], g.shape[2] * kernel[1]) == size
+    ):
+        out = np.empty((len(g), *size, g.shape[3]), g.dtype) if out is None else out
+        parts = out.reshape(len(g), g.shape[1], kernel[0], g.shape[2], kernel[1], g.shape[3])
+        parts[...] = g[:, :, None, :, None]  # each element is in one window
+        return out
     whole = _zeros((len(g), *size, g.shape[3]), padding, g.dtype, out)
     rows = np.zeros((len(g), g.shape[1], *whole.shape[2:]), g.dtype)
     for columns in _steps(rows.shape[2], kernel[1], stride[1], 1):

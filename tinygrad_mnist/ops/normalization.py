@@ -49,7 +49,10 @@ def standardize_rule(
     scale = 1 / np.sqrt(variance + eps)
     along_y = g_variance * (2 / n) / scale - scale * np.mean(g_y * y, axis=axis, keepdims=True)
     along_1 = g_mean / n - scale * np.mean(g_y, axis=axis, keepdims=True)
-    return g_y * scale + y * along_y + along_1
+    total = g_y * scale  # in the same memory, because these may be large
+    total += y * along_y
+    total += along_1
+    return total
 
 
 standardize.vjp(standardize_rule)
