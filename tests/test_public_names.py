@@ -32,11 +32,11 @@ NAMES = {
     "tinygrad_mnist.files": "forget_unfinished load read_metadata read_safetensors replace save",
     "tinygrad_mnist.graph": "Node changed conjugate enable_grad fit is_recording no_grad scope sweep",
     "tinygrad_mnist.nn": """
-        AdaptiveAvgPool2d AvgPool2d BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d
+        AdaptiveAvgPool2d AvgPool2d BCELoss BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d
         ConvTranspose2d CrossEntropyLoss Dropout Dropout2d ELU Embedding Flatten GELU GRU GroupNorm
-        HuberLoss Identity L1Loss LSTM LayerNorm LeakyReLU Linear LogSoftmax MLP MSELoss MaxPool2d
-        Module MultiheadAttention NLLLoss Parameter RNN ReLU Sequential SiLU Sigmoid Softmax Softplus
-        Tanh Unflatten Upsample activations build describe functional init
+        HuberLoss Identity KLDivLoss L1Loss LSTM LayerNorm LeakyReLU Linear LogSoftmax MLP MSELoss
+        MaxPool2d Module MultiMarginLoss MultiheadAttention NLLLoss Parameter RNN ReLU Sequential SiLU
+        Sigmoid Softmax Softplus Tanh Unflatten Upsample activations build describe functional init
     """,
     "tinygrad_mnist.nn.functional": """
         adaptive_avg_pool2d avg_pool2d batch_norm binary_cross_entropy binary_cross_entropy_with_logits

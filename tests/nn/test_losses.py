@@ -283,6 +283,33 @@ def test_huber_needs_a_positive_delta():
             LOGITS,
             CLASSES,
         ),
+        (
+            nn.CrossEntropyLoss([1.0 + i for i in range(LOGITS.shape[1])], ignore_index=int(CLASSES[0])),
+            lambda a, b: F.cross_entropy(
+                a, b, np.arange(1, LOGITS.shape[1] + 1, dtype=np.float32), ignore_index=int(CLASSES[0])
+            ),
+            LOGITS,
+            CLASSES,
+        ),
+        (
+            nn.NLLLoss([1.0] * LOGITS.shape[1], ignore_index=int(CLASSES[0])),
+            lambda a, b: F.nll_loss(a, b, ignore_index=int(CLASSES[0])),
+            LOGITS,
+            CLASSES,
+        ),
+        (
+            nn.MultiMarginLoss(2, 0.5),
+            lambda a, b: F.multi_margin_loss(a, b, p=2, margin=0.5),
+            LOGITS,
+            CLASSES,
+        ),
+        (nn.BCELoss(reduction="sum"), lambda a, b: F.binary_cross_entropy(a, b, reduction="sum"), BITS, BITS),
+        (
+            nn.KLDivLoss(reduction="sum", log_target=True),
+            lambda a, b: F.kl_div(a, b, reduction="sum", log_target=True),
+            A,
+            B,
+        ),
         (nn.NLLLoss(reduction="none"), lambda a, b: F.nll_loss(a, b, reduction="none"), LOGITS, CLASSES),
     ],
 )
@@ -291,6 +318,13 @@ def test_modules_are_their_functions(module, function, x, target):
     twin = nn.describe(module)
     assert twin["class"] == type(module).__name__
     assert repr(module).startswith(type(module).__name__ + "(")
+
+
+def test_weights_of_classes_are_state():
+    loss = nn.CrossEntropyLoss([1.0, 2.0], ignore_index=0)
+    assert repr(loss) == "CrossEntropyLoss(ignore_index=0, label_smoothing=0.0, reduction='mean')"
+    np.testing.assert_array_equal(loss.state_dict()["weight"], np.array([1, 2], np.float32), strict=True)
+    assert nn.CrossEntropyLoss().state_dict() == {}
 
 
 def test_repr_of_losses():

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..typing import Array
+import numpy as np
+
+from ..operands import operand
+from ..typing import Array, NDArray
 from . import functional as F  # noqa: N812
 from .module import Module
 
-__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "L1Loss", "MSELoss", "NLLLoss"]
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "MultiMarginLoss",
+    "NLLLoss",
+]
 
 
 class _Loss(Module):
@@ -17,8 +30,20 @@ class _Loss(Module):
     def __init__(self, *, reduction: str = "mean") -> None:
         self.reduction = reduction
 
+    weight: NDArray | None
+
+    def _keep_weight(self, weight: Any) -> None:
+        """Keep weights as a buffer, which is part of the state."""
+        self.weight = None
+        if weight is not None:
+            self.register_buffer("weight", np.asarray(operand(weight), np.float32))
+
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
+        return ", ".join(
+            f"{name}={value!r}"
+            for name, value in self._settings().items()
+            if value is not None and name not in self._buffers
+        )
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -53,20 +78,91 @@ class HuberLoss(_Loss):
 
 
 class CrossEntropyLoss(_Loss):
-    """Softmax and cross-entropy in one: see :func:`~tinygrad_mnist.nn.functional.cross_entropy`."""
+    """Softmax and cross-entropy in one: see :func:`~tinygrad_mnist.nn.functional.cross_entropy`.
 
-    def __init__(self, *, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
+    Parameters
+    ----------
+    weight : array, shape (C,), optional
+        The weight of each class; a buffer, as in PyTorch.
+    ignore_index : int, optional
+        A class, or another number, whose targets do not count.
+    label_smoothing : float in [0, 1), default 0
+    reduction : {'mean', 'sum', 'none'}
+    """
+
+    def __init__(
+        self,
+        weight: Array | None = None,
+        *,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+    ) -> None:
+        self._keep_weight(weight)
+        self.ignore_index = ignore_index
         self.label_smoothing, self.reduction = label_smoothing, reduction
 
     def forward(self, input: Array, target: Array) -> Array:
-        return F.cross_entropy(input, target, label_smoothing=self.label_smoothing, reduction=self.reduction)
+        return F.cross_entropy(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction=self.reduction,
+        )
 
 
 class NLLLoss(_Loss):
-    """Negative log-likelihood: see :func:`~tinygrad_mnist.nn.functional.nll_loss`."""
+    """Negative log-likelihood: see :func:`~tinygrad_mnist.nn.functional.nll_loss`.
+
+    Parameters are those of :class:`CrossEntropyLoss`, except for the smoothing.
+    """
+
+    def __init__(
+        self, weight: Array | None = None, *, ignore_index: int | None = None, reduction: str = "mean"
+    ) -> None:
+        self._keep_weight(weight)
+        self.ignore_index, self.reduction = ignore_index, reduction
 
     def forward(self, input: Array, target: Array) -> Array:
-        return F.nll_loss(input, target, reduction=self.reduction)
+        return F.nll_loss(
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
+
+
+class KLDivLoss(_Loss):
+    """Kullback-Leibler divergence: see :func:`~tinygrad_mnist.nn.functional.kl_div`."""
+
+    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
+        self.reduction, self.log_target = reduction, log_target
+
+    def forward(self, input: Array, target: Array) -> Array:
+        return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class MultiMarginLoss(_Loss):
+    """How far other classes come too close: see :func:`~tinygrad_mnist.nn.functional.multi_margin_loss`."""
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: Array | None = None, *, reduction: str = "mean"
+    ) -> None:
+        self._keep_weight(weight)
+        self.p, self.margin, self.reduction = p, margin, reduction
+
+    def forward(self, input: Array, target: Array) -> Array:
+        return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
+
+
+class BCELoss(_Loss):
+    """Cross-entropy between probabilities: see :func:`~tinygrad_mnist.nn.functional.binary_cross_entropy`."""
+
+    def __init__(self, weight: Array | None = None, *, reduction: str = "mean") -> None:
+        self._keep_weight(weight)
+        self.reduction = reduction
+
+    def forward(self, input: Array, target: Array) -> Array:
+        return F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
