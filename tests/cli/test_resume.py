@@ -217,7 +217,7 @@ SAME_FOLDER = 'with Run.create("one", {"of": os.getpid()}) as folder: print(fold
 
 
 @pytest.mark.parametrize(
-    ("processes", "each"), [(3, 8), pytest.param(12, 10, marks=pytest.mark.thorough)], ids=["24", "120"]
+    ("processes", "each"), [(2, 12), pytest.param(12, 10, marks=pytest.mark.thorough)], ids=["24", "120"]
 )
 def test_new_runs_never_share_a_folder(tmp_path, processes, each):
     made = [line for text in claimants(tmp_path, processes, NEW.format(n=each)) for line in text.splitlines()]
@@ -227,8 +227,8 @@ def test_new_runs_never_share_a_folder(tmp_path, processes, each):
 
 
 def test_one_of_several_gets_a_folder_with_a_name(tmp_path):
-    printed = claimants(tmp_path, 3, SAME_FOLDER)
-    assert sorted(text.partition(" ")[0] for text in printed) == ["RunError", "RunError", "one"]
+    printed = claimants(tmp_path, 2, SAME_FOLDER)
+    assert sorted(text.partition(" ")[0] for text in printed) == ["RunError", "one"]
 
 
 @pytest.mark.thorough

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import multiprocessing
 import os
 import random
 import signal
@@ -329,18 +330,16 @@ def test_what_the_optimizer_learns_besides_the_model(tmp_path):
     assert_same(train(tmp_path, **options()), train(**options()))
 
 
-@pytest.mark.parametrize("rows", [1, 16])
-@pytest.mark.parametrize("after", [1, 5, 6])
-def test_parameters_lie_in_memory_as_before(tmp_path, rows, after):
-    """Programs put a weight in another order for one row and for many; the first batch decides."""
-    size = 35 if rows == 1 else 69  # a last batch of one row, or of one row less
-    options = {
-        "data": (X[: size - size % 17 + 1], Y[: size - size % 17 + 1]),
-        "batch_size": 17,
-        "compile": True,
-    }
+@pytest.mark.parametrize(("batch", "rest"), [(17, 1), (2060, 5)])
+def test_parameters_lie_in_memory_as_before(tmp_path, batch, rest):
+    """Programs put a weight in another order for one row, few rows and many rows; the first batch decides.
+
+    The process that goes on begins with the last batch, which has another number of rows.
+    """
+    x, y = np.resize(X, (batch + rest, 12)), np.resize(Y, batch + rest)
+    options, after = {"data": (x, y), "batch_size": batch, "compile": True}, 2
     whole = train(**options)
-    parts = in_pieces(tmp_path, min(after, 3), 1, **options)
+    parts = in_pieces(tmp_path, after, 1, **options)
     assert_same(parts, whole)
     for a, b in zip(parts[0].parameters(), whole[0].parameters(), strict=True):
         assert a.data.strides == b.data.strides
@@ -354,7 +353,9 @@ def test_eager_training_of_transposed_weights(tmp_path):
     whole = train(make=lambda: train(compile=True)[0])
     with pytest.raises(Killed):
         train(tmp_path, 7, make=lambda: train(compile=True)[0])
-    assert_same(train(tmp_path), whole)
+    resumed = train(tmp_path)
+    assert_same(resumed, whole)
+    assert resumed[0][0].weight.data.strides == whole[0][0].weight.data.strides
 
 
 def test_more_epochs(tmp_path):
@@ -624,6 +625,23 @@ def test_a_folder_belongs_to_one(tmp_path):
     thread.start()
     thread.join()
     assert len(refused) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_does_not_inherit_a_folder(tmp_path):
+    with claim(tmp_path):
+        child = multiprocessing.get_context("fork").Process(target=_claim_or_exit, args=(tmp_path,))
+        child.start()
+        child.join()
+    assert child.exitcode == 3
+
+
+def _claim_or_exit(folder):
+    try:
+        with claim(folder):
+            pass
+    except RunError:
+        os._exit(3)
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path):

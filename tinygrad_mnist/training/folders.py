@@ -18,8 +18,9 @@ __all__ = ["LOCK", "claim", "make_folder"]
 #: ends, however it ends; a file without a lock says nothing.
 LOCK = ".lock"
 
-#: The folders that this process has claimed: by which thread, and how often.
-_claimed: dict[Path, tuple[int, int]] = {}
+#: The folders that this process has claimed: by which process (a fork inherits the dict, but no folder) and thread,
+#: and how often.
+_claimed: dict[Path, tuple[tuple[int, int], int]] = {}
 
 
 def make_folder(parent: str | os.PathLike[str], name: str) -> Path:
@@ -51,7 +52,7 @@ def claim(folder: str | os.PathLike[str]) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise RunError(f"{folder}: is a file, not a folder") from error
-    key, me = folder.resolve(), threading.get_ident()
+    key, me = folder.resolve(), (os.getpid(), threading.get_ident())
     owner, count = _claimed.get(key, (me, 0))
     if count and owner == me:
         _claimed[key] = me, count + 1
