@@ -155,8 +155,8 @@ class Node:
         For a leaf, the name its owner gave it (``weight``), or ``""``.
     hooks : list of callables, or None
         Each returns the gradient that it was given, or another one in its place.
-    retains : bool
-        Whether an inner node keeps its gradient as a leaf does.
+    retains : bool, or Node
+        Whether an inner node keeps its gradient as a leaf does; the leaf, if it took its place in a user's Tensor.
     grad : Array or None
         The gradient accumulated here; a Tensor only if the sweep was recorded.
     """
@@ -186,7 +186,7 @@ class Node:
         self.origin = origin
         self.name = ""
         self.hooks: list[Callable[[Array], Array]] | None = None
-        self.retains = False
+        self.retains: bool | Node = False
         self.grad: Array | None = None
 
     @property

@@ -224,6 +224,12 @@ class Tensor(Operators):
                     "Tensors it was computed from",
                     LostGradientWarning,
                 )
+            if isinstance(self._node.retains, Node) and self._node.retains.grad is not None:
+                warn(
+                    "this leaf was changed in place, and the gradient belongs to its values before: its .grad is None. "
+                    "Change a copy, as in y = x.copy(), or call backward() before the change",
+                    LostGradientWarning,
+                )
             return None
         if not isinstance(self._node.grad, Tensor):
             self._node.grad = _handle(self._node.grad, None)  # kept, so that t.grad[0] = 1 has an effect
@@ -479,7 +485,7 @@ class Tensor(Operators):
             return self
         was_leaf = self._node is None or self._node.is_leaf
         if self._node is not None and was_leaf and new._node is not None:
-            new._node.retains = True  # the user made this leaf and still expects its grad
+            new._node.retains = self._node  # the user made this leaf and still expects its grad
         self._array, self._node = new._array, new._node
         if was_leaf:
             changed()

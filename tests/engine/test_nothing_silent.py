@@ -255,6 +255,13 @@ def test_what_warns(code):
     assert {warning.filename for warning in caught} == {__file__}
 
 
+def test_a_leaf_that_was_changed_after_it_was_used():
+    with pytest.warns(LostGradientWarning, match="changed in place.*before: its .grad is None"):
+        assert run("y = x**2; x[0] = 100; y.sum().backward(); g = x.grad")["g"] is None
+    assert run("y = x**2; y.sum().backward(); g = x.grad; x[0] = 100")["g"].tolist() == [2, 4, 6]
+    assert run("x[0] = 100; g = x.grad; x.sum().backward(); h = x.grad")["h"].tolist() == [1, 1, 1]
+
+
 def test_a_line_warns_once():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
