@@ -117,7 +117,8 @@ def _lstm(inputs: Arrays, /) -> Arrays:
 def _gates(a: Array) -> list[Array]:
     """The three sigmoids and the hyperbolic tangent of an LSTM, as one: ``sigmoid(a)`` is ``tanh(a/2)/2 + 1/2``."""
     scale, shift = _scale_and_shift(a.shape[-1], a.dtype)
-    return np.split(np.tanh(a * scale) * scale + shift, 4, axis=-1)
+    gates, size = np.tanh(a * scale) * scale + shift, a.shape[-1] // 4
+    return [gates[..., k : k + size] for k in range(0, 4 * size, size)]
 
 
 @lru_cache(maxsize=64)

@@ -207,7 +207,7 @@ class RNN(_Recurrent):
 
     def _scan(self, x: Array, states: list[Array], *weights: Any) -> tuple[Array, ...]:
         w_ih, w_hh, b_ih, b_hh = weights
-        x = F.linear(x, w_ih, b_ih + b_hh if self.bias else None)
+        x = _inputs(x, w_ih, b_ih + b_hh if self.bias else None)
         return (recurrence.rnn(x, states[0], w_hh, self.nonlinearity),)
 
 
@@ -232,7 +232,7 @@ class LSTM(_Recurrent):
 
     def _scan(self, x: Array, states: list[Array], *weights: Any) -> tuple[Array, ...]:
         w_ih, w_hh, b_ih, b_hh = weights
-        x = F.linear(x, w_ih, b_ih + b_hh if self.bias else None)
+        x = _inputs(x, w_ih, b_ih + b_hh if self.bias else None)
         return recurrence.lstm(x, states[0], states[1], w_hh)
 
 
@@ -259,4 +259,10 @@ class GRU(_Recurrent):
     def _scan(self, x: Array, states: list[Array], *weights: Any) -> tuple[Array, ...]:
         w_ih, w_hh, b_ih, b_hh = weights
         bias = b_hh if self.bias else np.zeros(3 * self.hidden_size, w_hh.dtype)
-        return (recurrence.gru(F.linear(x, w_ih, b_ih), states[0], w_hh, bias),)
+        return (recurrence.gru(_inputs(x, w_ih, b_ih), states[0], w_hh, bias),)
+
+
+def _inputs(x: Array, weight: Array, bias: Array | None) -> Array:
+    """What the inputs contribute to all steps, in one product: for three axes, NumPy would make one for each step."""
+    steps, batch, size = x.shape
+    return np.reshape(F.linear(np.reshape(x, (steps * batch, size)), weight, bias), (steps, batch, -1))
