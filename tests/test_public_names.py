@@ -19,8 +19,8 @@ NAMES = {
     "tinygrad_mnist.compiler": "Compiled Stats compile",
     "tinygrad_mnist.data": """
         BundledSampleWarning DATASETS DataLoader Dataset Place SAMPLE Source cache_folder describe
-        digits_to_vectors fetch_mnist load load_digits load_fashion_mnist load_mnist read_csv
-        read_digit to_images to_vectors
+        digits_to_vectors fetch_mnist load load_digits load_fashion_mnist load_files load_mnist read_csv
+        read_digit read_images to_images to_vectors
     """,
     "tinygrad_mnist.errors": """
         CompileError DTypeError DataError GradcheckError GradientError LostGradientWarning MissingExtraError

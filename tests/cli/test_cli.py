@@ -664,6 +664,28 @@ def test_own_data(own_data):
     succeed("predict", "run", "digit.npy")
 
 
+def test_own_data_of_other_classes_and_sizes(sample):
+    kinds = ["three", "one", "two"]
+    for i in range(90):
+        kind = kinds[i % 3]
+        Path("own", kind).mkdir(parents=True, exist_ok=True)
+        digits = sample.inputs[sample.targets == kinds.index(kind)]
+        Image.fromarray(255 - digits[i // 3][4:24, 4:24]).save(f"own/{kind}/{i:02}.png")
+    done = succeed("train", "--data", "own", "--hidden", "16", "--epochs", "5", "--no-plots", "--out", "run")
+    assert "dark on light, inverted" in done.err
+    assert "72 to train with, 18 to test with" in done.err
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["dataset"], config["side"], config["classes"]) == ("files", 20, ["one", "three", "two"])
+    assert config["fill"] > 0.9
+    assert succeed("evaluate", "run").out.splitlines()[1].split()[0] == "one"
+    right = [
+        json_line(succeed("predict", "run", f"own/{kinds[i % 3]}/{i:02}.png", "--json").out)["prediction"]
+        == kinds[i % 3]
+        for i in range(12)
+    ]
+    assert sum(right) >= 9
+
+
 def test_a_relative_path_is_found_from_elsewhere(own_data, monkeypatch, tmp_path):
     succeed("train", "--data", "own", "--hidden", "8", "--epochs", "1", "--no-plots", "--out", "run")
     (tmp_path / "other").mkdir()
@@ -903,7 +925,8 @@ def test_a_run_that_is_not_whole(run, sample, damage, name):
 def test_a_picture_and_a_run_in_each_others_place(run, sample):
     np.save("digit.npy", sample.inputs[0])
     assert "digit.npy: is a file, not the folder of a run" in fail("predict", "digit.npy", run).err
-    assert "is a folder, not a file" in fail("predict", run, run).err
+    Path("empty").mkdir()
+    assert "holds no pictures and no tables" in fail("predict", run, "empty").err
     assert fail("predict", run, "none.png").err == "error: none.png: no such file\n"
 
 
@@ -1014,9 +1037,37 @@ def test_unreadable_images(run, sample):
         "folder.png",
         "none.png",
     ):
-        done = fail("predict", run, "good.npy", bad)
-        assert bad in done.err.splitlines()[-1]
+        if bad == "folder.png":
+            assert "folder.png" in fail("predict", run, bad, "good.npy").err
+            continue
+        done = fail("predict", run, bad, "good.npy")
+        assert done.err.splitlines()[-1] == f"error: 1 of 2 files could not be read: {bad}"
         assert done.out.startswith("good.npy: ")
+    assert len(done.out.splitlines()) == 1
+
+
+def test_predict_reads_folders_and_tables(run, sample):
+    Path("digits/more").mkdir(parents=True)
+    Image.fromarray(sample.inputs[0]).save("digits/a.png")
+    np.save("digits/b.npy", sample.inputs[1])
+    Image.fromarray(np.tile(np.pad(sample.inputs[2], 10), 2)).save("digits/c.png")
+    Image.fromarray(sample.inputs[3]).save("digits/more/d.png")
+    Path("digits/readme.txt").write_text("four digits, and two in one")
+    done = fail("predict", run, "digits")
+    names = [str(Path("digits") / name) for name in ("a.png", "b.npy", "more/d.png")]
+    assert [line.partition(": ")[0] for line in done.out.splitlines()] == names
+    assert "c.png: holds several digits" in done.err
+    assert done.err.splitlines()[-1] == f"error: 1 of 4 files could not be read: {Path('digits') / 'c.png'}"
+    rows = [",".join(map(str, image.reshape(-1))) for image in sample.inputs[:30]]
+    Path("test.csv").write_text("\n".join([",".join(f"pixel{i}" for i in range(784)), *rows]))
+    np.save("stack.npy", sample.inputs[:30])
+    answers = []
+    for file in ("test.csv", "stack.npy"):
+        found = [json_line(line) for line in succeed("predict", run, file, "--json").out.splitlines()]
+        assert [answer["image"] for answer in found] == [f"{file}, row {i}" for i in range(1, 31)]
+        answers.append([int(answer["prediction"]) for answer in found])
+    assert answers[0] == answers[1]
+    assert np.mean(np.array(answers[0]) == sample.targets[:30]) > 0.7
 
 
 def test_a_picture_without_pillow(run, sample, monkeypatch):

@@ -289,9 +289,9 @@ def test_npz_that_lies(tmp_path, arrays, changes, words):
 
 def test_npz_with_a_boastful_header(tmp_path, arrays):
     for shape, words in [
-        ((20, 2**40), "more than 235,200,000 bytes are not read"),
-        ((2**40, 28, 28), "more than 235,200,000 bytes are not read"),
-        ((-1, 28, 28), "more than 235,200,000 bytes are not read"),
+        ((20, 2**40), "more than 784,000,000 bytes are not read"),
+        ((2**40, 28, 28), "more than 784,000,000 bytes are not read"),
+        ((-1, 28, 28), "more than 784,000,000 bytes are not read"),
         ((0, 2**70), "there is more data after the 0 bytes"),
         ((200_000, 28, 28), "cut short"),
     ]:
@@ -356,7 +356,7 @@ def test_csv_files_that_are_wrong(tmp_path, arrays):
 def test_csv_of_blank_lines(tmp_path):
     path = tmp_path / "mnist_train.csv.gz"
     path.write_bytes(gzip.compress(b"\n" * 30_000_000, 1))
-    with pytest.raises(DataError, match="more than 600,000 lines"):
+    with pytest.raises(DataError, match="holds no rows"):
         read_csv(path)
 
 

@@ -10,7 +10,6 @@ import click
 import numpy as np
 
 from .. import __version__, data, testing, training, viz
-from ..data import DATASETS
 from ..errors import GradcheckError
 from ..experiments import catalogue, run_experiment
 from ..experiments.options import (
@@ -18,9 +17,10 @@ from ..experiments.options import (
     run_command,
 )
 from ..training.history import is_finite
-from ..training.runs import Run, probabilities
+from ..training.runs import Run
 from .explaining import explain
 from .loading import load_again
+from .predicting import predict
 from .stepping import step_through
 from .training import train
 
@@ -43,6 +43,7 @@ def cli() -> None:
 
 cli.add_command(train)
 cli.add_command(explain)
+cli.add_command(predict)
 cli.add_command(step_through)
 
 
@@ -81,44 +82,6 @@ def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
         share = f"{right / total:.2%}" if total else "–"
         click.echo(f"{name:>12}  {share:>7}  {right:,} of {total:,}")
     click.echo(f"{'accuracy':>12}  {accuracy:.2%}  {int(np.trace(matrix)):,} of {len(test):,}")
-
-
-@cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per image.")
-def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> None:
-    """Say which digit each of the IMAGES (PNG or .npy) shows.
-
-    They may have any size, and be dark on light or light on dark.
-    """
-    saved = Run(run)
-    model = saved.model()
-    facts = saved.facts
-    for path in images:
-        fill = DATASETS[facts.dataset or "mnist"].fill
-        digit = data.read_digit(path, size=facts.side, fill=fill).reshape(1, *facts.input)
-        outputs = training.predict(model, digit)
-        if facts.loss is None:  # nobody knows what the outputs mean, but that the largest counts
-            name = facts.classes[int(outputs.argmax())]
-            click.echo(json.dumps({"image": str(path), "prediction": name}) if as_json else f"{path}: {name}")
-            continue
-        shares = probabilities(outputs, facts.loss)[0]
-        best = np.argsort(-shares)[:3]
-        names = [facts.classes[i] for i in best]
-        if as_json:
-            click.echo(
-                json.dumps(
-                    {
-                        "image": str(path),
-                        "prediction": names[0],
-                        "probabilities": dict(zip(facts.classes, shares.round(6).tolist(), strict=True)),
-                    }
-                )
-            )
-        else:
-            shown = ", ".join(f"{name} {shares[i]:.1%}" for name, i in zip(names, best, strict=True))
-            click.echo(f"{path}: {names[0]}  ({shown})")
 
 
 @cli.command("draw-graph")

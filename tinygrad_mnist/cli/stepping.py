@@ -10,7 +10,6 @@ import click
 import numpy as np
 
 from .. import data, viz
-from ..data import DATASETS
 from ..errors import OptionError
 from ..tensor import Tensor
 from ..training.runs import Run
@@ -65,8 +64,7 @@ def _of_image(what: tuple[str, ...], label: int | None) -> tuple[Tensor, dict[st
         )
     saved = Run(what[0])
     facts, model = saved.facts, saved.model()
-    fill = DATASETS[facts.dataset or "mnist"].fill
-    image = data.read_digit(what[1], size=facts.side, fill=fill).reshape(1, *facts.input)
+    image = data.read_digit(what[1], size=facts.side, fill=saved.fill).reshape(1, *facts.input)
     outputs = model(image)
     target = int(np.argmax(outputs.data)) if label is None else label
     loss = facts.make_loss()(outputs, np.array([target]))

@@ -13,7 +13,9 @@ from click.core import ParameterSource
 
 from .. import __version__, nn, training
 from ..data import DATASETS, Dataset
+from ..data.catalogue import load_own
 from ..data.origin import Seen
+from ..data.standard import fit_digits
 from ..errors import MissingExtraError, OptionError
 from ..experiments.options import (
     CompileOption,
@@ -42,7 +44,12 @@ __all__ = ["train"]
 @click.option(
     "--dataset", type=click.Choice(list(DATASETS)), default="mnist", show_default=True, help="Data set."
 )
-@click.option("--data", "path", type=click.Path(path_type=Path), help="Folder or file with the data.")
+@click.option(
+    "--data",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Folder or file with the data: MNIST's files, or your own.",
+)
 @click.option(
     "--hidden",
     type=Sizes(),
@@ -179,9 +186,7 @@ def train(**options: Any) -> int:
         context.with_resource(claim(resumed))
         if context.get_parameter_source("epochs") is ParameterSource.COMMANDLINE:
             settings = replace(settings, epochs=options["epochs"])
-    train_data, test = (
-        load_again(resumed, takes_data=False) if settings else load(options["dataset"], options["path"])
-    )
+    train_data, test = load_again(resumed, takes_data=False) if settings else _load(options)
     click.echo(
         f"data: {train_data.source} ({len(train_data):,} to train with, {len(test):,} to test with)", err=True
     )
@@ -205,6 +210,7 @@ def train(**options: Any) -> int:
         split = {"train": len(train_data) - held_out, "validation": held_out, "seed": settings.seed}
         config = {
             **settings.as_dict(),
+            "fill": DATASETS[settings.dataset].fill or round(fit_digits(train_data.inputs), 4),
             "seen": asdict(Seen.of(train_data, test, split)),
             "version": __version__,
             "numpy": np.__version__,
@@ -295,6 +301,15 @@ def _fit(
         stopped = "terminated" if isinstance(interruption, Terminated) else "interrupted"
         click.echo(f"stopped; keeping what has been learned. --resume {folder} goes on", err=True)
     return stopped, saved.history
+
+
+def _load(options: dict[str, Any]) -> tuple[Dataset, Dataset]:
+    """Load the data that were asked for; files of the user's own say themselves which data set they are."""
+    named = click.get_current_context().get_parameter_source("dataset") is not ParameterSource.DEFAULT
+    if named or options["path"] is None:
+        return load(options["dataset"], options["path"])
+    options["dataset"], loaded = load_own(options["path"])
+    return loaded
 
 
 def _sizes(model: nn.MLP) -> list[int]:

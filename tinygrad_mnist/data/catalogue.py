@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import OptionError, choice
-from .dataset import Dataset
+import numpy as np
+
+from ..errors import DataError, OptionError, choice
+from .dataset import DIGITS, Dataset
 from .digits import load_digits
 from .mnist import load_fashion_mnist, load_mnist
+from .own import load_files
 from .places import Place, fashion_places, mnist_places
 
-__all__ = ["DATASETS", "Source", "describe", "load"]
+__all__ = ["DATASETS", "Source", "describe", "load", "load_own"]
 
 Path = str | os.PathLike[str]
 
@@ -28,9 +31,9 @@ class Source:
         or None for the places where the data set is usually found.
     takes_path : bool
         Whether it can be read from a path; False for a data set that comes with a package.
-    fill : float
+    fill : float, optional
         The share of an image's side that the longer side of a digit takes up, so that a picture of a
-        digit can be scaled in the same way.
+        digit can be scaled in the same way. None: it is measured.
     shows : str
         What its images show, as a page names it.
     quick : str, optional
@@ -41,16 +44,25 @@ class Source:
 
     load: Callable[[Path | None], tuple[Dataset, Dataset]]
     takes_path: bool = True
-    fill: float = 20 / 28
+    fill: float | None = 20 / 28
     shows: str = "images"
     quick: str | None = None
     places: Callable[[], list[Place]] = list
+
+
+def _load_files(path: Path | None) -> tuple[Dataset, Dataset]:
+    if path is None:
+        raise OptionError(
+            "the data set 'files' is your own; say where it is: --data PATH, or load('files', path)"
+        )
+    return load_files(path)
 
 
 DATASETS = {
     "mnist": Source(load_mnist, shows="digits", quick="sample", places=mnist_places),
     "fashion": Source(load_fashion_mnist, shows="clothes", places=fashion_places),
     "digits": Source(lambda path: load_digits(), takes_path=False, fill=1.0, shows="small digits"),
+    "files": Source(_load_files, fill=None),
     "sample": Source(lambda path: load_mnist("sample"), takes_path=False, shows="digits"),
 }
 
@@ -88,6 +100,23 @@ def load(name: str, path: Path | None = None) -> tuple[Dataset, Dataset]:
             f"the data set {name!r} comes with its package and cannot be read from a path: {path}"
         )
     return source.load(path)
+
+
+def load_own(path: Path) -> tuple[str, tuple[Dataset, Dataset]]:
+    """Load the data at a path, and name what reads them: ``"mnist"`` if they are ten digits in MNIST's form.
+
+    Raises
+    ------
+    DataError
+        If they cannot be read.
+    """
+    try:
+        loaded = load_mnist(path, download=False)
+        if len(np.unique(loaded[0].targets)) == len(DIGITS):
+            return "mnist", loaded
+    except DataError:
+        pass  # the general reader says what is wrong
+    return "files", load_files(path)
 
 
 def describe() -> list[Place]:

@@ -111,10 +111,25 @@ def _read_npy(file: Path) -> NDArray:
     return array
 
 
+def read_pixels(file: Path) -> NDArray:
+    """Read a picture as it is: grey, from 0 to 1, shape (H, W)."""
+    return _grey(_unit(_read_picture(file), file), file)
+
+
+def read_grey(content: bytes, where: str) -> NDArray:
+    """Read a picture from its bytes, as it is: grey, uint8, shape (H, W)."""
+    grey: NDArray = np.rint(255 * _grey(_unit(_decode(content, where), where), where)).astype(np.uint8)
+    return grey
+
+
 def _read_picture(file: Path) -> NDArray:
-    pil = require("PIL.Image", extra="pictures", purpose=f"reading {file.name}")
-    ops = require("PIL.ImageOps", extra="pictures", purpose=f"reading {file.name}")
-    content = read_bytes(file, LARGEST_PICTURE)
+    return _decode(read_bytes(file, LARGEST_PICTURE), file)
+
+
+def _decode(content: bytes, file: Path | str) -> NDArray:
+    purpose = f"reading {Path(file).name}"
+    pil = require("PIL.Image", extra="pictures", purpose=purpose)
+    ops = require("PIL.ImageOps", extra="pictures", purpose=purpose)
     most = next((size for start, size in LARGEST.items() if content.startswith(start)), None)
     if most is None:
         raise DataError(f"{file}: not a readable picture: it is none of {', '.join(FORMATS)}")
@@ -154,7 +169,7 @@ class _InReads(io.BytesIO):
         return super().read(size)
 
 
-def _unit(pixels: NDArray, file: Path) -> NDArray:
+def _unit(pixels: NDArray, file: Path | str) -> NDArray:
     """Scale pixels of any dtype to 0–1."""
     if not pixels.size or pixels.dtype.kind not in "buif":
         raise DataError(
@@ -169,7 +184,7 @@ def _unit(pixels: NDArray, file: Path) -> NDArray:
     return pixels.astype(np.float32) / (1 if is_unit else 255)
 
 
-def _grey(pixels: NDArray, file: Path) -> NDArray:
+def _grey(pixels: NDArray, file: Path | str) -> NDArray:
     """Convert colours to grey (H, W), with transparent parts on paper that contrasts with the rest."""
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         grey: NDArray = pixels[:, :, :3] @ LUMA

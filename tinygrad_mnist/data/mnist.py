@@ -16,7 +16,6 @@ from .dataset import DIGITS, Dataset, Transform, to_vectors
 from .download import fetch_mnist
 from .formats import Corpus, read
 from .formats.npz import read_npz
-from .formats.table import read_table
 from .origin import MNIST_TRAIN, Origin
 from .places import (
     FASHION_DEBIAN,
@@ -26,7 +25,7 @@ from .places import (
     holds_data,
 )
 
-__all__ = ["CLOTHES", "SAMPLE", "BundledSampleWarning", "load_fashion_mnist", "load_mnist", "read_csv"]
+__all__ = ["CLOTHES", "SAMPLE", "BundledSampleWarning", "load_fashion_mnist", "load_mnist"]
 
 #: The ``source`` of the digits that come with this package.
 SAMPLE = "bundled sample of 5,000 digits"
@@ -167,35 +166,6 @@ def load_fashion_mnist(
             "(train-images-idx3-ubyte.gz and so on) into one of these folders"
         )
     return _datasets("fashion", path, *found, CLOTHES, transform)
-
-
-def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_vectors) -> Dataset:
-    """Read one CSV file of digits: a label and 784 pixels of 0–255 on each line.
-
-    Parameters
-    ----------
-    path : path
-        The file, compressed or not, with or without a header that begins with ``label``.
-    transform : callable, default ``to_vectors``
-        Makes the input of the network.
-
-    Returns
-    -------
-    Dataset
-
-    Raises
-    ------
-    DataError
-        If a row is too short or holds something else; the message has its number.
-
-    Examples
-    --------
-    >>> read_csv("mnist_train_100.csv")  # doctest: +SKIP
-    Dataset('mnist_train_100.csv', 100 × uint8[28, 28], 10 classes, source='mnist_train_100.csv')
-    """
-    file = locate(path)
-    images, labels = read_table(file)
-    return Dataset(images, labels, transform=transform, classes=DIGITS, name=file.name, source=str(file))
 
 
 class _Found(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import viz
-from ..data import Dataset
+from ..data import DATASETS, Dataset
 from ..data.origin import Seen
 from ..errors import DataError, OptionError, RunError, pluralise, quote
 from ..files import replace
@@ -143,6 +143,21 @@ class Run:
     def is_saved_from_python(self) -> bool:
         """Whether :func:`save_run` made it, so that it has no settings of a training."""
         return self._json("config.json").get("made_by") == MADE_BY_SAVE_RUN
+
+    @property
+    def fill(self) -> float:
+        """The share of an image's side that a digit takes up in the data of the training.
+
+        Raises
+        ------
+        DataError
+            If it is none.
+        """
+        usual = DATASETS[self.facts.dataset or "mnist"].fill or DATASETS["mnist"].fill
+        given = self._json("config.json").get("fill", usual)
+        if not isinstance(given, (int, float)) or not 0 < given <= 1:
+            raise DataError(f"{self.folder / 'config.json'}: fill is {quote(given)}; expected a share up to 1")
+        return float(given)
 
     @property
     def facts(self) -> Facts:

@@ -1,23 +1,41 @@
-"""CSV, as in "Make your own neural network": a label and 784 pixels on each line."""
+"""Tables of digits as text: an image on each line, with or without a header, and its label in the first or last column.
+
+"Make your own neural network" has a label and 784 pixels between commas, Kaggle a header besides, USPS spaces, and the
+optical digits of UCI the label at the end.
+"""
 
 from __future__ import annotations
 
 import io
+import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError
+from ...errors import DataError, pluralise, quote
 from ...reading import open_unpacked
 from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus
 
 TABLES = ("mnist_train.csv", "mnist_test.csv")
 
-# Room for 785 numbers of up to three digits, commas and spaces.
+# Room for numbers of up to three digits, commas and spaces; and for numbers of any kind.
 LONGEST_LINE = 8 * (1 + PIXELS)
+LONGEST_ROW = 2**19
+
+LABELS = ("label", "labels", "class", "digit", "target", "y", "number", "character")
+NUMBERS = ("", "id", "index", "imageid", "image_id", "unnamed: 0")
+"""The names of columns that hold labels, and of those that only number the rows."""
+
+
+class Table(NamedTuple):
+    """Pixels (N, columns) of any range, and the labels (N,) of numbers or text, if there are any."""
+
+    pixels: NDArray[Any]
+    labels: NDArray[Any] | None
 
 
 def find_tables(folder: Path) -> tuple[Path, Path] | None:
@@ -34,23 +52,12 @@ def find_tables(folder: Path) -> tuple[Path, Path] | None:
 
 
 def read_tables(train: Path, test: Path) -> Corpus:
-    """Read the two files of a data set."""
-    return Corpus(*read_table(train), *read_table(test))
+    """Read the two files of MNIST, whose rows are a label of 0–9 and 784 pixels of 0–255."""
+    return Corpus(*_read_digits(train), *_read_digits(test))
 
 
-def read_table(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read one file: images (N, 28, 28) and labels (N,)."""
-    with open_unpacked(path) as stream:
-        rows = _Rows(stream, path)
-        try:
-            # loadtxt gets one row at a time, so if it stops, the last one is bad.
-            table = np.loadtxt(rows, dtype=np.uint8, delimiter=",", comments=None, ndmin=2)
-        except DataError:
-            raise
-        except ValueError:
-            _blame(path, rows.count, rows.last)
-    if table.shape[1] != 1 + PIXELS:
-        _blame(path, rows.count, rows.last)
+def _read_digits(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    table = _read(path, np.uint8, _Layout(",", False, None), LONGEST_LINE)
     for row in np.flatnonzero(table[:, 0] > 9):
         raise DataError(
             f"{path}, row {row + 1:,}: the label is {table[row, 0]}; expected 0–9 in the first column"
@@ -58,38 +65,238 @@ def read_table(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return table[:, 1:].reshape(-1, SIDE, SIDE), table[:, 0].astype(np.int64)
 
 
+def read_table(path: Path) -> Table:
+    """Read a table; its first lines say how it is laid out.
+
+    Raises
+    ------
+    DataError
+        If a row cannot be read, or if it is not clear where the labels are.
+    """
+    with open_unpacked(path) as stream:
+        layout, names, first = _detect(stream, path)
+    if ":" in first[-1]:
+        return _read_pairs(path)
+    drop = [i for i, name in enumerate(names or ()) if name in NUMBERS]
+    marked = [i for i, name in enumerate(names or ()) if name in LABELS]
+    text = [i for i, field in enumerate(first) if not _is_number(field)]
+    if len(marked) > 1 or len(text) > 1:
+        which = ", ".join(quote(first[i] if text[1:] else (names or first)[i]) for i in (text or marked)[:5])
+        raise DataError(f"{path}: more than one column may hold the labels: {which}")
+    place = marked[0] if marked else text[0] if text else None
+    layout = layout._replace(label=place)
+    try:
+        table: NDArray[Any] = _read(path, np.uint8, layout, LONGEST_ROW)
+    except _NotBytesError:
+        table = _read(path, np.float32, layout, LONGEST_ROW)
+    if place is not None:
+        labels = np.array(layout.labels)
+        drop = [i - (i > place) for i in drop if i != place]
+    pixels = np.delete(table, drop, axis=1) if drop else table
+    columns = pixels.shape[1]
+    if place is None:
+        if math.isqrt(columns) ** 2 == columns:
+            return Table(pixels, None)
+        place = _find_labels(path, pixels)
+        labels = pixels[:, place]
+        pixels = pixels[:, 1:] if place == 0 else pixels[:, :-1]
+    return Table(pixels, _as_numbers(labels))
+
+
+class _NotBytesError(DataError):
+    """A table of other numbers than 0–255."""
+
+
+class _Layout(NamedTuple):
+    separator: str | None
+    has_header: bool
+    label: int | None
+    labels: list[str] = []  # noqa: RUF012 - replaced for each table
+
+
+def _split(line: str, separator: str | None) -> list[str]:
+    return [field.strip().strip('"') for field in line.strip().split(separator)]
+
+
+def _detect(stream: io.BufferedReader, path: Path) -> tuple[_Layout, list[str] | None, list[str]]:
+    """Find the separator, the names in the header in lower case, and the first row."""
+    lines = (line for _ in range(100) if (line := stream.readline(LONGEST_ROW)))
+    texts = (line.decode("utf-8-sig", "replace") for line in lines)
+    filled = list(itertools.islice((text for text in texts if text.strip()), 2))
+    if not filled:
+        raise DataError(f"{path}: holds no rows; expected an image on each line")
+    separator = max((",", ";", "\t"), key=filled[-1].count)
+    layout = _Layout(separator if separator in filled[-1] else None, False, None, [])
+    fields = _split(filled[0], layout.separator)
+    names = [field.lower() for field in fields]
+    words = sum(not _is_number(field) for field in fields)
+    is_header = (
+        2 * words > len(fields)
+        or any(name in LABELS for name in names)
+        or (len(fields) > 4 and names == [str(i) for i in range(len(names))])
+    )
+    if not is_header:
+        return layout, None, fields
+    if len(filled) < 2:
+        raise DataError(f"{path}: holds no rows; expected an image on each line after the header")
+    return layout._replace(has_header=True), names, _split(filled[1], layout.separator)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field.partition(":")[2] or field)
+    except ValueError:
+        return False
+    return True
+
+
+def _find_labels(path: Path, table: NDArray[Any]) -> int:
+    """Return 0 or -1, the column of the labels in a table without names."""
+    columns = table.shape[1]
+    if math.isqrt(columns - 1) ** 2 != columns - 1:
+        raise DataError(
+            f"{path}: {pluralise(columns, 'column')} are no square image, with or without a label; for other arrays, "
+            "tinygrad_mnist.data.Dataset(images, labels) takes any"
+        )
+    likely = [i for i in (0, -1) if _may_be_labels(table[:, i])]
+    if len(likely) == 2 and len(table) > 1:
+        small = [i for i in likely if table[:, i].max() < 100]
+        likely = small if len(small) == 1 else likely
+    if len(likely) == 2 and len(table) > 1:
+        raise DataError(
+            f"{path}: the first and the last column could both be labels; name them in a header line, such as "
+            "label,pixel0,pixel1,…"
+        )
+    return likely[0] if likely else 0
+
+
+def _may_be_labels(column: NDArray[Any]) -> bool:
+    return bool(
+        (column >= 0).all() and (column % 1 == 0).all() and (column.min() < column.max() or len(column) == 1)
+    )
+
+
+def _as_numbers(labels: NDArray[Any]) -> NDArray[Any]:
+    """Make integers of labels, if they are; text stays text."""
+    try:
+        numbers = labels.astype(np.float64)
+        whole = numbers.astype(np.int64)
+    except (ValueError, OverflowError):
+        return labels.astype(str)
+    return whole if (whole == numbers).all() else labels.astype(str)
+
+
+def _read(path: Path, dtype: type, layout: _Layout, longest: int) -> NDArray[Any]:
+    layout.labels.clear()
+    is_exact = longest == LONGEST_LINE
+    with open_unpacked(path) as stream:
+        rows = _Rows(stream, path, layout, longest)
+        try:
+            # loadtxt gets one row at a time, so if it stops, the last one is bad.
+            table: NDArray[Any] = np.loadtxt(
+                rows,
+                dtype=dtype,
+                delimiter=layout.separator,
+                comments=None,
+                ndmin=2,
+                quotechar=None if is_exact else '"',
+            )
+        except DataError:
+            raise
+        except ValueError as error:
+            if is_exact:
+                _blame(path, rows.count, rows.last)
+            if dtype is np.uint8 and "could not convert" in str(error):
+                raise _NotBytesError(str(error)) from error
+            raise DataError(f"{path}, row {rows.count:,}: {error}") from error
+    if is_exact and table.shape[1] != 1 + PIXELS:
+        _blame(path, rows.count, rows.last)
+    if table.dtype != np.uint8 and not np.isfinite(table).all():
+        row = int(np.argwhere(~np.isfinite(table))[0, 0])
+        raise DataError(f"{path}, row {row + 1:,}: holds a number that is not finite")
+    return table
+
+
 class _Rows:
     """The rows of a file, without a header or blank lines; counted, and limited in number and length."""
 
-    def __init__(self, stream: io.BufferedReader, path: Path) -> None:
+    def __init__(self, stream: io.BufferedReader, path: Path, layout: _Layout, longest: int) -> None:
         self.stream = stream
         self.path = path
+        self.layout = layout
+        self.longest = longest
         self.count = 0
         self.last = b""
 
     def __iter__(self) -> Iterator[bytes]:
         lines = 0
-        while line := self.stream.readline(LONGEST_LINE):
+        is_first = True
+        while line := self.stream.readline(LONGEST_ROW if is_first else self.longest):
             lines += 1
             if lines > 2 * MAX_EXAMPLES:  # half of them may be blank
                 raise DataError(f"{self.path}: more than {2 * MAX_EXAMPLES:,} lines")
-            if line.isspace() or (self.count == 0 and _is_header(line)):
+            if line.isspace():
                 continue
+            if is_first:
+                is_first = False
+                line = line.removeprefix(b"\xef\xbb\xbf")
+                if self.layout.has_header or _is_header(line):
+                    continue
             self.count += 1
             self.last = line
-            if len(line) == LONGEST_LINE:
+            if len(line) >= self.longest:
                 raise DataError(f"{self.path}, row {self.count:,}: too long for a label and {PIXELS} pixels")
             if self.count > MAX_EXAMPLES:
                 raise DataError(f"{self.path}: more than {MAX_EXAMPLES:,} rows")
-            if self.count == 1 and line.count(b",") != PIXELS:  # of the others, loadtxt expects as many
+            # Of the others, loadtxt expects as many columns.
+            if self.longest == LONGEST_LINE and self.count == 1 and line.count(b",") != PIXELS:
                 _blame(self.path, 1, line)
-            yield line
+            yield line if self.layout.label is None else self._without_label(line)
         if self.count == 0:
             raise DataError(f"{self.path}: holds no rows; expected a label and {PIXELS} pixels on each line")
 
+    def _without_label(self, line: bytes) -> bytes:
+        separator = None if self.layout.separator is None else self.layout.separator.encode()
+        fields = line.split(separator)
+        place = self.layout.label or 0
+        if place >= len(fields):
+            raise DataError(f"{self.path}, row {self.count:,}: has no label in column {place + 1}")
+        label = fields.pop(place).strip().strip(b'"').decode("utf-8", "replace")
+        if not label:
+            raise DataError(f"{self.path}, row {self.count:,}: the label is empty")
+        self.layout.labels.append(label)
+        return (separator or b" ").join(fields)
+
 
 def _is_header(line: bytes) -> bool:
-    return line.lstrip(b'\xef\xbb\xbf"').lower().startswith(b"label")
+    return line.lstrip(b'"').lower().startswith(b"label")
+
+
+def _read_pairs(path: Path) -> Table:
+    """Read the format of LIBSVM: a label, then the number of each pixel that is not 0, a colon, and its value."""
+    labels: list[str] = []
+    rows: list[NDArray[np.float64]] = []
+    with open_unpacked(path) as stream:
+        for line in _Rows(stream, path, _Layout(None, False, 0, labels), LONGEST_ROW):
+            try:
+                pairs = np.array([field.split(b":") for field in line.split()], dtype=np.float64).reshape(
+                    -1, 2
+                )
+            except ValueError as error:
+                raise DataError(f"{path}, row {len(labels):,}: not a number, a colon and a value") from error
+            if not (np.isfinite(pairs).all() and ((pairs[:, 0] >= 1) & (pairs[:, 0] <= 2**16)).all()):
+                raise DataError(
+                    f"{path}, row {len(labels):,}: pixels are numbered from 1, to {2**16:,} at most"
+                )
+            rows.append(pairs)
+    columns = int(max((pairs[:, 0].max() for pairs in rows if len(pairs)), default=1))
+    side = math.isqrt(columns - 1) + 1  # the last pixels may be 0 in all images
+    if len(rows) * side * side > 2**29:
+        raise DataError(f"{path}: {len(rows):,} images of {side}×{side} pixels are too many")
+    table = np.zeros((len(rows), side * side), np.float32)
+    for row, pairs in zip(table, rows, strict=True):
+        row[pairs[:, 0].astype(int) - 1] = pairs[:, 1]
+    return Table(table, _as_numbers(np.array(labels)))
 
 
 def _blame(path: Path, row: int, line: bytes) -> NoReturn:
