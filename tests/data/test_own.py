@@ -303,7 +303,7 @@ def test_images_that_are_not_square(tmp_path):
 
 def packed(name, content):
     with zipfile.ZipFile(archive := io.BytesIO(), "w") as file:
-        file.writestr(name, content)
+        file.writestr(zipfile.ZipInfo(name), content)
     return archive.getvalue()
 
 
@@ -311,10 +311,10 @@ def packed(name, content):
     ("content", "words"),
     [
         (b"<!DOCTYPE html>\n<html><title>404 Not Found</title>", "web page"),
-        (gzip.compress(b"\n<html><body>sign in</body></html>"), "web page"),
+        (gzip.compress(b"\n<html><body>sign in</body></html>", mtime=0), "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
         (b"", "is empty"),
-        (gzip.compress(b""), "empty once it is unpacked"),
+        (gzip.compress(b"", mtime=0), "empty once it is unpacked"),
         (packed("train.csv", "1,2"), "zip archive; unpack it"),
         (packed("xl/workbook.xml", "<"), "Excel; save it as CSV"),
         (b"BZh91AY", "bunzip2"),
