@@ -156,7 +156,9 @@ class Run:
         usual = DATASETS[self.facts.dataset or "mnist"].fill or DATASETS["mnist"].fill
         given = self._json("config.json").get("fill", usual)
         if not isinstance(given, (int, float)) or not 0 < given <= 1:
-            raise DataError(f"{self.folder / 'config.json'}: fill is {quote(given)}; expected a share up to 1")
+            raise DataError(
+                f"{self.folder / 'config.json'}: fill is {quote(given)}; expected a share up to 1"
+            )
         return float(given)
 
     @property
