@@ -29,7 +29,7 @@ NAMES = {
     """,
     "tinygrad_mnist.experiments": "Experiment Report Table catalogue experiment grid run_experiment sweep",
     "tinygrad_mnist.experiments.sweeps": "BACKENDS grid sweep",
-    "tinygrad_mnist.files": "forget_unfinished load read_metadata read_safetensors replace save",
+    "tinygrad_mnist.files": "load read_metadata read_safetensors replace save unfinished",
     "tinygrad_mnist.graph": "Node changed conjugate enable_grad fit is_recording no_grad scope sweep",
     "tinygrad_mnist.nn": """
         AdaptiveAvgPool2d AvgPool2d BCELoss BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d

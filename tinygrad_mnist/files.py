@@ -25,7 +25,7 @@ from .reading import (
 )
 from .typing import NDArray
 
-__all__ = ["forget_unfinished", "load", "read_metadata", "read_safetensors", "replace", "save"]
+__all__ = ["load", "read_metadata", "read_safetensors", "replace", "save", "unfinished"]
 
 
 def save(
@@ -190,10 +190,9 @@ def _plain(name: Any, value: Any, path: Path) -> NDArray:
 _UNFINISHED = ".unfinished"
 
 
-def forget_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed had begun to write in a folder; no other may be writing there."""
-    for path in folder.glob(f".*{_UNFINISHED}"):
-        path.unlink(missing_ok=True)
+def unfinished(folder: Path) -> list[Path]:
+    """The files in a folder that processes which were killed had begun to write, if no other is writing there."""
+    return list(folder.glob(f".*{_UNFINISHED}"))
 
 
 #: The name under which a file holds everything of a state but its arrays, as JSON.

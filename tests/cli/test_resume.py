@@ -328,6 +328,14 @@ def test_what_cannot_be_resumed(tmp_path):
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
 
+def test_a_run_that_was_killed_before_it_had_settings(tmp_path):
+    """It had locked the folder, and begun to write config.json."""
+    (tmp_path / ".lock").write_text("1")
+    (tmp_path / ".config.json.k9x.unfinished").write_text("{")
+    run(*quick(epochs=1), "--out", tmp_path)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint(tmp_path):
     run(*quick(epochs=1), "--out", tmp_path / "whole")
     (tmp_path / "killed").mkdir()

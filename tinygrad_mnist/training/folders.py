@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import RunError
-from ..files import forget_unfinished
+from ..files import unfinished
 
 __all__ = ["LOCK", "claim", "make_folder"]
 
@@ -67,7 +67,8 @@ def claim(folder: str | os.PathLike[str]) -> Iterator[Path]:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            forget_unfinished(folder)
+            for path in unfinished(folder):
+                path.unlink(missing_ok=True)
             yield folder
         finally:
             del _claimed[key]

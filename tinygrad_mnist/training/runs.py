@@ -16,7 +16,7 @@ from .. import viz
 from ..data import DATASETS, Dataset
 from ..data.origin import Seen
 from ..errors import DataError, OptionError, RunError, pluralise, quote
-from ..files import replace
+from ..files import replace, unfinished
 from ..nn import Module
 from ..nn.functional import sigmoid, softmax
 from ..nn.init import room_for
@@ -329,7 +329,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _require_empty(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(found.name != LOCK for found in folder.iterdir())):
+    """Check that a new run can be made in a folder, where one may have been killed before it was made."""
+    left = [folder / LOCK, *unfinished(folder)]
+    if folder.exists() and (not folder.is_dir() or any(found not in left for found in folder.iterdir())):
         raise RunError(
             f"{folder}: already exists and is not empty; choose another folder, or remove it first"
         )
