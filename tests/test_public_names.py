@@ -18,9 +18,9 @@ NAMES = {
     "tinygrad_mnist.cli": "cli main",
     "tinygrad_mnist.compiler": "Compiled Stats compile",
     "tinygrad_mnist.data": """
-        BundledSampleWarning DATASETS DataLoader Dataset Place SAMPLE Source cache_folder describe
-        digits_to_vectors fetch_mnist load load_digits load_fashion_mnist load_files load_mnist read_csv
-        read_digit read_images to_images to_vectors
+        AUGMENTATIONS Augment BundledSampleWarning DATASETS DataLoader Dataset Place SAMPLE Source
+        cache_folder describe digits_to_vectors fetch_mnist load load_digits load_fashion_mnist
+        load_files load_mnist read_csv read_digit read_images to_images to_vectors
     """,
     "tinygrad_mnist.errors": """
         CompileError DTypeError DataError GradcheckError GradientError LostGradientWarning MissingExtraError
@@ -35,7 +35,7 @@ NAMES = {
         AdaptiveAvgPool2d AvgPool2d BCELoss BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d
         ConvTranspose2d CrossEntropyLoss Dropout Dropout2d ELU Embedding Flatten GELU GRU GroupNorm
         HuberLoss Identity KLDivLoss L1Loss LSTM LayerNorm LeakyReLU Linear LogSoftmax MLP MSELoss
-        MaxPool2d Module MultiMarginLoss MultiheadAttention NLLLoss Parameter RNN ReLU Sequential SiLU
+        MaxPool2d Module MultiMarginLoss MultiheadAttention NLLLoss Parameter RNN ReLU Residual Sequential SiLU
         Sigmoid Softmax Softplus Tanh Unflatten Upsample activations build describe functional init
     """,
     "tinygrad_mnist.nn.functional": """

@@ -50,6 +50,7 @@ LAYERS = {
         (2, 3, 4),
     ),
     "Upsample": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), (1, 2, 2, 3)),
+    "Residual": (lambda: nn.Residual(nn.Linear(3, 3, rng=0, **D)), (2, 3)),
     "Identity": (lambda: nn.Identity(), (2, 3)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, -1)), (2, 6)),
     "Dropout2d": (lambda: nn.Dropout2d(0.5, rng=0).eval(), (2, 3, 2, 2)),

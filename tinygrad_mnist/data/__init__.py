@@ -7,6 +7,7 @@ and one to test with. ``load`` does the same by name, ``load_files`` for your ow
 
 from __future__ import annotations
 
+from .augment import AUGMENTATIONS, Augment
 from .catalogue import DATASETS, Source, describe, load
 from .dataset import Dataset, to_images, to_vectors
 from .digits import digits_to_vectors, load_digits
@@ -18,8 +19,10 @@ from .own import load_files, read_csv, read_images
 from .places import Place, cache_folder
 
 __all__ = [
+    "AUGMENTATIONS",
     "DATASETS",
     "SAMPLE",
+    "Augment",
     "BundledSampleWarning",
     "DataLoader",
     "Dataset",

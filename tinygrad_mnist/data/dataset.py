@@ -103,13 +103,19 @@ class Dataset:
     def __getitem__(self, index: Any) -> tuple[NDArray, Any]:
         """Return ``(transform(inputs[index]), targets[index])`` for an int, a slice or an index array."""
         if isinstance(index, (slice, np.ndarray, list)):
-            inputs = self.inputs[index]
-            return (self.transform(inputs) if self.transform else inputs), self.targets[index]
+            return self.batch(index)
         if isinstance(index, tuple):
             raise IndexError(f"a Dataset has one axis, but was indexed with {index!r}; use an index array")
         i = range(len(self))[operator.index(index)]
         inputs, targets = self[i : i + 1]
         return inputs[0], targets[0]
+
+    def batch(self, index: Any, augment: Transform | None = None) -> tuple[NDArray, Any]:
+        """Return several examples; ``augment`` changes their raw inputs before the transform."""
+        inputs = self.inputs[index]
+        if augment is not None:
+            inputs = augment(inputs)
+        return (self.transform(inputs) if self.transform else inputs), self.targets[index]
 
     def subset(self, index: slice | Sequence[int] | NDArray) -> Dataset:
         """Return a data set of some of the examples; for a slice, it shares memory with this one.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class DataLoader:
         Visit the examples in a new random order in each epoch.
     drop_last : bool, default False
         Omit the last batch if it is not full.
+    augment : callable, optional
+        Changes the raw inputs of each batch, as :class:`Augment` does.
     rng : int or numpy.random.Generator, optional
         Source of the random order; the same seed gives the same orders. A generator is used directly,
         not copied.
@@ -69,6 +71,7 @@ class DataLoader:
         *,
         shuffle: bool = False,
         drop_last: bool = False,
+        augment: Callable[[NDArray], NDArray] | None = None,
         rng: int | np.random.Generator | None = None,
     ) -> None:
         if not isinstance(dataset, Dataset):
@@ -83,6 +86,7 @@ class DataLoader:
         self.batch_size = int(batch_size)
         self.shuffle = shuffle
         self.drop_last = drop_last
+        self.augment = augment
         self.rng = generator(rng)
         if len(dataset) == 0:
             raise OptionError(f"DataLoader: {dataset!r} is empty: there is nothing to iterate over")
@@ -118,7 +122,7 @@ class DataLoader:
         examples = len(self.dataset)
         order = self.rng.permutation(examples) if self.shuffle else np.arange(examples)
         starts = range(start * self.batch_size, len(self) * self.batch_size, self.batch_size)
-        return (self.dataset[order[i : i + self.batch_size]] for i in starts)
+        return (self.dataset.batch(order[i : i + self.batch_size], self.augment) for i in starts)
 
     def __repr__(self) -> str:
         return f"DataLoader({self.dataset!r}, {pluralise(len(self), 'batch')} of {self.batch_size:,})"

@@ -1,7 +1,7 @@
 """The layers, by what they do; each file lists its own."""
 
 from .attention import MultiheadAttention
-from .containers import MLP, Sequential
+from .containers import MLP, Residual, Sequential
 from .convolution import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout, Dropout2d
 from .embedding import Embedding
@@ -51,6 +51,7 @@ __all__ = [
     "MaxPool2d",
     "MultiheadAttention",
     "ReLU",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",

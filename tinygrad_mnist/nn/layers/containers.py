@@ -17,7 +17,7 @@ from .dropout import Dropout
 from .linear import Linear
 from .nonlinear import activations
 
-__all__ = ["MLP", "Sequential"]
+__all__ = ["MLP", "Residual", "Sequential"]
 
 
 class Sequential(Module):
@@ -56,6 +56,35 @@ class Sequential(Module):
     def __getitem__(self, index: int | slice) -> Module:
         modules = list(self)
         return Sequential(*modules[index]) if isinstance(index, slice) else modules[index]
+
+
+class Residual(Module):
+    """A module whose input is added to its output: ``body(x) + shortcut(x)``.
+
+    Parameters
+    ----------
+    body : Module
+    shortcut : Module, optional
+        What brings the input into the shape of the output; by default, nothing.
+
+    Examples
+    --------
+    >>> Residual(Linear(3, 3, rng=0))(np.ones((2, 3), np.float32)).shape
+    (2, 3)
+    """
+
+    def __init__(self, body: Module, shortcut: Module | None = None) -> None:
+        for module in (body, shortcut):
+            if module is not None and not isinstance(module, Module):
+                raise OptionError(f"Residual: one argument is {_stray(module)}")
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x: Array) -> Array:
+        y = self.body(x)
+        return y + (x if self.shortcut is None else self.shortcut(x))
+
+    def _sample_shape(self) -> tuple[int, ...] | None:
+        return self.body._sample_shape()
 
 
 class MLP(Sequential):

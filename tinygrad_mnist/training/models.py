@@ -1,0 +1,123 @@
+"""Models by name, as ``tinygrad-mnist train --model`` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import nn
+from ..errors import OptionError
+
+__all__ = ["MODELS", "ModelRecipe"]
+
+
+class ModelRecipe(NamedTuple):
+    """A network for square images of one channel.
+
+    Attributes
+    ----------
+    about : str
+        What it is, in a line.
+    make : callable
+        ``make(side, classes, rng)`` returns a model that takes images as vectors of ``side²`` numbers, in batches.
+    augments : str
+        What suits it as ``--augment``.
+    """
+
+    about: str
+    make: Callable[[int, int, np.random.Generator], nn.Module]
+    augments: str = ""
+
+
+def _after_pools(side: int, *kernels: int) -> int:
+    """The side of an image after convolutions without padding, each with a pool of 2 × 2 after it."""
+    for kernel in kernels:
+        side = (side - kernel + 1) // 2
+    if side < 1:
+        raise OptionError("the images are too small for this model; use --model mlp, or cnn")
+    return side
+
+
+def lenet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
+    """LeNet-5 [1]_, with ReLU and maximum pools.
+
+    References
+    ----------
+    .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
+       Proceedings of the IEEE 86 (1998).
+    """
+    rest = _after_pools(side + 4, 5, 5)
+    return nn.Sequential(
+        nn.Unflatten(1, (1, side, side)),
+        nn.Conv2d(1, 6, 5, padding=2, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * rest * rest, 120, rng=rng), nn.ReLU(),
+        nn.Linear(120, 84, rng=rng), nn.ReLU(),
+        nn.Linear(84, classes, rng=rng),
+    )  # fmt: skip
+
+
+def small_cnn(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
+    """Two convolutions and one layer: as accurate as possible after a minute or less."""
+    rest = _after_pools(side, 5, 3)
+    return nn.Sequential(
+        nn.Unflatten(1, (1, side, side)),
+        nn.Conv2d(1, 24, 5, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(24, 32, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * rest * rest, classes, rng=rng),
+    )  # fmt: skip
+
+
+def _block(channels: Sequence[int], kernel: int, rng: np.random.Generator) -> Iterator[nn.Module]:
+    """Convolutions with batch norm and ReLU, from each number of channels to the next."""
+    for before, after in pairwise(channels):
+        yield nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=False, rng=rng)
+        yield nn.BatchNorm2d(after)
+        yield nn.ReLU()
+
+
+def cnn(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
+    """Convolutions with batch norm, and dropout before the last layer."""
+    rest = (side // 2) // 2
+    return nn.Sequential(
+        nn.Unflatten(1, (1, side, side)),
+        *_block((1, 24), 5, rng), nn.MaxPool2d(2),
+        *_block((24, 48, 48), 3, rng), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(0.3, rng=rng),
+        nn.Linear(48 * rest * rest, classes, rng=rng),
+    )  # fmt: skip
+
+
+def resnet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
+    """A residual network [1]_ of seven convolutions.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
+    """
+
+    def residual(channels: int) -> nn.Module:
+        body = [*_block((channels,) * 3, 3, rng)][:-1]  # the last ReLU comes after the sum
+        return nn.Sequential(nn.Residual(nn.Sequential(*body)), nn.ReLU())
+
+    return nn.Sequential(
+        nn.Unflatten(1, (1, side, side)),
+        *_block((1, 16), 3, rng), residual(16), nn.MaxPool2d(2),
+        *_block((16, 32), 3, rng), residual(32), nn.MaxPool2d(2),
+        *_block((32, 64), 3, rng), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(64, classes, rng=rng),
+    )  # fmt: skip
+
+
+#: Add your own: ``MODELS["mine"] = ModelRecipe("…", make_mine)``. ``mlp`` has its own options on the command line.
+MODELS: dict[str, ModelRecipe] = {
+    "lenet": ModelRecipe("two convolutions and three layers (LeNet-5)", lenet),
+    "small-cnn": ModelRecipe("two convolutions and one layer: 99 % in seconds", small_cnn),
+    "cnn": ModelRecipe("three convolutions with batch norm and dropout", cnn, "shift"),
+    "resnet": ModelRecipe("a residual network of seven convolutions", resnet, "shift"),
+}
