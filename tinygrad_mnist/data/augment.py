@@ -69,7 +69,7 @@ class Augment:
                 f"Augment: {changes!r} with strength {strength!r} changes nothing that can be trained with"
             )
         self.changes, self.strength = tuple(dict.fromkeys(names)), strength
-        self.rng = np.random.default_rng(rng)
+        self.rng = generator(rng)
 
     def __call__(self, images: NDArray) -> NDArray:
         """Change images.
