@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,17 +27,14 @@ def quiet(function: F, **errors: Any) -> F:
     if variable is None:
         return np.errstate(**errors)(function)
     is_default = errors == {"under": "ignore"}  # as long as nobody has changed a setting
-    made: tuple[Any, Any] | None = None  # settings, and what becomes of them
+    settings = tuple(errors.items())
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal made
-        now, loud = made, variable.get(None)
+        loud = variable.get(None)
         if loud is None and is_default:
             return function(*args, **kwargs)
-        if now is None or now[0] is not loud:
-            now = made = loud, copy_context().run(_silent, variable, errors)
-        before = variable.set(now[1])
+        before = variable.set(_silenced(variable, loud, settings))
         try:
             return function(*args, **kwargs)
         finally:
@@ -57,6 +54,13 @@ def _variable() -> ContextVar[Any] | None:
     return next((variable for variable in context if variable.name == _NAME), None)
 
 
-def _silent(variable: ContextVar[Any], errors: dict[str, Any]) -> Any:
-    np.seterr(**errors)
-    return variable.get()
+# A cache of functools, because a compiled program must see no state change when a function first runs.
+@lru_cache(maxsize=64)
+def _silenced(variable: ContextVar[Any], loud: Any, settings: tuple[tuple[str, Any], ...]) -> Any:
+    """What the variable holds after a change of the settings that it holds now, ``loud``."""
+
+    def silence() -> Any:
+        np.seterr(**dict(settings))
+        return variable.get()
+
+    return copy_context().run(silence)

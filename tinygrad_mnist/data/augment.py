@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..errors import OptionError, choice
+from ..operands import generator
 from ..typing import NDArray
 
 __all__ = ["AUGMENTATIONS", "Augment"]
