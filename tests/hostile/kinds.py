@@ -19,13 +19,16 @@ from typing import Any
 
 import click
 import numpy as np
+import pyarrow as pa
 from PIL import Image
+from pyarrow import parquet
+from scipy.io import savemat
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn
 from tinygrad_mnist.cli import cli
 from tinygrad_mnist.cli.explaining import name_backend
-from tinygrad_mnist.data import load_mnist, read_csv, read_digit
+from tinygrad_mnist.data import load_files, load_mnist, read_csv, read_digit, read_images
 from tinygrad_mnist.experiments import experiment, sweep
 from tinygrad_mnist.training import History, load_model, save_model
 from tinygrad_mnist.training.runs import Run
@@ -154,7 +157,31 @@ def data_sets() -> dict[str, Kind]:
         "pickle 2": Kind("mnist.pkl", lambda folder: write_pickle(folder, 2), load_mnist),
         "pickle 5": Kind("mnist.pkl", lambda folder: write_pickle(folder, 5), load_mnist),
         "pickle in gz": Kind("mnist.pkl.gz", write_pickle_packed, load_mnist, **gz),
+        **{
+            f"own {file.replace(chr(47), chr(32))}": Kind(
+                file, write_own, lambda folder, file=file: load_files(folder / file.partition("/")[0])
+            )
+            for file in OWN
+        },
+        "own images": Kind("t.csv", write_own, lambda folder: read_images(folder / "t.csv")),
     }
+
+
+#: The user's own data, each in one file.
+OWN = ("t.csv", "t.svm", "t.npz", "t.mat", "t.parquet", "pictures/a/0.png")
+
+
+def write_own(folder: Path) -> None:
+    x, y, *_ = digits()
+    rows = [",".join(map(str, [label, *image.reshape(-1)])) for image, label in zip(x, y, strict=True)]
+    (folder / "t.csv").write_text("\n".join([",".join(["label", *map("pixel{}".format, range(784))]), *rows]))
+    (folder / "t.svm").write_text("".join(f"{label} 1:0.5 {label + 2}:0.25 16:1\n" for label in (0, 1, 2)))
+    np.savez(folder / "t.npz", images=x / 255, labels=y)
+    savemat(folder / "t.mat", {"X": x.reshape(len(x), -1), "y": y})
+    parquet.write_table(pa.table({"image": list(x.reshape(len(x), -1)), "label": y}), folder / "t.parquet")
+    for name, image in zip("ab", x, strict=False):
+        (folder / "pictures" / name).mkdir(exist_ok=True, parents=True)
+        Image.fromarray(image).save(folder / "pictures" / name / "0.png")
 
 
 # -- pictures ------------------------------------------------------------------------------------

@@ -247,7 +247,7 @@ class _Search:
 
     def digit(self, ripples: float) -> NDArray:
         """Return the ink of the main piece, and of the parts of the same digit beside it."""
-        weakest = max(ripples, 0.1 if self.is_uneven else 0.0) * self.peak
+        weakest = max(ripples, 0.1 if self.is_uneven or self.noise else 0.0) * self.peak
         if self.is_cut:
             return self._take_all(weakest)
         areas = self.pieces.areas
@@ -303,7 +303,7 @@ class _Search:
         y, x = np.argwhere(self.pieces.mask(self.main))[0] + (core.top, core.left)
         threshold, boxes, box = 0.5 * self.peak, self.pieces.boxes, core
         for share in SHARES:
-            lower = max(share * self.peak, weakest, 4 * self.noise)
+            lower = max(share * self.peak, weakest, 6 * self.noise)
             if lower >= threshold:
                 break
             pieces = Pieces(contrast > lower)
