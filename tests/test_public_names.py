@@ -47,7 +47,8 @@ NAMES = {
     """,
     "tinygrad_mnist.nn.init": """
         INITIALISERS book_normal constant fan_in_uniform get kaiming_normal kaiming_uniform lecun_normal
-        lecun_uniform normal standard_normal uniform xavier_normal xavier_uniform
+        lecun_uniform normal orthogonal standard_normal truncated_normal uniform xavier_normal
+        xavier_uniform
     """,
     "tinygrad_mnist.optim": """
         Adagrad Adam AdamW CosineAnnealingLR ExponentialMovingAverage LBFGS LambdaLR Lion OneCycleLR

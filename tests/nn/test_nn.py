@@ -539,6 +539,7 @@ OUT, IN = 300, 400
         ("uniform", math.sqrt(1 / 12)),
         ("normal", 0.01),
         ("standard_normal", 1.0),
+        ("orthogonal", math.sqrt(1 / IN)),
     ],
 )
 def test_initialisers(name, std):
@@ -554,7 +555,7 @@ def test_initialisers(name, std):
 
 
 def test_all_initialisers_are_tested_and_unknown_ones_listed():
-    assert len(init.INITIALISERS) == 12
+    assert len(init.INITIALISERS) == 14
     with pytest.raises(OptionError, match=r"unknown initialiser.*kaiming_normal"):
         nn.Linear(2, 2, weight_init="kaiming")
     with pytest.raises(ShapeError, match=r"\(3,\)"):
@@ -563,3 +564,20 @@ def test_all_initialisers_are_tested_and_unknown_ones_listed():
     assert init.xavier_uniform((OUT, IN), gain=2.0, rng=0).std() == pytest.approx(
         2 * math.sqrt(2 / 700), rel=0.01
     )
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (4, 6), (6, 4), (6, 2, 3), (2, 3, 2, 2)])
+def test_orthogonal(shape):
+    w = init.orthogonal(shape, gain=2.0, rng=0, dtype=np.float64)
+    assert w.shape == shape
+    w = w.reshape(shape[0], -1)
+    square = w @ w.T if len(w) <= w.shape[1] else w.T @ w
+    np.testing.assert_allclose(square, 4 * np.eye(len(square)), atol=1e-12)
+
+
+def test_truncated_normal():
+    w = init.truncated_normal((300, 400), mean=1.0, std=0.5, rng=0)
+    assert (w.dtype, np.abs(w - 1).max() <= 1) == (np.float32, True)
+    assert w.mean() == pytest.approx(1, abs=0.01)
+    assert w.std() == pytest.approx(0.5 * 0.8796, rel=0.01)
+    assert init.truncated_normal((), rng=0).shape == ()

@@ -29,7 +29,9 @@ __all__ = [
     "lecun_normal",
     "lecun_uniform",
     "normal",
+    "orthogonal",
     "standard_normal",
+    "truncated_normal",
     "uniform",
     "xavier_normal",
     "xavier_uniform",
@@ -86,6 +88,39 @@ def normal(
 def standard_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
     """Draw from N(0, 1), PyTorch's default for embeddings."""
     return normal(shape, std=1.0, rng=rng, dtype=dtype)
+
+
+def truncated_normal(
+    shape: Shape, mean: float = 0.0, std: float = 0.02, *, rng: Rng = None, dtype: Any = np.float32
+) -> NDArray:
+    """Draw from N(mean, std²), again for every number that is more than two standard deviations away."""
+    if _ROOM.get() is not None:
+        return _empty(shape, dtype)
+    rng = np.random.default_rng(rng)
+    z = np.asarray(rng.standard_normal(shape))
+    while (is_far := np.abs(z) > 2).any():
+        z[is_far] = rng.standard_normal(np.count_nonzero(is_far))
+    return (mean + std * z).astype(dtype)
+
+
+def orthogonal(shape: Shape, gain: float = 1.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
+    """Draw a matrix with orthogonal rows, or columns if there are fewer, of length ``gain`` [1]_.
+
+    Axes after the first are joined. It suits the weights of a recurrent state, because it keeps lengths.
+
+    References
+    ----------
+    .. [1] A. M. Saxe, J. L. McClelland, S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
+       linear neural networks", ICLR 2014.
+    """
+    fans(shape)
+    if _ROOM.get() is not None:
+        return _empty(shape, dtype)
+    rows, columns = shape[0], math.prod(shape[1:])
+    drawn = np.random.default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(drawn)
+    q *= np.sign(np.diagonal(r))  # so that all directions are equally likely
+    return (gain * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
 
 
 def constant(shape: Shape, value: float = 0.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
@@ -174,7 +209,8 @@ def fans(shape: Shape) -> tuple[int, int]:
 INITIALISERS: dict[str, Callable[..., NDArray]] = {
     function.__name__: function
     for function in (
-        constant, uniform, normal, standard_normal, xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal,
+        constant, uniform, normal, standard_normal, truncated_normal, orthogonal,
+        xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal,
         lecun_uniform, lecun_normal, fan_in_uniform, book_normal,
     )
 }  # fmt: skip
