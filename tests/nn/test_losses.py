@@ -209,6 +209,27 @@ def test_binary_cross_entropy_keeps_small_losses():
 # -- mistakes ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "outputs", "targets", "words"),
+    [
+        (F.binary_cross_entropy_with_logits, [0.5, 2.0], [-1.0, 1.0], "target holds numbers outside"),
+        (F.binary_cross_entropy_with_logits, [0.5, 2.0], [0.0, 255.0], "target holds numbers outside"),
+        (F.nll_loss, [[0.3, -2.0]], [1], "input holds numbers above 0"),
+    ],
+)
+def test_losses_that_cannot_be_one_are_refused(compiled, loss, outputs, targets, words):
+    outputs, targets = np.array(outputs), np.array(targets)
+    possible = -abs(outputs), np.clip(targets, 0, 1)
+    run = tg.compile(lambda x, y: loss(x, y)) if compiled else loss
+    assert run(*possible) == pytest.approx(float(loss(*possible)))
+    with pytest.raises(ValueError, match=words):
+        run(outputs, targets)
+    if loss is F.nll_loss:  # rounding is no mistake
+        rounded = np.log(np.array([[1.0, 0.5]], np.float16) * np.float16(1.002))
+        assert np.isfinite(run(rounded.astype(float), targets))
+
+
 @pytest.mark.parametrize("bad", [[0, 3, 1, 1, 4], [0, -1, 1, 1, 2], [-100, 0, 0, 0, 0]])
 @pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
 def test_classes_out_of_range(loss, bad):
@@ -294,7 +315,7 @@ def test_huber_needs_a_positive_delta():
         (
             nn.NLLLoss([1.0] * LOGITS.shape[1], ignore_index=int(CLASSES[0])),
             lambda a, b: F.nll_loss(a, b, ignore_index=int(CLASSES[0])),
-            LOGITS,
+            -abs(LOGITS),
             CLASSES,
         ),
         (
@@ -310,7 +331,12 @@ def test_huber_needs_a_positive_delta():
             A,
             B,
         ),
-        (nn.NLLLoss(reduction="none"), lambda a, b: F.nll_loss(a, b, reduction="none"), LOGITS, CLASSES),
+        (
+            nn.NLLLoss(reduction="none"),
+            lambda a, b: F.nll_loss(a, b, reduction="none"),
+            -abs(LOGITS),
+            CLASSES,
+        ),
     ],
 )
 def test_modules_are_their_functions(module, function, x, target):

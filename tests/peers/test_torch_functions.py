@@ -107,7 +107,7 @@ LOSSES = [
         LOGITS * 30,
         SOFT,
     ),
-    ("nll", F.nll_loss, torch.nn.functional.nll_loss, LOGITS, CLASSES),
+    ("nll", F.nll_loss, torch.nn.functional.nll_loss, -abs(LOGITS), CLASSES),
     ("classes", F.cross_entropy, torch.nn.functional.cross_entropy, LOGITS * 100, CLASSES),
     ("probabilities", F.cross_entropy, torch.nn.functional.cross_entropy, LOGITS, SOFT),
     (

@@ -23,6 +23,9 @@ __all__ = [
     "huber_loss", "kl_div", "l1_loss", "mse_loss", "multi_margin_loss", "nll_loss",
 ]  # fmt: skip
 
+#: How far above 0 the logarithm of a probability may be by rounding, in float16 too.
+ROUNDED = 0.01
+
 
 def mse_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
     """Squared error, ``(input - target)**2``.
@@ -125,8 +128,18 @@ def nll_loss(
     """Negative log-likelihood of classes; ``input`` holds log-probabilities.
 
     Arguments are those of :func:`cross_entropy`, which is ``nll_loss(log_softmax(x), target)``.
+
+    Raises
+    ------
+    OptionError
+        If an element of ``input`` is above 0, and not only by rounding: no logarithm of a probability is.
     """
-    return _nll("nll_loss", input, target, weight, ignore_index, 0.0, reduction)
+    loss = _nll("nll_loss", input, target, weight, ignore_index, 0.0, reduction)
+    if input.size:
+        brief = "nll_loss: input holds numbers above 0, which are no logarithms of probabilities"
+        advice = "; use cross_entropy for a model's outputs, or log_softmax before nll_loss"
+        refuse(_any(input > ROUNDED), partial(OptionError, brief + advice), brief)
+    return loss
 
 
 def binary_cross_entropy_with_logits(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
@@ -137,8 +150,17 @@ def binary_cross_entropy_with_logits(input: ArrayT, target: Array, *, reduction:
     input, target : Tensor or array, of the same shape
         Logits, and probabilities in [0, 1].
     reduction : {'mean', 'sum', 'none'}
+
+    Raises
+    ------
+    OptionError
+        If a target is outside [0, 1]: the loss would have no least value.
     """
-    input, target = _match("binary_cross_entropy_with_logits", input, target)
+    name = "binary_cross_entropy_with_logits"
+    input, target = _match(name, input, target)
+    _refuse_improbable(
+        name, "target", target, "; bring targets of 0 and 255 to 0 and 1, or -1 and 1 by (target + 1) / 2"
+    )
     # A sum of two terms that are never negative, so nothing cancels where the loss is small.
     with np.errstate(under="ignore"):
         return _reduce(target * softplus(-input) + (1 - target) * softplus(input), reduction)
@@ -166,13 +188,9 @@ def binary_cross_entropy(
     """
     input, target = _match("binary_cross_entropy", input, target)
     for what, x in (("input", input), ("target", target)):
-        if x.size:
-            brief = f"binary_cross_entropy: {what} holds numbers outside [0, 1], which are no probabilities"
-            refuse(
-                np.any((x < 0) | (x > 1)),
-                partial(OptionError, brief + "; use binary_cross_entropy_with_logits for a model's outputs"),
-                brief,
-            )
+        _refuse_improbable(
+            "binary_cross_entropy", what, x, "; use binary_cross_entropy_with_logits for a model's outputs"
+        )
     loss = cross_entropy_of_bits(input, target)
     return _reduce(loss if weight is None else loss * _cast(np.asarray(weight), loss), reduction)
 
@@ -326,6 +344,18 @@ def cosine_similarity(x1: ArrayT, x2: Array, dim: int = 1, eps: float = 1e-8) ->
         return np.sqrt(np.maximum(np.sum(np.square(x), axis=dim, keepdims=True), least))
 
     return np.sum(a / length(a) * (b / length(b)), axis=dim)
+
+
+def _any(conditions: Array) -> Array:
+    """Whether a condition holds anywhere; unlike ``np.any``, compiled programs find out block by block."""
+    return conditions.astype(np.uint8).max() > 0
+
+
+def _refuse_improbable(name: str, what: str, x: Array, advice: str) -> None:
+    """Refuse numbers that are no probabilities."""
+    if x.size:
+        brief = f"{name}: {what} holds numbers outside [0, 1], which are no probabilities"
+        refuse(_any(np.absolute(x - 0.5) > 0.5), partial(OptionError, brief + advice), brief)
 
 
 def _nll(
