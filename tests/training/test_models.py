@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import OptionError
-from tinygrad_mnist.training.models import MODELS
+from tinygrad_mnist.training.models import MODELS, ModelRecipe
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -42,3 +42,44 @@ def test_compiled_steps_of_a_residual_network_are_the_same() -> None:
 def test_images_that_are_too_small_are_refused() -> None:
     with pytest.raises(OptionError, match="too small"):
         MODELS["small-cnn"].make(5, 10, np.random.default_rng(0))
+
+
+def run(*arguments: object) -> int:
+    from click.testing import CliRunner
+
+    from tinygrad_mnist.cli.commands import cli
+
+    return CliRunner().invoke(cli, [*map(str, arguments)], catch_exceptions=False).exit_code
+
+
+def test_the_command_trains_a_model_with_augmentation_and_uses_it(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    quick = ("train", "--dataset", "digits", "--epochs", 1, "--no-plots")
+    assert run(*quick, "--model", "cnn", "--augment", "shift,rotate", "--out", folder) == 0
+    for command in ("evaluate", "explain", "doctor"):
+        assert run(command, folder) in (0, 1 if command == "doctor" else 0)
+    saved = tg.training.runs.Run(folder)
+    assert (saved.settings.model, saved.settings.augment) == ("cnn", ("shift", "rotate"))
+    assert any(isinstance(module, tg.nn.Conv2d) for module in saved.model().modules())
+
+
+def test_what_belongs_to_another_model_is_refused(tmp_path: Path) -> None:
+    quick = ("train", "--dataset", "digits", "--epochs", 1, "--no-plots", "--out", tmp_path / "run")
+    assert run(*quick, "--model", "cnn", "--hidden", "30") == 2
+    assert run(*quick, "--augment", "shake") == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_ones_own_model_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plain(side: int, classes: int, rng: np.random.Generator) -> tg.nn.Module:
+        return tg.nn.Linear(side * side, classes, rng=rng)
+
+    monkeypatch.setitem(MODELS, "plain", ModelRecipe("one layer", plain))
+    data, _ = tg.data.load_digits()
+    options = {
+        "dataset": "digits", "path": None, "hidden": (), "activation": "relu", "dropout": 0.0, "loss": "cross-entropy",
+        "label_smoothing": 0.0, "optimizer": "adamw", "lr": None, "weight_decay": 0.05, "schedule": "one-cycle",
+        "epochs": 1, "batch_size": 128, "clip_norm": None, "validation": 0.05, "keep": None, "patience": None,
+        "compile": False, "seed": 0, "model": "plain", "augment": (),
+    }  # fmt: skip
+    assert isinstance(tg.training.settings.Settings.choose(options, data).make_model(64), tg.nn.Linear)

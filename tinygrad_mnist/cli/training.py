@@ -11,14 +11,15 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from .. import __version__, nn, training
-from ..data import DATASETS, Dataset
+from .. import __version__, nn, training, viz
+from ..data import AUGMENTATIONS, DATASETS, Augment, DataLoader, Dataset
 from ..data.catalogue import load_own
 from ..data.origin import Seen
 from ..data.standard import fit_digits
 from ..errors import MissingExtraError, OptionError
 from ..experiments.options import (
     CompileOption,
+    Names,
     Number,
     RememberingCommand,
     Sizes,
@@ -31,6 +32,7 @@ from ..nn.init import room_for
 from ..reading import readable
 from ..training import Checkpoint, Doctor, EarlyStopping, History, Progress
 from ..training.folders import claim
+from ..training.models import MODELS
 from ..training.resuming import CHECKPOINT
 from ..training.runs import Run
 from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
@@ -49,6 +51,19 @@ __all__ = ["train"]
     "path",
     type=click.Path(path_type=Path),
     help="Folder or file with the data: MNIST's files, or your own.",
+)
+@click.option(
+    "--model",
+    type=click.Choice(list(MODELS)),
+    default="mlp",
+    show_default=True,
+    help="Network: " + "; ".join(f"{name}, {recipe.about}" for name, recipe in MODELS.items()) + ".",
+)
+@click.option(
+    "--augment",
+    type=Names(AUGMENTATIONS),
+    default="",
+    help=f"Change the training images at random: some of {', '.join(AUGMENTATIONS)}.",
 )
 @click.option(
     "--hidden",
@@ -171,7 +186,7 @@ __all__ = ["train"]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 def train(**options: Any) -> int:
-    """Train a multi-layer perceptron and leave a folder with a page behind.
+    """Train a network and leave a folder with a page behind.
 
     Without MNIST on this machine and without a network, it trains on 5,000 digits that come with
     the program. Ctrl-C stops early and keeps what has been learned; --resume goes on from there.
@@ -192,6 +207,7 @@ def train(**options: Any) -> int:
     )
 
     # All checks come before anything is written.
+    _refuse_beside_model(context)
     try:
         settings = settings or Settings.choose(options, train_data)
     except OptionError as error:
@@ -204,7 +220,7 @@ def train(**options: Any) -> int:
             settings.make_model(inputs)
     model = settings.make_model(inputs)
     parameters = sum(p.size for p in model.parameters())
-    click.echo(f"model: {'-'.join(map(str, _sizes(model)))}, {parameters:,} parameters", err=True)
+    click.echo(f"model: {_describe(settings, model)}, {parameters:,} parameters", err=True)
     if resumed is None:
         held_out = round(len(train_data) * settings.validation)
         split = {"train": len(train_data) - held_out, "validation": held_out, "seed": settings.seed}
@@ -242,6 +258,9 @@ def train(**options: Any) -> int:
     if plots:
         try:
             run.write_pictures(model, history, test)
+            if settings.augment:
+                changed = Augment(settings.augment, rng=settings.seed)(train_data.inputs[:40])
+                viz.plot_images(changed, path=folder / "augmented.png")
         except MissingExtraError as error:
             click.echo(f"no pictures: {error}", err=True)
     page = write_training_page(run, command_line(click.get_current_context().command_path))
@@ -268,6 +287,13 @@ def _fit(
     validation = None
     if held_out := round(len(train_data) * settings.validation):
         train_data, validation = train_data.split(len(train_data) - held_out)
+    loader = DataLoader(
+        train_data,
+        settings.batch_size,
+        shuffle=True,
+        augment=Augment(settings.augment, rng=settings.seed) if settings.augment else None,
+        rng=settings.seed,
+    )
     saved = Checkpoint(folder)
     callbacks = [
         *([Doctor()] if has_doctor else []),
@@ -278,9 +304,8 @@ def _fit(
     try:
         training.fit(
             model,
-            train_data,
+            loader,
             epochs=settings.epochs,
-            batch_size=settings.batch_size,
             loss=settings.make_loss(),
             optimizer=settings.make_optimizer(model.parameters()),
             schedule=SCHEDULES[settings.schedule],
@@ -312,6 +337,17 @@ def _load(options: dict[str, Any]) -> tuple[Dataset, Dataset]:
     return loaded
 
 
-def _sizes(model: nn.MLP) -> list[int]:
-    layers = [layer for layer in model if isinstance(layer, nn.Linear)]
-    return [layers[0].in_features, *(layer.out_features for layer in layers)]
+def _describe(settings: Settings, model: nn.Module) -> str:
+    """Name the model; of a multi-layer perceptron, the numbers of its units."""
+    if settings.model != "mlp":
+        return settings.model
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    return "-".join(map(str, [layers[0].in_features, *(layer.out_features for layer in layers)]))
+
+
+def _refuse_beside_model(context: click.Context) -> None:
+    """Refuse what belongs to another model."""
+    model = context.params["model"]
+    for name in ("hidden", "activation", "dropout"):
+        if model != "mlp" and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} belongs to --model mlp; --model {model} has its own layers")

@@ -8,18 +8,19 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, NoReturn
 
 import click
 from click.core import ParameterSource
 
-from ..errors import TinygradError
+from ..errors import TinygradError, choice
 
 __all__ = [
     "CompileOption",
     "Group",
+    "Names",
     "Number",
     "RememberingCommand",
     "Sizes",
@@ -151,6 +152,25 @@ class Sizes(click.ParamType[tuple[int, ...]]):
                 f"{value!r} is not a list of layer sizes; write it like 128 or 512,256 (or none)", param, ctx
             )
         return sizes
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Some of several names, such as ``shift,rotate``."""
+
+    name = "names"
+
+    def __init__(self, valid: Iterable[str]) -> None:
+        self.valid = tuple(valid)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        """Read names separated by commas; nothing, or ``none``, means none of them."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(part.strip() for part in value.split(",")) if value not in ("", "none") else ()
+        for name in names:
+            if name not in self.valid:
+                self.fail(str(choice("name", name, self.valid)), param, ctx)
+        return names
 
 
 class Number(click.FloatRange):

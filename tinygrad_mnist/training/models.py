@@ -41,6 +41,11 @@ def _after_pools(side: int, *kernels: int) -> int:
     return side
 
 
+def mlp(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
+    """A multi-layer perceptron with one hidden layer."""
+    return nn.MLP([side * side, 128, classes], rng=rng)
+
+
 def lenet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
     """LeNet-5 [1]_, with ReLU and maximum pools.
 
@@ -116,6 +121,7 @@ def resnet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
 
 #: Add your own: ``MODELS["mine"] = ModelRecipe("…", make_mine)``. ``mlp`` has its own options on the command line.
 MODELS: dict[str, ModelRecipe] = {
+    "mlp": ModelRecipe("layers that connect everything (--hidden, --activation, --dropout)", mlp),
     "lenet": ModelRecipe("two convolutions and three layers (LeNet-5)", lenet),
     "small-cnn": ModelRecipe("two convolutions and one layer: 99 % in seconds", small_cnn),
     "cnn": ModelRecipe("three convolutions with batch norm and dropout", cnn, "shift"),

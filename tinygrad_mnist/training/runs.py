@@ -271,7 +271,7 @@ class Run:
         DataError
             If it would be larger than the one that is saved.
         """
-        size, inputs = sum(p.size for p in self.model().parameters()), self.settings.side**2
+        size, inputs = sum(x.size for x in self.model().state_dict().values()), self.settings.side**2
         with readable(self.folder / "config.json", "description of the saved model"), room_for(size):
             self.settings.make_model(inputs)
         return self.settings.make_model(inputs)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import partial
 from types import NoneType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .. import nn, optim
-from ..data import DATASETS, Dataset
+from ..data import AUGMENTATIONS, DATASETS, Dataset
 from ..errors import OptionError, choice, quote
 from ..nn import functional as F  # noqa: N812
 from ..tensor import Tensor
 from ..typing import Array
+from .models import MODELS
 from .steps import COMPILE
 
 __all__ = [
@@ -131,8 +134,8 @@ def learning_rate(optimizer: str, widest: int) -> float:
 class Settings:
     """All settings of ``tinygrad-mnist train``, checked and complete.
 
-    A run folder keeps them in ``config.json``. The last three are not chosen but found: the source of the
-    data, the names of the classes, and the side of an image.
+    A run folder keeps them in ``config.json``. Three are not chosen but found: the source of the data, the
+    names of the classes, and the side of an image. Runs of earlier versions have no ``model`` and ``augment``.
 
     Raises
     ------
@@ -162,11 +165,16 @@ class Settings:
     data: str
     classes: tuple[str, ...]
     side: int
+    model: str = "mlp"
+    augment: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_values(vars(self))
         if self.label_smoothing and self.loss != "cross-entropy":
             raise OptionError("--label-smoothing works only with --loss cross-entropy")
+        for change in self.augment:
+            if change not in AUGMENTATIONS:
+                raise choice("augmentation", change, AUGMENTATIONS)
         if self.keep == "last" and self.patience:
             raise OptionError("--patience returns to the best epoch; it cannot be combined with --keep last")
 
@@ -199,8 +207,10 @@ class Settings:
         }
         return cls(**{**options, **chosen, **found})
 
-    def make_model(self, inputs: int) -> nn.MLP:
-        """Make the model; for losses that compare with 0 and 1, the outputs lie between these."""
+    def make_model(self, inputs: int) -> nn.Module:
+        """Make the model; for losses that compare with 0 and 1, the outputs of an MLP lie between these."""
+        if self.model != "mlp":
+            return MODELS[self.model].make(self.side, len(self.classes), np.random.default_rng(self.seed))
         return nn.MLP(
             [inputs, *self.hidden, len(self.classes)],
             activation=self.activation,
@@ -224,13 +234,13 @@ class Settings:
     @classmethod
     def missing(cls, config: Mapping[str, Any]) -> list[str]:
         """List the settings that are missing in a mapping."""
-        return [field.name for field in fields(cls) if field.name not in config]
+        return [f.name for f in fields(cls) if f.name not in config and f.default is MISSING]
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Settings:
         """Take the settings from a mapping that may contain more."""
-        values: dict[str, Any] = {field.name: config[field.name] for field in fields(cls)}
-        for name in ("hidden", "classes"):  # JSON has no tuples
+        values: dict[str, Any] = {field.name: config.get(field.name, field.default) for field in fields(cls)}
+        for name in ("hidden", "classes", "augment"):  # JSON has no tuples
             values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
         return cls(**values)
 
@@ -304,6 +314,7 @@ class Facts:
 
 _CHOICES: dict[str, Iterable[Any]] = {
     "dataset": DATASETS,
+    "model": MODELS,
     "activation": nn.activations,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
@@ -316,6 +327,7 @@ _RANGES: dict[str, tuple[tuple[type, ...], float, float]] = {
     "path": ((str, NoneType), 0, 5_000),
     "data": ((str,), 0, 10_000),
     "classes": ((str,), 0, 100),
+    "augment": ((str,), 1, 20),
     "hidden": ((int,), 1, 10**12),
     "side": ((int,), 1, 1_000),
     "input": ((int,), 1, 10**6),
@@ -330,7 +342,7 @@ _RANGES: dict[str, tuple[tuple[type, ...], float, float]] = {
     "weight_decay": ((int, float), 0, 1e100),
     "clip_norm": ((int, float, NoneType), 0, 1e100),
 }
-_LISTS, MOST_PARTS = ("hidden", "classes", "input"), 1_000
+_LISTS, MOST_PARTS = ("hidden", "classes", "input", "augment"), 1_000
 
 
 def _check_values(given: Mapping[str, Any]) -> None:
