@@ -224,6 +224,12 @@ def test_labels_that_could_be_at_either_end(tmp_path):
         read_csv(tmp_path / "t.csv")
 
 
+def test_a_header_of_another_length(tmp_path):
+    (tmp_path / "t.csv").write_text("label,a,b,c,d,id\n1,2,3,4,5\n0,3,4,5,6\n")
+    with pytest.raises(DataError, match="row 1: 5 values, but the header has 6 names"):
+        read_csv(tmp_path / "t.csv")
+
+
 def test_matlabs_ten_is_the_digit_zero(tmp_path, digits):
     scipy = pytest.importorskip("scipy.io")
     x, y = digits[0][:, 4:24, 4:24], digits[1]

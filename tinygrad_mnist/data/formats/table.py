@@ -77,6 +77,10 @@ def read_table(path: Path) -> Table:
         layout, names, first = _detect(stream, path)
     if ":" in first[-1]:
         return _read_pairs(path)
+    if names and len(names) != len(first):
+        raise DataError(
+            f"{path}, row 1: {pluralise(len(first), 'value')}, but the header has {pluralise(len(names), 'name')}"
+        )
     drop = [i for i, name in enumerate(names or ()) if name in NUMBERS]
     marked = [i for i, name in enumerate(names or ()) if name in LABELS]
     text = [i for i, field in enumerate(first) if not _is_number(field)]
