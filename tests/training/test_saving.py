@@ -22,7 +22,7 @@ class Doubled(nn.Module):
         return 2 * x
 
 
-class Residual(nn.Module):
+class Blended(nn.Module):
     """A model of our own: a module among its arguments, a parameter, a buffer, a setting, a generator."""
 
     def __init__(self, inner, scale=1.0, *, rng=None):
@@ -47,7 +47,7 @@ class Generated(nn.Module):
         return (x @ self.weight.T) ** self.power
 
 
-OWN = [Doubled, Residual, Generated]
+OWN = [Doubled, Blended, Generated]
 X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 MODELS = {
@@ -74,8 +74,8 @@ MODELS = {
         nn.Sequential(nn.Dropout(0.3, rng=0), nn.LeakyReLU(slope=0.2)),
     ),
     "empty": lambda: nn.Sequential(),
-    "of our own": lambda: Residual(nn.MLP([3, 4, 3], rng=0), 0.5, rng=3),
-    "of our own, nested": lambda: nn.Sequential(Residual(inner=Residual(Doubled()), scale=2), Doubled()),
+    "of our own": lambda: Blended(nn.MLP([3, 4, 3], rng=0), 0.5, rng=3),
+    "of our own, nested": lambda: nn.Sequential(Blended(inner=Blended(Doubled()), scale=2), Doubled()),
     "NumPy numbers": lambda: nn.Linear(np.int64(3), np.int32(2), rng=0),
     "generator by position": lambda: Generated(4, np.random.default_rng(5), 3),
 }
@@ -126,7 +126,7 @@ def test_settings_come_back(path):
 
 
 def test_buffers_come_back(path):
-    model = Residual(Doubled())
+    model = Blended(Doubled())
     model.seen = model.seen + 7
     save_model(model, path)
     assert load_model(path, classes=OWN).seen == 7
@@ -165,9 +165,9 @@ def test_classes_may_be_any_iterable(path):
 
 def test_classes_that_were_not_given(path):
     save_model(MODELS["of our own"](), path)
-    with pytest.raises(DataError, match=r"Residual.*classes="):
+    with pytest.raises(DataError, match=r"Blended.*classes="):
         load_model(path)
-    with pytest.raises(DataError, match="Residual"):
+    with pytest.raises(DataError, match="Blended"):
         load_model(path, classes=[Doubled])
 
 
