@@ -51,7 +51,7 @@ NAMES = {
         xavier_uniform
     """,
     "tinygrad_mnist.optim": """
-        Adagrad Adam AdamW CosineAnnealingLR ExponentialMovingAverage LBFGS LambdaLR Lion OneCycleLR
+        Adagrad Adam AdamW CosineAnnealingLR ExponentialMovingAverage LBFGS LambdaLR OneCycleLR
         Optimizer RMSprop ReduceLROnPlateau SGD Schedule StepLR WarmupLR clip_grad_norm_
         clip_grad_value_
     """,

@@ -24,7 +24,6 @@ OPTIMIZERS = {
     "rmsprop": lambda p: optim.RMSprop(p, lr=1e-2),
     "rmsprop with momentum": lambda p: optim.RMSprop(p, lr=1e-2, momentum=0.5),
     "adagrad": lambda p: optim.Adagrad(p, lr=1e-1),
-    "lion": lambda p: optim.Lion(p, lr=1e-2, weight_decay=0.1),
 }
 LOSSES = {
     "cross entropy": (nn.CrossEntropyLoss(), "classes"),

@@ -27,7 +27,6 @@ OPTIMIZERS = {
     "adamw": lambda p: optim.AdamW(p, lr=1e-2),
     "rmsprop": lambda p: optim.RMSprop(p, lr=1e-2),
     "adagrad": lambda p: optim.Adagrad(p, lr=1e-1),
-    "lion": lambda p: optim.Lion(p, lr=1e-2, weight_decay=0.1),
 }
 LOSS_FUNCTIONS = {
     "mse": nn.MSELoss(),

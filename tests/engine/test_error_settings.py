@@ -12,7 +12,7 @@ import tinygrad_mnist as tg
 from tinygrad_mnist import Tensor
 from tinygrad_mnist.nn import functional as F  # noqa: N812
 
-OPTIMIZERS = tg.optim.SGD, tg.optim.Adam, tg.optim.AdamW, tg.optim.RMSprop, tg.optim.Adagrad, tg.optim.Lion
+OPTIMIZERS = tg.optim.SGD, tg.optim.Adam, tg.optim.AdamW, tg.optim.RMSprop, tg.optim.Adagrad
 
 
 def value_and_gradients(function, values):

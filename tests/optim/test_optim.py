@@ -52,12 +52,6 @@ def adagrad(p, g, s, t, lr=0.01, eps=1e-10, weight_decay=0.0):
     return p - lr * g / (np.sqrt(s["v"]) + eps)
 
 
-def lion(p, g, s, t, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
-    m = s.get("m", 0)
-    s["m"] = betas[1] * m + (1 - betas[1]) * g
-    return p - lr * (np.sign(betas[0] * m + (1 - betas[0]) * g) + weight_decay * p)
-
-
 RULES = [
     (optim.SGD, sgd, {"lr": 0.1}),
     (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9}),
@@ -75,14 +69,12 @@ RULES = [
     (optim.RMSprop, rmsprop, {"lr": 0.1, "alpha": 0.5, "eps": 1e-3, "momentum": 0.9, "weight_decay": 0.1}),
     (optim.Adagrad, adagrad, {}),
     (optim.Adagrad, adagrad, {"lr": 0.5, "eps": 1e-3, "weight_decay": 0.1}),
-    (optim.Lion, lion, {}),
-    (optim.Lion, lion, {"lr": 0.1, "betas": (0.5, 0.8), "weight_decay": 0.2}),
 ]
 rules = pytest.mark.parametrize(
     ("Optimizer", "formula", "settings"), RULES, ids=lambda v: getattr(v, "__name__", None) or str(v)
 )
 kinds = pytest.mark.parametrize(
-    "Optimizer", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad, optim.Lion]
+    "Optimizer", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad]
 )
 
 

@@ -4,7 +4,7 @@ from .averaging import ExponentialMovingAverage
 from .clip import clip_grad_norm_, clip_grad_value_
 from .lbfgs import LBFGS
 from .optimizer import Optimizer
-from .rules import SGD, Adagrad, Adam, AdamW, Lion, RMSprop
+from .rules import SGD, Adagrad, Adam, AdamW, RMSprop
 from .schedules import (
     CosineAnnealingLR,
     LambdaLR,
@@ -24,7 +24,6 @@ __all__ = [
     "CosineAnnealingLR",
     "ExponentialMovingAverage",
     "LambdaLR",
-    "Lion",
     "OneCycleLR",
     "Optimizer",
     "RMSprop",

@@ -16,7 +16,7 @@ from ..errors import OptionError
 from ..typing import Array
 from .optimizer import Optimizer, State
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "RMSprop"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]
 
 
 class SGD(Optimizer):
@@ -285,51 +285,4 @@ class Adagrad(Optimizer):
         total = state["total"]
         total += g * g
         p -= lr * (g / (np.sqrt(total) + eps))
-        return p, state
-
-
-class Lion(Optimizer):
-    """Steps of one length along the sign of a mean of gradients [1]_: half of Adam's memory, and a third of its rate.
-
-    Parameters
-    ----------
-    params : iterable of Tensors, or of groups
-    lr : float, default 1e-4
-        How far every weight moves in a step.
-    betas : (float, float), default (0.9, 0.99)
-        Decay of the mean, as it is used in a step and as it is kept.
-    weight_decay : float, default 0
-        Shrinks the parameters, apart from the gradient, as in :class:`AdamW`.
-
-    References
-    ----------
-    .. [1] X. Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
-
-    @staticmethod
-    def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """The mean of the gradients."""
-        return ("mean",)
-
-    @staticmethod
-    def update(
-        p: Array, g: Array, state: State, *, lr: float, betas: tuple[float, float], weight_decay: float
-    ) -> tuple[Array, State]:
-        """``p = (1 - lr * decay) * p - lr * sign(beta1 * mean + (1 - beta1) * g)``; then the mean moves with beta2."""
-        mean = state["mean"]
-        direction = np.sign(betas[0] * mean + (1 - betas[0]) * g)
-        if weight_decay:
-            p *= 1 - lr * weight_decay
-        p -= lr * direction
-        mean *= betas[1]
-        mean += (1 - betas[1]) * g
         return p, state
