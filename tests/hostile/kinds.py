@@ -30,7 +30,7 @@ from tinygrad_mnist.cli import cli
 from tinygrad_mnist.cli.explaining import name_backend
 from tinygrad_mnist.data import load_files, load_mnist, read_csv, read_digit, read_images
 from tinygrad_mnist.experiments import experiment, sweep
-from tinygrad_mnist.training import History, load_model, save_model
+from tinygrad_mnist.training import History, load_model, save_model, save_run
 from tinygrad_mnist.training.runs import Run
 
 Use = Callable[[Path], Any]
@@ -331,6 +331,17 @@ def write_run(folder: Path) -> None:
     np.save(folder / "picture.npy", digits()[0][0])
 
 
+def write_saved_run(folder: Path) -> None:
+    """A run that was made in Python."""
+    save_run(nn.MLP([784, 4, 10], rng=0), folder / "run", data=load_mnist("sample"), loss="cross-entropy")
+    np.save(folder / "picture.npy", digits()[0][0])
+
+
+def use_saved_run(folder: Path) -> None:
+    command("predict", folder / "run", folder / "picture.npy")
+    command("evaluate", folder / "run")
+
+
 def use_run(folder: Path) -> None:
     """Everything that reads a run, but for the commands that take long."""
     run = Run(folder / "run")
@@ -404,6 +415,9 @@ def runs() -> dict[str, Kind]:
             "run/checkpoint.safetensors", write_run, resume_run, *header(), is_json=True, is_slow=True
         ),
         "config, resumed": Kind("run/config.json", write_run, resume_run, is_json=True, is_slow=True),
+        "config of save_run": Kind(
+            "run/config.json", write_saved_run, use_saved_run, is_json=True, is_slow=True
+        ),
         "experiment": Kind("run/config.json", write_experiment, resume_experiment, is_json=True),
         "sweep": Kind("x=1.json", use_sweep, use_sweep, is_json=True),
     }
