@@ -35,6 +35,8 @@ LAYERS = [
     ("Upsample(scale_factor=2)", (1, 2, 3, 4)),
     ("Upsample((5, 3), mode='bilinear', align_corners=True)", (1, 2, 3, 4)),
     ("SiLU()", (2, 3)),
+    ("GELU()", (2, 3)),
+    ("GELU(approximate='tanh')", (2, 3)),
     ("Identity()", (2, 3)),
     ("Unflatten(1, (2, 3))", (4, 6)),
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, OptionError
+from ..errors import DTypeError, OptionError, choice
 from ..operands import generator
 from ..primitive import Sample, primitive
 from ..quiet import let_vanish
@@ -224,8 +224,23 @@ erf.vjp(lambda g, y, x: g * _bell(x) * (2 / math.sqrt(math.pi)))
 erfc.vjp(lambda g, y, x: g * _bell(x) * (-2 / math.sqrt(math.pi)))
 
 
-def gelu(x: Array) -> Array:
-    """``x`` times the probability that a standard normal variable is below ``x``."""
+def gelu(x: Array, approximate: str = "none") -> Array:
+    """``x`` times the probability that a standard normal variable is below ``x`` [1]_.
+
+    Parameters
+    ----------
+    x : Tensor or array
+    approximate : {'none', 'tanh'}
+        Whether to use a formula with a hyperbolic tangent, which differs by less than 5e-4.
+
+    References
+    ----------
+    .. [1] D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415 (2016).
+    """
+    if approximate == "tanh":
+        return x * (0.5 + 0.5 * np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+    if approximate != "none":
+        raise choice("approximation of gelu", approximate, ("none", "tanh"))
     return x * (erfc(x * -math.sqrt(0.5)) / 2)
 
 

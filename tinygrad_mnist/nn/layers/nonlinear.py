@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...errors import choice
 from ...typing import Array
 from .. import functional as F  # noqa: N812
 from ..module import Module
@@ -57,10 +58,15 @@ class ELU(Module):
 
 
 class GELU(Module):
-    """``x`` times the normal distribution function of ``x``."""
+    """``x`` times the normal distribution function of ``x``; see :func:`~tinygrad_mnist.nn.functional.gelu`."""
+
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise choice("approximation of GELU", approximate, ("none", "tanh"))
+        self.approximate = approximate
 
     def forward(self, x: Array) -> Array:
-        return F.gelu(x)
+        return F.gelu(x, self.approximate)
 
 
 class SiLU(Module):
