@@ -202,8 +202,11 @@ def _settings_of(folder: Path, name: str) -> dict[str, Any]:
         try:
             if isinstance(value, dict) or key in ("out", "resume"):
                 raise KeyError(key)
-            given = ",".join(map(str, value)) if isinstance(value, list) else value
-            settings[key] = options[key].type_cast_value(context, given)
+            given, option = value, options[key]
+            if isinstance(value, list):
+                words = tuple(map(str, value))
+                given = ",".join(words) if option.nargs == 1 and not option.multiple else words
+            settings[key] = option.type_cast_value(context, given)
         except Exception as error:  # click's types may raise any for values that are not text
             problem = getattr(error, "message", "") or "this is no setting of the experiment"
             raise RunError(
