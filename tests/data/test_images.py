@@ -324,6 +324,15 @@ def test_photos_show_the_digit_that_was_written(tmp_path, digits, kind):
         assert np.abs(found - digit / digit.max()).mean() < 0.07
 
 
+def test_dots_of_black_and_white_are_greys(tmp_path, digits):
+    for digit in digits[::100]:
+        paper = np.full((600, 680), 235.0)
+        paper[140:476, 180:516] -= 195 / 255 * np.kron(digit, np.ones((12, 12)))
+        Image.fromarray(paper.astype(np.uint8)).convert("1").save(tmp_path / "dots.png")
+        found = read_digit(tmp_path / "dots.png")
+        assert np.abs(found - digit / digit.max()).mean() < 0.1
+
+
 def side_by_side(*digits):
     return 255 - np.pad(np.hstack([np.kron(digit, np.ones((5, 5), np.uint8)) for digit in digits]), 20)
 

@@ -26,6 +26,9 @@ WINDOW = 0.3
 SHARES = (0.4, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.0)
 """The shares of the strongest ink down to which the edge of a stroke is followed, one after the other."""
 
+HALFTONE = 0.15
+"""The least grain of a picture whose greys are dots of black and white."""
+
 WRITTEN = 0.001
 """The least share of a sheet of paper that a digit on it covers."""
 
@@ -155,7 +158,10 @@ class _Search:
     def __init__(self, grey: NDArray, *, may_hold_sheet: bool = True) -> None:
         ndimage = _ndimage()
         self.shape, self.may_hold_sheet = grey.shape, may_hold_sheet
-        blur = max(self.shape) / 600 if _grain(grey) > 0.004 else 0.0
+        grain = _grain(grey)
+        # Dots of a halftone are coarser than the noise of a sensor.
+        fine, coarse = max(self.shape) / 600, max(3.0, max(self.shape) / 250)
+        blur = 0.0 if grain <= 0.004 else fine if grain < HALFTONE else coarse
         calm = ndimage.gaussian_filter(grey, blur, mode="nearest") if blur else grey
         sign, paper = _paper(calm)
         self.raw, self.contrast = ((sign * (paper - image)) for image in (grey, calm))
