@@ -34,10 +34,10 @@ def loader(*shape, batch):
 
 class Watch(Callback):
     def __init__(self, library):
-        self.library, self.seen = library, set()
+        self.blas, self.seen = library, set()
 
     def on_batch(self, training):
-        self.seen.add(self.library.num_threads)
+        self.seen.add(self.blas.num_threads)
 
 
 def train(library, **options):

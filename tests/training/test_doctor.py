@@ -151,6 +151,10 @@ def test_lr_find_suggests_a_rate_that_works() -> None:
         model, cases.digits(), epochs=2, rng=0, progress=False, optimizer=cases.sgd(found.suggestion)
     )
     assert history[-1]["train_loss"] < 1.0
+    loader = tg.data.DataLoader(cases.digits(), 32, shuffle=True, rng=0)
+    order = loader.rng.bit_generator.state
+    lr_find(model, loader, optimizer="sgd", steps=10)
+    assert loader.rng.bit_generator.state == order
     with pytest.raises(tg.errors.OptionError, match="low < high"):
         lr_find(model, cases.digits(), low=1, high=0.1)
 

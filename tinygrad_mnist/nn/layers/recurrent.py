@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -136,9 +137,9 @@ class _Recurrent(Module):
         found = self._scan(x[::-1] if is_reverse else x, states, *weights)
         return found[0][::-1] if is_reverse else found[0], [states[-1] for states in found]
 
+    @abstractmethod
     def _scan(self, x: Array, states: list[Array], *weights: Any) -> tuple[Array, ...]:
         """The states after each step of one layer in one direction; those that it returns come first."""
-        raise NotImplementedError
 
 
 class RNN(_Recurrent):

@@ -1,7 +1,8 @@
 """The doctor: what is wrong with a training, before it and while it runs.
 
 Every check looks at numbers that a training shows by itself: the data, one recorded step, and short trainings of
-copies. The thresholds follow the literature [1]_ [2]_ [3]_ [4]_ [5]_ [6]_ and stand beside the checks.
+copies. The faults are those of the literature [1]_ [2]_ [3]_ [4]_ [5]_ [6]_; the thresholds stand beside the checks,
+and were chosen so that all programs of our own exam are judged rightly.
 
 References
 ----------

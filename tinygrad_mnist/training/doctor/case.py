@@ -16,7 +16,7 @@ from ...optim import Optimizer
 from ...tensor import Tensor
 from ...typing import Array, NDArray
 
-__all__ = ["Case", "is_product", "origin_of", "products", "weight_of"]
+__all__ = ["Case", "first_output", "is_product", "origin_of", "products", "weight_of"]
 
 #: Operations that only move numbers.
 MOVES = {
@@ -78,7 +78,6 @@ class Case:
         self.start = float(np.mean(np.asarray(value.detach() if isinstance(value, Tensor) else value)))
         self.loss_node = value.node if isinstance(value, Tensor) and value.requires_grad else None
         self.nodes, self.gradients = watch.nodes, watch.gradients
-        self.leaves = {id(p.node): name for name, p in model.named_parameters()}
         self.named = dict(model.named_parameters())
 
     def _all_parameters(self) -> Iterator[Tensor]:
@@ -89,10 +88,7 @@ class Case:
     @cached_property
     def output(self) -> NDArray:
         """The outputs as one plain array, the first one if there are several."""
-        output = self.outputs
-        while isinstance(output, (tuple, list, dict)):
-            output = next(iter(output.values() if isinstance(output, dict) else output))
-        return np.asarray(output.detach() if isinstance(output, Tensor) else output)
+        return first_output(self.outputs)
 
     @cached_property
     def output_node(self) -> Node | None:
@@ -139,10 +135,7 @@ class Case:
         """The outputs of the model, in ``eval()`` mode, for inputs."""
         model = copy.deepcopy(self.model).eval()
         with no_grad():
-            output = model(x)
-        while isinstance(output, (tuple, list, dict)):
-            output = next(iter(output.values() if isinstance(output, dict) else output))
-        return np.asarray(output)
+            return first_output(model(x))
 
     def is_adaptive(self) -> bool:
         """Whether the optimizer divides by the size of the gradients."""
@@ -155,6 +148,13 @@ class Case:
             if self.optimizer
             else 0.0
         )
+
+
+def first_output(output: Any) -> NDArray:
+    """The output of a model as one plain array, the first one if there are several."""
+    while isinstance(output, (tuple, list, dict)):
+        output = next(iter(output.values() if isinstance(output, dict) else output))
+    return np.asarray(output.detach() if isinstance(output, Tensor) else output)
 
 
 class _Recorder(Watch):

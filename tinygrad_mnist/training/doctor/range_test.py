@@ -26,7 +26,7 @@ class RangeTest(NamedTuple):
     rates, losses : ndarray, shape (steps,)
         The learning rate of each step, and its loss, smoothed.
     suggestion : float
-        A rate a third of the way, on a logarithmic scale, below the one with the lowest loss.
+        A third of the rate with the lowest loss.
     """
 
     rates: NDArray
@@ -51,7 +51,8 @@ def lr_find(
     Parameters
     ----------
     model, data, loss, optimizer, batch_size, rng
-        As for :func:`~tinygrad_mnist.training.fit`. The model and the optimizer are not changed.
+        As for :func:`~tinygrad_mnist.training.fit`. The model and the optimizer are not changed, and a loader's
+        random order is left as it was.
     low, high : float
         The first and the last learning rate.
     steps : int, default 100
@@ -60,7 +61,7 @@ def lr_find(
     Returns
     -------
     RangeTest
-        ``tg.viz.plot_curves`` draws it; a good rate lies where the curve falls most steeply.
+        A good rate lies where the losses fall most steeply.
 
     References
     ----------
@@ -82,6 +83,8 @@ def lr_find(
     made = make_optimizer(optimizer, model)
     model, made = copy.deepcopy((model, made))
     model.train()
+    loader = copy.copy(loader)
+    loader.rng = copy.deepcopy(loader.rng)
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0

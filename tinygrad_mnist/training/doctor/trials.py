@@ -12,7 +12,7 @@ from ...nn import Module
 from ...optim import Adam, Optimizer
 from ...tensor import Tensor
 from ...typing import NDArray
-from .case import Case
+from .case import Case, first_output
 from .findings import Finding
 
 __all__ = ["check_initial_loss", "check_learning_rate", "check_one_batch", "check_reduction"]
@@ -136,7 +136,7 @@ def check_one_batch(case: Case, steps: int = 150) -> Iterator[Finding]:
     if not math.isfinite(start):
         return
     if case.classes > 1 and len(np.unique(y)) > 1:
-        right = float(np.mean(case_output(model, x).argmax(axis=1) == y))
+        right = float(np.mean(first_output(model(x)).argmax(axis=1) == y))
         if right < 0.7 and end > 0.5 * start:
             yield Finding(
                 "cannot-overfit-one-batch",
@@ -155,11 +155,3 @@ def check_one_batch(case: Case, steps: int = 150) -> Iterator[Finding]:
             f"after {steps} steps on {len(x)} samples the loss is {end:.3g}; it was {start:.3g}",
             "model",
         )
-
-
-def case_output(model: Module, x: NDArray) -> NDArray:
-    """The outputs of a model as a plain array."""
-    output = model(x)
-    while isinstance(output, (tuple, list, dict)):
-        output = next(iter(output.values() if isinstance(output, dict) else output))
-    return np.asarray(output.detach() if isinstance(output, Tensor) else output)
