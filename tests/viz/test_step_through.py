@@ -13,6 +13,7 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError, OptionError, ShapeError, UnsupportedError
 from tinygrad_mnist.viz.steps.expression import FUNCTIONS, compute
+from tinygrad_mnist.viz.steps.program import compile_graph
 
 CHROMIUM = next(
     (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
@@ -68,6 +69,50 @@ def test_values_appear_before_the_sweep_and_lines_are_named() -> None:
         'return np.mean(np.tanh(w * x + b) ** 2) + w * b, {"w": w, "b": b, "x": x}'
     }
     assert [step.get("broadcast") for step in page.steps].count([3]) == 2
+
+
+@pytest.mark.parametrize("make", [simple, network])
+def test_the_compiled_program_is_lit_line_by_line(make: Any) -> None:
+    loss, names = make()
+    page = tg.viz.step_through(loss, names=names)
+    assert any(step["lines"] for step in page.steps)
+    for step in page.steps:
+        for line in step["lines"]:
+            text = page.program[line]
+            back = step["kind"] != "forward"
+            comment = next(
+                text for text in reversed(page.program[: line + 1]) if text.strip().startswith("#")
+            )
+            assert ("# back through " in comment) == back, (step, text)
+            assert step.get("name", "") in comment
+    # Every line of the program's body is lit at some step, but the comments have no step's number left.
+    body = page.program[next(i for i, text in enumerate(page.program) if "# " in text) :]
+    seen = {i for step in page.steps for i in step["lines"]}
+    first = len(page.program) - len(body)
+    assert all(
+        i in seen
+        for i, text in enumerate(page.program)
+        if i >= first and text.strip() and "return" not in text
+    )
+    assert not any(re.search(r"# (back through )?step \d", text) for text in page.program)
+    # The program computes what the engine does.
+    compiled, values, _ = compile_graph(loss.node, names)  # type: ignore[arg-type]
+    value, gradients = compiled(*values)
+    assert value == loss.data
+    loss.backward()
+    leaves = sorted((x for x in names.values() if isinstance(x, tg.Tensor)), key=lambda x: x.node.serial)  # type: ignore[union-attr]
+    for leaf, gradient in zip(leaves, gradients, strict=True):
+        np.testing.assert_allclose(np.asarray(gradient), np.asarray(leaf.grad), rtol=1e-12, atol=1e-15)
+
+
+def test_a_program_that_cannot_be_compiled_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> Any:
+        raise tg.errors.CompileError("it is refused")
+
+    monkeypatch.setattr("tinygrad_mnist.viz.steps.program.compile_graph", refuse)
+    page = tg.viz.step_through(simple()[0])
+    assert page.program == []
+    assert '"whyNot": "it is refused"' in page.html
 
 
 def test_large_graphs_are_played_by_modules() -> None:
@@ -154,6 +199,8 @@ def test_a_browser_plays_to_the_end(tmp_path: Path) -> None:
         assert shown is not None
         assert float(shown.split()[-1]) in (names["w"].grad.item(), names["b"].grad.item())
         assert screen.evaluate("document.documentElement.scrollWidth") <= 390
+        lit = screen.locator("#compiled .lit").all_text_contents()
+        assert lit == [page.program[i] for i in page.steps[-1]["lines"]] or not page.steps[-1]["lines"]
         screen.keyboard.press("Home")
         assert "Forward" in (screen.locator("#panel h1").text_content() or "")
         assert failures == []

@@ -20,6 +20,7 @@ from ...tensor import Tensor
 from ..graph.drawing import lay_out
 from ..graph.rendering import layout
 from ..graph.sketch import Box, Sketch
+from .program import program_lines
 from .recording import Passed, line_text, numbers_of, record_sweep, rule_text
 
 __all__ = ["StepThrough", "step_through"]
@@ -38,13 +39,24 @@ class StepThrough:
     steps : list of dict
         What it plays; arrays are numbers in ``arrays``.
     arrays : list of dict
+    program : list of str
+        The lines of the compiled program; each step has the numbers of its ``lines``.
     """
 
     def __init__(
-        self, svg: str, steps: list[dict[str, Any]], arrays: list[dict[str, Any]], source: Any
+        self,
+        svg: str,
+        steps: list[dict[str, Any]],
+        arrays: list[dict[str, Any]],
+        source: Any,
+        program: list[str],
+        why_not: str = "",
     ) -> None:
-        self.steps, self.arrays = steps, arrays
-        data = json.dumps({"steps": steps, "arrays": arrays, "source": source}, allow_nan=False)
+        self.steps, self.arrays, self.program = steps, arrays, program
+        data = json.dumps(
+            {"steps": steps, "arrays": arrays, "source": source, "program": program, "whyNot": why_not},
+            allow_nan=False,
+        )
         page = resources.files(__package__).joinpath("player.html").read_text(encoding="utf-8")
         # A "</script>" in the user's program would end the data.
         self.html = page.replace("<!-- graph -->", svg).replace("/* data */", data.replace("</", "<\\/"))
@@ -72,7 +84,7 @@ def step_through(
 
     First the values appear, operation by operation. Then the sweep runs backward: each step shows the gradient that
     arrives, the local derivative, and their product, which goes on along an arrow; where arrows meet, contributions
-    are added. All numbers are the engine's own.
+    are added. All numbers are the engine's own. The user's line is lit beside it, and the lines of the compiled program.
 
     Parameters
     ----------
@@ -114,15 +126,22 @@ def step_through(
         )
     sketch, drawing = lay_out([loss.node], names or {}, collapse, max_nodes, "LR", False)
     svg = layout(drawing.source, "svg", drawing.engine).decode()
-    tape = _Tape(sketch)
-    return StepThrough(svg[svg.index("<svg") :], tape.play(loss.node), tape.arrays, _program(sketch))
+    lines, why_not = program_lines(loss.node, names or {})
+    tape = _Tape(sketch, lines)
+    steps = tape.play(loss.node)
+    program = [line["text"] for line in lines]
+    return StepThrough(svg[svg.index("<svg") :], steps, tape.arrays, _program(sketch), program, why_not)
 
 
 class _Tape:
     """The steps of a page, and the arrays that they show."""
 
-    def __init__(self, sketch: Sketch) -> None:
-        self.sketch = sketch
+    def __init__(self, sketch: Sketch, lines: list[dict[str, Any]]) -> None:
+        self.sketch, self.lines = sketch, lines
+        self._forward_lines: dict[int | None, list[int]] = {}
+        for i, line in enumerate(lines):
+            if line["node"] is not None and not line["back"]:
+                self._forward_lines.setdefault(self._place(line["node"]), []).append(i)
         self.arrays: list[dict[str, Any]] = []
         self._kept: dict[int, int] = {}
         self._alive: list[Any] = []
@@ -133,13 +152,13 @@ class _Tape:
         operations = [(i, box) for i, box in enumerate(self.sketch.boxes)]
         for place, box in sorted(operations, key=lambda pair: _age(pair[1])):
             steps.append(self._forward(place, box))
-        meetings: dict[int, list[int]] = {}
+        meetings: dict[int, list[dict[str, Any]]] = {}
         for event in record_sweep(root).events:
             if isinstance(event, Passed):
                 step = self._passed(event)
                 if step is not None:
                     steps.append(step)
-                    meetings.setdefault(id(event.parent), []).append(step["contribution"])
+                    meetings.setdefault(id(event.parent), []).append(step)
             else:
                 node, g = event
                 here = self._place(node)
@@ -151,8 +170,9 @@ class _Tape:
                                 "kind": "gradient",
                                 "place": here,
                                 "gradient": self._keep(g),
-                                "parts": parts,
+                                "parts": [part["contribution"] for part in parts],
                                 "line": line_text(node.line),
+                                "lines": [i for part in parts for i in part["lines"]],
                             }
                         )
         return steps
@@ -161,6 +181,7 @@ class _Tape:
         node = box.node
         primitive = node.primitive if node is not None else None
         step: dict[str, Any] = {"kind": "forward", "place": place, "what": box.kind, "name": box.name}
+        step["lines"] = self._forward_lines.get(place, [])
         if not isinstance(box.value, tuple):
             step["value"] = self._keep(box.value)
         if node is not None and primitive is not None:
@@ -191,6 +212,7 @@ class _Tape:
             "contribution": self._keep(event.contribution),
             "broadcast": None if event.raw_shape == event.contribution.shape else list(event.raw_shape),
             "line": line_text(event.node.line),
+            "lines": [i for i, line in enumerate(self.lines) if line["back"] and line["node"] is event.node],
         }
 
     def _place(self, node: Node) -> int | None:
