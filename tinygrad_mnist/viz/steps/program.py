@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...compiler import Compiled, compile
-from ...errors import TinygradError
-from ...graph import Node, scope
 from ...compiler.program import take_name
 from ...compiler.source.names import identifier
+from ...errors import TinygradError
+from ...graph import Node, scope
 from ...transforms import value_and_grad
 
 __all__ = ["compile_graph", "nodes_before", "program_lines"]
@@ -113,13 +113,14 @@ def program_lines(root: Node, names: Mapping[str, Any]) -> tuple[list[dict[str, 
     node: Node | None = None
     back = False
     for text in source.rstrip().split("\n"):
+        written = text
         found = _COMMENT.match(text)
         if found is not None:
             node, back = operations[int(found[3])], bool(found[2])
-            text = f"{found[1]}# {'back through ' if back else ''}{_told(node, not back)}"
+            written = f"{found[1]}# {'back through ' if back else ''}{_told(node, not back)}"
         elif text.strip().startswith("return "):
             node = None
-        lines.append({"text": text, "node": node if text.strip() else None, "back": back})
+        lines.append({"text": written, "node": node if text.strip() else None, "back": back})
     return lines, ""
 
 
