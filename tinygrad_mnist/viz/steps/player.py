@@ -84,7 +84,7 @@ def step_through(
 
     First the values appear, operation by operation. Then the sweep runs backward: each step shows the gradient that
     arrives, the local derivative, and their product, which goes on along an arrow; where arrows meet, contributions
-    are added. All numbers are the engine's own. The user's line is lit beside it, and the lines of the compiled program.
+    are added. All numbers are the engine's own. The user's line is lit beside it, and the compiled program's lines.
 
     Parameters
     ----------
