@@ -11,7 +11,7 @@ import pytest
 
 NAMES = {
     "tinygrad_mnist": """
-        Sample Tensor checkpoint compile data detect_anomaly enable_grad errors grad graph hessian hvp
+        Sample Tensor checkpoint compile data detect_anomaly enable_grad errors export_onnx grad graph hessian hvp
         is_recording jacobian jvp load nn no_grad ops optim primitive save tensor testing training
         value_and_grad viz vjp
     """,
@@ -31,6 +31,7 @@ NAMES = {
     "tinygrad_mnist.experiments.sweeps": "BACKENDS grid sweep",
     "tinygrad_mnist.files": "load read_metadata read_safetensors replace save unfinished",
     "tinygrad_mnist.graph": "Node changed conjugate enable_grad fit is_recording no_grad scope sweep",
+    "tinygrad_mnist.interop.onnx": "Exported export_onnx",
     "tinygrad_mnist.nn": """
         AdaptiveAvgPool2d AvgPool2d BCELoss BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d
         ConvTranspose2d CrossEntropyLoss Dropout Dropout2d ELU Embedding Flatten GELU GRU GroupNorm

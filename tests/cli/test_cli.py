@@ -39,6 +39,7 @@ COMMANDS = [
     ["gradcheck"],
     ["doctor"],
     ["step-through"],
+    ["export"],
     ["experiment"],
     ["experiment", "list"],
     ["experiment", "run"],
@@ -1077,6 +1078,20 @@ def test_a_picture_without_pillow(run, sample, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     assert "pip install 'tinygrad-mnist[pictures]'" in fail("predict", run, "digit.png").err
     succeed("predict", run, "digit.npy")
+
+
+# -- export --------------------------------------------------------------------------------------
+
+
+def test_export(run):
+    runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    done = succeed("export", run, "model.onnx")
+    assert "model.onnx: " in done.out
+    assert "onnxruntime agrees within" in done.out
+    session = runtime.InferenceSession("model.onnx")
+    x = np.random.default_rng(0).random((5, 784), np.float32)
+    (found,) = session.run(None, {"x": x})
+    np.testing.assert_allclose(found, training.predict(load_model(run / "model.safetensors"), x), atol=1e-5)
 
 
 # -- draw-graph ----------------------------------------------------------------------------------

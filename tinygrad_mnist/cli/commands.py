@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from .. import __version__, data, testing, training, viz
+from .. import __version__, data, export_onnx, testing, training, viz
 from ..errors import GradcheckError
 from ..experiments import catalogue, run_experiment
 from ..experiments.options import (
@@ -100,6 +100,19 @@ def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
     path = out or saved.folder / "graph.svg"
     viz.render_graph(viz.draw_graph(loss), path)
     click.echo(f"graph: {path}")
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+def export(run: Path, file: Path) -> None:
+    """Write the model of RUN as an ONNX file, which other programs run.
+
+    The file takes batches of any size, of images as the model does: greys from 0 to 1. Needs the extra `onnx`.
+    """
+    saved = Run(run)
+    example = np.zeros((1, *saved.facts.input), np.float32)
+    click.echo(export_onnx(saved.model(), example, file))
 
 
 @cli.command()
