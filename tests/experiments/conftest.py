@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 
+import numpy as np
 import pytest
 
+import tinygrad_mnist as tg
 from tinygrad_mnist.experiments import catalogue
 
 
@@ -55,3 +57,27 @@ def tables():
         return {table["title"]: table["rows"] for table in result["tables"]}
 
     return read
+
+
+@pytest.fixture
+def few_digits(tmp_path):
+    """Write a small part of the sample as a data set of its own."""
+    train, test = tg.data.load_mnist("sample")
+    arrays = {
+        "x_train": train.inputs,
+        "y_train": train.targets,
+        "x_test": test.inputs,
+        "y_test": test.targets,
+    }
+    np.savez(
+        tmp_path / "digits.npz",
+        **{name: array[: 600 if name.endswith("train") else 100] for name, array in arrays.items()},
+    )
+    return tmp_path / "digits.npz"
+
+
+@pytest.fixture
+def rhyme(monkeypatch):
+    """Give the experiments with text a short one to learn by heart."""
+    text = "The cat sat on the mat.\n" * 600
+    monkeypatch.setattr("tinygrad_mnist.experiments.text.documentation", lambda: text)
