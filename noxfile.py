@@ -6,6 +6,7 @@ What follows ``--`` goes to the program behind the session: ``nox -s tests -- -k
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -17,6 +18,7 @@ nox.options.sessions = ["tests", "lint", "types", "floors", "size"]
 nox.options.default_venv_backend = "none"
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+TYPESCRIPT = "7.0.2"
 CPYTHONS = {"oldest": "3.11", "newest": "3.13"}
 
 
@@ -61,6 +63,15 @@ def floors(session: nox.Session) -> None:
 def size(session: nox.Session) -> None:
     """Lines of code of each room, against its budget; ``-- ROOM`` shows the files of one."""
     run(session, "python", "-m", "tests.size", *session.posargs)
+
+
+@nox.session
+def page(session: nox.Session) -> None:
+    """Types of the page's own JavaScript, by its comments."""
+    if shutil.which("npm") is None:
+        session.skip("npm is not installed, so nothing can check the page's types")
+    compiler = ["npm", "exec", "--yes", f"--package=typescript@{TYPESCRIPT}", "--", "tsc"]
+    session.run(*compiler, "--project", "tests/play/tsconfig.json", external=True)
 
 
 @nox.session

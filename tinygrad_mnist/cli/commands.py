@@ -20,6 +20,7 @@ from ..training.history import is_finite
 from ..training.runs import Run
 from .explaining import explain
 from .loading import load_again
+from .playing import play
 from .predicting import predict
 from .stepping import step_through
 from .training import train
@@ -43,6 +44,7 @@ def cli() -> None:
 
 cli.add_command(train)
 cli.add_command(explain)
+cli.add_command(play)
 cli.add_command(predict)
 cli.add_command(step_through)
 
