@@ -163,9 +163,7 @@ class Operators:
 
     def flatten(self, order: Any = "C") -> Tensor:
         """The elements in one row; writing into it is allowed."""
-        row = _call(np.ravel, self, order=order)
-        row._owners = ()
-        return row
+        return _call(np.ravel, self, order=order)._unshared()
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """Reshape like :func:`numpy.reshape`; the shape is one tuple or several integers."""

@@ -7,6 +7,7 @@ are kept. They become a file, a line and its text when a message shows them. War
 from __future__ import annotations
 
 import linecache
+import opcode
 import os
 import sys
 import warnings
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Line", "Origin", "caller", "is_internal", "line_of", "users_line", "warn"]
+__all__ = ["Line", "Origin", "assigns_element", "caller", "is_internal", "line_of", "users_line", "warn"]
 
 Origin = tuple[CodeType, int]
 
@@ -50,6 +51,22 @@ def users_line() -> Origin:
     while _INTERNAL[frame.f_code.co_filename] and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
+
+
+def assigns_element() -> bool:
+    """Whether the function that calls this one was called for ``x[index] += …``, whose result goes into ``x``."""
+    frame = _frame(2)
+    code, at = frame.f_code.co_code, frame.f_lasti + 2
+    while code[at] in _BETWEEN:
+        at += 2
+    return code[at] in _ELEMENT_STORES
+
+
+# What Python does between the addition and the assignment of `x[index] += 1`: nothing but ordering three objects.
+_BETWEEN, _ELEMENT_STORES = (
+    {opcode.opmap[name] for name in names if name in opcode.opmap}
+    for names in (("CACHE", "EXTENDED_ARG", "NOP", "SWAP"), ("STORE_SUBSCR", "STORE_SLICE"))
+)
 
 
 def is_internal(origin: Origin) -> bool:

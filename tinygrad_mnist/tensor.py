@@ -19,12 +19,15 @@ from .errors import DTypeError, GradientError, LostGradientWarning, ShapeError, 
 from .graph import COUNTS, RECORDING, SCOPE, TRACING, WATCH, Node, changed, deriving, scope_text, sweep
 from .operands import operand
 from .operators import Operators
-from .origins import users_line, warn
+from .origins import assigns_element, users_line, warn
 from .primitive import REGISTRY, Primitive, pick
 from .trees import leaves, tree_map
 from .typing import Array, NDArray
 
-__all__ = ["Tensor", "buffer", "certainly", "is_known", "possibly", "qualified", "record", "refuse", "tensor"]
+__all__ = [
+    "Tensor", "buffer", "certainly", "forbid_writes", "is_known", "possibly", "qualified", "record", "refuse",
+    "tensor", "unshared",
+]  # fmt: skip
 
 if TYPE_CHECKING:
 
@@ -38,9 +41,34 @@ def _in_place(compute: Callable[[Any, Any], Any]) -> Callable[..., Tensor]:
     """Make the method behind an in-place operator such as ``t += other``."""
 
     def method(self: Any, other: Any) -> Any:
+        # For `t[0] += 5`, Python adds to a part that nobody else holds, and then assigns that to `t[0]`.
+        if (
+            self.ndim
+            and hasattr(self, "_owners")
+            and not (assigns_element() and sys.getrefcount(self) <= _UNSHARED)
+        ):
+            self._refuse_part()
         return self._rebind(compute(self, other))
 
     return method
+
+
+class _Probe:
+    """Finds out how many references Python counts in ``method`` above, if nobody else holds the part."""
+
+    def __getitem__(self, index: Any) -> _Probe:
+        return _Probe()
+
+    def __setitem__(self, index: Any, value: int) -> None:
+        self.count = value
+
+    def __iadd__(self, other: Any) -> Any:
+        return sys.getrefcount(self)
+
+
+_probe = _Probe()
+_probe[0] += 0
+_UNSHARED = _probe.count
 
 
 class Tensor(Operators):
@@ -76,7 +104,8 @@ class Tensor(Operators):
 
     _array: NDArray
     _node: Node | None
-    _owners: tuple[ref[Tensor], ...]  # the Tensors that this one may be a part of; set only if there are some
+    #: The Tensors that this one may be a part of; None if NumPy forbids to write here. Set only if there is something.
+    _owners: tuple[ref[Tensor], ...] | None
 
     def __init__(self, data: Any, *, requires_grad: bool = False) -> None:
         self._array = _numbers(data)
@@ -197,10 +226,18 @@ class Tensor(Operators):
 
     def _wholes(self) -> Iterator[Tensor]:
         """The Tensors that this one is a part of."""
-        for owner in getattr(self, "_owners", ()):
+        for owner in getattr(self, "_owners", ()) or ():
             whole = owner()
             if whole is not None and np.may_share_memory(whole._array, self._array):
                 yield whole
+
+    def _unshared(self) -> Tensor:
+        """Return this Tensor as no part of others; it is copied only if an optimizer may overwrite its memory."""
+        if any(whole.requires_grad and whole.is_leaf for whole in self._wholes()):
+            return self.copy()
+        if hasattr(self, "_owners"):
+            self._owners = ()
+        return self
 
     # -- gradients -------------------------------------------------------------------------------
 
@@ -455,13 +492,23 @@ class Tensor(Operators):
 
     def _write(self, new: Any) -> Tensor:
         """Make this handle stand for ``new``, unless NumPy would have written into another Tensor too."""
+        self._refuse_part()
+        return self._rebind(new)
+
+    def _refuse_part(self) -> None:
+        """Refuse to write into a part of a Tensor that somebody holds."""
+        if getattr(self, "_owners", ()) is None:
+            raise UnsupportedError(
+                "cannot write into a diagonal: it is read-only, as in NumPy. Use np.fill_diagonal(t, value), or "
+                "write into a copy, as in np.diagonal(t).copy()"
+            )
         for whole in self._wholes():
             raise UnsupportedError(
                 f"cannot write into a part (shape {self.shape}) of a Tensor of shape {whole.shape}: unlike in "
                 "NumPy, the Tensor itself would not change. Index once, as in t[0, 1] = value for t[0][1] = value "
-                "and t[i] = value for a loop over rows; or write into a copy, as in row = t[0].copy()"
+                "and t[i] += 1 for a loop over rows; or compute a new one, as in row = row + 1, or write into a copy, "
+                "as in row = t[0].copy()"
             )
-        return self._rebind(new)
 
     def _rebind(self, new: Any) -> Tensor:
         """Make this handle stand for ``new``, which must fit by the rules of NumPy's in-place operators.
@@ -686,7 +733,19 @@ Tensor.__primitive__ = staticmethod(record)  # type: ignore[method-assign]
 
 def _owners(viewed: Any) -> tuple[ref[Tensor], ...]:
     """The Tensors whose memory a result may share: the one it was made from, and those that this one is a part of."""
-    return (ref(viewed), *getattr(viewed, "_owners", ())) if isinstance(viewed, Tensor) else ()
+    return (ref(viewed), *(getattr(viewed, "_owners", ()) or ())) if isinstance(viewed, Tensor) else ()
+
+
+def forbid_writes(t: Any) -> Any:
+    """Mark a Tensor that is a copy here, but a read-only view in NumPy: what is written there would be lost."""
+    if isinstance(t, Tensor):
+        t._owners = None
+    return t
+
+
+def unshared(t: Any) -> Any:
+    """Make a result that NumPy would copy no part of another Tensor."""
+    return t._unshared() if isinstance(t, Tensor) else t
 
 
 def buffer(t: Tensor) -> NDArray:

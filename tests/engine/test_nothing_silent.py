@@ -128,6 +128,13 @@ COUNTS = {
     "y = x * 1; y[0] = 5": [0, 1, 1],
     "y = x * 1; y[0] += x[1]": [1, 2, 1],
     "y = x * 1; y[1:] *= 3": [1, 3, 3],
+    "y = x * 1; y[[0, 1]] *= 3": [3, 3, 1],
+    "y = x * 1; i = 1; y[i:] /= y[:2].data": [1, 1, 0.5],
+    "net.t = [x * 1]; net.t[0][1:] *= 3; y = net.t[0]": [1, 3, 3],
+    "def f(t): t[i := 1] += t[0]\ny = x * 1; f(y)": [2, 1, 1],
+    "y = x[0]\nfor e in x[1:]: y += e": [1, 1, 1],
+    "y = np.reshape(x * 1, (3, 1)); y += 1; y = y * y.data": [2, 3, 4],
+    "y = np.diagonal(np.outer(x, x.data)).copy(); y[0] = 0; y = y + 1": [0, 2, 3],
     "y = x * 1; y.fill(0); y = y + x": [1, 1, 1],
     "y = x * 1; y.sort(); y = y * [1, 2, 3]": [1, 2, 3],
     "y = x * 1; np.copyto(y, 2 * x)": [2, 2, 2],
@@ -201,6 +208,22 @@ REFUSED = {
     "np.copyto(w[0], 5)": r"t\[0, 1\] = value",
     "np.multiply(w, 2, out=w.T.T)": r"t\[0, 1\] = value",
     "for row in w: row[0] = 5": r"t\[0, 1\] = value",
+    "for row in w: row += 1": r"row = row \+ 1",
+    "for row in w.T: row **= 2": r"row = row \+ 1",
+    "for row in reversed(w): row -= row": r"row = row \+ 1",
+    "for part in np.split(w, 2): part /= 2": r"row = row \+ 1",
+    "first, *rest = w; first *= 2": r"row = row \+ 1",
+    "def f(t): row = t[0]; row += 1\nf(w)": r"row = row \+ 1",
+    "rows = list(w); rows[0] += 1": r"row = row \+ 1",
+    "named = {'row': w[0]}; named['row'] += 1": r"row = row \+ 1",
+    "net.row = w[0]; net.row += 1": r"row = row \+ 1",
+    "operator.iadd(w[0], 1)": r"row = row \+ 1",
+    "w.T += 1": r"row = row \+ 1",
+    "with tg.no_grad():\n for row in w.detach()[:]: row += 1": r"row = row \+ 1",
+    "with tg.no_grad():\n for row in net.weight: row += 1": r"row = row \+ 1",
+    "np.diagonal(w)[0] = 0": r"np\.fill_diagonal",
+    "row = np.diag(w); row += 1": r"np\.fill_diagonal",
+    "d = w.diagonal(); d[0:1].fill(5)": r"t\[0, 1\] = value",
     "x.sum().backward(); x.grad[1:][0] = 0": r"t\[0, 1\] = value",
     "(x * w).sum().backward(); x.grad.reshape(3, 1)[0][0] = 0": r"t\[0, 1\] = value",
     "x.data[0] = 5": "read-only",
@@ -296,6 +319,27 @@ def test_what_counts(code):
     if "y" in names:
         names["y"].sum().backward()
     np.testing.assert_allclose(x.grad.data, COUNTS[code])
+
+
+COPIES = """
+    x.flatten()
+    np.pad(x, 0)
+    np.tile(x, 1)
+    np.repeat(x, 1)
+    np.resize(x, 3)
+    np.meshgrid(x)[0]
+    np.meshgrid(x, sparse=True)[0]
+    np.block(x)
+    np.take(x, [0, 1, 2])
+    np.ones((1, 3)) * x
+"""
+
+
+@pytest.mark.parametrize("code", rows(COPIES))
+def test_what_numpy_copies_is_no_part(code):
+    names = run(f"y = {code}; y += 1; y[...] += 1\nwith tg.no_grad:\n y = {code}; y += 1; z = {code}; x -= 5")
+    assert np.ravel(names["y"].data).tolist() == [2, 3, 4]
+    assert np.ravel(names["z"].data).tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("code", REFUSED)

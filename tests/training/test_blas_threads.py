@@ -82,14 +82,21 @@ def test_it_is_put_back_after_an_error(library):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "chosen"), [({1: 1.0, 8: 0.5}, 8), ({1: 1.0, 8: 0.95}, 1), ({1: 1.0, 8: 9.0}, 1)]
+    ("seconds", "cores", "chosen"),
+    [
+        ({1: 1.0, 8: 0.5}, {1: 1.0, 8: 7.9}, 8),
+        ({1: 1.0, 8: 0.95}, {1: 1.0, 8: 7.9}, 1),
+        ({1: 1.0, 8: 9.0}, {1: 1.0, 8: 7.9}, 1),
+        ({1: 1.0, 8: 0.5}, {1: 1.0, 8: 4.0}, 1),  # others have half of each core
+        ({1: 1.0, 8: 0.5}, {1: 0.6, 8: 7.9}, 1),
+    ],
 )
-def test_large_products_are_tried(library, monkeypatch, seconds, chosen):
+def test_large_products_are_tried(library, monkeypatch, seconds, cores, chosen):
     tried = []
 
     def time(a, b):
         tried.append(a.shape + b.shape)
-        return seconds[library.num_threads]
+        return seconds[library.num_threads], cores[library.num_threads]
 
     monkeypatch.setattr(threads, "_time", time)
     large = nn.MLP([784, 512, 10], rng=0), loader(200, 784, batch=128)

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist import files
 from tinygrad_mnist.errors import DataError, MissingExtraError, OptionError, RunError, StateDictError
-from tinygrad_mnist.training import Callback, Checkpoint, EarlyStopping, History, steps
+from tinygrad_mnist.training import AverageWeights, Callback, Checkpoint, EarlyStopping, History, steps
 from tinygrad_mnist.training.folders import claim
 from tinygrad_mnist.training.resuming import CHECKPOINT
 from tinygrad_mnist.training.settings import OPTIMIZERS, SCHEDULES
@@ -76,7 +77,7 @@ def train(
         optimizer=OPTIMIZERS[optimizer].make(model.parameters(), 0.05)
         if isinstance(optimizer, str)
         else optimizer,
-        schedule=SCHEDULES[schedule],
+        schedule=SCHEDULES[schedule] if isinstance(schedule, str) else schedule,
         progress=False,
         callbacks=[*callbacks, *([Killer(after)] if after else [])],
         resume=folder,
@@ -170,6 +171,80 @@ def test_a_training_by_machine_code_needs_machine_code_to_go_on(tmp_path, monkey
     monkeypatch.setitem(__import__("sys").modules, "numba", None)
     with pytest.raises(MissingExtraError, match="fast"):
         train(tmp_path, compile="auto")
+
+
+# -- layers, losses and updates that remember something --------------------------------------------
+
+
+class Image(tg.nn.Module):
+    """Makes a small image of a row."""
+
+    def forward(self, x):
+        return np.reshape(x, (-1, 1, 3, 4))
+
+
+class Recurrent(tg.nn.Module):
+    """Reads three numbers at a time, and returns two outputs."""
+
+    def __init__(self):
+        self.layer, self.norm = tg.nn.GRU(4, 5, rng=0), tg.nn.BatchNorm1d(5)
+        self.head, self.other = tg.nn.Linear(5, 3, rng=1), tg.nn.Linear(5, 1, rng=2)
+
+    def forward(self, x):
+        states, _ = self.layer(np.transpose(np.reshape(x, (-1, 3, 4)), (1, 0, 2)))
+        return {"class": self.head(self.norm(states[-1])), "size": self.other(states[-1])}
+
+
+def convolutional():
+    nn = tg.nn
+    block = nn.Residual(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, rng=1), nn.BatchNorm2d(4), nn.ReLU()))
+    return nn.Sequential(
+        Image(), nn.Conv2d(1, 4, 3, padding=1, rng=0), nn.BatchNorm2d(4), block, nn.Dropout2d(0.2, rng=2),
+        nn.MaxPool2d(2), nn.Flatten(), nn.BatchNorm1d(8), nn.Linear(8, 3, rng=3),
+    )  # fmt: skip
+
+
+def two_losses(outputs, targets):
+    return tg.nn.functional.cross_entropy(outputs["class"], targets) + 0.1 * np.mean(outputs["size"] ** 2)
+
+
+def augmented():
+    augment = tg.data.Augment("shift,elastic", rng=4)
+    return tg.data.DataLoader((X.reshape(-1, 3, 4), Y), 16, shuffle=True, rng=1, augment=augment)
+
+
+class Plateau(tg.optim.ReduceLROnPlateau):
+    """One that is reached at once."""
+
+    def __init__(self, optimizer):
+        super().__init__(optimizer, patience=0, factor=0.5)
+
+
+FEATURES = {
+    "convolutions": lambda: {"make": convolutional, "schedule": "cosine"},
+    "means of gradients": lambda: {"make": convolutional, "accumulate": 3, "clip_norm": 0.1},
+    "averages": lambda: {"callbacks": [AverageWeights(0.9), EarlyStopping(1)]},
+    "a plateau": lambda: {"schedule": Plateau},
+    "several outputs": lambda: {"make": Recurrent, "loss": two_losses},
+    "augmentation": lambda: {
+        "make": lambda: tg.nn.Sequential(tg.nn.Flatten(), digits_model()),
+        "data": augmented(),
+    },
+}
+
+
+@pytest.mark.parametrize("compile", [False, "numpy"])
+@pytest.mark.parametrize(("after", "what"), [*enumerate(FEATURES, 6)])
+def test_what_remembers_something_goes_on_bit_for_bit(tmp_path, what, after, compile):
+    parts = in_pieces(tmp_path, after - 4, 4, compile=compile, **FEATURES[what]())
+    assert_same(parts, train(compile=compile, **FEATURES[what]()))
+
+
+def test_the_doctor_says_nothing_of_a_training_that_is_finished(tmp_path):
+    said = []
+    for _ in range(2):
+        train(tmp_path, validation=None, callbacks=[tg.training.Doctor(said.append)])
+    assert "learning-rate-too-high" not in [finding.code for finding in said]
 
 
 # -- what is remembered ----------------------------------------------------------------------------
@@ -415,7 +490,20 @@ OTHERS = {
     "the validation data": {"validation": (X[:20], Y[:20])},
     "the metrics": {"metrics": {"size": lambda targets, outputs: len(targets)}},
     "the callbacks": {"callbacks": [EarlyStopping()]},
+    "the loss.*cross_entropy.label_smoothing=0.1": {
+        "loss": partial(tg.nn.functional.cross_entropy, label_smoothing=0.1)
+    },
+    "the schedule.*pct_start=0.5": {"schedule": partial(tg.optim.OneCycleLR, pct_start=0.5)},
+    "the augmentation": {
+        "data": tg.data.DataLoader((X, Y), 16, shuffle=True, rng=1, augment=tg.data.Augment("shift"))
+    },
+    "the model was .*": {"make": lambda: frozen(digits_model())},
 }
+
+
+def frozen(model):
+    model[0].weight.requires_grad = False
+    return model
 
 
 @pytest.mark.parametrize("what", OTHERS)
@@ -424,11 +512,48 @@ def test_another_training_is_refused(tmp_path, what):
     before = (tmp_path / CHECKPOINT).read_bytes()
     model = OTHERS[what].get("make", digits_model)()
     weights = model.state_dict()
-    with pytest.raises(RunError, match=f"holds another training: .*{what} was"):
+    with pytest.raises(RunError, match=f"holds another training: .*{what}"):
         train(tmp_path, **{**OTHERS[what], "make": lambda: model})
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, weights[name])
+
+
+def test_data_that_changed_anywhere_are_refused(tmp_path):
+    x, y = np.tile(X, (20, 1)), np.tile(Y, 20)
+    train(tmp_path, epochs=1, data=(x, y), batch_size=500)
+    x[1001, 3] += 1
+    with pytest.raises(RunError, match="the data was"):
+        train(tmp_path, data=(x, y), batch_size=500)
+
+
+def test_other_averages_are_refused(tmp_path):
+    train(tmp_path, epochs=1, callbacks=[AverageWeights(0.9)])
+    with pytest.raises(RunError, match=r"decay is 0\.5, but 0\.9"):
+        train(tmp_path, callbacks=[AverageWeights(0.5)])
+
+
+def test_code_that_changed_warns(tmp_path):
+    """A comment may change; a person may also want to go on with code that was mended."""
+
+    def loss_of(text):
+        names = {"F": tg.nn.functional, "__name__": "mine"}
+        exec(f"def loss(outputs, targets):\n    {text}", names)
+        return names["loss"]
+
+    train(tmp_path, epochs=1, loss=loss_of("return F.cross_entropy(outputs, targets)"))
+    train(
+        tmp_path, epochs=2, loss=loss_of("'Measure.'\n\n    return F.cross_entropy(outputs, targets)  # nats")
+    )
+    with pytest.warns(UserWarning, match=r"goes on with another version of loss \(Python"):
+        train(tmp_path, epochs=3, loss=loss_of("return 2 * F.cross_entropy(outputs, targets)"))
+
+
+def test_another_library_warns(tmp_path, monkeypatch):
+    train(tmp_path, epochs=1)
+    monkeypatch.setattr(np, "__version__", "9.9")
+    with pytest.warns(UserWarning, match="another version of NumPy than before"):
+        train(tmp_path)
 
 
 def test_other_generators_are_refused(tmp_path):

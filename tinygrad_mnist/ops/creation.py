@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import OptionError, ShapeError, UnsupportedError
 from ..primitive import Sample, implements, primitive
+from ..tensor import unshared
 from ..typing import Array
 from .arguments import lift
 
@@ -179,7 +180,8 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     if indexing == "xy" and len(xi) > 1:
         order[:2] = 1, 0
     grid = tuple(_across(lift(x), i, len(xi)) for x, i in zip(xi, order, strict=True))
-    return grid if sparse else np.broadcast_arrays(*grid)
+    grid = grid if sparse else tuple(np.broadcast_arrays(*grid))
+    return tuple(map(unshared, grid)) if copy else grid
 
 
 @implements(np.ix_, samples=[((2,), (3,)), ((2,),)])

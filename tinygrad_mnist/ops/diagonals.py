@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..primitive import Sample, implements
+from ..tensor import forbid_writes
 from ..typing import Array
 
 
@@ -25,7 +26,7 @@ def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
     # NumPy checks the axes and counts the elements, on an array that takes no memory.
     length = np.diagonal(np.broadcast_to(False, np.shape(a)), offset, axis1, axis2).shape[-1]
     rows = np.arange(length) + max(-offset, 0)
-    return np.moveaxis(np.moveaxis(a, (axis1, axis2), (0, 1))[rows, rows + offset], 0, -1)
+    return forbid_writes(np.moveaxis(np.moveaxis(a, (axis1, axis2), (0, 1))[rows, rows + offset], 0, -1))
 
 
 @implements(np.linalg.diagonal, samples=[Sample((2, 3, 3), offset=-1)])

@@ -11,6 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..errors import OptionError, ShapeError, pluralise
 from ..primitive import Sample, implements, primitive
+from ..tensor import unshared
 from ..typing import Array, NDArray
 from .arguments import gather, lift, refuse_to_round
 from .indexing import along
@@ -120,7 +121,7 @@ def block(arrays: Any) -> Array:
     """Blocks arranged like nested lists: the innermost side by side along the last axis."""
     depth, blocks = _depth(arrays), list(_innermost(arrays))
     ndim = max(depth, *(np.ndim(a) for a in blocks))
-    return _join(arrays, depth, ndim)
+    return unshared(_join(arrays, depth, ndim))
 
 
 def _join(blocks: Any, depth: int, ndim: int) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import OptionError, ShapeError, choice
 from ..primitive import Sample, implements, primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, unshared
 from ..typing import Array, NDArray
 from .arguments import gather, refuse_to_round
 from .indexing import HOLE, along, scatter
@@ -121,7 +121,7 @@ def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> 
     if not callable(mode):
         _check(mode, kwargs)
     if not np.any(widths):
-        return array[...]
+        return unshared(array[...])
     if array.dtype.kind not in "fc":  # integers have no gradient, and NumPy rounds them
         refuse_to_round("pad", array.dtype, *map(gather, kwargs.values()))
         return Tensor(np.pad(array.data, widths, mode, **kwargs))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..primitive import Sample, implements, primitive
-from ..tensor import Tensor, record
+from ..tensor import Tensor, record, unshared
 from ..typing import Array
 from .arguments import lift, places
 
@@ -309,7 +309,7 @@ def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
         return np.take(a, np.repeat(np.arange(n), counts), axis=axis)
     times = len(np.repeat((0,), counts))  # NumPy's own errors for invalid counts
     apart = np.broadcast_to(np.expand_dims(a, axis + 1), (*before, n, times, *after))
-    return np.reshape(apart, (*before, n * times, *after))
+    return unshared(np.reshape(apart, (*before, n * times, *after)))
 
 
 @implements(
@@ -329,7 +329,7 @@ def tile(A: Any, reps: Any) -> Array:
     reps = (1,) * (ndim - len(reps)) + reps
     apart = np.reshape(A, [n for size in shape for n in (1, size)])
     apart = np.broadcast_to(apart, [n for rep, size in zip(reps, shape, strict=True) for n in (rep, size)])
-    return np.reshape(apart, [rep * size for rep, size in zip(reps, shape, strict=True)])
+    return unshared(np.reshape(apart, [rep * size for rep, size in zip(reps, shape, strict=True)]))
 
 
 @implements(
@@ -349,7 +349,7 @@ def resize(a: Any, new_shape: Any) -> Array:
     size = math.prod(shape)
     if not flat.size:
         return np.zeros_like(flat, shape=shape)
-    return np.reshape(np.tile(flat, -(-size // flat.size))[:size], shape)
+    return unshared(np.reshape(np.tile(flat, -(-size // flat.size))[:size], shape))
 
 
 @implements(np.copy, samples=[Sample((2, 3)), Sample((2,), order="F", complex=True)])

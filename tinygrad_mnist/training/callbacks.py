@@ -186,11 +186,21 @@ class AverageWeights(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The averages."""
-        return self.average.state_dict()
+        return {"decay": self.decay, **self.average.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the averages of an interrupted training."""
-        self.average.load_state_dict(state)
+        """Go on with the averages of an interrupted training.
+
+        Raises
+        ------
+        StateDictError
+            If they decay in another way.
+        """
+        if state["decay"] != self.decay:
+            raise StateDictError(
+                f"AverageWeights: decay is {self.decay}, but {state['decay']} in the state dict"
+            )
+        self.average.load_state_dict({name: value for name, value in state.items() if name != "decay"})
 
 
 class Checkpoint(Callback):

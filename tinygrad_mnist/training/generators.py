@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import StateDictError
 from ..tensor import Tensor
 
-__all__ = ["read_generators", "write_generators"]
+__all__ = ["read_generators", "users_functions", "write_generators"]
 
 
 class _Kind(NamedTuple):
@@ -83,11 +83,29 @@ def write_generators(roots: Mapping[str, Any], states: Mapping[str, Any]) -> Non
             raise StateDictError(f"{path}: a {type(rng).__name__} has no such state: {error}") from error
 
 
+def users_functions(roots: Mapping[str, Any]) -> Iterator[types.FunctionType]:
+    """The functions and methods of the user's own that can be reached from some objects, as generators are."""
+    for _, x in _reached(roots):
+        if isinstance(x, types.FunctionType) and _is_users(x.__module__):
+            yield x
+
+
 def _found(roots: Mapping[str, Any]) -> Iterator[tuple[str, Any, _Kind]]:
     """Walk over all generators, each once."""
-    yield "np.random", np.random.mtrand._rand, _KINDS[np.random.RandomState]
-    yield "random", random._inst, _KINDS[random.Random]
-    seen = {id(np.random.mtrand._rand), id(random._inst)}
+    everywhere = {"np.random": np.random.mtrand._rand, "random": random._inst}
+    for path, x in _reached({**everywhere, **roots}):
+        kind = _kind(x)
+        if kind is not None:
+            yield path, x, kind
+
+
+def _kind(x: Any) -> _Kind | None:
+    return next((kind for cls, kind in _KINDS.items() if isinstance(x, cls)), None)
+
+
+def _reached(roots: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Walk over all that some objects hold or refer to, each once, with its path."""
+    seen: set[int] = set()
     pending: list[tuple[str, Any]] = [*roots.items()][::-1]
     kept = []  # bound methods are made when they are looked at; an id must not be used twice
     while pending:
@@ -96,10 +114,8 @@ def _found(roots: Mapping[str, Any]) -> Iterator[tuple[str, Any, _Kind]]:
             continue
         seen.add(id(x))
         kept.append(x)
-        kind = next((kind for cls, kind in _KINDS.items() if isinstance(x, cls)), None)
-        if kind is not None:
-            yield path, x, kind
-        else:
+        yield path, x
+        if _kind(x) is None:
             pending += reversed([(f"{path}.{name}", part) for name, part in _parts(x)])
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -31,6 +29,7 @@ from ..typing import NDArray
 from .callbacks import Callback, Training
 from .folders import claim
 from .generators import read_generators, write_generators
+from .identity import describe_training, differences, versions
 from .signals import PatientSignals
 from .steps import TrainingStep
 
@@ -79,25 +78,6 @@ class Parts(NamedTuple):
         groups = self.training.optimizer.param_groups
         return [p for group in groups for p in group["params"] if id(p) not in own]
 
-    def identity(self) -> dict[str, str]:
-        """What must be the same when a training goes on; people can read it."""
-        model, optimizer, step = self.training.model, self.training.optimizer, self.step
-        loader, validation = self.loader, self.training.validation
-        return {
-            "the model": _words(model),
-            "the loss": _words(self.loss),
-            "the optimizer": f"{type(optimizer).__name__}({optimizer.defaults})",
-            "the schedule": type(self.schedule).__name__ if self.schedule else "none",
-            "clip_norm": str(step.clip_norm),
-            "accumulate": str(step.accumulate),
-            "compile": str(step.asked),
-            "the batches": f"{len(loader)} of {loader.batch_size}" + ", shuffled" * loader.shuffle,
-            "the data": _fingerprint(loader),
-            "the validation data": "none" if validation is None else _fingerprint(validation),
-            "the metrics": ", ".join(self.metrics) or "none",
-            "the callbacks": ", ".join(n for n, c in self.stateful().items() if not c.only_watches) or "none",
-        }
-
 
 class Resumption:
     """Saves a training into a folder while it runs, and goes on from there.
@@ -124,7 +104,8 @@ class Resumption:
         self.parts, self.seconds = parts, 0.0
         self._pause = 60 * minutes
         self._started = self._saved = time.monotonic()
-        self._identity = parts.identity()
+        self._identity = describe_training(parts)
+        self._versions = versions({**parts.random(), "metrics": parts.metrics})
         self._state: dict[str, Any] = {}  # that of the checkpoint
         self._starts: dict[str, Any] = {}  # the states of all generators when the epoch began
         self._signals = PatientSignals()
@@ -204,11 +185,8 @@ class Resumption:
         about = state["training"]
         rows = [json.loads(line) for line in state["history"].tobytes().splitlines()]
         known, done = about["identity"], len(rows)
-        differing = [
-            f"{name} was {known.get(name)}, and is {now}"
-            for name, now in self._identity.items()
-            if known.get(name) != now
-        ]
+        is_longer = training.epochs != about["epochs"]
+        differing = differences(known, self._identity, is_longer)
         if differing:
             raise RunError(
                 f"{self.path.parent}: holds another training: {'; '.join(differing)}. Choose another folder, or the "
@@ -218,12 +196,22 @@ class Resumption:
             raise RunError(
                 f"{self.path.parent}: has {done} epochs already, and epochs={training.epochs} asks for fewer"
             )
+        others = [
+            name
+            for name, version in about["versions"].items()
+            if self._versions.get(name, version) != version
+        ]
+        if others:
+            warnings.warn(
+                f"fit: goes on with another version of {', '.join(others)} than before, so the result may differ from "
+                "that of a training without the interruption",
+                stacklevel=5,
+            )
         _load_weights(training.model, state["model"], about["joined"])
         for p, value in zip(parts.strays(), state["strays"].values(), strict=True):
             np.copyto(buffer(p), value)
         parts.step.load_state_dict(state["step"])
         # The optimizer's rate counts; but for more epochs than were planned, the schedule is another.
-        is_longer = training.epochs != about["epochs"]
         loading = [(parts.schedule, "schedule"), (training.optimizer, "optimizer")]
         for part, name in reversed(loading) if is_longer else loading:
             if part is not None:
@@ -231,7 +219,7 @@ class Resumption:
         training.history.rows[:] = rows
         training.epoch, training.batch = done, training.batches if done else 0
         training.stop = "" if is_longer else about["stop"]
-        training.threads = about["threads"]
+        training.loss, training.threads = about["loss"], about["threads"]
         self.seconds, self._starts = about["seconds"], state["starts"]
 
     @contextmanager
@@ -241,7 +229,7 @@ class Resumption:
             yield
         except (StateDictError, ShapeError) as error:
             raise RunError(f"{self.path}: does not fit this training: {error}") from error
-        except (TinygradError, OSError):
+        except (TinygradError, OSError, Warning):
             raise
         except Exception as error:
             raise DataError(f"{self.path}: is not the checkpoint of a training: {error!r}") from error
@@ -286,8 +274,10 @@ class Resumption:
         return {
             "training": {
                 "identity": self._identity,
+                "versions": self._versions,
                 "epochs": training.epochs,
                 "stop": training.stop,
+                "loss": training.loss,
                 "threads": training.threads,
                 "seconds": self.total,
                 "joined": [n for n, p in training.model.named_parameters() if _is_joined(p.data)],
@@ -330,20 +320,3 @@ def _load_weights(model: Module, state: Mapping[str, NDArray], joined: Sequence[
 def _is_joined(array: NDArray) -> bool:
     """Whether an array is a piece of a vector of a compiled program."""
     return array.base is not None and array.base.ndim == 1
-
-
-def _words(x: Any) -> str:
-    """Describe a model or a function; the same in every process."""
-    if isinstance(x, Module):
-        return re.sub(r"\s+", " ", re.sub(r" at 0x[0-9a-f]+", "", repr(x)))
-    return getattr(x, "__qualname__", type(x).__name__)
-
-
-def _fingerprint(loader: DataLoader) -> str:
-    """The number of examples, and a checksum of some of them."""
-    checksum, dataset = 0, loader.dataset
-    for array in (dataset.inputs, dataset.targets):
-        if array.dtype != object:
-            some = array[:: max(len(array) // 256, 1)]
-            checksum = zlib.crc32(some.tobytes(), checksum)
-    return f"{len(dataset):,} examples ({checksum:08x})"
