@@ -60,7 +60,7 @@ NAMES = {
         Composite Primitive REGISTRY Sample as_plain composites constant elementwise identity implements
         operation pack pick primitive primitives
     """,
-    "tinygrad_mnist.tensor": "Tensor buffer certainly is_known possibly qualified record refuse tensor",
+    "tinygrad_mnist.tensor": "Tensor buffer certainly forbid_writes is_known possibly qualified record refuse tensor unshared",
     "tinygrad_mnist.testing": "check_graph check_parameter gradcheck numerical_gradient",
     "tinygrad_mnist.training": """
         AverageWeights Callback Checkpoint Doctor EarlyStopping Finding History Progress Training TrainingStep
