@@ -26,6 +26,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..tensor import is_known
 from ..typing import Array, NDArray
+from .row_kernels import correlate_rows, filter_rows, spread_rows
 
 __all__ = [
     "add_rows", "batch_first", "batch_last", "correlate", "filters", "spread", "spread_max", "spread_sum",
@@ -193,6 +194,8 @@ def correlate(
     groups: int = 1, out: NDArray | None = None,
 ) -> NDArray:  # fmt: skip
     """Multiply weights by every window: (channels, height, width, batch) to (features, rows, columns, batch)."""
+    if dilation[0] == 1 and math.prod(w.shape[2:]) > 1:
+        return correlate_rows(x, w, stride, padding, dilation, groups, out)
     x = _padded(x, padding)
     features, _, *kernel = w.shape
     columns = _Columns(x, (kernel[0], kernel[1]), stride, dilation, groups)
@@ -215,6 +218,13 @@ def spread(
 ) -> NDArray:  # fmt: skip
     """Add the weights, times each number, at the places of its window: back to images of a given size."""
     features, channels, *kernel = w.shape
+    is_flat = features > 4 * channels * groups * kernel[1]  # too flat a product by rows; see spread_rows
+    if dilation[0] == stride[0] == 1 and math.prod(kernel) > 1 and not is_flat:
+        images = (
+            np.zeros((channels * groups, *size, g.shape[3]), np.result_type(g, w)) if out is None else out
+        )
+        images.fill(0)
+        return spread_rows(g, w, images, padding, stride[1], dilation[1], groups)
     whole = _zeros((channels * groups, *size, g.shape[3]), padding, np.result_type(g, w), out)
     columns = _Columns(whole, (kernel[0], kernel[1]), stride, dilation, groups)
     w = w.reshape(groups, features // groups, -1).swapaxes(1, 2)
@@ -230,6 +240,8 @@ def filters(
     groups: int = 1, out: NDArray | None = None,
 ) -> NDArray:  # fmt: skip
     """Add up every window, times the numbers at its place: to weights (features, channels, *kernel)."""
+    if dilation[0] == 1 and math.prod(kernel) > 1:
+        return filter_rows(x, g, kernel, stride, padding, dilation, groups, out)
     x = _padded(x, padding)
     columns = _Columns(x, kernel, stride, dilation, groups)
     shape = (groups, len(g) // groups, columns.shape[1])

@@ -182,19 +182,17 @@ def reduction_to_one(b: Builder, op: Op) -> Op | None:
 
 
 def reduction_of_transposed(b: Builder, op: Op) -> Op | None:
-    """A sum over one axis of ``x.T`` is one over another axis of ``x``."""
+    """A sum over one axis of ``x.T`` is one over another axis of ``x``, perhaps turned."""
     (x,) = op.args
     if not is_call(x, np.transpose) or not op.is_plain_reduction:
         return None
     axes, keepdims = x.args[1], op.settings["keepdims"]
     kept = [axes[i] for i in range(x.ndim) if keepdims or i not in op.settings["axis"]]
     settings = {"axis": tuple(sorted(axes[i] for i in op.settings["axis"])), "keepdims": keepdims}
-    if kept == sorted(kept):
-        return b.add(Op(op.instruction, x.args[:1], settings, op.shape, op.dtype, op.place))
-    if not keepdims:
-        return None
-    shape = tuple(op.shape[axes.index(i)] for i in range(x.ndim))
-    return b.transpose(b.add(Op(op.instruction, x.args[:1], settings, shape, op.dtype, op.place)), axes)
+    order = sorted(kept)
+    shape = tuple(op.shape[kept.index(i)] for i in order)
+    made = b.add(Op(op.instruction, x.args[:1], settings, shape, op.dtype, op.place))
+    return made if kept == order else b.transpose(made, tuple(map(order.index, kept)))
 
 
 def unneeded_copy(b: Builder, op: Op) -> Op | None:
