@@ -60,7 +60,8 @@ def test_convolutions_of_all_sizes(monkeypatch):
             continue
         x, w, g, settings = drawn
         monkeypatch.setattr(row_kernels, "LOWERED", int(rng.choice([1, 2000, 1 << 22])))
-        monkeypatch.setattr(row_kernels, "FEW_COLUMNS", int(rng.choice([1, 256])))
+        monkeypatch.setattr(row_kernels, "FEWEST", int(rng.choice([2, 8, 64])))
+        monkeypatch.setattr(row_kernels, "NEAREST", int(rng.choice([1, 40_000])))
         monkeypatch.setattr(row_kernels, "SMALL", int(rng.choice([50, 1000, 1_000_000])))
         wanted = by_definition(x, w, g, **settings)
         for outs in ((None,) * 3, [np.full_like(a, np.nan) for a in wanted]):

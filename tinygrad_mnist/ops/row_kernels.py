@@ -31,14 +31,16 @@ Pair = tuple[int, int]
 
 #: The bytes of lowered rows at a time: they are written and soon read again, and should stay in a cache.
 LOWERED = 1 << 22
-#: OpenBLAS multiplies matrices with fewer products of numbers than this as they are, and others after rearranging them.
+#: OpenBLAS multiplies matrices with up to this many products of numbers as they are, and others after a copy.
 SMALL = 1_000_000
-#: Below this number of columns, the time for the calls outweighs it.
-FEW_COLUMNS = 256
+#: The bytes of the columns of such a product, which it reads again and again: a core's first cache has a little more.
+NEAREST = 40_000
+#: The numbers that a processor multiplies at a time, a few times over: products with fewer columns waste time.
+FEWEST = 64
 
 
 class _Blocks:
-    """Blocks of a number of rows, each with as many rows more as the last window needs.
+    """Memory for blocks of rows, each with as many rows more as the last window needs.
 
     Parameters
     ----------
@@ -46,29 +48,38 @@ class _Blocks:
         How many windows there are, one below the other.
     taps, step : int
         The rows of a window, and from one window to the next.
-    size : tuple of int
-        Groups, then the shape of a row of each group: its last axis is one row of all images.
+    groups, lines, run : int
+        Each row has so many lines for each group, of so many elements.
     """
 
-    def __init__(self, rows: int, taps: int, step: int, size: tuple[int, int, int], dtype: Any) -> None:
-        self.rows, self.taps, self.step, self.size = rows, taps, step, size
-        row = math.prod(size) * dtype.itemsize
-        fitting = (LOWERED // max(row, 1) - taps) // step + 1
+    def __init__(
+        self, rows: int, taps: int, step: int, groups: int, lines: int, run: int, dtype: Any
+    ) -> None:
+        self.rows, self.taps, self.step, self.groups, self.lines = rows, taps, step, groups, lines
+        row = groups * lines * run
+        fitting = (LOWERED // max(row * dtype.itemsize, 1) - taps) // step + 1
         self.at_once = min(max(fitting, taps), rows)
-        self.memory = np.empty((size[0], self._extent(self.at_once), *size[1:]), dtype)
+        self.memory = np.empty(self._extent(self.at_once) * row, dtype)
+        self._views: dict[Pair, tuple[NDArray, NDArray]] = {}
 
     def _extent(self, windows: int) -> int:
         return (windows - 1) * self.step + self.taps
 
-    def __iter__(self) -> Iterator[tuple[slice, NDArray, NDArray]]:
-        """For each block: which windows it has, memory for the rows that they need, and the windows as matrices."""
-        _, lines, run = self.size
-        group, row, line, item = self.memory.strides
+    def block(self, windows: int, run: int) -> tuple[NDArray, NDArray]:
+        """Memory for the rows that so many windows need, and the windows as matrices."""
+        if (windows, run) not in self._views:
+            shape = self.groups, self._extent(windows), self.lines, run
+            memory = self.memory[: math.prod(shape)].reshape(shape)
+            group, row, line, item = memory.strides
+            matrices = self.groups, windows, self.taps * self.lines, run
+            steps = group, row * self.step, line, item
+            self._views[windows, run] = memory, as_strided(memory, matrices, steps)
+        return self._views[windows, run]
+
+    def parts(self) -> Iterator[slice]:
+        """Which windows each block has."""
         for start in range(0, self.rows, self.at_once):
-            stop = min(start + self.at_once, self.rows)
-            shape = (self.size[0], stop - start, self.taps * lines, run)
-            windows = as_strided(self.memory, shape, (group, row * self.step, line, item))
-            yield slice(start, stop), self.memory[:, : self._extent(stop - start)], windows
+            yield slice(start, min(start + self.at_once, self.rows))
 
 
 def _inside(first: int, last: int, n: int) -> tuple[slice, slice]:
@@ -89,45 +100,74 @@ def _across(width: int, columns: int, step: int, offset: int) -> tuple[slice, sl
 
 
 class _Lowered(_Blocks):
-    """The rows of images (channels, height, width, batch), lowered: see the module."""
+    """The rows of images (channels, height, width, batch), lowered: see the module.
+
+    Parameters
+    ----------
+    fitting : int
+        How many columns of the matrices, at most, one block has.
+    """
 
     def __init__(
-        self, x: NDArray, kernel: Pair, stride: Pair, padding: Any, dilation: Pair, groups: int
+        self, x: NDArray, kernel: Pair, stride: Pair, padding: Any, dilation: Pair, groups: int, fitting: int
     ) -> None:
         channels, height, width, self.images = x.shape
         (self.top, bottom), (self.left, right) = padding
         self.columns = (width + self.left + right - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
         rows = (height + self.top + bottom - kernel[0]) // stride[0] + 1
         own = channels // groups
-        super().__init__(
-            rows, kernel[0], stride[0], (groups, own * kernel[1], self.columns * self.images), x.dtype
-        )
+        self.across = min(max(fitting // max(self.images, 1), 1), self.columns)  # windows, and images of each
+        parts = -(-self.images // max(fitting, 1))
+        self.at_a_time = -(-self.images // parts) if self.across == 1 and parts else self.images
+        run = self.across * self.at_a_time
+        super().__init__(rows, kernel[0], stride[0], groups, own * kernel[1], run, x.dtype)
         self.x = np.swapaxes(x.reshape(groups, own, height, width, self.images), 1, 2)
         self.offsets = [j * dilation[1] - self.left for j in range(kernel[1])]
-        self.across = stride[1]
+        self.stride = stride[1]
+        # The windows without a margin on the left or the right, which are copied at once.
+        self.first = min(-(-self.left // stride[1]), self.columns)
+        self.stop = max(min(self.columns, (width - 1 - self.offsets[-1]) // stride[1] + 1), self.first)
+        group, row, line, step, item = self.x.strides
+        start = min(self.first * stride[1] - self.left, width - 1)
+        self.inner = as_strided(
+            self.x[:, :, :, start:],
+            (groups, height, own, kernel[1], self.stop - self.first, self.images),
+            (group, row, line, step * dilation[1], step * stride[1], item),
+        )
 
-    def __iter__(self) -> Iterator[tuple[slice, NDArray, NDArray]]:
+    def __iter__(self) -> Iterator[tuple[slice, slice, NDArray]]:
+        """For each block: its rows and its columns of the result, and its windows as matrices."""
+        for q in range(0, self.columns, self.across):
+            stop = min(q + self.across, self.columns)
+            for n in range(0, self.images, self.at_a_time or 1):
+                last = min(n + self.at_a_time, self.images)
+                columns = slice(q * self.images + n, (stop - 1) * self.images + last)
+                for rows in self.parts():
+                    memory, windows = self.block(rows.stop - rows.start, columns.stop - columns.start)
+                    self._lower(memory, rows.start, slice(q, stop), slice(n, last))
+                    yield rows, columns, windows
+
+    def _lower(self, memory: NDArray, row: int, columns: slice, images: slice) -> None:
         groups, height, own, width, _ = self.x.shape
-        for block, memory, windows in super().__iter__():
-            first = block.start * self.step - self.top
-            rows, places = _inside(first, first + memory.shape[1], height)
-            memory[:, : rows.start], memory[:, rows.stop :] = 0, 0
-            whole = memory.reshape(groups, memory.shape[1], own, len(self.offsets), self.columns, self.images)
-            for j, offset in enumerate(self.offsets):
-                part = whole[:, rows, :, j]
-                inside, elements = _across(width, self.columns, self.across, offset)
-                part[:, :, :, : inside.start], part[:, :, :, inside.stop :] = 0, 0
-                part[:, :, :, inside] = self.x[:, places, :, elements]
-            yield block, memory, windows
+        first = row * self.step - self.top
+        rows, places = _inside(first, first + memory.shape[1], height)
+        memory[:, : rows.start], memory[:, rows.stop :] = 0, 0
+        q, n = columns.start, columns.stop - columns.start
+        whole = memory.reshape(groups, -1, own, len(self.offsets), n, images.stop - images.start)[:, rows]
+        if self.first <= q and columns.stop <= self.stop:
+            whole[...] = self.inner[:, places, :, :, q - self.first : columns.stop - self.first, images]
+            return
+        for j, offset in enumerate(self.offsets):
+            inside, elements = _across(width, n, self.stride, q * self.stride + offset)
+            part = whole[:, :, :, j]
+            part[:, :, :, : inside.start], part[:, :, :, inside.stop :] = 0, 0
+            part[:, :, :, inside] = self.x[:, places, :, elements, images]
 
 
-def _multiply(weights: NDArray, windows: NDArray, out: NDArray) -> None:
-    """Multiply (groups, 1, n, k) by (groups, rows, k, columns), in parts that are small enough."""
-    columns = windows.shape[-1]
-    fitting = SMALL // max(math.prod(weights.shape[-2:]), 1) // 16 * 16
-    width = fitting if fitting >= FEW_COLUMNS else max(columns, 1)
-    for c in range(0, columns, width):
-        np.matmul(weights, windows[..., c : c + width], out=out[..., c : c + width])
+def _best_run(features: int, products: int, itemsize: int) -> int:
+    """The number of columns with which a matrix (features, products) is multiplied fastest."""
+    run = max(NEAREST // max(products * itemsize, 1) // 16 * 16, FEWEST)
+    return run if features * products * run <= SMALL else LOWERED
 
 
 def _as_rows(y: NDArray, groups: int) -> NDArray:
@@ -140,15 +180,17 @@ def correlate_rows(
     x: NDArray, w: NDArray, stride: Pair, padding: Any, dilation: Pair, groups: int, out: NDArray | None
 ) -> NDArray:
     """See :func:`kernels.correlate`."""
-    features, _, height, width = w.shape
-    lowered = _Lowered(x, (height, width), stride, padding, dilation, groups)
+    features, own, height, width = w.shape
+    run = _best_run(features // groups, own * height * width, x.itemsize)
+    lowered = _Lowered(x, (height, width), stride, padding, dilation, groups, run)
     if out is None:
         shape = features, lowered.rows, lowered.columns, lowered.images
         out = np.empty(shape, np.result_type(x, w))
-    weights = np.swapaxes(w, 1, 2).reshape(groups, 1, features // groups, math.prod(w.shape[1:]))
-    rows = _as_rows(out, groups)
-    for block, _, windows in lowered:
-        _multiply(weights, windows, rows[:, block])
+    # A view that is turned would be multiplied without the BLAS.
+    weights = np.ascontiguousarray(np.swapaxes(w, 1, 2)).reshape(groups, 1, features // groups, -1)
+    result = _as_rows(out, groups)
+    for rows, columns, windows in lowered:
+        np.matmul(weights, windows, out=result[:, rows, :, columns])
     return out
 
 
@@ -157,13 +199,13 @@ def filter_rows(
     out: NDArray | None,
 ) -> NDArray:  # fmt: skip
     """See :func:`kernels.filters`."""
-    lowered = _Lowered(x, kernel, stride, padding, dilation, groups)
+    lowered = _Lowered(x, kernel, stride, padding, dilation, groups, x.size + g.size)
     gradient = np.swapaxes(_as_rows(g, groups), 2, 3)
-    total: Any = 0
-    for block, _, windows in lowered:
-        # The long side first: the BLAS takes two thirds of the time.
-        total = total + np.add.reduce(np.matmul(windows, gradient[:, block]), axis=1)
     own = len(x) // groups
+    total: Any = np.zeros((groups, lowered.taps * lowered.lines, len(g) // groups), np.result_type(x, g))
+    for rows, columns, windows in lowered:
+        # The long side first: the BLAS takes two thirds of the time.
+        total += np.add.reduce(np.matmul(windows, gradient[:, rows, columns]), axis=1)
     found = total.reshape(groups, kernel[0], own, kernel[1], len(g) // groups).transpose(0, 4, 2, 1, 3)
     if out is None:
         return np.ascontiguousarray(found).reshape(len(g), own, *kernel)
@@ -172,28 +214,38 @@ def filter_rows(
 
 
 def spread_rows(
-    g: NDArray, w: NDArray, out: NDArray, padding: Any, across: int, dilation: int, groups: int
+    g: NDArray, w: NDArray, out: NDArray, padding: Any, stride: int, dilation: int, groups: int
 ) -> NDArray:
-    """See :func:`kernels.spread`; this needs windows in every row, and adds to zeros."""
+    """See :func:`kernels.spread`; this needs windows in every row."""
     features, own, height, width = w.shape
-    (top, _), (left, _) = padding
+    (top, bottom), (left, right) = padding
     columns, images = g.shape[2:]
-    size = groups, features // groups, columns * images
-    blocks = _Blocks(out.shape[1], height, 1, size, np.result_type(g, w))
-    weights = w.reshape(groups, features // groups, own, height, width)[:, :, :, ::-1]
-    weights = weights.transpose(0, 2, 4, 3, 1).reshape(groups, 1, own * width, size[1] * height)
-    rows = _as_rows(g, groups)
+    if g.shape[1] * columns * 6 >= out.shape[1] * out.shape[2] * 5 and stride == 1:
+        # About as many windows lie around each element of the images: it is the sum of one of them.
+        reach = height - 1, dilation * (width - 1)
+        around = (reach[0] - top, reach[0] - bottom), (reach[1] - left, reach[1] - right)
+        if min(map(min, around)) >= 0:
+            turned = w.reshape(groups, features // groups, own, height, width)[..., ::-1, ::-1]
+            turned = np.swapaxes(turned, 1, 2).reshape(groups * own, features // groups, height, width)
+            return correlate_rows(g, turned, (1, 1), around, (1, dilation), groups, out)
+    run = columns * images
+    lines = features // groups
+    blocks = _Blocks(out.shape[1], height, 1, groups, lines, run, np.result_type(g, w))
+    weights = w.reshape(groups, lines, own, height, width)[:, :, :, ::-1]
+    weights = np.ascontiguousarray(weights.transpose(0, 2, 4, 3, 1)).reshape(groups, 1, own * width, -1)
+    source = _as_rows(g, groups)
     target = np.swapaxes(out.reshape(groups, own, *out.shape[1:]), 1, 2)
-    products = np.empty((groups, blocks.at_once, own * width, size[2]), out.dtype)
-    for block, memory, windows in blocks:
-        first = block.start + top - height + 1
+    products = np.empty((groups, blocks.at_once, own * width, run), out.dtype)
+    out.fill(0)
+    for rows in blocks.parts():
+        memory, windows = blocks.block(rows.stop - rows.start, run)
+        first = rows.start + top - height + 1
         here, there = _inside(first, first + memory.shape[1], g.shape[1])
         memory[:, : here.start], memory[:, here.stop :] = 0, 0
-        memory[:, here] = rows[:, there]
-        part = products[:, : block.stop - block.start]
-        _multiply(weights, windows, part)
+        memory[:, here] = source[:, there]
+        part = np.matmul(weights, windows, out=products[:, : rows.stop - rows.start])
         part = part.reshape(groups, part.shape[1], own, width, columns, images)
         for j in range(width):
-            inside, elements = _across(out.shape[2], columns, across, j * dilation - left)
-            target[:, block, :, elements] += part[:, :, :, j, inside]
+            inside, elements = _across(out.shape[2], columns, stride, j * dilation - left)
+            target[:, rows, :, elements] += part[:, :, :, j, inside]
     return out
