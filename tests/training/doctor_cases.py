@@ -2,7 +2,8 @@
 
 Where the reports come from: ``S``, questions that are asked again and again on Stack Overflow and in forums; ``K``,
 Karpathy's list of common mistakes and his recipe; ``A``, AutoTrainer; ``D``, DeepDiagnosis; ``N``, NeuraLint; ``U``,
-UMLAUT; ``C``, CS231n. All programs are written anew for this library.
+UMLAUT; ``C``, CS231n. Single threads are named in :mod:`doctor_reports`, and here where a case is that of one. All
+programs are written anew for this library.
 """
 
 from __future__ import annotations
@@ -173,13 +174,13 @@ def labels_one_row_late() -> Case:
     return of(mlp(784, 64, 10), (x, np.roll(y, 1)))
 
 
-@faulty("labels-out-of-range", "S")
+@faulty("labels-out-of-range", "S; pytorch/pytorch#15666")
 def labels_from_1_to_10() -> Case:
     x, y = digits()
     return of(mlp(784, 64, 10), (x, y + 1))
 
 
-@faulty("labels-out-of-range", "S")
+@faulty("labels-out-of-range", "S; EricFillion/happy-transformer#248")
 def minus_one_for_unknown() -> Case:
     x, y = blobs()
     y[::50] = -1
@@ -191,7 +192,7 @@ def nine_outputs_for_ten_digits() -> Case:
     return of(mlp(784, 64, 9), digits())
 
 
-@faulty("too-few-outputs", "S")
+@faulty("too-few-outputs", "S; Stack Overflow 31880720")
 def softmax_of_one_output() -> Case:
     x, y = moons()
     return of(chain(mlp(2, 16, 1), nn.Softmax()), (x, y[:, None].astype(np.float32)), loss="mse")
@@ -207,7 +208,7 @@ def classes_as_a_number() -> Case:
     return of(mlp(784, 64, 1), (x, y), loss=loss)
 
 
-@faulty("class-imbalance", "S")
+@faulty("class-imbalance", "S; keras-team/keras#10292")
 def one_fraud_in_fifty() -> Case:
     x, y = blobs(2, n=600)
     y[:] = 0
@@ -223,7 +224,7 @@ def digits_in_order() -> Case:
     return of(mlp(784, 64, 10), tg.data.DataLoader((x[order], y[order]), 32))
 
 
-@faulty("targets-out-of-range", "S, N")
+@faulty("targets-out-of-range", "S, N; Stack Overflow 39525358")
 def sigmoid_for_prices() -> Case:
     x, y = line(scale=10)
     return of(chain(mlp(5, 16, 1), nn.Sigmoid()), (x, y), loss="mse")
@@ -254,12 +255,12 @@ def split_after_copying() -> Case:
 # -- faults at the end of the network -------------------------------------------------------------------------------
 
 
-@faulty("softmax-twice", "S, K")
+@faulty("softmax-twice", "S, K; nishnik/Deep-Semantic-Similarity-Model-PyTorch#2")
 def softmax_before_cross_entropy() -> Case:
     return of(chain(mlp(784, 64, 10), nn.Softmax()), digits())
 
 
-@faulty("softmax-twice", "S")
+@faulty("softmax-twice", "S; NaJaeMin92/pytorch-DANN#7")
 def softmax_in_forward() -> Case:
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -279,13 +280,13 @@ def softmax_by_hand() -> Case:
     return of(mlp(4, 16, 3), blobs(), loss=loss)
 
 
-@faulty("sigmoid-twice", "S, K")
+@faulty("sigmoid-twice", "S, K; Turoad/lanedet#32")
 def sigmoid_before_bce_with_logits() -> Case:
     x, y = moons()
     return of(chain(mlp(2, 16, 1), nn.Sigmoid()), (x, y[:, None].astype(np.float32)), loss="bce")
 
 
-@faulty("bounded-logits", "S, N")
+@faulty("bounded-logits", "S, N; Stack Overflow 51930566")
 def sigmoid_before_cross_entropy() -> Case:
     return of(chain(mlp(784, 64, 10), nn.Sigmoid()), digits())
 
@@ -295,7 +296,7 @@ def tanh_before_cross_entropy() -> Case:
     return of(chain(mlp(4, 16, 3), nn.Tanh()), blobs())
 
 
-@faulty("relu-on-output", "S, N")
+@faulty("relu-on-output", "S, N; Stack Overflow 47352366")
 def relu_before_cross_entropy() -> Case:
     return of(chain(mlp(784, 64, 10), nn.ReLU()), digits())
 
@@ -323,7 +324,7 @@ def logarithm_of_outputs() -> Case:
     return of(mlp(4, 16, 3), (x, np.eye(3, dtype=np.float32)[y]), loss=loss)
 
 
-@faulty("broadcast-in-loss", "S")
+@faulty("broadcast-in-loss", "S; pytorch/pytorch#19699")
 def column_minus_row() -> Case:
     x, y = line()
 
@@ -333,7 +334,7 @@ def column_minus_row() -> Case:
     return of(mlp(5, 16, 1), (x, y[:, 0]), loss=loss)
 
 
-@faulty("broadcast-in-loss", "S")
+@faulty("broadcast-in-loss", "S; pytorch/pytorch#16045")
 def row_minus_column() -> Case:
     x, y = line()
 
@@ -367,7 +368,7 @@ def logits_ten_times_too_large() -> Case:
 # -- faults of the model --------------------------------------------------------------------------------------------
 
 
-@faulty("missing-nonlinearity", "S, N")
+@faulty("missing-nonlinearity", "S, N; Stack Overflow 55328966")
 def three_linear_layers() -> Case:
     return of(chain(lin(784, 64), lin(64, 32, 1), lin(32, 10, 2)), digits())
 
@@ -432,7 +433,7 @@ def _normal(model: nn.Module, spread: float) -> nn.Module:
     return model
 
 
-@faulty("weights-too-large", "S, C")
+@faulty("weights-too-large", "S, C; Stack Overflow 48385830")
 def standard_normal_weights() -> Case:
     return of(_normal(mlp(784, 100, 10, activation="sigmoid"), 1.0), digits(), sgd(0.5))
 
@@ -471,7 +472,7 @@ def nine_of_ten_switched_off() -> Case:
     return of(mlp(784, 64, 10, dropout=0.9), digits())
 
 
-@faulty("train-eval-mixed-up", "K, S")
+@faulty("train-eval-mixed-up", "K, S; pliang279/MultiBench#26")
 def dropout_that_never_stops() -> Case:
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -484,7 +485,7 @@ def dropout_that_never_stops() -> Case:
     return of(Net(), digits())
 
 
-@faulty("train-eval-mixed-up", "K")
+@faulty("train-eval-mixed-up", "K; fartashf/vsepp#4")
 def one_layer_left_in_eval_mode() -> Case:
     model = mlp(784, 64, 10, dropout=0.5)
     model[2].eval()
@@ -543,7 +544,7 @@ def everything_frozen_but_the_biases() -> Case:
     return of(model, blobs())
 
 
-@faulty("gradients-not-zeroed", "K, S")
+@faulty("gradients-not-zeroed", "K, S; IBM/aihwkit#446")
 def trained_without_zero_grad() -> Case:
     model, (x, y) = mlp(4, 16, 3), blobs()
     optimizer = SGD(model.parameters(), lr=0.001)
@@ -566,7 +567,7 @@ def adam_with_lr_1() -> Case:
     return of(mlp(784, 64, 10), digits(), adam(1.0))
 
 
-@faulty("learning-rate-too-high", "S, D")
+@faulty("learning-rate-too-high", "S, D; Stack Overflow 48934338")
 def regression_that_explodes() -> Case:
     return of(mlp(5, 64, 1), line(scale=100), sgd(0.5), loss="mse")
 
@@ -589,7 +590,7 @@ def adam_with_weight_decay_1() -> Case:
 # -- faults that show in time -----------------------------------------------------------------------------------------
 
 
-@failing("learning-rate-too-high", "S, A")
+@failing("learning-rate-too-high", "S, A; keras-team/keras#3040")
 def loss_becomes_nan() -> Case:
     return {
         "model": mlp(5, 32, 1),
@@ -627,7 +628,7 @@ def nothing_moves() -> Case:
     return {"model": model, "train": digits(), "optimizer": sgd(0.1), "epochs": 7}
 
 
-@failing("one-class-predicted", "S")
+@failing("one-class-predicted", "S; keras-team/keras#2975")
 def always_the_same_digit() -> Case:
     return {"model": mlp(784, 32, 10), "train": digits(), "optimizer": sgd(8.0), "epochs": 2}
 

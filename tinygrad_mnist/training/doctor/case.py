@@ -10,19 +10,16 @@ from typing import Any
 import numpy as np
 
 from ...data import DataLoader
+from ...errors import TinygradError
 from ...graph import WATCH, Node, Watch, no_grad
 from ...nn import Module
 from ...optim import Optimizer
 from ...tensor import Tensor
 from ...typing import Array, NDArray
+from .activations import activation_at, origin_of, through_moves
 
-__all__ = ["Case", "first_output", "is_product", "origin_of", "products", "weight_of"]
+__all__ = ["Case", "class_labels", "first_output", "is_product", "products", "uses", "weight_of"]
 
-#: Operations that only move numbers.
-MOVES = {
-    "astype", "broadcast_to", "expand_dims", "flip", "getitem", "identity", "moveaxis", "reshape", "roll", "squeeze",
-    "swapaxes", "take", "transpose",
-}  # fmt: skip
 #: Operations of a weight and an input that are linear in both.
 PRODUCTS = {"linear", "matmul", "dot", "einsum", "convolution", "conv2d"}
 
@@ -80,6 +77,39 @@ class Case:
         self.nodes, self.gradients = watch.nodes, watch.gradients
         self.named = dict(model.named_parameters())
 
+    def record(self, model: Module) -> list[Node]:
+        """Run a model, and list its operations."""
+        watch = _Recorder()
+        token = WATCH.set(watch)
+        try:
+            model(self.x)
+        finally:
+            WATCH.reset(token)
+        return watch.nodes
+
+    def gradient_of(self, rows: NDArray) -> float:
+        """The length of the gradient of some samples."""
+        if not len(rows):
+            return 0.0
+        kept = [(p, p.grad) for p in self.original.parameters() if p.requires_grad]
+        model = copy.deepcopy(self.model).train()
+        model.zero_grad()
+        try:
+            value = self.loss(model(np.asarray(self.x)[rows]), np.asarray(self.y)[rows])
+            if isinstance(value, Tensor) and value.node is not None:
+                np.sum(value).backward()
+        except TinygradError:
+            return 0.0
+        finally:
+            for p, grad in kept:
+                p.grad = grad
+        found = [
+            np.asarray(p.grad, np.float64)
+            for p in model.parameters()
+            if p.requires_grad and p.grad is not None
+        ]
+        return float(np.sqrt(sum(np.sum(g**2) for g in found)))
+
     def _all_parameters(self) -> Iterator[Tensor]:
         """The parameters that a loss may reach although it was not copied with them."""
         yield from self.original.parameters()
@@ -102,6 +132,12 @@ class Case:
         return None if self.output_node is None else origin_of(self.output_node)[0]
 
     @cached_property
+    def last_activation(self) -> str:
+        """The name of the activation that gives the output, or ``""``."""
+        found = None if self.output_source is None else activation_at(self.output_source)
+        return found.name if found else ""
+
+    @cached_property
     def is_scaled_after(self) -> bool:
         """Whether the output is a multiple of what its last activation gives."""
         return self.output_node is not None and origin_of(self.output_node)[1]
@@ -122,7 +158,8 @@ class Case:
     @cached_property
     def logits(self) -> list[Node]:
         """The nodes on which the loss applies a softmax of its own."""
-        return [node for node in self.after_model if node.primitive and node.primitive.name == "log_softmax"]
+        found = ((node, activation_at(node)) for node in self.after_model)
+        return [node for node, activation in found if activation and activation.name == "log_softmax"]
 
     @cached_property
     def after_model(self) -> list[Node]:
@@ -170,8 +207,8 @@ class _Recorder(Watch):
         self.nodes.append(node)
 
     def arrived(self, node: Node, g: Array) -> None:
-        if isinstance(g, np.ndarray):
-            self.gradients[node] = g
+        if isinstance(g, (np.ndarray, np.generic)):
+            self.gradients[node] = np.asarray(g)
 
 
 def _tensors(outputs: Any) -> Iterator[Tensor]:
@@ -182,32 +219,6 @@ def _tensors(outputs: Any) -> Iterator[Tensor]:
             yield from _tensors(output)
     elif isinstance(outputs, dict):
         yield from _tensors(list(outputs.values()))
-
-
-def origin_of(node: Node, scaled: bool = False) -> tuple[Node, bool]:
-    """Follow a value back through operations that only move numbers, or combine it with constants.
-
-    Returns
-    -------
-    (Node, bool)
-        The operation that computed the numbers, and whether they were scaled on the way.
-    """
-    while node.primitive is not None and len(node.parents) == 1:
-        name = node.primitive.name
-        if name in ("multiply", "divide"):
-            scaled = True
-        elif (name not in MOVES and name not in ("add", "subtract", "clip", "maximum", "minimum")) or (
-            name in ("maximum", "minimum", "clip") and not _is_guard(node)
-        ):
-            break
-        node = node.parents[0][1]
-    return node, scaled
-
-
-def _is_guard(node: Node) -> bool:
-    """Whether a bound only keeps numbers from an exact 0 or 1, and is no activation."""
-    bounds = [x for i, x in enumerate(node.args or ()) if i != node.parents[0][0] and x is not None]
-    return all(np.size(b) == 1 and (0 < abs(float(b)) < 1e-3 or 0.999 < float(b) < 1) for b in bounds)
 
 
 def weight_of(node: Node) -> Node | None:
@@ -221,8 +232,7 @@ def weight_of(node: Node) -> Node | None:
 
 
 def _leaf(node: Node) -> Node | None:
-    while node.primitive is not None and node.primitive.name in MOVES and len(node.parents) == 1:
-        node = node.parents[0][1]
+    node = through_moves(node)
     return node if node.primitive is None else None
 
 
@@ -244,9 +254,28 @@ def input_of(node: Node) -> tuple[NDArray | None, Node | None]:
 
 def products(nodes: list[Node]) -> list[Node]:
     """The products with a parameter, the first use of each parameter, in the order of computation."""
-    found: dict[Node, Node] = {}
+    return [found[0] for found in uses(nodes).values()]
+
+
+def uses(nodes: list[Node]) -> dict[Node, list[Node]]:
+    """The products with each parameter, in the order of computation."""
+    found: dict[Node, list[Node]] = {}
     for node in nodes:
         weight = weight_of(node)
         if weight is not None:
-            found.setdefault(weight, node)
-    return list(found.values())
+            found.setdefault(weight, []).append(node)
+    return found
+
+
+def class_labels(y: NDArray) -> NDArray | None:
+    """The class of each sample, if the targets are classes: whole numbers, 0 and 1, or one-hot rows."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim == 1:
+        if y.dtype.kind in "iub":
+            return y.astype(np.int64)
+        return y.astype(np.int64) if y.dtype.kind == "f" and np.isin(y, (0, 1)).all() else None
+    if y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        return y.argmax(axis=1)
+    return None

@@ -17,7 +17,7 @@ from .data_checks import check_overlap
 from .examination import examine
 from .findings import Finding
 from .history_checks import check_history, check_losses
-from .model_checks import DEAD_LATER, check_gradients, check_units
+from .model_checks import DEAD_LATER, SATURATED_LATER, check_gradients, check_units
 
 __all__ = ["Doctor"]
 
@@ -127,7 +127,7 @@ class Doctor(Callback):
             case.run(training=False)
         except TinygradError:
             return
-        yield from check_units(case, DEAD_LATER)
+        yield from check_units(case, DEAD_LATER, SATURATED_LATER)
         yield from check_gradients(case)
         if case.classes < 2 or len(case.output) < 32 or training.epoch < 2:
             return

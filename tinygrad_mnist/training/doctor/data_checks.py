@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...typing import NDArray
-from .case import Case, input_of, products
+from .case import Case, class_labels, input_of, products
 from .findings import Finding, where
 
 __all__ = ["check_data", "check_labels", "check_scale"]
@@ -28,8 +28,9 @@ def check_data(case: Case) -> Iterator[Finding]:
         if values.dtype.kind in "fc" and not np.isfinite(values).all():
             bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
             yield Finding("non-finite-data", f"{bad.sum():,} of {len(bad):,} samples are not finite", name)
-    y = np.asarray(case.y)
-    if y.dtype.kind not in "iub" or y.ndim != 1 or len(y) < 50:
+    yield from _check_answers(case)
+    y = class_labels(np.asarray(case.y))
+    if y is None or len(y) < 50:
         return
     classes, counts = np.unique(y, return_counts=True)
     if len(classes) > max(50, len(y) // 10):
@@ -54,6 +55,22 @@ def check_data(case: Case) -> Iterator[Finding]:
             )
 
 
+def _check_answers(case: Case) -> Iterator[Finding]:
+    """See whether the targets are sorted, or are among the inputs."""
+    x, y = np.asarray(case.x), np.asarray(case.y)
+    if y.size != len(y) or len(y) < 20 or y.dtype.kind not in "fiub" or not np.ptp(y.astype(np.float64)):
+        return
+    y = y.reshape(-1)
+    if x.ndim == 2 and x.shape[1] > 1 and x.dtype.kind in "fiu":
+        same = np.flatnonzero((x == y[:, None]).all(axis=0))
+        if same.size:
+            yield Finding("leak", f"column {same[0]} of the inputs is the target itself", "inputs")
+    if class_labels(y) is None and not case.loader.shuffle and case.is_loader and len(case.loader) > 1:
+        steps = np.diff(y)
+        if (steps >= 0).all() or (steps <= 0).all():
+            yield Finding("data-not-shuffled", "the samples are sorted by their targets", "targets")
+
+
 def check_scale(case: Case) -> Iterator[Finding]:
     """Look at the numbers that the first layers multiply, after whatever the model does to the inputs."""
     for node in products(case.nodes):
@@ -64,6 +81,8 @@ def check_scale(case: Case) -> Iterator[Finding]:
         if not np.isfinite(values).all():
             continue
         size, top = float(np.sqrt(np.mean(values**2))), float(np.abs(values).max())
+        if values.ndim == 2 and 1 < values.shape[1] <= 64:  # a table: each column has a scale of its own
+            size = max(size, float(np.sqrt(np.mean(values**2, axis=0)).max()) / 3)
         span = f"they go from {values.min():.3g} to {values.max():.3g}"
         if size > UNSCALED:
             yield Finding(
@@ -88,7 +107,14 @@ def check_labels(case: Case) -> Iterator[Finding]:
 def check_range(case: Case, outputs: int) -> Iterator[Finding]:
     """Whether each integer target has an output."""
     y = np.asarray(case.y)
-    if y.dtype.kind not in "iu" or not y.size or outputs < 1:
+    if y.dtype.kind == "f" and y.ndim == 1 and outputs > 1 and np.any(y % 1):
+        yield Finding(
+            "labels-out-of-range",
+            f"labels are {y.min():.3g} to {y.max():.3g}; {outputs} outputs stand for 0, 1, …, {outputs - 1}",
+            "labels",
+        )
+    is_whole = y.dtype.kind == "f" and y.ndim == 1 and not np.any(y % 1)
+    if (y.dtype.kind not in "iu" and not is_whole) or not y.size or outputs < 1:
         return
     low, high = int(y.min()), int(y.max())
     if low < 0 or (high == outputs and low >= 1):

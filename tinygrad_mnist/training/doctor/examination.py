@@ -92,13 +92,15 @@ def examine(case: Case, *, trials: bool) -> Iterator[Finding]:
         yield from note(graph_checks.check_loss_input(case))
         yield from note(graph_checks.check_targets(case))
         yield from note(graph_checks.check_broadcast(case))
+        if not codes & {"logits-as-probabilities", "relu-on-output", "softmax-twice"}:
+            yield from note(graph_checks.check_limit(case))
         yield from note(graph_checks.check_between_layers(case))
         yield from note(data_checks.check_scale(case))
         yield from note(data_checks.check_labels(case))
         yield from note(model_checks.check_parameters(case))
         yield from note(model_checks.check_optimizer(case))
         yield from note(model_checks.check_weights(case))
-        yield from note(model_checks.check_modes(case))
+        yield from note(model_checks.check_modes(case, is_given=trials))
         yield from note(model_checks.check_input(case))
         yield from note(model_checks.check_units(case))
         yield from note(model_checks.check_gradients(case))
@@ -115,3 +117,5 @@ def examine(case: Case, *, trials: bool) -> Iterator[Finding]:
             yield from note(tried.check_learning_rate(case))
             if not codes:
                 yield from note(tried.check_one_batch(case))
+            if not codes:
+                yield from note(tried.check_dependence(case))

@@ -6,13 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...errors import TinygradError
 from ...graph import Node
-from .case import MOVES, Case, input_of, is_product, origin_of, products
+from ...tensor import Tensor
+from ...typing import NDArray
+from .activations import MOVES, activation_at, origin_of
+from .case import Case, class_labels, input_of, is_product, products, weight_of
 from .findings import Finding, where
 
-__all__ = ["check_between_layers", "check_broadcast", "check_loss_input", "check_targets"]
+__all__ = ["check_between_layers", "check_broadcast", "check_limit", "check_loss_input", "check_targets"]
 
 #: Activations, with the range of their results.
+_LINEAR = {"negative", "concatenate", "stack", "pad", "mean", "sum", "batch_norm"}
+LOGARITHMS = ("log", "log2", "log10", "log1p")
 RANGES = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf)}
 
 
@@ -22,9 +28,23 @@ def check_loss_input(case: Case) -> Iterator[Finding]:
     for node in case.nodes:
         if node.primitive is None or not node.parents:
             continue
-        name = node.primitive.name
-        source, scaled = origin_of(node.parents[0][1])
-        before = source.primitive.name if source.primitive is not None else ""
+        activation = activation_at(node)
+        name = activation.name if activation is not None else node.primitive.name
+        source, scaled = origin_of(node.parents[0][1] if activation is None else activation.input)
+        while (
+            name in LOGARITHMS
+            and source.primitive is not None
+            and source.primitive.name in ("absolute", "square")
+        ):
+            source, scaled = origin_of(source.parents[0][1], scaled)
+        applied = activation_at(source)
+        before = (
+            applied.name
+            if applied is not None
+            else source.primitive.name
+            if source.primitive is not None
+            else ""
+        )
         place = source.scope or "output", where(source.line)
         code, said = "", ""
         if name in ("log_softmax", "softmax", "logsumexp"):
@@ -32,9 +52,15 @@ def check_loss_input(case: Case) -> Iterator[Finding]:
                 code, said = "softmax-twice", f"a {before} feeds a {name}"
             elif before == "sigmoid" and not scaled:
                 code, said = "bounded-logits", f"a sigmoid feeds a {name}: the logits lie between 0 and 1"
-            elif before == "tanh" and not scaled and node in case.after_model:
-                code, said = "bounded-logits", f"a tanh feeds a {name}: the logits lie between -1 and 1"
-            elif before in ("relu", "maximum") and node in case.after_model:
+            elif (
+                before in ("tanh", "clip") and not scaled and node in case.after_model and _is_narrow(source)
+            ):
+                low, high = np.min(source.value), np.max(source.value)
+                code, said = (
+                    "bounded-logits",
+                    f"a {before} feeds a {name}: the logits lie between {low:.3g} and {high:.3g}",
+                )
+            elif before == "relu" and (node in case.after_model or node is case.output_source):
                 code, said = (
                     "relu-on-output",
                     f"a ReLU feeds a {name}; {_share_of_zeros(source)} of the logits are 0",
@@ -44,44 +70,57 @@ def check_loss_input(case: Case) -> Iterator[Finding]:
                 "sigmoid-twice",
                 f"a {before} feeds a {'binary cross-entropy with logits' if name == 'softplus' else name}",
             )
-        elif name == "softplus" and before == "relu" and node in case.after_model:
+        elif (
+            name in ("softplus", "sigmoid")
+            and before == "relu"
+            and (node in case.after_model or node is case.output_source)
+        ):
             code, said = (
                 "relu-on-output",
-                f"a ReLU feeds a binary cross-entropy with logits; {_share_of_zeros(source)} of the logits are 0",
+                f"a ReLU feeds a {'binary cross-entropy with logits' if name == 'softplus' else name}; "
+                f"{_share_of_zeros(source)} of the logits are 0",
             )
-        elif name in ("log", "log2", "log10") and node in case.after_model and source is case.output_source:
+        elif name in LOGARITHMS and node in case.after_model and source is case.output_source:
             value = np.asarray(source.value)
-            if is_product(source) or before == "add":
+            if before == "relu":
+                code, said = (
+                    "relu-on-output",
+                    f"the loss takes the logarithm; {_share_of_zeros(source)} of the outputs are 0",
+                )
+            elif is_product(source) or before in ("add", "tanh"):
                 code = "logits-as-probabilities"
                 said = f"the loss takes the logarithm of outputs from {value.min():.3g} to {value.max():.3g}"
+            elif before == "sigmoid" and not scaled and _is_categorical(case):
+                code, said = (
+                    "logits-as-probabilities",
+                    "the loss takes the logarithm of the right class alone, and sigmoids need not add up to 1",
+                )
         if code and (code, id(source)) not in seen:
             seen.add((code, id(source)))
             yield Finding(code, said, *place)
-    yield from _check_log_probabilities(case)
+
+
+def _is_categorical(case: Case) -> bool:
+    """Whether the loss looks at the output of the right class, and not at those of the others."""
+    labels = class_labels(np.asarray(case.y))
+    counts = [
+        n for n in case.after_model
+        if n.primitive is not None and n.primitive.name in LOGARITHMS and n.parents
+        and origin_of(n.parents[0][1])[0] is case.output_source
+    ]  # fmt: skip
+    return labels is not None and case.output.ndim == 2 and case.output.shape[1] > 1 and len(counts) == 1
+
+
+def _is_narrow(node: Node) -> bool:
+    """Whether logits are so close together that no class can be nearly certain."""
+    if node.primitive is None or node.primitive.name != "clip":
+        return True
+    bounds = [x for i, x in enumerate(node.args or ()) if i != node.parents[0][0]]
+    return all(np.max(np.abs(bound)) <= 2 for bound in bounds)
 
 
 def _share_of_zeros(node: Node) -> str:
     return f"{np.mean(np.asarray(node.value) == 0):.0%}"
-
-
-def _check_log_probabilities(case: Case) -> Iterator[Finding]:
-    """See whether a loss picks numbers that are no log-probabilities."""
-    for node in case.after_model:
-        if node.primitive is None or node.primitive.name not in ("take_along", "getitem") or not node.parents:
-            continue
-        source, _ = origin_of(node.parents[0][1])
-        value = np.asarray(source.value)
-        if source is not case.output_source or value.ndim < 2 or case.classes < 2 or np.ndim(node.value) == 0:
-            continue
-        total = np.sum(np.exp(value.astype(np.float64)), axis=1)
-        if not np.allclose(total, 1, atol=1e-2):
-            yield Finding(
-                "logits-as-probabilities",
-                f"the loss picks from numbers whose exponentials add up to {total.min():.3g}–{total.max():.3g}",
-                source.scope or "output",
-                where(source.line),
-            )
-            return
 
 
 def check_targets(case: Case) -> Iterator[Finding]:
@@ -90,8 +129,18 @@ def check_targets(case: Case) -> Iterator[Finding]:
     y = np.asarray(case.y)
     if source is None or source.primitive is None or not y.size:
         return
-    name = source.primitive.name
+    name = case.last_activation
     output = case.output
+    if name == "softmax" and np.ndim(source.value) == 2 and source.value.shape[-1] > 1:
+        total = np.sum(np.asarray(source.value, np.float64), axis=1)
+        if not np.allclose(total, 1, atol=1e-2):
+            yield Finding(
+                "logits-as-probabilities",
+                f"the softmax does not run over the classes: rows add up to {total.min():.3g} to {total.max():.3g}",
+                source.scope or "output",
+                where(source.line),
+            )
+            return
     if name == "softmax" and source.value.shape[-1] == 1:
         yield Finding(
             "too-few-outputs",
@@ -105,6 +154,26 @@ def check_targets(case: Case) -> Iterator[Finding]:
         low, high = RANGES[name]
         values = y.astype(np.float64)
         beyond = np.mean((values < low - 1e-6) | (values > high + 1e-6))
+        if not beyond and name == "relu" and class_labels(y) is not None:
+            yield Finding(
+                "relu-on-output",
+                f"targets are classes; a ReLU has no upper end, and {_share_of_zeros(source)} of the outputs are 0",
+                source.scope or "output",
+                where(source.line),
+            )
+        if (
+            name == "softmax"
+            and not beyond
+            and output.ndim == 2
+            and not np.allclose(values.sum(axis=1), 1, atol=0.02)
+        ):
+            total = values.sum(axis=1)
+            yield Finding(
+                "targets-out-of-range",
+                f"rows of targets add up to {total.min():.3g} to {total.max():.3g}; those of a softmax add up to 1",
+                source.scope or "output",
+                where(source.line),
+            )
         if beyond > 0:
             yield Finding(
                 "relu-on-output" if name == "relu" and beyond > 0.05 else "targets-out-of-range",
@@ -112,7 +181,7 @@ def check_targets(case: Case) -> Iterator[Finding]:
                 source.scope or "output",
                 where(source.line),
             )
-    if compares and any(n.primitive and n.primitive.name == "softplus" for n in case.after_model):
+    if compares and _is_binary_cross_entropy(case):
         values = y.astype(np.float64)
         if values.min() < 0 or values.max() > 1:
             yield Finding(
@@ -133,6 +202,80 @@ def check_targets(case: Case) -> Iterator[Finding]:
             )
     if case.logits and output.ndim > 1 and output.shape[1] == 1:
         yield Finding("too-few-outputs", "cross-entropy of one class is always 0", "output")
+
+
+def _is_binary_cross_entropy(case: Case) -> bool:
+    """Whether the loss compares sigmoids of the outputs, or their logarithms, with targets."""
+    names = {n.primitive.name for n in case.after_model if n.primitive is not None}
+    for node in case.after_model:
+        if node.primitive is None or not node.parents:
+            continue
+        activation = activation_at(node)
+        is_sigmoid = activation is not None and activation.name == "sigmoid" and names & set(LOGARITHMS)
+        if (activation is not None and activation.name == "softplus") or is_sigmoid:
+            before = node.parents[0][1] if activation is None else activation.input
+            # The logistic loss of -1 and 1 multiplies outputs with targets first.
+            if not _is_multiplied_by_array(before):
+                return True
+    return "cross_entropy_of_bits" in names
+
+
+def _is_multiplied_by_array(node: Node) -> bool:
+    while node.primitive is not None and len(node.parents) == 1 and activation_at(node) is None:
+        others = [x for i, x in enumerate(node.args or ()) if i != node.parents[0][0]]
+        if node.primitive.name == "multiply" and np.size(others[0]) > 1:
+            return True
+        if node.primitive.name not in MOVES | {"negative", "multiply"}:
+            return False
+        node = node.parents[0][1]
+    return False
+
+
+def check_limit(case: Case) -> Iterator[Finding]:
+    """See whether the loss can fall without limit when the outputs change."""
+    output = case.outputs
+    if not isinstance(output, Tensor) or not np.isfinite(case.start):
+        return
+    start = np.asarray(output.detach())
+
+    def look(o: NDArray) -> tuple[float, NDArray]:
+        moved = Tensor(o.astype(start.dtype), requires_grad=True)
+        loss = case.loss(moved, case.y)
+        if not isinstance(loss, Tensor) or loss.node is None:
+            return np.nan, np.zeros_like(start)
+        np.sum(loss).backward()
+        return float(np.mean(np.asarray(loss.detach()))), (
+            np.zeros_like(start) if moved.grad is None else np.asarray(moved.grad)
+        )
+
+    kept = [(p, p.grad) for p in case.original.parameters() if p.requires_grad]
+    try:
+        _, g = look(start)
+        size = float(np.sqrt(np.mean(g.astype(np.float64) ** 2)))
+        if not size or not np.isfinite(size):
+            return
+        near, far = (look(start - t / size * g) for t in (1e2, 1e4))
+    except TinygradError:  # a loss that refuses such outputs
+        return
+    finally:
+        for p, grad in kept:
+            p.grad = grad
+    if not (far[0] < 30 * near[0] < 0):
+        return
+    is_linear = np.allclose(far[1], g, rtol=1e-3, atol=1e-3 * size)
+    if is_linear and not case.logits and class_labels(np.asarray(case.y)) is not None:
+        yield Finding(
+            "logits-as-probabilities",
+            f"the loss is {case.start:.3g}, and falls to {far[0]:.3g} when the outputs grow: it takes no logarithm",
+            "loss",
+        )
+    else:
+        yield Finding(
+            "cannot-overfit-one-batch",
+            f"the loss is {case.start:.3g}, and falls to {far[0]:.3g} when the outputs move away from the targets: "
+            "its sign is wrong",
+            "loss",
+        )
 
 
 def check_broadcast(case: Case) -> Iterator[Finding]:
@@ -161,7 +304,7 @@ def check_between_layers(case: Case) -> Iterator[Finding]:
     for node in products(case.nodes):
         parent = input_of(node)[1]
         before = _linear_source(parent, 0) if parent is not None else None
-        if before is not None and not _is_separable(before):
+        if before is not None and not _is_on_purpose(case, before, node):
             yield Finding(
                 "missing-nonlinearity",
                 f"nothing but linear operations between {_name(before)} and {_name(node)}",
@@ -176,19 +319,33 @@ def _name(node: Node) -> str:
     return node.scope or f"the {node.primitive.name} of shape {node.value.shape}"
 
 
-def _is_separable(node: Node) -> bool:
-    """Whether a convolution has groups: it is then the first half of a separable one."""
-    return node.kwargs.get("groups", 1) != 1
+def _is_on_purpose(case: Case, before: Node, node: Node) -> bool:
+    """Whether two products in a row are more than one: a separable convolution, a low rank, queries and keys."""
+    if before.kwargs.get("groups", 1) != 1:
+        return True
+    first, second = weight_of(before), weight_of(node)
+    assert first is not None
+    assert second is not None
+    width, given = (before.value.shape[-1], first.value.size // max(before.value.shape[-1], 1))
+    if before.value.ndim == 2 and node.value.ndim == 2 and 2 * width <= min(given, node.value.shape[-1]):
+        return True
+    return any(
+        n.primitive is not None
+        and n.primitive.name in ("matmul", "einsum", "scaled_dot_product_attention")
+        and weight_of(n) is None
+        and any(origin_of(parent)[0] is node for _, parent in n.parents)
+        for n in case.nodes
+    )
 
 
 def _linear_source(node: Node, depth: int) -> Node | None:
     """The product from which a value comes by linear operations alone, or None."""
-    if node.primitive is None or depth > 50:
+    if node.primitive is None or depth > 50 or activation_at(node) is not None:
         return None
     if is_product(node):
         return node
     name = node.primitive.name
-    if name in MOVES | {"negative", "concatenate", "stack", "pad", "mean", "sum"}:
+    if name in MOVES | _LINEAR:
         found = [_linear_source(parent, depth + 1) for _, parent in node.parents]
         return found[0] if found and all(found) else None
     if name in ("add", "subtract", "multiply", "divide"):
@@ -196,8 +353,33 @@ def _linear_source(node: Node, depth: int) -> Node | None:
         if not inner or (name in ("multiply", "divide") and len(inner) > 1):
             return None
         found = [_linear_source(parent, depth + 1) for parent in inner]
+        if len(inner) > 1 and not all(map(_is_linear, inner)):
+            return None  # a connection around something that is not linear
         return found[0] if all(found) else None
     return None
+
+
+def _is_linear(node: Node) -> bool:
+    """Whether a value is a linear function of the inputs."""
+    seen, waiting = set(), [node]
+    while waiting:
+        node = waiting.pop()
+        if node.serial in seen or node.primitive is None:
+            continue
+        seen.add(node.serial)
+        if activation_at(node) is not None:
+            return False
+        if is_product(node):
+            inner = input_of(node)[1]
+            waiting += [inner] if inner is not None else []
+        elif node.primitive.name in MOVES | _LINEAR | {"add", "subtract"} or (
+            node.primitive.name in ("multiply", "divide")
+            and sum(not _is_parameter(parent) for _, parent in node.parents) < 2
+        ):
+            waiting += [parent for _, parent in node.parents]
+        else:
+            return False
+    return True
 
 
 def _is_parameter(node: Node) -> bool:

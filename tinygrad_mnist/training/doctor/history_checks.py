@@ -69,7 +69,14 @@ def check_history(rows: Sequence[Mapping[str, Any]], first: float) -> Iterator[F
         return
     best, end = int(np.argmin(validation)), validation[-1]
     is_worse = len(rows) - 1 - best >= 2 and end > 1.3 * validation[best]
-    if is_worse and losses[-1] < min(losses[best], 0.5 * end):
+    # Or nothing is left to learn from the training data, and validation stands still far from good.
+    is_far = (
+        len(rows) >= 8
+        and losses[-1] < 0.1 * end
+        and min(validation[-3:]) > 0.95 * min(validation[:-3])
+        and end > 0.4 * first
+    )
+    if (is_worse and losses[-1] < min(losses[best], 0.5 * end)) or is_far:
         yield Finding(
             "overfitting",
             f"the validation loss was {validation[best]:.3g} after epoch {rows[best]['epoch']}, and is {end:.3g} now; "

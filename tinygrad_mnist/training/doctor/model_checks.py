@@ -9,13 +9,16 @@ import numpy as np
 
 from ...errors import pluralise
 from ...graph import Node
+from ...nn import BatchNorm1d, BatchNorm2d, Dropout, Dropout2d
 from ...tensor import Tensor
 from ...typing import NDArray
-from .case import Case, input_of, products, weight_of
+from .activations import activation_at
+from .case import Case, input_of, products, uses, weight_of
 from .findings import Finding, where
 
 __all__ = [
     "DEAD_LATER",
+    "SATURATED_LATER",
     "check_gradients",
     "check_input",
     "check_modes",
@@ -29,7 +32,7 @@ __all__ = [
 TOO_LARGE, TOO_SMALL = 5.0, 0.02
 #: Shares of units that are dead or saturated. AutoTrainer [1]_ speaks of dying ReLUs at 70 % of zero gradients;
 #: a healthy layer has a few per cent before training, and may have more afterwards.
-DEAD, DEAD_LATER, SATURATED = 0.4, 0.6, 0.6
+DEAD, DEAD_LATER, SATURATED, SATURATED_LATER = 0.4, 0.6, 0.6, 0.85
 #: How many times smaller or larger the gradients of the first layer may be than those of the last (AutoTrainer:
 #: 1e-3 and 70).
 VANISHED, EXPLODED = 1e-3, 70.0
@@ -83,8 +86,8 @@ def _are_rows_equal(weight: NDArray) -> bool:
     return min(rows.shape) > 1 and any(not np.ptp(rows, axis=axis).any() for axis in (0, 1))
 
 
-def check_units(case: Case, limit: float = DEAD) -> Iterator[Finding]:
-    """Find units that are dead or saturated on the whole sample; ``limit`` is the share of dead ones."""
+def check_units(case: Case, dead_units: float = DEAD, saturated: float = SATURATED) -> Iterator[Finding]:
+    """Find units that are dead or saturated on the whole sample, from these shares on."""
     last = max((node.serial for node in products(case.nodes)), default=-1)
     for node in case.nodes:
         if (
@@ -94,13 +97,14 @@ def check_units(case: Case, limit: float = DEAD) -> Iterator[Finding]:
             or node.value.ndim < 2
         ):
             continue
-        y, name = np.asarray(node.value), node.primitive.name
-        if y.shape[0] != len(case.x) or y.size // y.shape[0] < 2:
+        y, activation = np.asarray(node.value), activation_at(node)
+        name = activation.name if activation is not None else _recurrent_kind(node)
+        if (y.shape[0] != len(case.x) and node.primitive.name != "rnn") or y.size // max(y.shape[0], 1) < 2:
             continue
-        if name == "relu" or (name == "maximum" and not y.min()):
+        if name == "relu" and y.shape[0] == len(case.x):
             axes = (0, *range(2, y.ndim))
             dead = np.mean(np.all(y == 0, axis=axes))
-            if dead >= limit and len(y) >= 16:
+            if dead >= dead_units and len(y) >= 16:
                 yield Finding(
                     "dead-units",
                     f"{dead:.0%} of {pluralise(y.shape[1], 'unit')} are 0 for all {len(y):,} samples",
@@ -110,7 +114,7 @@ def check_units(case: Case, limit: float = DEAD) -> Iterator[Finding]:
         elif name in ("sigmoid", "tanh"):
             centre, half = (0.5, 0.5) if name == "sigmoid" else (0.0, 1.0)
             share = float(np.mean(np.abs(y - centre) > 0.98 * half))
-            if share >= SATURATED:
+            if share >= saturated:
                 yield Finding(
                     "saturated-units",
                     f"{share:.0%} of the results of {name} are within 2 % of its ends",
@@ -119,19 +123,24 @@ def check_units(case: Case, limit: float = DEAD) -> Iterator[Finding]:
                 )
 
 
+def _recurrent_kind(node: Node) -> str:
+    """The activation of a recurrent network that is one operation."""
+    is_plain = node.primitive is not None and node.primitive.name == "rnn"
+    return str(node.kwargs.get("nonlinearity", "")) if is_plain else ""
+
+
 def check_gradients(case: Case) -> Iterator[Finding]:
     """Compare the gradients of the layers with each other."""
     sizes = []
-    for node in products(case.nodes):
-        leaf = weight_of(node)
-        assert leaf is not None
+    for leaf, nodes in uses(case.nodes).items():
         g = case.gradients.get(leaf)
         if g is not None and g.size:
             with np.errstate(all="ignore"):
                 # The gradient of a weight is a product of the errors behind it and its inputs: only errors compare.
-                error = case.gradients.get(node, g)
+                # A recurrent weight learns from all steps: the largest counts.
+                errors = [np.abs(case.gradients.get(node, g).astype(np.float64)) for node in nodes]
                 sizes.append(
-                    (node, float(np.sqrt(np.mean(np.abs(error.astype(np.float64)) ** 2) * error[0].size)))
+                    (nodes[0], max(float(np.sqrt(np.mean(error**2) * error[0].size)) for error in errors))
                 )
     if len(sizes) < 3:
         return
@@ -209,22 +218,55 @@ def check_optimizer(case: Case) -> Iterator[Finding]:
         if decay >= (0.5 if type(case.optimizer).__name__ == "AdamW" else 0.1):
             yield Finding("weight-decay-too-high", f"weight_decay is {decay:g}", "optimizer")
             break
+    else:
+        yield from _check_penalty(case)
     yield from _check_zeroing(case)
+
+
+#: How many times as strong as the pull of the data a penalty may be.
+STRONGEST_PENALTY = 5.0
+
+
+def _check_penalty(case: Case) -> Iterator[Finding]:
+    """Compare the gradient of a penalty, which a loss adds by itself, with that of the data."""
+    if not isinstance(case.outputs, Tensor):
+        return
+    parameters = [p for p in case.original.parameters() if p.requires_grad]
+    kept = [p.grad for p in parameters]
+    for p in parameters:
+        p.grad = None
+    try:
+        value = case.loss(case.outputs.detach(), case.y)
+        if not isinstance(value, Tensor) or value.node is None:
+            return
+        np.sum(value).backward()
+        penalty = np.sqrt(sum(np.sum(np.asarray(p.grad) ** 2) for p in parameters if p.grad is not None))
+    finally:
+        for p, grad in zip(parameters, kept, strict=True):
+            p.grad = grad
+    data = np.sqrt(
+        sum(np.sum(case.gradients[p.node] ** 2) for p in case.named.values() if p.node in case.gradients)
+    )
+    if penalty > STRONGEST_PENALTY * data > 0:
+        yield Finding(
+            "weight-decay-too-high",
+            f"the penalty in the loss pulls {penalty / data:.3g} times as strongly at the weights as the data do",
+            "loss",
+        )
 
 
 def _check_zeroing(case: Case) -> Iterator[Finding]:
     """Whether gradients are left over from many steps, or zero_grad() leaves them."""
-    for p, copied in zip(case.original.parameters(), case.named.values(), strict=True):
-        g = p.grad if p.requires_grad else None
-        fresh = case.gradients.get(copied.node) if copied.node is not None else None
-        if g is None or fresh is None or not np.any(fresh):
-            continue
-        times = float(np.linalg.norm(np.asarray(g)) / np.linalg.norm(fresh))
-        if times > 5:
+    left = [p.grad for p in case.original.parameters() if p.requires_grad and p.grad is not None]
+    if left:
+        size = np.sqrt(sum(float(np.sum(np.asarray(g, np.float64) ** 2)) for g in left))
+        # A batch of one sample may have a gradient much larger than the mean of all.
+        largest = max(case.gradient_of(rows) for rows in np.array_split(np.arange(len(case.x)), 64))
+        if size > 3 * largest > 0:
             yield Finding(
                 "gradients-not-zeroed",
-                f"grad is {times:.3g} times as long as the gradient of one step",
-                p.name,
+                f"grad is {size / largest:.3g} times as long as the longest gradient of a batch",
+                "optimizer",
             )
             return
     optimizer = copy.deepcopy(case.optimizer)
@@ -265,7 +307,13 @@ def _reaches_a_weight(case: Case) -> bool:
     for node in products(case.nodes):
         value, parent = input_of(node)
         g = case.gradients.get(weight_of(node) or node)
-        if parent is None and value is not None and g is not None and np.any(g) and np.ptp(value):
+        if (
+            parent is None
+            and value is not None
+            and g is not None
+            and np.any(g)
+            and np.ptp(value, axis=0).any()
+        ):
             return True
     return False
 
@@ -296,8 +344,11 @@ def _check_features(case: Case) -> Iterator[Finding]:
         )
 
 
-def check_modes(case: Case) -> Iterator[Finding]:
-    """Look for dropout that is too strong, or that acts in ``eval()`` mode."""
+def check_modes(case: Case, *, is_given: bool = False) -> Iterator[Finding]:
+    """Look for dropout that is too strong, for modes that differ, and for what acts in ``eval()`` mode and should not.
+
+    With ``is_given``, the model is in the mode in which a loop trains it; :func:`fit` chooses the mode itself.
+    """
     model = case.original
     different = [name for name, module in model.named_modules() if name and module.training != model.training]
     if different:
@@ -307,37 +358,76 @@ def check_modes(case: Case) -> Iterator[Finding]:
             f"the model is in {now} mode, but {different[0]} is in {other} mode",
             different[0],
         )
-    for node in case.nodes:
-        share = _dropped(node)
+    elif is_given and not model.training:
+        acting = [name for name, module in model.named_modules() if isinstance(module, _WITH_MODES)]
+        if acting:
+            yield Finding(
+                "train-eval-mixed-up",
+                f"the model is in eval() mode, in which {acting[0]} does nothing for training",
+                acting[0],
+            )
+    for node, share in _masked(case, training=True):
         if share > 0.75:
             yield Finding(
                 "dropout-too-high", f"{share:.0%} of the units are switched off", node.scope, where(node.line)
             )
             break
-    quiet = Case(case.original, case.loader, case.loss, None, 64)
-    quiet.run(training=False)
-    for node in quiet.nodes:
-        if _dropped(node) > 0.02:
+    for node, share in _masked(case, training=False):
+        if share > 0.02:
             yield Finding(
                 "train-eval-mixed-up", "dropout acts in eval() mode too", node.scope, where(node.line)
             )
-            break
+            return
+    yield from _check_alone(case)
 
 
-def _dropped(node: Node) -> float:
-    """The share of zeros in a mask of dropout, or 0 if the operation is none."""
+_WITH_MODES = (Dropout, Dropout2d, BatchNorm1d, BatchNorm2d)
+
+
+def _masked(case: Case, *, training: bool) -> Iterator[tuple[Node, float]]:
+    """The operations that switch off other units in each pass, with the share of them."""
+    model = copy.deepcopy(case.model).train(training)
+    first, second = (case.record(model) for _ in range(2))
+    if len(first) != len(second):
+        return
+    for node, again in zip(first, second, strict=True):
+        mask, other = _mask_of(node), _mask_of(again)
+        if mask is not None and (other is None or mask.shape != other.shape or (mask != other).any()):
+            yield node, float(np.mean(mask == 0))
+
+
+def _check_alone(case: Case) -> Iterator[Finding]:
+    """See whether the outputs of a sample depend on the others in the batch, in ``eval()`` mode."""
+    x = np.asarray(case.x)
+    if len(x) < 8:
+        return
+    whole = case.evaluate(x)
+    if whole.ndim < 1 or len(whole) != len(x) or not np.array_equal(whole, case.evaluate(x), equal_nan=True):
+        return
+    try:
+        few = case.evaluate(x[:4])
+    except Exception:  # a model for one size of batch
+        return
+    if few.shape != whole[:4].shape or not np.isfinite(whole).all():
+        return
+    difference = np.abs(few - whole[:4]).max()
+    if difference > 0.01 * max(float(np.ptp(whole)), 1e-6):
+        yield Finding(
+            "train-eval-mixed-up",
+            f"in eval() mode, outputs change by {difference:.3g} with the other samples of the batch",
+            "model",
+        )
+
+
+def _mask_of(node: Node) -> NDArray | None:
+    """The zeros and equal numbers that an operation multiplies with, if it does."""
     if node.primitive is None or node.primitive.name not in ("multiply", "divide", "where") or not node.args:
-        return 0.0
+        return None
     tracked = {position for position, _ in node.parents}
     for position, mask in enumerate(node.args):
-        if (
-            position in tracked
-            or not isinstance(mask, np.ndarray)
-            or mask.shape != node.value.shape
-            or mask.size < 64
-        ):
+        if position in tracked or not isinstance(mask, np.ndarray) or mask.size < 64:
             continue
         values = np.unique(mask)
-        if len(values) == 2 and values[0] == 0 and values[1] > 1.001:
-            return float(np.mean(mask == 0))
-    return 0.0
+        if len(values) == 2 and values[0] == 0 and values[1] > 0:
+            return mask
+    return None
