@@ -12,7 +12,7 @@ import pytest
 NAMES = {
     "tinygrad_mnist": """
         Sample Tensor checkpoint compile data detect_anomaly enable_grad errors export_onnx grad graph hessian hvp
-        is_recording jacobian jvp load nn no_grad ops optim primitive save tensor testing training
+        import_onnx is_recording jacobian jvp load nn no_grad ops optim primitive save tensor testing training
         value_and_grad viz vjp
     """,
     "tinygrad_mnist.cli": "cli main",
@@ -31,7 +31,7 @@ NAMES = {
     "tinygrad_mnist.experiments.sweeps": "BACKENDS grid sweep",
     "tinygrad_mnist.files": "load read_metadata read_safetensors replace save unfinished",
     "tinygrad_mnist.graph": "Node changed conjugate enable_grad fit is_recording no_grad scope sweep",
-    "tinygrad_mnist.interop.onnx": "Exported export_onnx",
+    "tinygrad_mnist.interop.onnx": "Exported OnnxModel export_onnx import_onnx",
     "tinygrad_mnist.nn": """
         AdaptiveAvgPool2d AvgPool2d BCELoss BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d
         ConvTranspose2d CrossEntropyLoss Dropout Dropout2d ELU Embedding Flatten GELU GRU GroupNorm
@@ -60,7 +60,9 @@ NAMES = {
         Composite Primitive REGISTRY Sample as_plain composites constant elementwise identity implements
         operation pack pick primitive primitives
     """,
-    "tinygrad_mnist.tensor": "Tensor buffer certainly forbid_writes is_known possibly qualified record refuse tensor unshared",
+    "tinygrad_mnist.tensor": """
+        Tensor buffer certainly forbid_writes is_known possibly qualified record refuse tensor unshared
+    """,
     "tinygrad_mnist.testing": "check_graph check_parameter gradcheck numerical_gradient",
     "tinygrad_mnist.training": """
         AverageWeights Callback Checkpoint Doctor EarlyStopping Finding History Progress Training TrainingStep

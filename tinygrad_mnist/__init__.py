@@ -26,7 +26,7 @@ from .transforms.checkpointing import checkpoint
 if TYPE_CHECKING:
     from . import data, nn, optim, testing, training, viz
     from .compiler import compile
-    from .interop.onnx import export_onnx
+    from .interop.onnx import export_onnx, import_onnx
     from .primitive import primitive
     from .tensor import tensor
     from .testing.anomaly import detect_anomaly
@@ -47,6 +47,7 @@ __all__ = [
     "graph",
     "hessian",
     "hvp",
+    "import_onnx",
     "is_recording",
     "jacobian",
     "jvp",
@@ -87,7 +88,12 @@ if not TYPE_CHECKING:  # type checkers and editors see the functions themselves
 
 # These are imported on first use, so that importing the core is about as quick as importing NumPy.
 _LAZY = ("data", "nn", "optim", "testing", "training", "viz")
-_LAZY_FUNCTIONS = {"compile": "compiler", "detect_anomaly": "testing.anomaly", "export_onnx": "interop.onnx"}
+_LAZY_FUNCTIONS = {
+    "compile": "compiler",
+    "detect_anomaly": "testing.anomaly",
+    "export_onnx": "interop.onnx",
+    "import_onnx": "interop.onnx",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
+import importlib.util
 import io
 import json
 import pickle
@@ -62,7 +63,7 @@ class Kind:
 
 def make_kinds() -> dict[str, Kind]:
     """Every kind by its name."""
-    return {**data_sets(), **pictures(), **arrays(), **runs()}
+    return {**data_sets(), **pictures(), **arrays(), **graphs(), **runs()}
 
 
 # -- data sets -----------------------------------------------------------------------------------
@@ -304,6 +305,42 @@ def arrays() -> dict[str, Kind]:
             is_json=parts != (bytes, bytes),
         )
     return kinds
+
+
+# -- graphs of ONNX ------------------------------------------------------------------------------
+
+
+@functools.cache
+def whole_graph() -> bytes:
+    """A file with operators of many kinds."""
+    parts = (
+        nn.Conv2d(1, 2, 3, rng=0),
+        nn.BatchNorm2d(2),
+        nn.MaxPool2d(2),
+        nn.Upsample(scale_factor=2),
+        nn.Flatten(),
+    )
+    first, rest = nn.Sequential(*parts), nn.Sequential(nn.Linear(8, 3, rng=0), nn.GELU(), nn.Softmax())
+
+    def function(x: Any) -> Any:
+        y = first(x)
+        return rest(np.concatenate([y[:, ::2], y[:, 1::2]], axis=1)[:, ::4])
+
+    with tempfile.TemporaryDirectory() as folder:
+        tg.export_onnx(function, np.ones((1, 1, 6, 6), np.float32), Path(folder) / "a.onnx")
+        return Path(folder, "a.onnx").read_bytes()
+
+
+def graphs() -> dict[str, Kind]:
+    if importlib.util.find_spec("onnx") is None:
+        return {}
+    return {
+        "onnx": Kind(
+            "a.onnx",
+            lambda folder: Path(folder, "a.onnx").write_bytes(whole_graph()),
+            lambda folder: tg.import_onnx(folder / "a.onnx")(np.ones((2, 1, 6, 6), np.float32)),
+        )
+    }
 
 
 # -- runs ----------------------------------------------------------------------------------------

@@ -161,6 +161,10 @@ def write(recorded: Recorded, batch_axis: int | None) -> Any:
             raise UnsupportedError(
                 f"export_onnx: {call.primitive.name}{what} has no form in ONNX{call.place}"
             )
+        if call.fault:
+            raise UnsupportedError(
+                f"export_onnx: {call.primitive.name} gets {call.fault}{call.place}; a file holds one of them only"
+            )
         made = FORMS[call.primitive.name](w, call)
         for x, name in zip(call.results, made if isinstance(made, list) else [made], strict=False):
             w.names[id(x)] = name

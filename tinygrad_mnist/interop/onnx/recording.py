@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import UnsupportedError
+from ...errors import UnsupportedError, quote
 from ...graph import SCOPE, WATCH, Scope, Watch, _set, enable_grad, scope_text
 from ...nn import Module
 from ...nn.modes import evaluating
@@ -89,6 +89,8 @@ class Call:
     settings : dict
         Numbers that depend on the size of the batch are a :class:`Size`.
     results : list of Operand
+    fault : str
+        A setting that is not the same in both runs, and no number; it counts only if the call is needed.
     """
 
     primitive: Primitive
@@ -97,6 +99,7 @@ class Call:
     results: list[Operand]
     within: Scope
     origin: Origin
+    fault: str = ""
 
     @property
     def operands(self) -> Iterator[Operand]:
@@ -203,7 +206,11 @@ def record_twice(
     for a, b in zip(first, second, strict=True):
         args = [_operands(x, y, operand) for x, y in zip(a[1], b[1], strict=True)]
         call = Call(a[0], args, {}, [], a[4], a[5])
-        call.settings = {key: _merged(x, b[2][key], call) for key, x in a[2].items()}
+        for key, x in a[2].items():
+            try:
+                call.settings[key] = _merged(x, b[2][key])
+            except ValueError as error:
+                call.fault = f"{key}={error}"
         if any(x.name for x in call.operands):
             values = zip(*(v if isinstance(v, tuple) else (v,) for v in (a[3], b[3])), strict=True)
             call.results = [operand(pair, f"{len(calls)}.{i}") for i, pair in enumerate(values)]
@@ -253,21 +260,23 @@ def _operands(x: Any, y: Any, operand: Callable[..., Operand]) -> Any:
     return operand((x, y))
 
 
-def _merged(x: Any, y: Any, call: Call) -> Any:
-    """A setting, with a Size for each number that depends on the batch."""
+def _merged(x: Any, y: Any) -> Any:
+    """A setting, with a Size for each number that depends on the batch.
+
+    Raises
+    ------
+    ValueError
+        If it differs otherwise.
+    """
     if isinstance(x, (tuple, list)):
-        return type(x)(_merged(a, b, call) for a, b in zip(x, y, strict=True))
+        return type(x)(map(_merged, x, y))
     if isinstance(x, slice):
-        parts = ((x.start, y.start), (x.stop, y.stop), (x.step, y.step))
-        return slice(*(_merged(a, b, call) for a, b in parts))
+        return slice(*map(_merged, (x.start, x.stop, x.step), (y.start, y.stop, y.step)))
     if x is y or (type(x) is type(y) and np.array_equal(x, y)):
         return x
     if isinstance(x, (int, np.integer)) and isinstance(y, (int, np.integer)):
         return Size.of(int(x), int(y))
-    raise UnsupportedError(
-        f"export_onnx: {call.primitive.name} gets the setting {x!r} for one batch and {y!r} for another{call.place}; a "
-        "file holds one of them only"
-    )
+    raise ValueError(f"{quote(x)} for one batch and {quote(y)} for another")
 
 
 def _needed(
