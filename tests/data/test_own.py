@@ -195,6 +195,12 @@ def test_kaggle(tmp_path, digits):
         (",", ["label", *(f"{r}x{c}" for r in range(1, 29) for c in range(1, 29))], False),
         (",", ['"label"', *map('"V{}"'.format, range(784))], False),
         (",", [*map(str, range(785))], False),
+        # The names of pixels may be numbers; pandas makes names of a first row, and no two alike.
+        (",", ["outcome", *map(str, range(784))], False),
+        (",", [*map(str, range(1, 785)), "Klasse"], True),
+        (",", ["5", "0", *map("0.{}".format, range(1, 784))], False),
+        ("|", None, False),
+        (", ", ["label", *map("p{}".format, range(784))], False),
     ],
 )
 def test_tables(tmp_path, digits, separator, header, last):
@@ -215,6 +221,61 @@ def test_tables_with_numbered_rows_and_words_as_labels(tmp_path, digits):
     data = read_csv(tmp_path / "t.csv")
     np.testing.assert_array_equal(data.inputs, x)
     assert [data.classes[target] for target in data.targets] == list(words)
+
+
+def written(digits, separator=",", number=str, label=str):
+    """A table of images of 8×8, with numbers and labels written in one's own way."""
+    images, labels = digits[0][:20, ::3, ::3][:, 1:9, 1:9], digits[1][:20]
+    lines = [separator.join([label(y), *map(number, x.ravel())]) for x, y in zip(images, labels, strict=True)]
+    return images, labels, "\n".join(lines) + "\n"
+
+
+def comma(x):
+    return f"{x / 255:.4f}".replace(".", ",")
+
+
+@pytest.mark.parametrize(
+    ("options", "before", "name"),
+    [
+        ({}, "# made by hand\n", "{}"),
+        ({"separator": ";"}, "sep=;\n", "{}"),
+        ({"separator": ";", "number": comma}, "", "{}"),
+        ({"separator": "\t", "number": comma}, "", "{}"),
+        ({"label": '"number {}, small"'.format}, "", "number {}, small"),
+        ({"label": "Größe {}".format}, "", "Größe {}"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_tables_as_programs_write_them(tmp_path, digits, options, before, name, encoding):
+    images, labels, text = written(digits, **options)
+    (tmp_path / "t.csv").write_text(before + text, encoding=encoding)
+    data = read_csv(tmp_path / "t.csv")
+    np.testing.assert_array_equal(data.inputs, images)
+    assert [data.classes[target] for target in data.targets] == [name.format(y) for y in labels]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda line: line.replace(",0,", ",,", 1), "row 1, column 2: has no value"),
+        (lambda line: line.replace(",0,", ",NA,", 1), "row 1, column 2: has no value"),
+        (lambda line: line + ",", "column 66: has no value.*end with a separator"),
+        (lambda line: line.replace(",0,", ",nan,", 1), "not finite"),
+    ],
+)
+def test_values_that_are_missing(tmp_path, digits, change, words):
+    *_, text = written(digits)
+    (tmp_path / "t.csv").write_text("\n".join(map(change, text.splitlines())))
+    with pytest.raises(DataError, match=words):
+        read_csv(tmp_path / "t.csv")
+
+
+def test_a_column_of_words_beside_the_labels(tmp_path, digits):
+    *_, text = written(digits)
+    header = ",".join(["label", *map("p{}".format, range(64)), "usage"])
+    (tmp_path / "t.csv").write_text("\n".join([header, *(line + ",train" for line in text.splitlines())]))
+    with pytest.raises(DataError, match=r"column 66: holds text \('train'\), but the labels are in column 1"):
+        read_csv(tmp_path / "t.csv")
 
 
 def test_labels_that_could_be_at_either_end(tmp_path):
@@ -326,6 +387,7 @@ def packed(name, content):
         (b"BZh91AY", "bunzip2"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
         (b"%PDF-1.7 ", "PDF"),
+        ("label,p0\n1,2\n".encode("utf-16"), "UTF-16"),
         (b'{"label": 1}', "JSON"),
         (b"\x7fELF\0\0\1\2", "not a file of digits"),
         (b"hello, world\n", "not a file of digits"),

@@ -45,6 +45,7 @@ _REFUSED = (
         "HDF5 (.h5, or .mat of version 7.3), which is not read; in MATLAB, save(…, '-v7'); in Python, h5py reads it",
     ),
     ((b"%PDF",), "a PDF document, not data"),
+    ((b"\xff\xfe", b"\xfe\xff"), "text of two bytes a letter (UTF-16); save it as CSV UTF-8"),
     ((b"\xd0\xcf\x11\xe0",), "a document of an office program; save the table as CSV"),
     ((b'{"', b"[{", b"{\n"), "JSON, which is not read"),
 )

@@ -6,9 +6,11 @@ optical digits of UCI the label at the end.
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -22,6 +24,8 @@ from .corpus import MAX_EXAMPLES, PIXELS, SIDE, Corpus
 
 TABLES = ("mnist_train.csv", "mnist_test.csv")
 
+BOM = b"\xef\xbb\xbf"
+
 # Room for numbers of up to three digits, commas and spaces; and for numbers of any kind.
 LONGEST_LINE = 8 * (1 + PIXELS)
 LONGEST_ROW = 2**19
@@ -29,6 +33,9 @@ LONGEST_ROW = 2**19
 LABELS = ("label", "labels", "class", "digit", "target", "y", "number", "character")
 NUMBERS = ("", "id", "index", "imageid", "image_id", "unnamed: 0")
 """The names of columns that hold labels, and of those that only number the rows."""
+
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+SEPARATORS = ("\t", ";", "|", ",")
 
 
 class Table(NamedTuple):
@@ -83,7 +90,18 @@ def read_table(path: Path) -> Table:
         )
     drop = [i for i, name in enumerate(names or ()) if name in NUMBERS]
     marked = [i for i, name in enumerate(names or ()) if name in LABELS]
-    text = [i for i, field in enumerate(first) if not _is_number(field)]
+    text = [i for i, field in enumerate(first) if not _is_number(field, layout.decimal)]
+    for i in text:
+        if first[i].lower() in MISSING:
+            raise DataError(
+                f"{path}, row 1, column {i + 1:,}: has no value; write 0 for pixels that are missing, or leave the row "
+                "out" + (". Does each line end with a separator?" if i == len(first) - 1 else "")
+            )
+        if marked and i not in marked:
+            raise DataError(
+                f"{path}, column {i + 1:,}: holds text ({quote(first[i])}), but the labels are in column "
+                f"{marked[0] + 1:,}; leave it out"
+            )
     if len(marked) > 1 or len(text) > 1:
         which = ", ".join(quote(first[i] if text[1:] else (names or first)[i]) for i in (text or marked)[:5])
         raise DataError(f"{path}: more than one column may hold the labels: {which}")
@@ -116,29 +134,38 @@ class _Layout(NamedTuple):
     has_header: bool
     label: int | None
     labels: list[str] = []  # noqa: RUF012 - replaced for each table
+    decimal: str = "."
 
 
 def _split(line: str, separator: str | None) -> list[str]:
-    return [field.strip().strip('"') for field in line.strip().split(separator)]
+    line = line.strip("\r\n " if separator == "\t" else None)
+    try:
+        # There may be separators between quotes.
+        fields = (
+            next(csv.reader([line], delimiter=separator))
+            if '"' in line and separator
+            else line.split(separator)
+        )
+    except (csv.Error, StopIteration):  # a field that is too long
+        fields = line.split(separator)
+    return [field.strip().strip('"') for field in fields]
 
 
 def _detect(stream: io.BufferedReader, path: Path) -> tuple[_Layout, list[str] | None, list[str]]:
     """Find the separator, the names in the header in lower case, and the first row."""
     lines = (line for _ in range(100) if (line := stream.readline(LONGEST_ROW)))
-    texts = (line.decode("utf-8-sig", "replace") for line in lines)
-    filled = list(itertools.islice((text for text in texts if text.strip()), 2))
+    texts = (_decode(line.removeprefix(BOM)) for line in lines)
+    filled = list(itertools.islice((text for text in texts if text.strip() and not _is_remark(text)), 2))
     if not filled:
         raise DataError(f"{path}: holds no rows; expected an image on each line")
-    separator = max((",", ";", "\t"), key=filled[-1].count)
-    layout = _Layout(separator if separator in filled[-1] else None, False, None, [])
+    separator = _find_separator(filled[-1])
+    layout = _Layout(separator, False, None, [])
+    if separator != "," and _has_decimal_commas(_split(filled[-1], separator)):
+        layout = layout._replace(decimal=",")
     fields = _split(filled[0], layout.separator)
     names = [field.lower() for field in fields]
-    words = sum(not _is_number(field) for field in fields)
-    is_header = (
-        2 * words > len(fields)
-        or any(name in LABELS for name in names)
-        or (len(fields) > 4 and names == [str(i) for i in range(len(names))])
-    )
+    words = sum(not _is_number(field, layout.decimal) for field in fields)
+    is_header = 2 * words > len(fields) or any(name in LABELS for name in names) or _are_numbered(names)
     if not is_header:
         return layout, None, fields
     if len(filled) < 2:
@@ -146,7 +173,52 @@ def _detect(stream: io.BufferedReader, path: Path) -> tuple[_Layout, list[str] |
     return layout._replace(has_header=True), names, _split(filled[1], layout.separator)
 
 
-def _is_number(field: str) -> bool:
+def _find_separator(line: str) -> str | None:
+    """The separator of a line of numbers: one that is there often; white space if none is."""
+    often = [separator for separator in SEPARATORS if line.count(separator) >= 8]
+    separator = often[0] if often else max(SEPARATORS, key=line.count)
+    return separator if separator in line else None
+
+
+def _has_decimal_commas(fields: list[str]) -> bool:
+    """Whether commas stand for decimal points, and cannot stand for thousands."""
+    commas = [field for field in fields if re.fullmatch(r"-?\d+,\d+", field)]
+    return any(len(field.partition(",")[2]) != 3 or field.lstrip("-").startswith("0,") for field in commas)
+
+
+def _are_numbered(names: list[str]) -> bool:
+    """Whether names are numbers, of which pandas makes no two alike (0, 0.1, 0.2, …); those of pixels often are."""
+    numbers = [name for name in names if _is_number(name)]
+    if len(numbers) < max(4, len(names) - 2) or not all(re.fullmatch(r"\d+(\.\d+)?", n) for n in numbers):
+        return False
+    wholes = [number.partition(".")[0] for number in numbers]
+    if wholes == [str(i + int(wholes[0])) for i in range(len(wholes))] and wholes[0] in "01":
+        return True
+    seen: dict[str, int] = {}
+    for number, whole in zip(numbers, wholes, strict=True):
+        count = seen.get(whole, 0)
+        if number != (f"{whole}.{count}" if count else whole):
+            return False
+        seen[whole] = count + 1
+    return len(numbers) > 16
+
+
+def _is_remark(line: str | bytes) -> bool:
+    """Whether a line is a comment, or Excel's word on the separator."""
+    start = line[:4] if isinstance(line, str) else line[:4].decode("latin-1")
+    return start.startswith("#") or start.lower() == "sep="
+
+
+def _decode(text: bytes) -> str:
+    """Decode what is UTF-8, or else has one byte a letter, as on Windows."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def _is_number(field: str, decimal: str = ".") -> bool:
+    field = field.replace(decimal, ".")
     try:
         float(field.partition(":")[2] or field)
     except ValueError:
@@ -239,11 +311,11 @@ class _Rows:
             lines += 1
             if lines > 2 * MAX_EXAMPLES:  # half of them may be blank
                 raise DataError(f"{self.path}: more than {2 * MAX_EXAMPLES:,} lines")
-            if line.isspace():
+            if line.isspace() or (not self.count and _is_remark(line.removeprefix(BOM))):
                 continue
             if is_first:
                 is_first = False
-                line = line.removeprefix(b"\xef\xbb\xbf")
+                line = line.removeprefix(BOM)
                 if self.layout.has_header or _is_header(line):
                     continue
             self.count += 1
@@ -255,17 +327,22 @@ class _Rows:
             # Of the others, loadtxt expects as many columns.
             if self.longest == LONGEST_LINE and self.count == 1 and line.count(b",") != PIXELS:
                 _blame(self.path, 1, line)
-            yield line if self.layout.label is None else self._without_label(line)
+            if self.layout.label is not None:
+                line = self._without_label(line)
+            yield line if self.layout.decimal == "." else line.replace(b",", b".")
         if self.count == 0:
             raise DataError(f"{self.path}: holds no rows; expected a label and {PIXELS} pixels on each line")
 
     def _without_label(self, line: bytes) -> bytes:
         separator = None if self.layout.separator is None else self.layout.separator.encode()
-        fields = line.split(separator)
+        if separator is not None and b'"' in line:
+            fields = [field.encode() for field in _split(_decode(line), separator.decode())]
+        else:
+            fields = line.split(separator)
         place = self.layout.label or 0
         if place >= len(fields):
             raise DataError(f"{self.path}, row {self.count:,}: has no label in column {place + 1}")
-        label = fields.pop(place).strip().strip(b'"').decode("utf-8", "replace")
+        label = _decode(fields.pop(place).strip().strip(b'"'))
         if not label:
             raise DataError(f"{self.path}, row {self.count:,}: the label is empty")
         self.layout.labels.append(label)
