@@ -21,7 +21,7 @@ from .program import Constant, Instruction, Op, inputs_of, is_basic
 
 __all__ = [
     "add_along", "add_flat", "arithmetic", "as_array", "as_bool", "astype", "call", "check", "copy", "draw", "getitem",
-    "instruction_of", "join", "pick", "product_into", "setitem", "take_along", "take_flat", "view_as",
+    "instruction_of", "is_contiguous", "join", "pick", "product_into", "setitem", "take_along", "take_flat", "view_as",
 ]  # fmt: skip
 
 _BY_FUNCTION: dict[Any, Instruction] = {}
@@ -219,6 +219,7 @@ declare(
     expression=lambda op: "{0}.dot({1})" if _is_product_of_arrays(op) else "np.dot({0}, {1})",
 )  # fmt: skip
 declare(np.matmul, is_product=True, batch="product", into="{function}({0}, {1}, {out})")
+declare(np.vecdot, into="{function}({0}, {1}, {out})")
 
 
 @instruction(is_product=True, machine="update")

@@ -151,6 +151,13 @@ def _product(b: Builder, op: Op) -> Op | None:
     return None
 
 
+def _products_of_rows(b: Builder, op: Op) -> Op:
+    """Products of vectors: machine code adds up products in one loop."""
+    x, y = op.args
+    settings = {"axis": (op.ndim,), "keepdims": False}
+    return b.call(np.add.reduce, (b.ufunc(np.multiply, x, y),), op, settings)
+
+
 def _sum(b: Builder, x: Op, like: Op) -> Op:
     return b.call(np.add.reduce, (x,), like, {"axis": (0,), "keepdims": False})
 
@@ -260,7 +267,9 @@ class _Split:
 
 def grouped(program: Program) -> Groups:
     """Sort the operations of a program into groups."""
-    program = _with_split_updates(rebuilt(program, {np.dot: [_product], getitem: [_element]}))
+    program = _with_split_updates(
+        rebuilt(program, {np.dot: [_product], np.vecdot: [_products_of_rows], getitem: [_element]})
+    )
     users: dict[Op, list[Op]] = {}
     for op in program.ops:
         if not op.is_view:

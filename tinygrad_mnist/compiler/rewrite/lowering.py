@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..instructions import add_along, add_flat, astype, copy, take_along, take_flat
+from ..instructions import (
+    add_along,
+    add_flat,
+    astype,
+    copy,
+    instruction_of,
+    is_contiguous,
+    take_along,
+    take_flat,
+)
 from ..program import Constant, Input, Op, Program, inputs_of
-from .algebra import ARITHMETIC
+from .algebra import ARITHMETIC, LONGEST_DOT
 from .builder import Builder, Rule
 
 __all__ = ["LOWERINGS", "ordered"]
+
+
+#: Rows with fewer elements are multiplied and summed together.
+SHORTEST_ROW = 64
 
 
 def product(b: Builder, op: Op) -> Op | None:
@@ -40,6 +55,33 @@ def stored_transposed(b: Builder, op: Op) -> Op | None:
         else:
             args.append(arg)
     return b.add(Op(x.instruction, tuple(args), {}, op.shape, op.dtype, x.place))
+
+
+def products_of_rows(b: Builder, op: Op) -> Op | None:
+    """Sums of products along rows are products of vectors, with no array of products in between."""
+    (x,) = op.args
+    if not op.ndim or not op.is_plain_reduction or op.dtype not in (np.float32, np.float64) or not x.ndim:
+        return None
+    pair = x.args * 2 if x.calls(np.square) else x.args if x.calls(np.multiply) else ()
+    first = x.ndim - len(op.settings["axis"])
+    is_last = op.settings["axis"] == tuple(range(first, x.ndim))
+    if not pair or not is_last or not b.is_used_once(x) or x.settings:
+        return None
+    if not all(
+        isinstance(a, Op) and (a.shape, a.dtype) == (x.shape, op.dtype) and is_contiguous(a) for a in pair
+    ):
+        return None
+    length = math.prod(x.shape[first:])
+    if not x.size or length < SHORTEST_ROW:
+        return None
+    parts = next(n for n in itertools.count(-(-length // LONGEST_DOT)) if length % n == 0)
+    shape = (*x.shape[:first], parts, length // parts) if parts > 1 else (*x.shape[:first], length)
+    rows = tuple(a if a.shape == shape else b.reshape(a, shape) for a in pair)
+    made = b.add(Op(instruction_of(np.vecdot), rows, {}, shape[:-1], op.dtype, op.place))
+    if parts > 1:
+        settings = {"axis": (first,), "keepdims": False}
+        made = b.add(Op(op.instruction, (made,), settings, x.shape[:first], op.dtype, op.place))
+    return made if made.shape == op.shape else b.reshape(made, op.shape)
 
 
 def quotient(b: Builder, op: Op) -> Op | None:
@@ -71,6 +113,7 @@ LOWERINGS: dict[Any, list[Rule]] = {
     **ARITHMETIC,
     np.matmul: [product],
     np.reciprocal: [quotient],
+    np.add.reduce: [products_of_rows],
     copy: [stored_transposed],
     take_along: [picked_by_number],
     add_along: [added_by_number],

@@ -17,7 +17,7 @@ import numpy as np
 from ..instructions import check, pick
 from ..memory import Buffer, Plan, base_of
 from ..program import NOWHERE, Constant, Input, Op, Place, Program, inputs_of
-from .loop import is_long, local_buffers, rows_of_a_piece, run_at
+from .loop import is_cut, local_buffers, rows_of_a_piece, run_at
 from .names import Names, identifier, printable, quoted
 
 __all__ = ["Source", "module_text", "step_name", "wrapped", "write"]
@@ -268,7 +268,7 @@ class _Writer(Names):
 
     def pieces(self, run: list[Op]) -> None:
         """Write a loop over rows."""
-        ops = [op for op in run if is_long(op, self.plan)]
+        ops = [op for op in run if op in self.plan.at and not isinstance(op, Constant)]
         rows = ops[0].shape[0]
         step = rows_of_a_piece(ops)
         self.comment(ops[0].place)
@@ -289,11 +289,7 @@ class _Writer(Names):
         outer_local, self.local = self.local, {}
         for op in ops:
             out = self.plan.at[op]
-            cuts = {
-                i: self.piece(arg, rows, cut)
-                for i, arg in enumerate(op.args)
-                if isinstance(arg, Op) and arg.ndim == op.ndim and arg.shape[0] == rows
-            }
+            cuts = {i: self.piece(arg, rows, cut) for i, arg in enumerate(op.args) if is_cut(op, arg)}
             target = self.piece_of_buffer(out, cut, step if out in local else 0)
             self.count(self.filled(op.into, op, cuts, partial(str, target)))
         self.local = outer_local
