@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -21,12 +19,6 @@ Operation = Primitive | Composite
 OPERATIONS: list[Operation] = [
     p for p in (*primitives(), *composites()) if module_of(p).startswith("tinygrad_mnist.")
 ]
-
-
-def hear_ctrl_c() -> None:
-    """For a process that is about to start: we may be in the background, deaf to Ctrl-C, which children inherit."""
-    if sys.platform != "win32":
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def check_cases(check: Callable[..., None], cases: Iterable[tuple[Any, ...]]) -> None:

@@ -19,7 +19,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from helpers import hear_ctrl_c
 from PIL import Image
 
 import tinygrad_mnist as tg
@@ -106,7 +105,6 @@ def process(*arguments):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        preexec_fn=hear_ctrl_c,
     )
     with started:
         try:

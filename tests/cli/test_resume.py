@@ -18,7 +18,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from helpers import hear_ctrl_c
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.cli import main
@@ -35,7 +34,7 @@ def start(*arguments, **settings):
     environment = {**os.environ, "PYTHONPATH": str(Path(tg.__file__).parents[1])}
     command = [sys.executable, "-m", "tinygrad_mnist", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, preexec_fn=hear_ctrl_c, **{**pipes, **settings})
+    return subprocess.Popen(command, env=environment, **{**pipes, **settings})
 
 
 def run(*arguments, status=0):

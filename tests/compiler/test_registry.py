@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,14 @@ def is_refused(p: Any, compiled: Any, values: list) -> bool:
     return False
 
 
-def gradients(p: Any, sample: Sample, places: list[int]) -> Any:
+def value_of(p: Any, sample: Sample) -> Any:
+    """A function of the sample's arrays that returns what the operation does."""
+    return lambda *values: compute(p, sample, list(values))
+
+
+def gradients(p: Any, sample: Sample) -> Any:
     """A function of the sample's arrays that returns the gradients by those that have one."""
+    places = [i for i, v in enumerate(sample.draw(0)) if isinstance(v, np.ndarray) and v.dtype.kind in "fc"]
 
     def total(*values: Any) -> Any:
         result = 0.0
@@ -84,41 +91,42 @@ def gradients(p: Any, sample: Sample, places: list[int]) -> Any:
     return tg.grad(total, places)
 
 
-def check_values(p: Any, sample: Sample) -> None:
-    def f(*values: Any) -> list:
-        return compute(p, sample, list(values))
+def check(p: Any, functions: list[tuple[Any, Sample]], rtol: float) -> None:
+    """Compile functions of the arrays of samples as one, and compare."""
+
+    def f(*values: list) -> list:
+        return [g(*v) for (g, _), v in zip(functions, values, strict=True)]
 
     compiled = tg.compile(f)
     for seed in (0, 1):
-        values = as_tensors(sample.draw(seed))
+        values = [as_tensors(sample.draw(seed)) for _, sample in functions]
         if is_refused(p, compiled, values):
             return
         got, expected = plain(compiled(*values)), plain(f(*values))
         for x, y in zip(got, expected, strict=True):
             assert x.dtype == y.dtype
-            np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol)
 
 
-def check_gradients(p: Any, sample: Sample) -> None:
-    places = [i for i, v in enumerate(sample.draw(0)) if isinstance(v, np.ndarray) and v.dtype.kind in "fc"]
-    f = gradients(p, sample, places)
-    compiled = tg.compile(f)
-    for seed in (0, 1):
-        values = sample.draw(seed)
-        if is_refused(p, compiled, values):
-            return
-        got, expected = plain(compiled(*values)), plain(f(*values))
-        for x, y in zip(got, expected, strict=True):
-            assert x.dtype == y.dtype
-            np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-11)
+def check_all(p: Any, make: Callable[[Any, Sample], Any], samples: Sequence[Sample], rtol: float) -> None:
+    """Check all samples in one program, and if that fails or may be refused, each in its own."""
+    functions = [(make(p, sample), sample) for sample in samples]
+    cases = ((f"{p.name} {sample}", p, [(f, sample)], rtol) for f, sample in functions)
+    if p.name in REFUSED:
+        check_cases(check, cases)
+        return
+    try:
+        check(p, functions, rtol)
+    except Exception:
+        check_cases(check, cases)
+        raise
 
 
 @every_operation
 def test_values(p):
-    check_cases(check_values, ((f"{p.name} {sample}", p, sample) for sample in p.samples))
+    check_all(p, value_of, p.samples, 1e-12)
 
 
 @every_operation
 def test_gradients(p, request):
-    samples = p.samples if request.config.getoption("--thorough") else p.samples[:SOME]
-    check_cases(check_gradients, ((f"gradients of {p.name} {sample}", p, sample) for sample in samples))
+    check_all(p, gradients, p.samples if request.config.getoption("--thorough") else p.samples[:SOME], 1e-11)

@@ -14,7 +14,6 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import hear_ctrl_c
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.cli import cli
@@ -202,7 +201,6 @@ def program(*args, **settings):
             "PYTHONDONTWRITEBYTECODE": "1",
         },
         start_new_session=True,
-        preexec_fn=hear_ctrl_c,
         **settings,
     )
 

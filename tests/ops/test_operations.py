@@ -110,14 +110,38 @@ def test_value_is_numpys(p: Operation, sample: Sample, seed: int):
         np.testing.assert_allclose(plain, value, rtol=1e-12, atol=1e-14)
 
 
+def differentiable(p: Operation, sample: Sample, values: list) -> list[tg.Tensor]:
+    return [y for y in compute(p, sample, values) if isinstance(y, tg.Tensor) and y.dtype.kind in "fc"]
+
+
 @on_every_sample()
 def test_gradients_of_both_orders(p: Operation, sample: Sample, seed: int):
-    def f(*values):
-        return [
-            y for y in compute(p, sample, list(values)) if isinstance(y, tg.Tensor) and y.dtype.kind in "fc"
-        ]
+    """Along two random directions, which involve every element of every argument."""
+    values, rng = sample.draw(seed), np.random.default_rng(seed)
 
-    assert tg.testing.gradcheck(f, *sample.draw(seed), order=2)
+    def direction(x):
+        if not isinstance(x, np.ndarray) or x.dtype.kind not in "fc":
+            return None
+        v = rng.uniform(0.5, 1.5, x.shape) * rng.choice([-1, 1], x.shape)
+        return v * np.exp(1j * rng.uniform(0, 2 * np.pi, x.shape)) if x.dtype.kind == "c" else v
+
+    along = [(direction(x), direction(x)) for x in values]
+
+    def f(s, t):
+        moved = [
+            x if v is None else x + s * v + t * w for x, (v, w) in zip(values, along, strict=True)
+        ]
+        return differentiable(p, sample, moved)
+
+    assert tg.testing.gradcheck(f, 0.0, 0.0, order=2)
+
+
+@pytest.mark.thorough
+@on_every_sample()
+def test_gradients_of_both_orders_element_by_element(p: Operation, sample: Sample, seed: int):
+    assert tg.testing.gradcheck(
+        lambda *values: differentiable(p, sample, list(values)), *sample.draw(seed), order=2
+    )
 
 
 @on_every_sample()
