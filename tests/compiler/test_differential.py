@@ -13,8 +13,8 @@ import pytest
 from comparing import check, check_all, references, shrink
 from programs import Program, draw
 
-#: By what is compiled: how many programs, how many with --thorough, and the largest share that may be refused.
-AMOUNTS = {"values": (120, 20_000, 0.6), "gradient": (40, 6_000, 0.6), "training": (40, 3_000, 0.6)}
+#: By what is compiled: how many programs, and how many with --thorough.
+AMOUNTS = {"values": (80, 20_000), "gradient": (20, 6_000), "training": (20, 3_000)}
 AS_MACHINE_CODE = {
     "machine": (12, 20_000),
     "values": (4, 2_000),
@@ -22,6 +22,8 @@ AS_MACHINE_CODE = {
     "training": (4, 1_000),
 }
 PART = 20
+#: The largest share of the programs of a part that may be refused; about a quarter is.
+MOST_REFUSED = 0.7
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 
@@ -42,16 +44,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def compare(backend: str, kind: str, seeds: range) -> None:
-    """Check some programs, and fail with the smallest form of each that is wrong."""
-    faults = []
+    """Check some programs, and fail with the smallest form of each that is wrong, or if nearly all are refused."""
+    faults, reasons = [], Counter[str]()
     for seed in seeds:
         verdict, program = check_all(draw(seed, kind), backend)
+        if verdict.refused:
+            reasons[verdict.message.partition("(<program>")[0][:90]] += 1
         if verdict.difference is not None:
             faults.append(
                 told(program, backend, verdict.difference.kind, most=300 if backend == "numpy" else 25)
             )
     if faults:
         pytest.fail(f"{len(faults)} of {len(seeds)} programs\n\n" + "\n\n".join(faults), pytrace=False)
+    # If all were refused, nothing would be wrong either.
+    assert len(seeds) < PART or reasons.total() <= MOST_REFUSED * len(seeds), reasons.most_common(5)
 
 
 def told(program: Program, backend: str, kind: str, most: int) -> str:
@@ -71,13 +77,3 @@ def test_programs(kind, seeds):
 @pytest.mark.skipif(not HAS_NUMBA, reason="machine code needs numba: pip install 'tinygrad-mnist[fast]'")
 def test_programs_as_machine_code(kind, seeds):
     compare("numba", kind, seeds)
-
-
-@pytest.mark.parametrize("kind", AMOUNTS)
-def test_few_are_refused(kind):
-    """Who refuses everything returns nothing wrong either."""
-    verdicts = [check(draw(seed, kind), "numpy") for seed in range(1000, 1020)]
-    reasons = Counter(v.message.partition("(<program>")[0][:90] for v in verdicts if v.refused)
-    share = sum(reasons.values()) / len(verdicts)
-    print(f"{kind}: {share:.0%} refused: {reasons.most_common(4)}")
-    assert share < AMOUNTS[kind][2], reasons.most_common(5)

@@ -624,7 +624,7 @@ def same_values(a: Any, b: Any) -> None:
 def test_names_are_never_code(name, request):
     make, names = ROUTES[name]
     if len(names) > 40 and not request.config.getoption("--thorough"):
-        names = names[[*ROUTES].index(name) % 8 :: 8]
+        names = names[[*ROUTES].index(name) % 20 :: 20]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         faults = {str(n)[:60]: found for n in names if (found := fault(make, n, "numpy"))}
@@ -641,7 +641,7 @@ def test_names_are_never_machine_code(name, request):
     make, names = ROUTES[name]
     few, number = names, [*ROUTES].index(name)
     if not request.config.getoption("--thorough"):
-        if names in (NAMES, IDENTIFIERS) and number % 4:  # the text of the NumPy program is made for all
+        if names in (NAMES, IDENTIFIERS) and number % 12:  # the text of the NumPy program is made for all
             pytest.skip("runs with --thorough")
         few = [names[7 * number % len(names)]]
     with warnings.catch_warnings():

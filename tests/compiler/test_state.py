@@ -418,7 +418,7 @@ def faults_of(text: str, backend: str) -> str:
 
 
 #: How many of the values meet each change, where not all do: others each time.
-SOME = 2
+SOME = 1
 
 
 def cases(holder: str, scope: str, are_all: bool) -> dict[tuple[str, str], str]:
