@@ -40,9 +40,10 @@ OPTIMIZERS = {
     "nesterov": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
     "adam": lambda p: optim.Adam(p, lr=1e-2, weight_decay=1e-2),
 }
-BACKENDS = ["numpy", pytest.param("numba", marks=pytest.mark.skipif(
+MACHINE_CODE = pytest.mark.skipif(
     not importlib.util.find_spec("numba"), reason="pip install 'tinygrad-mnist[fast]'"
-))]  # fmt: skip
+)
+BACKENDS = ["numpy", pytest.param("numba", marks=MACHINE_CODE)]
 
 
 def small(patch) -> None:
@@ -179,11 +180,16 @@ CUT = {
     "twice the same": lambda x: (np.sin(x), np.sin(x)),
     "what it was given": lambda x: (x, x.sum()),
 }
+#: As machine code, every third; the others with --thorough.
+CUT_BY_NUMPY = [(name, "numpy") for name in CUT]
+CUT_BY_MACHINE_CODE = [
+    pytest.param(name, "numba", marks=[MACHINE_CODE, *([pytest.mark.thorough] if i % 3 else [])])
+    for i, name in enumerate(CUT)
+]
 
 
 @pytest.mark.usefixtures("_small")
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", CUT)
+@pytest.mark.parametrize(("name", "backend"), [*CUT_BY_NUMPY, *CUT_BY_MACHINE_CODE])
 def test_functions_that_are_cut(name, backend):
     compiled = tg.compile(CUT[name], backend=backend)
     for x in (X, 2 * X):
@@ -253,11 +259,19 @@ def test_losses(loss):
 
 
 @pytest.mark.usefixtures("_small")
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_optimizers(optimizer, backend, request):
-    if backend == "numba" and optimizer != "nesterov" and not request.config.getoption("--thorough"):
-        pytest.skip("runs with --thorough")
+@pytest.mark.parametrize(
+    ("optimizer", "backend"),
+    [
+        *((name, "numpy") for name in OPTIMIZERS),
+        pytest.param("nesterov", "numba", marks=MACHINE_CODE),
+        *(
+            pytest.param(name, "numba", marks=[MACHINE_CODE, pytest.mark.thorough])
+            for name in OPTIMIZERS
+            if name != "nesterov"
+        ),
+    ],
+)
+def test_optimizers(optimizer, backend):
     model, (loss, y) = mlp("sigmoid"), LOSSES["cross entropy"]
     found = trained(model, loss, OPTIMIZERS[optimizer], X, y, compiled=True, backend=backend)
     assert_same(found, trained(model, loss, OPTIMIZERS[optimizer], X, y, compiled=False))

@@ -20,7 +20,7 @@ UFUNCS = sorted(
     key=lambda f: f.__name__,
 )
 DTYPES = [np.bool_, np.int8, np.uint8, np.int16, np.uint32, np.int64, np.uint64, np.float32, np.float64]
-QUICK = [np.int8, np.uint64, np.float32]
+QUICK = [np.int8, np.float32]
 #: What is computed in another dtype than that of an argument.
 MIXED = [
     (np.bool_, np.float32), (np.bool_, np.int8), (np.int8, np.uint8), (np.uint8, np.float32), (np.int32, np.float32),
@@ -128,7 +128,7 @@ def assert_same_results(functions, *args):
             assert_same(f.__name__, got, f(*args))
 
 
-@pytest.mark.parametrize("dtype", each(DTYPES, [np.int8, np.float32]))
+@pytest.mark.parametrize("dtype", each(DTYPES, QUICK))
 def test_functions_of_one_argument(dtype):
     assert_same_results([f for f in UFUNCS if f.nin == 1 and has_formula(f, [dtype])], special(dtype))
 
@@ -139,7 +139,7 @@ def test_functions_of_two_arguments(dtype):
     assert_same_results(functions, special(dtype)[:, None], special(dtype)[None])
 
 
-@pytest.mark.parametrize("pair", each(MIXED, MIXED[:4]))
+@pytest.mark.parametrize("pair", each(MIXED, MIXED[:2]))
 def test_arguments_of_two_dtypes(pair):
     functions = [np.add, np.multiply, np.less, np.maximum, np.not_equal]
     if np.bool_ not in pair:

@@ -128,9 +128,7 @@ def test_gradients_of_both_orders(p: Operation, sample: Sample, seed: int):
     along = [(direction(x), direction(x)) for x in values]
 
     def f(s, t):
-        moved = [
-            x if v is None else x + s * v + t * w for x, (v, w) in zip(values, along, strict=True)
-        ]
+        moved = [x if v is None else x + s * v + t * w for x, (v, w) in zip(values, along, strict=True)]
         return differentiable(p, sample, moved)
 
     assert tg.testing.gradcheck(f, 0.0, 0.0, order=2)

@@ -256,19 +256,18 @@ def test_programs_compute_the_same_and_turn_images_once():
     assert "(0, 2, 3)" not in step.source
 
 
-def every_kernel(x, w1, w2, w3):
+def every_kernel(x, w1, w2):
     h = F.conv2d(x, w1, padding="same", dilation=(2, 1), groups=2)
     h = F.max_pool2d(F.silu(h), 3, (2, 1), 1)
     h = F.conv_transpose2d(h, w2, stride=(1, 2), padding=1, output_padding=(0, 1))
-    h = F.avg_pool2d(h, (2, 3), (1, 2), 1)
-    return np.sum(np.square(F.conv2d(h, w3, stride=(2, 1))))
+    return np.sum(np.square(F.avg_pool2d(h, (2, 3), (1, 2), 1)))
 
 
 def test_machine_code_of_all_kernels():
     """A warning would say that a part has none, and would be an error here."""
     pytest.importorskip("numba")
-    values = normal(3, 4, 7, 6), normal(4, 2, 2, 3), normal(4, 3, 3, 2), normal(2, 3, 1, 2)
-    gradients = tg.value_and_grad(every_kernel, (0, 1, 2, 3))
+    values = normal(3, 4, 7, 6), normal(4, 2, 2, 3), normal(4, 3, 3, 2)
+    gradients = tg.value_and_grad(every_kernel, (0, 1, 2))
     compiled = tg.compile(gradients, backend="numba")
     for k in (1.0, -0.5):
         (y, found), (z, expected) = (g(*(k * v for v in values)) for g in (compiled, gradients))

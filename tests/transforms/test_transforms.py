@@ -584,6 +584,7 @@ def test_nothing_waits_for_the_garbage_collector(transform):
     transform(f, X)
     while gc.collect():  # what other tests left may take several rounds
         pass
+    gc.freeze()  # all that is older need not be looked through again
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
