@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 from surface.names import module_of
 
 import tinygrad_mnist as tg
@@ -37,6 +40,37 @@ def check_cases(check: Callable[..., None], cases: Iterable[tuple[Any, ...]]) ->
     assert count, "there are no cases"
     if faults:
         pytest.fail(f"{len(faults)} of {count} cases\n\n" + "\n".join(faults), pytrace=False)
+
+
+def for_each(names: str, cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make one test of a check of many cases, each of which takes less time than a test of its own would.
+
+    To be used as ``pytest.mark.parametrize`` is, where a case needs no fixture of its own.
+    """
+    parameters = [name.strip() for name in names.split(",")]
+
+    def made(check: Callable[..., None]) -> Callable[..., None]:
+        def test(**fixtures: Any) -> None:
+            def checked(values: Any) -> None:
+                check(**fixtures, **dict(zip(parameters, values, strict=True)))
+
+            named = [
+                case
+                if isinstance(case, ParameterSet)
+                else pytest.param(*(case if len(parameters) > 1 else [case]))
+                for case in cases
+            ]
+            assert not any(case.marks for case in named), "a case has no marks of its own"
+            check_cases(checked, ((case.id or repr(case.values)[:200], case.values) for case in named))
+
+        signature = inspect.signature(check)
+        others = [p for p in signature.parameters.values() if p.name not in parameters]
+        functools.update_wrapper(test, check)
+        del test.__wrapped__
+        test.__signature__ = signature.replace(parameters=others)
+        return test
+
+    return made
 
 
 def outputs(y: Any) -> Iterator[Any]:

@@ -18,6 +18,7 @@ import weakref
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn
@@ -1224,7 +1225,7 @@ def slope(w):
     return found
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@for_each("name", CHANGES)
 def test_a_change_is_noticed(name):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("SCALE_OF_A_TEST", "2")
@@ -1246,7 +1247,7 @@ def assert_a_change_is_noticed(name):
     np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@for_each("name", CHANGES)
 def test_what_does_not_change_needs_one_program(name):
     function, change = CHANGES[name]()
     f = tg.compile(function)

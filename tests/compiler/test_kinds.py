@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import CompileError, UntraceableError
@@ -459,7 +460,7 @@ def test_a_variable_that_becomes_a_number_is_refused() -> None:
     assert type(s.total) is np.ndarray
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda r, x: r.random() * x,
@@ -475,7 +476,7 @@ def test_a_variable_that_becomes_a_number_is_refused() -> None:
         lambda r, x: np.stack([x[0], x[1] * r.random()]),
     ],
 )
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@for_each("dtype", [np.float32, np.float64])
 def test_one_random_number_is_a_number_of_pythons(f: Any, dtype: Any) -> None:
     program, x = tg.compile(f), np.array([1, 2.5], dtype)
     rngs = np.random.default_rng(0), np.random.default_rng(0)
@@ -640,18 +641,15 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("kind", NUMBERS)
-@pytest.mark.parametrize(
-    "method",
-    [
+@for_each("kind", NUMBERS)
+@for_each("method", [
         lambda v: v.view(), lambda v: v.copy(), lambda v: v.astype(np.float32), lambda v: v.reshape(()), lambda v: v.T,
         lambda v: v.real, lambda v: v.imag, lambda v: v.conj(), lambda v: v.conjugate(), lambda v: v[...],
         lambda v: v.fill(1), lambda v: v**2, lambda v: v**-1.0, lambda v: np.ascontiguousarray(v),
         lambda v: np.asfortranarray(v), lambda v: np.array(v, ndmin=2), lambda v: np.asarray(v, np.complex128),
         lambda v: v.dot(2.0), lambda v: v.argpartition(0), lambda v: round(v, 1), lambda v: np.array(v, copy=False),
         lambda v: np.copyto(v, 1), lambda v: v.is_integer(),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_numbers_have_the_methods_of_numbers_and_arrays_those_of_arrays(kind: str, method: Any) -> None:
     def f(x: Any) -> Any:
         return method(NUMBERS[kind](x))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
@@ -103,8 +104,8 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.3, -7.25, np.inf, -np.inf, np.nan, 1e-30, -1e
 NUMBERS = [1, -1, 0.5, -3, 2.0, 1e-3, -0.25, 1e6, 1e-20, -1e20]
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int8])
-@pytest.mark.parametrize("equation", simplify.EQUATIONS, ids=range(len(simplify.EQUATIONS)))
+@for_each("dtype", [np.float64, np.float32, np.int64, np.int8])
+@for_each("equation", simplify.EQUATIONS)
 def test_both_sides_of_an_equation(equation, dtype):
     """Wherever an equation holds, both sides have the same special values, and the same numbers but for rounding."""
     is_float = np.issubdtype(dtype, np.floating)

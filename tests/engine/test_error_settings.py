@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import OPERATIONS, outputs
+from helpers import OPERATIONS, for_each, outputs
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import Tensor
@@ -53,18 +53,15 @@ def test_operations_raise_nothing_where_their_values_are_fine():
 TARGETS = np.array([0, 1])
 
 
-@pytest.mark.parametrize("size", [1e-30, 1.0, 1000.0])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    "function",
-    [
+@for_each("size", [1e-30, 1.0, 1000.0])
+@for_each("dtype", [np.float32, np.float64])
+@for_each("function", [
         F.relu, F.leaky_relu, F.elu, F.gelu, F.sigmoid, F.softplus, F.erf, F.softmax, F.log_softmax, F.logsumexp,
         lambda x: F.linear(x, x), lambda x: F.cross_entropy(x, TARGETS), lambda x: F.mse_loss(x, 0 * x.data),
         lambda x: F.huber_loss(x, 0 * x.data), lambda x: F.l1_loss(x, 0 * x.data),
         lambda x: F.binary_cross_entropy_with_logits(x, (x.data > 0) + np.zeros_like(x.data)),
         tg.nn.MLP([3, 4, 2], activation="tanh", rng=0),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_functions_of_networks_let_numbers_vanish(function, dtype, size):
     x = (np.array([[1.0, -0.5, 0.25], [-1.0, 0.7, 0.1]]) * size).astype(dtype)
     with np.errstate(all="raise"):

@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import for_each, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim, tensor
@@ -888,8 +888,8 @@ def test_an_operation_that_nobody_calls_has_a_line_too():
     assert results[0].requires_grad
 
 
-@pytest.mark.parametrize(
-    ("g", "like", "expected"),
+@for_each(
+    "g, like, expected",
     [
         (np.ones((3, 2)), np.zeros(2), [3.0, 3.0]),
         (np.ones((3, 2)), np.zeros((3, 1)), [[2.0], [2.0], [2.0]]),
@@ -903,7 +903,7 @@ def test_an_operation_that_nobody_calls_has_a_line_too():
         (np.ones(2) * (1 + 2j), np.zeros(2), [1.0, 1.0]),
     ],
 )
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@for_each("dtype", [np.float32, np.float64])
 def test_fit_undoes_broadcasting_and_promotion(g, like, expected, dtype):
     fitted = fit(g, like.astype(dtype))
     np.testing.assert_array_equal(fitted, expected)

@@ -144,7 +144,7 @@ def test_nothing_needs_the_collector(use):
 def test_a_step_leaves_no_object_behind():
     problem = small_problem(optim.SGD)
     with collector_off():
-        for _ in range(5000):  # NumPy fills its caches of small blocks
+        for _ in range(3000):  # NumPy fills its caches of small blocks
             training_step(*problem)
         tracemalloc.start()
         try:
@@ -164,6 +164,7 @@ def resident_bytes() -> int:
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.thorough  # the test above finds every object of Python's; this one also what else may stay
 def test_10_000_steps_keep_resident_memory_flat_after_the_first_100():
     problem = small_problem()
     for _ in range(100):

@@ -22,7 +22,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import for_each, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import DTypeError, GradientError, LostGradientWarning, ShapeError, UnsupportedError
@@ -271,7 +271,7 @@ def run(code):
     return names
 
 
-@pytest.mark.parametrize("code", rows(WARNS))
+@for_each("code", rows(WARNS))
 def test_what_warns(code):
     with pytest.warns(LostGradientWarning, match=r"t\.item\(\) or t\.detach\(\)") as caught:
         run(code)
@@ -307,12 +307,12 @@ def test_a_leaf_of_a_module_that_is_no_parameter_warns():
     assert net.scales[0].name == "scales.0"
 
 
-@pytest.mark.parametrize("code", rows(ASKED_FOR))
+@for_each("code", rows(ASKED_FOR))
 def test_what_was_asked_for(code):
     run(code)
 
 
-@pytest.mark.parametrize("code", COUNTS)
+@for_each("code", COUNTS)
 def test_what_counts(code):
     names = run(code)
     x = names["x"]
@@ -342,7 +342,7 @@ def test_what_numpy_copies_is_no_part(code):
     assert np.ravel(names["z"].data).tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("code", REFUSED)
+@for_each("code", REFUSED)
 def test_what_is_refused(code):
     errors = GradientError, UnsupportedError, DTypeError, ShapeError, TypeError, ValueError
     with pytest.raises(errors, match=REFUSED[code]):

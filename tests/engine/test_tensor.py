@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import for_each, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import Tensor, tensor
@@ -139,12 +139,8 @@ BINARY = [
 ]
 
 
-@pytest.mark.parametrize("op", BINARY)
-@pytest.mark.parametrize(
-    "other",
-    [2, 2.5, np.float64(2.5), np.int64(2), np.array([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0], True],
-    ids=lambda o: type(o).__name__,
-)
+@for_each("op", BINARY)
+@for_each("other", [2, 2.5, np.float64(2.5), np.int64(2), np.array([1.0, 2.0, 3.0]), [1.0, 2.0, 3.0], True])
 def test_binary_operators_are_numpys_from_both_sides(op, other):
     x = np.abs(A)
     for t in (tensor(x), leaf(x)):
@@ -203,8 +199,8 @@ def test_an_operand_that_is_no_number():
             leaf(A) + wrong
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize(
+@for_each("dtype", FLOATS)
+@for_each(
     "f",
     [
         lambda t: t + 1.0,
@@ -643,8 +639,8 @@ MASK = np.ma.array([True, False], mask=[False, True])
 PLACES = np.ma.array([0, 1], mask=[False, True])
 
 
-@pytest.mark.parametrize("requires_grad", [False, True])
-@pytest.mark.parametrize(
+@for_each("requires_grad", [False, True])
+@for_each(
     "f",
     [
         *(lambda t, op=op: op(t, MASKED) for op in BINARY),
@@ -701,7 +697,7 @@ def calls_of_masked_functions():
                 break
 
 
-@pytest.mark.parametrize(("function", "arguments"), list(calls_of_masked_functions()))
+@for_each("function, arguments", list(calls_of_masked_functions()))
 def test_functions_of_masked_arrays_never_see_the_values_of_a_tracked_tensor(function, arguments):
     try:
         result = function(*arguments(leaf([1.0, 2.0])))
@@ -956,8 +952,8 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("requires_grad", [False, True])
-@pytest.mark.parametrize("name", PARTS)
+@for_each("requires_grad", [False, True])
+@for_each("name", PARTS)
 def test_writing_into_a_part_of_a_tensor_is_refused(name, requires_grad):
     """NumPy would write into the whole, too; here nothing would happen to it."""
     t = tensor(A, requires_grad=requires_grad) * 1

@@ -33,15 +33,17 @@ KINDS = make_kinds()
 #: Bombs that are no larger than they say, and what is in them is read.
 HARMLESS = {"arrays: terabytes of nothing", "picture: gif with a comment first"}
 
-#: Bombs that take long to write.
+#: Bombs that take long to write or to look through.
 LARGE = {
     name
     for name in BOMBS
     if name.partition(": ")[2]
     in {
-        "blank lines of spaces", "empty objects", "header of 4 GB", "long header", "length of all", "long",
+        "blank lines of spaces", "empty objects", "gif of many frames", "header of 4 GB", "headers",
+        "jpeg of many parts", "long header", "length of all", "long",
         "many large ones", "many members", "measures of a row", "name of a member", "names", "padding",
-        "png of 80 megapixels", "png with a long camera", "tiff with many strips", "very many layers",
+        "png of 80 megapixels", "ppm in letters", "png with a long camera", "short rows",
+        "tiff with many strips", "very many layers", "wide rows",
         "zeros behind it",
     }
 }  # fmt: skip
@@ -54,10 +56,10 @@ def zoo(tmp_path_factory):
 
 def test_some_mutants(zoo, monkeypatch):
     monkeypatch.chdir(zoo.root)
-    outcomes = [zoo.use(number) for number in range(500)]
+    outcomes = [zoo.use(number) for number in range(260)]
     assert [outcome for outcome in outcomes if outcome.verdict not in ("used", "refused")] == []
     refused = [outcome for outcome in outcomes if outcome.verdict == "refused"]
-    assert {outcome.kind for outcome in refused} == set(KINDS)
+    assert {outcome.kind for outcome in refused} >= set(zoo.quick)
     assert len(refused) < 0.95 * len(outcomes)
     for outcome in refused:
         assert 10 < len(outcome.message) < 3_000, outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import for_each, leaf
 
 import tinygrad_mnist as tg
 
@@ -20,10 +20,8 @@ def test_array_of_nested_lists():
     assert b.grad.item() == 10 + 1000 * 6
 
 
-@pytest.mark.parametrize(
-    "function", [np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray]
-)
-@pytest.mark.parametrize("value", [[1.0, 2.0], 3.0, INTS, [[1, 2], [3, 4]], np.float32(2)])
+@for_each("function", [np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray])
+@for_each("value", [[1.0, 2.0], 3.0, INTS, [[1, 2], [3, 4]], np.float32(2)])
 def test_values_are_numpys(function, value):
     expected, y = function(value), function(value, like=leaf(0.0))
     assert isinstance(y, tg.Tensor)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 
@@ -14,8 +15,8 @@ REAL = [[0.2, 0.5], [-3.0, 0.5], [2.0, -0.5], [-2.0, 0.3, 3.0], 0.4, -2.5, []]
 EDGES = [np.array(x) for x in REAL] + [np.array([0.3 + 0j, -2.0, 1 + 1j]), np.array([1j])]
 
 
-@pytest.mark.parametrize("name", UNARY)
-@pytest.mark.parametrize(
+@for_each("name", UNARY)
+@for_each(
     "dtype", [np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble]
 )
 def test_values_and_dtypes(name, dtype):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 
@@ -70,8 +71,8 @@ def test_lengths_even_and_odd_cropped_and_padded(name):
             check(lambda x, n=n: function(name)(x, n), x)
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", ONE_AXIS)
+@for_each("norm", NORMS)
+@for_each("name", ONE_AXIS)
 def test_axes_and_norms(name, norm):
     for axis, n in itertools.product((0, 1, 2, -1, -2, -3), (None, 3, 4)):
         for x in inputs(name, (3, 4, 2)):
@@ -91,18 +92,16 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("name", SEVERAL_AXES)
+@for_each("norm", NORMS)
+@for_each("name", SEVERAL_AXES)
 def test_several_axes(name, norm):
     for settings in SETTINGS:
         for x in inputs(name, (2, 3, 3)):
             check(lambda x, s=settings: function(name)(x, norm=norm, **s), x)
 
 
-@pytest.mark.parametrize("name", SEVERAL_AXES)
-@pytest.mark.parametrize(
-    "settings", [{"axes": (0, 0)}, {"axes": (1, 0, 1)}, {"s": (3, 4, 2), "axes": (1, 0, -1)}]
-)
+@for_each("name", SEVERAL_AXES)
+@for_each("settings", [{"axes": (0, 0)}, {"axes": (1, 0, 1)}, {"s": (3, 4, 2), "axes": (1, 0, -1)}])
 def test_repeated_axes(name, settings):
     for x in inputs(name, (3, 4)):
         check(lambda x: function(name)(x, **settings), x)
@@ -131,8 +130,8 @@ def test_what_numpy_deprecated(name):
     assert found[0].filename == __file__
 
 
-@pytest.mark.parametrize("name", [*ONE_AXIS, *SEVERAL_AXES])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble, np.complex64, np.clongdouble])
+@for_each("name", [*ONE_AXIS, *SEVERAL_AXES])
+@for_each("dtype", [np.float16, np.float32, np.longdouble, np.complex64, np.clongdouble])
 def test_dtypes(name, dtype):
     if name in OF_REAL and np.dtype(dtype).kind == "c":
         return
@@ -171,8 +170,8 @@ def test_gradients_in_numbers():
     np.testing.assert_allclose(x.grad.data, -np.sin(2 * np.pi * np.arange(3) / 3), atol=1e-15)
 
 
-@pytest.mark.parametrize(
-    ("there", "back"),
+@for_each(
+    "there, back",
     [
         ("fft", "ifft"),
         ("rfft", "irfft"),
@@ -182,7 +181,7 @@ def test_gradients_in_numbers():
         ("rfft2", "irfft2"),
     ],
 )
-@pytest.mark.parametrize("norm", NORMS)
+@for_each("norm", NORMS)
 def test_there_and_back_has_gradient_one(there, back, norm):
     x = tg.tensor(RNG.normal(size=(3, 4)), requires_grad=True)
     g = RNG.normal(size=(3, 4))
@@ -248,7 +247,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("f", BAD)
+@for_each("f", BAD)
 def test_what_numpy_refuses_is_refused(f):
     x = RNG.normal(size=(2, 3))
     with pytest.raises(Exception) as expected:  # noqa: PT011 - whatever NumPy raises

@@ -6,7 +6,7 @@ import operator
 
 import numpy as np
 import pytest
-from helpers import gradient, is_refused_like_numpy, leaf
+from helpers import for_each, gradient, is_refused_like_numpy, leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,7 +116,7 @@ INDEXES = [
 ]
 
 
-@pytest.mark.parametrize("index", INDEXES, ids=named)
+@for_each("index", INDEXES)
 def test_getitem(index):
     expected = CUBE[bare(index)]
     result = leaf(CUBE)[index]
@@ -261,7 +261,7 @@ ASSIGNMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("index", "value"), ASSIGNMENTS, ids=named)
+@for_each("index, value", ASSIGNMENTS)
 def test_setitem(index, value):
     if isinstance(index, tg.Tensor):
         assert tg.testing.gradcheck(assigned(index), M, value, order=2)
@@ -272,7 +272,7 @@ def test_setitem(index, value):
     check(assigned(index), M, value)
 
 
-@pytest.mark.parametrize(("index", "value"), ASSIGNMENTS, ids=named)
+@for_each("index, value", ASSIGNMENTS)
 def test_updates_in_place(index, value):
     value = value[0] if value.ndim == 3 else value
     for update in ("+=", "-=", "*=", "/="):
@@ -426,7 +426,7 @@ WRITES = [
 ]
 
 
-@pytest.mark.parametrize(("f", "values"), [pytest.param(f, xs, id=name) for name, f, *xs in WRITES])
+@for_each("f, values", [pytest.param(f, xs, id=name) for name, f, *xs in WRITES])
 def test_writes(f, values):
     check(f, *values)
 
@@ -576,7 +576,7 @@ TAKES = [
 ]
 
 
-@pytest.mark.parametrize(("f", "x"), [pytest.param(*case, id=name) for name, *case in TAKES])
+@for_each("f, x", [pytest.param(*case, id=name) for name, *case in TAKES])
 def test_taking(f, x):
     check(f, x)
 
@@ -668,7 +668,7 @@ CHOICES = [
 ]
 
 
-@pytest.mark.parametrize(("f", "values"), [pytest.param(f, xs, id=name) for name, f, *xs in CHOICES])
+@for_each("f, values", [pytest.param(f, xs, id=name) for name, f, *xs in CHOICES])
 def test_choosing(f, values):
     check(f, *values)
 

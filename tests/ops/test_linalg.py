@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import for_each, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError
@@ -263,7 +263,7 @@ def test_cross_product_in_the_plane():
             assert gradcheck(np.cross, a, b, order=2)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "call",
     [
         lambda a: np.inner(a, V[:2]),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import OPERATIONS, Operation, check_cases, compute, outputs
+from helpers import OPERATIONS, Operation, check_cases, compute, for_each, outputs
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.primitive import Primitive, Sample
@@ -232,7 +232,7 @@ def test_inputs_are_left_alone_and_may_be_strided(p: Operation, sample: Sample, 
         np.testing.assert_array_equal(v, b)
 
 
-@pytest.mark.parametrize("p", UFUNCS, ids=lambda p: p.name)
+@for_each("p", UFUNCS)
 def test_ufunc_on_empty_and_0d(p: Primitive):
     domain = p.samples[0].domain
     for shape in [(0,), (2, 0), ()]:

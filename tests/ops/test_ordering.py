@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import leaf, parts
+from helpers import for_each, leaf, parts
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError
@@ -66,10 +66,8 @@ SORTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "a", [M, TIES, HOLES, CUBE, M + 1j * CUBE[0]], ids=["M", "ties", "nan", "cube", "complex"]
-)
-@pytest.mark.parametrize("name", SORTS)
+@for_each("a", [M, TIES, HOLES, CUBE, M + 1j * CUBE[0]])
+@for_each("name", SORTS)
 def test_sorts(name, a):
     f = SORTS[name]
     assert_numpys(f, a)
@@ -83,8 +81,8 @@ def test_sorts(name, a):
         assert tg.testing.gradcheck(f, a, order=2)
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f2", "i4", "?"])
-@pytest.mark.parametrize("name", SORTS)
+@for_each("dtype", ["f4", "f2", "i4", "?"])
+@for_each("name", SORTS)
 def test_sorts_of_other_dtypes(name, dtype):
     assert_numpys(SORTS[name], (M * 4).astype(dtype))
 
@@ -128,7 +126,7 @@ SORT_EDGES = [
 ]
 
 
-@pytest.mark.parametrize(("f", "x", "expected"), [pytest.param(*case, id=name) for name, *case in SORT_EDGES])
+@for_each("f, x, expected", [pytest.param(*case, id=name) for name, *case in SORT_EDGES])
 def test_gradient_at_the_edge(f, x, expected):
     np.testing.assert_allclose(gradient(f, x), expected, rtol=1e-12, atol=0)
 
@@ -168,9 +166,9 @@ MEDIANS = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "c16", "i8", "?"])
-@pytest.mark.parametrize("name", MEDIANS)
-@pytest.mark.parametrize("f", [np.median, np.nanmedian])
+@for_each("dtype", ["f8", "f4", "f2", "c16", "i8", "?"])
+@for_each("name", MEDIANS)
+@for_each("f", [np.median, np.nanmedian])
 def test_median(f, name, dtype):
     a = (CUBE * 3 + (CUBE[::-1] * 1j if dtype == "c16" else 0)).astype(dtype)
     assert_numpys(lambda a: MEDIANS[name](f, a), a)
@@ -191,9 +189,9 @@ QUANTILES = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8"])
-@pytest.mark.parametrize("name", QUANTILES)
-@pytest.mark.parametrize("f", [np.quantile, np.percentile, np.nanquantile, np.nanpercentile])
+@for_each("dtype", ["f8", "f4", "f2", "i8"])
+@for_each("name", QUANTILES)
+@for_each("f", [np.quantile, np.percentile, np.nanquantile, np.nanpercentile])
 def test_quantile_shapes_and_dtypes(f, name, dtype):
     q = np.array([0.1, 0.5, 0.75, 1.0]) * (100 if "percentile" in f.__name__ else 1)
     if name == "ends":
@@ -205,8 +203,8 @@ def test_quantile_shapes_and_dtypes(f, name, dtype):
         assert tg.testing.gradcheck(lambda a: QUANTILES[name](f, a, q), CUBE)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
-@pytest.mark.parametrize("method", METHODS)
+@for_each("n", [1, 2, 3, 4, 7])
+@for_each("method", METHODS)
 def test_quantile_methods(method, n):
     a = RNG.normal(size=(3, n))
     for values in (a * 4, (a * 4).astype(np.float32), (a * 4).astype(int)):

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import check_cases, leaf
+from helpers import check_cases, for_each, leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,7 +95,7 @@ def test_modes(mode, how, request):
     check_cases(check_width, ((f"{mode} {how} {width}", i, width) for i, width in enumerate(WIDTHS)))
 
 
-@pytest.mark.parametrize(("mode", "how"), MODES, ids=str)
+@for_each("mode, how", MODES)
 def test_modes_by_name_of_rows_of_one(mode, how):
     check(lambda x: np.pad(array=x, pad_width=((2, 3), (1, 1)), mode=mode, **how), M[:1, :1])
 
@@ -293,8 +293,8 @@ def test_a_function_that_does_nothing():
 # -- integers, and what is refused ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("mode", "how"), MODES, ids=str)
-@pytest.mark.parametrize("dtype", [int, bool, np.uint8])
+@for_each("mode, how", MODES)
+@for_each("dtype", [int, bool, np.uint8])
 def test_integers_are_rounded_as_numpy_rounds_them(mode, how, dtype):
     values = np.array([[1, 2, 4], [7, 7, 8]]).astype(dtype)
     try:

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import gradient, is_refused_like_numpy, leaf
+from helpers import for_each, gradient, is_refused_like_numpy, leaf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -212,7 +212,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("f", "values"), [pytest.param(f, xs, id=name) for name, f, *xs in CALLS])
+@for_each("f, values", [pytest.param(f, xs, id=name) for name, f, *xs in CALLS])
 def test_calls(f, values):
     check(f, *values)
 
@@ -255,7 +255,7 @@ GRIDS = [
 ]
 
 
-@pytest.mark.parametrize(("f", "values"), [pytest.param(f, xs, id=name) for name, f, *xs in GRIDS])
+@for_each("f, values", [pytest.param(f, xs, id=name) for name, f, *xs in GRIDS])
 def test_grids(f, values):
     check(f, *values)
 
@@ -381,7 +381,7 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("f", "values"), [pytest.param(f, xs, id=name) for name, f, *xs in REFUSALS])
+@for_each("f, values", [pytest.param(f, xs, id=name) for name, f, *xs in REFUSALS])
 def test_refusals(f, values):
     is_refused_like_numpy(f, *values)
 
@@ -528,7 +528,7 @@ FAMILY = """
 """
 
 
-@pytest.mark.parametrize("name", FAMILY.split())
+@for_each("name", FAMILY.split())
 def test_every_argument_of_numpy_is_taken_by_its_name(name):
     function = getattr(np, name, None)
     if function is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import gradients, is_refused_like_numpy, leaf, parts
+from helpers import for_each, gradients, is_refused_like_numpy, leaf, parts
 from numpy.lib.stride_tricks import sliding_window_view
 
 import tinygrad_mnist as tg
@@ -57,8 +57,8 @@ def check_linear(f: Any, x: np.ndarray) -> None:
 # -- diff ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 7])
-@pytest.mark.parametrize("axis", [0, 1, -1, -2])
+@for_each("n", [0, 1, 2, 3, 4, 7])
+@for_each("axis", [0, 1, -1, -2])
 def test_diff(n, axis):
     x = RNG.normal(size=(3, 4))
     check_linear(lambda x: np.diff(x, n, axis), x)

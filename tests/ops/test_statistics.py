@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import check_cases, gradient, leaf, parts
+from helpers import check_cases, for_each, gradient, leaf, parts
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import DTypeError, GradientError, ShapeError, UnsupportedError
@@ -149,9 +149,9 @@ def test_gradients_with_every_keyword(f, form):
 AXES = [None, 0, -1, (0, 2), (1,), (0, 1, 2)]
 
 
-@pytest.mark.parametrize("keepdims", [False, True])
-@pytest.mark.parametrize("axis", AXES)
-@pytest.mark.parametrize(
+@for_each("keepdims", [False, True])
+@for_each("axis", AXES)
+@for_each(
     "f",
     [
         np.sum,
@@ -265,8 +265,8 @@ def test_covariance_by_its_weights():
     assert_numpys(lambda m: np.cov(m), np.zeros((0, 3)))
 
 
-@pytest.mark.parametrize(
-    ("f", "error"),
+@for_each(
+    "f, error",
     [
         (lambda t: np.cov(t[None]), ValueError),
         (lambda t: np.cov(t, ddof=0.5), ValueError),

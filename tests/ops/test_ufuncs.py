@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import for_each, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import tensor
@@ -148,8 +148,8 @@ BINARY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("ufunc", BINARY, ids=lambda u: u.__name__)
-@pytest.mark.parametrize("axis", [0, 1, -1])
+@for_each("ufunc", BINARY)
+@for_each("axis", [0, 1, -1])
 def test_reduce_and_accumulate(ufunc, axis):
     same(ufunc.reduce(leaf(A), axis=axis), ufunc.reduce(A, axis=axis))
     same(ufunc.reduce(leaf(A), axis=axis, keepdims=True), ufunc.reduce(A, axis=axis, keepdims=True))
@@ -255,12 +255,8 @@ def test_a_dtype_that_the_result_cannot_have():
             np.sqrt(x, dtype=int)
 
 
-@pytest.mark.parametrize("ufunc", [np.add, np.subtract, np.multiply, np.divide], ids=lambda u: u.__name__)
-@pytest.mark.parametrize(
-    "index",
-    [[0, 1], [1, 1, 1, 0], (0, [2, 2, 0]), (slice(None), [0, 0]), MASK, 1, ([1, 1], [2, 2])],
-    ids=str,
-)
+@for_each("ufunc", [np.add, np.subtract, np.multiply, np.divide])
+@for_each("index", [[0, 1], [1, 1, 1, 0], (0, [2, 2, 0]), (slice(None), [0, 0]), MASK, 1, ([1, 1], [2, 2])])
 def test_at(ufunc, index):
     values = np.linspace(1.5, 2.5, A[index].size).reshape(A[index].shape)
     expected = A.copy()

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import gradient, leaf
+from helpers import for_each, gradient, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import tensor
@@ -88,7 +88,7 @@ EDGES = [
 ]
 
 
-@pytest.mark.parametrize(("f", "x", "expected"), [pytest.param(*case, id=name) for name, *case in EDGES])
+@for_each("f, x, expected", [pytest.param(*case, id=name) for name, *case in EDGES])
 def test_gradient_at_the_edge(f, x, expected):
     np.testing.assert_allclose(gradient(f, x), expected, rtol=1e-12, atol=1e-300)
 
@@ -345,7 +345,7 @@ FAR_OUT = [
 ]
 
 
-@pytest.mark.parametrize(("f", "x", "value", "slope"), FAR_OUT)
+@for_each("f, x, value, slope", FAR_OUT)
 def test_values_and_slopes_far_out(f, x, value, slope):
     found = tg.value_and_grad(f)(x)
     np.testing.assert_allclose(found, (value, slope), rtol=1e-11)
@@ -406,9 +406,9 @@ def test_soft_maxima_of_float16():
 REDUCTIONS = [np.sum, np.mean, np.prod, np.max, np.min, np.var, np.std]
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("keepdims", [False, True])
-@pytest.mark.parametrize("axis", [None, 0, 2, -1, -3, (0, 1), (2, 0), (-1, -3), (0, 1, 2), (1,), ()])
+@for_each("reduction", REDUCTIONS)
+@for_each("keepdims", [False, True])
+@for_each("axis", [None, 0, 2, -1, -3, (0, 1), (2, 0), (-1, -3), (0, 1, 2), (1,), ()])
 def test_reductions_over_any_axes(reduction, axis, keepdims):
     if axis == () and reduction is np.std:
         pytest.skip("the standard deviation of single elements has no second derivative")
@@ -453,8 +453,8 @@ def test_reductions_of_nothing(shape):
         np.max(x)
 
 
-@pytest.mark.parametrize("zeros", [0, 1, 2, 3])
-@pytest.mark.parametrize("length", [1, 2, 3, 7, 8])
+@for_each("zeros", [0, 1, 2, 3])
+@for_each("length", [1, 2, 3, 7, 8])
 def test_prod_to_second_order_with_zeros(zeros, length):
     x = RNG.uniform(0.5, 2, length)
     x[:zeros] = 0.0
@@ -485,10 +485,8 @@ SHORT = np.array([[100, 120], [127, -128]], np.int8)
 FLAGS = np.array([True, False, True])
 
 
-@pytest.mark.parametrize(
-    "x", [HUGE, BYTES, SHORT, FLAGS, np.full(4, 2**63, np.uint64)], ids=lambda x: x.dtype.name
-)
-@pytest.mark.parametrize(
+@for_each("x", [HUGE, BYTES, SHORT, FLAGS, np.full(4, 2**63, np.uint64)])
+@for_each(
     "f",
     [
         *(np.mean, np.var, np.std, np.average, np.median, np.nanmean, np.nanvar, np.nanstd, np.nanmedian),
@@ -533,8 +531,8 @@ ALONE = [
 ]
 
 
-@pytest.mark.parametrize("f", ALONE)
-@pytest.mark.parametrize("axis", [0, -1, None])
+@for_each("f", ALONE)
+@for_each("axis", [0, -1, None])
 def test_a_number_has_the_axes_that_numpy_gives_it(f, axis):
     check(lambda x: f(x, axis=axis), np.array(1.7))
 
@@ -684,8 +682,8 @@ EINSUMS = [
 ]
 
 
-@pytest.mark.parametrize("optimize", [False, True])
-@pytest.mark.parametrize(("subscripts", "shapes"), [(s, shapes) for s, *shapes in EINSUMS], ids=str)
+@for_each("optimize", [False, True])
+@for_each("subscripts, shapes", [(s, shapes) for s, *shapes in EINSUMS])
 def test_einsum(subscripts, shapes, optimize):
     check(lambda *xs: np.einsum(subscripts, *xs, optimize=optimize), *(RNG.normal(size=s) for s in shapes))
 
@@ -773,7 +771,7 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize(("f", "x"), [pytest.param(f, x, id=name) for name, f, x in SHAPES])
+@for_each("f, x", [pytest.param(f, x, id=name) for name, f, x in SHAPES])
 def test_shape_functions(f, x):
     check(f, x)
 
@@ -870,7 +868,7 @@ INDEXES = [
 ]
 
 
-@pytest.mark.parametrize("index", INDEXES, ids=str)
+@for_each("index", INDEXES)
 def test_getitem(index):
     def plain(part):
         return part.data if isinstance(part, tg.Tensor) else part

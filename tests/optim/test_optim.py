@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
@@ -432,7 +433,7 @@ IMPOSSIBLE = {
 }
 
 
-@pytest.mark.parametrize("change", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+@for_each("change", IMPOSSIBLE.values())
 def test_an_impossible_state_is_refused_and_changes_nothing(change):
     optimizer = stepped_adam()
     before, state = str(optimizer.state_dict()), optimizer.state_dict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import cache, partial
 from typing import Any
 
@@ -164,16 +164,16 @@ def prepared(function: Callable[..., Any], sample: Sample) -> tuple[Callable[...
     return call, [values[i].copy() for i in places]
 
 
-def lost() -> list[str]:
+def lost(names: Container[str] | None = None) -> list[str]:
     """NumPy functions that take Tensors and return what depends on them, without a gradient or with a wrong one.
 
-    Except for what is untracked on purpose, as the page says.
+    All of them, except for what is untracked on purpose, as the page says; or those of some names.
     """
     ours, untracked = Ours(), {name for names in UNTRACKED.values() for name in names}
     return [
         f"{f.name}: {found} on {sample!r}"
         for f in functions()
-        if is_harmless(f) and f.name not in untracked
+        if is_harmless(f) and f.name not in untracked and (names is None or f.name in names)
         for sample, found in answers(ours, f)
         if found in (LOST, WRONG)
     ]

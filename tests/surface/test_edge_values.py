@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from surface import edge_page
@@ -14,7 +15,7 @@ from surface.evaluation import Answer, Library, installed, is_as_expected
 from tinygrad_mnist.nn import functional as F  # noqa: N812
 
 
-@pytest.mark.parametrize("edge", list(edges()), ids=edge_page.key)
+@for_each("edge", list(edges()))
 def test_edge(edge: Edge):
     answer = Library().answer(edge)
     assert is_as_expected(edge, answer), f"{answer} instead of {edge.value}, {edge.gradient}"
@@ -24,9 +25,7 @@ def fits_float32(edge: Edge) -> bool:
     return not any(np.any(np.isfinite(x) & (np.abs(x) > 1e38)) for x in map(np.asarray, edge.inputs.values()))
 
 
-@pytest.mark.parametrize(
-    "edge", [e for e in edges() if not isinstance(e.gradient, str) and fits_float32(e)], ids=edge_page.key
-)
+@for_each("edge", [e for e in edges() if not isinstance(e.gradient, str) and fits_float32(e)])
 def test_float32_stays_float32(edge: Edge):
     class Single(Library):
         def leaf(self, x):

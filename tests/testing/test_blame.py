@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradcheckError, GradientError
@@ -214,8 +215,8 @@ CURVES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("f", CURVES)
-@pytest.mark.parametrize("size", [1e-100, 1e-12, 1e-6, 1e3, 1e6, 1e12, 1e100])
+@for_each("f", CURVES)
+@for_each("size", [1e-100, 1e-12, 1e-6, 1e3, 1e6, 1e12, 1e100])
 def test_no_right_rule_is_blamed_for_the_size_of_its_numbers(f, size):
     check_graph(np.sum(f(leaf([size, 1.5 * size]))))
 

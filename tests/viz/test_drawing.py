@@ -345,14 +345,14 @@ def test_collapsed_modules_have_no_arrows_to_themselves():
     assert len(set(arrows)) == len(arrows)
 
 
-def test_a_chain_of_100_000_is_drawn():
+def test_a_chain_of_20_000_is_drawn():
     z = tg.tensor(1.0, requires_grad=True)
-    for _ in range(100_000):
+    for _ in range(20_000):
         z = z * 1.0001
     graph = draw_graph(z)
     each = "multiply(·, 1.0001)"
-    assert titles(graph) == ["leaf", *[each] * 3, "… 99,994 more operations", *[each] * 3]
-    assert "100,000 operations in all; long runs of operations are summed up" in graph.source
+    assert titles(graph) == ["leaf", *[each] * 3, "… 19,994 more operations", *[each] * 3]
+    assert "20,000 operations in all; long runs of operations are summed up" in graph.source
 
 
 def test_a_chain_with_its_own_constants_is_summed_up_too():

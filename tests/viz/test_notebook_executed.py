@@ -124,6 +124,7 @@ def test_a_graph_is_a_picture(shown):
     assert "cross" in "".join(output["data"]["image/svg+xml"]).lower()
 
 
+@pytest.mark.thorough  # jedi takes seconds
 def test_tab_offers_what_a_tensor_has(tmp_path):
     pytest.importorskip("IPython", reason="completions are IPython's, which is not installed")
     pytest.importorskip("jedi", reason="IPython completes calls with jedi, which is not installed")
