@@ -39,6 +39,7 @@ COMMANDS = [
     ["doctor"],
     ["step-through"],
     ["export"],
+    ["play"],
     ["experiment"],
     ["experiment", "list"],
     ["experiment", "run"],

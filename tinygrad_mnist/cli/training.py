@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,9 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from .. import __version__, nn, training, viz
-from ..data import AUGMENTATIONS, DATASETS, Augment, DataLoader, Dataset
+from .. import nn, viz
+from ..data import AUGMENTATIONS, DATASETS, Augment, Dataset
 from ..data.catalogue import load_own
-from ..data.origin import Seen
-from ..data.standard import fit_digits
 from ..errors import MissingExtraError, OptionError
 from ..experiments.options import (
     CompileOption,
@@ -30,11 +28,12 @@ from ..experiments.options import (
 from ..experiments.training_page import write_training_page
 from ..nn.init import room_for
 from ..reading import readable
-from ..training import Checkpoint, Doctor, EarlyStopping, History, Progress
+from ..training import Checkpoint, Doctor, History, Progress
 from ..training.folders import claim
 from ..training.models import MODELS
 from ..training.resuming import CHECKPOINT
 from ..training.runs import Run
+from ..training.sessions import describe_run, fit_run, measure_run
 from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
 from ..training.steps import COMPILE, require_backend
 from .loading import load, load_again
@@ -222,38 +221,19 @@ def train(**options: Any) -> int:
     parameters = sum(p.size for p in model.parameters())
     click.echo(f"model: {_describe(settings, model)}, {parameters:,} parameters", err=True)
     if resumed is None:
-        held_out = round(len(train_data) * settings.validation)
-        split = {"train": len(train_data) - held_out, "validation": held_out, "seed": settings.seed}
-        config = {
-            **settings.as_dict(),
-            "fill": DATASETS[settings.dataset].fill or round(fit_digits(train_data.inputs), 4),
-            "seen": asdict(Seen.of(train_data, test, split)),
-            "version": __version__,
-            "numpy": np.__version__,
-        }
+        config = describe_run(settings, train_data, test)
         folder = context.with_resource(Run.create(out, config, name=settings.dataset))
     else:
         folder = resumed
         Run.change_config(folder, epochs=settings.epochs)
     stopped, history = _fit(model, train_data, settings, folder, minutes, has_doctor, threads)
     run = Run(folder)
-    measured = training.evaluate(model, test, loss=settings.make_loss())
-    result = {
-        "test_accuracy": measured["accuracy"],
-        "test_loss": measured["loss"],
-        "seconds": round(history.seconds, 3),
-        "parameters": parameters,
-        "epochs": len(history),
-        "stopped": stopped,
-        "backend": history.backend,
-        "threads": history.threads,
-        "data": train_data.source,
-        "run_dir": str(folder),
-    }
+    result = measure_run(model, test, settings, history, stopped, folder)
     run.write_result(result)
-    correct = round(measured["accuracy"] * measured["count"])
+    correct = round(result["test_accuracy"] * len(test))
     click.echo(
-        f"test accuracy: {measured['accuracy']:.2%} ({correct:,} of {len(test):,}), {history.seconds:.1f} s of training"
+        f"test accuracy: {result['test_accuracy']:.2%} ({correct:,} of {len(test):,}), "
+        f"{history.seconds:.1f} s of training"
     )
     if plots:
         try:
@@ -284,41 +264,10 @@ def _fit(
     threads: int | None,
 ) -> tuple[str, History]:
     """Train into a folder; return why training ended early (or ""), and its history."""
-    validation = None
-    if held_out := round(len(train_data) * settings.validation):
-        train_data, validation = train_data.split(len(train_data) - held_out)
-    loader = DataLoader(
-        train_data,
-        settings.batch_size,
-        shuffle=True,
-        augment=Augment(settings.augment, rng=settings.seed) if settings.augment else None,
-        rng=settings.seed,
-    )
     saved = Checkpoint(folder)
-    callbacks = [
-        *([Doctor()] if has_doctor else []),
-        *([EarlyStopping(settings.patience)] if settings.keep == "best" else []),
-        saved,
-        Progress(),
-    ]
+    callbacks = [*([Doctor()] if has_doctor else []), saved, Progress()]
     try:
-        training.fit(
-            model,
-            loader,
-            epochs=settings.epochs,
-            loss=settings.make_loss(),
-            optimizer=settings.make_optimizer(model.parameters()),
-            schedule=SCHEDULES[settings.schedule],
-            validation=validation,
-            clip_norm=settings.clip_norm,
-            rng=settings.seed,
-            callbacks=callbacks,
-            progress=False,
-            compile=settings.compile,
-            resume=folder,
-            checkpoint_every=minutes,
-            threads=threads,
-        )
+        fit_run(model, train_data, settings, folder, callbacks, minutes=minutes, threads=threads)
         stopped = saved.history.stopped
     except KeyboardInterrupt as interruption:
         if not (folder / "model.safetensors").is_file():  # it came before the training

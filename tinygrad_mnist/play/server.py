@@ -32,13 +32,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from .. import palette
 from ..errors import MissingExtraError, OptionError
 from .engine import Engine, to_json
+from .pages import STATIC, palette_css
 
 __all__ = ["make_app", "serve"]
-
-STATIC = Path(__file__).parent / "static"
 
 #: The largest message from a page, in bytes: an upload of 32 MiB as base64, and a little.
 LARGEST_MESSAGE = 45 * 2**20
@@ -246,18 +244,6 @@ def document_policy(content: bytes) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-scripts"
     )
-
-
-def palette_css() -> str:
-    """The colours of the project, as variables of CSS: ``--blue`` and so on."""
-    named = {
-        name.lower(): value
-        for name, value in vars(palette).items()
-        if isinstance(value, str) and value.startswith("#")
-    }
-    lines = [f"  --{name}: {value};" for name, value in named.items()]
-    lines += [f"  --class-{i}: {value};" for i, value in enumerate(palette.CLASSES)]
-    return "\n".join([":root {", *lines, "}"]) + "\n"
 
 
 def charts() -> Path:
