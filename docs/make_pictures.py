@@ -30,6 +30,9 @@ import click
 import numpy as np
 
 import tinygrad_mnist as tg
+from tinygrad_mnist.palette import BLUE, ORANGE
+from tinygrad_mnist.training.broken import BROKEN
+from tinygrad_mnist.viz import figures
 
 DOCS = Path(__file__).resolve().parent
 MANIFEST = DOCS / "pictures.json"
@@ -125,6 +128,32 @@ RUNS = {
     for picture in shown(script, pictures).values()
 }
 
+# -- broken trainings ---------------------------------------------------------------------------------
+
+
+def broken(code):
+    """Draw the losses of a broken training, and of the mended one beside it."""
+    training = BROKEN[code]
+    figure = figures.new_figure(3.1, 1.7)
+    axes = figure.add_subplot()
+    for mended, colour, label in ((False, ORANGE, "broken"), (True, BLUE, "mended")):
+        losses = training.losses(mended=mended)
+        axes.plot(np.linspace(0, 1, len(losses)), losses, color=colour, lw=1.2, label=label)
+    if code in LOGARITHMIC:
+        axes.set_yscale("log")
+    axes.set_xticks([])
+    axes.set_xlabel("epochs" if training.in_time else "batches", fontsize=8)
+    axes.set_ylabel("validation loss" if training.in_time else "loss", fontsize=8)
+    axes.legend(frameon=False, fontsize=7)
+    figures.tidy(axes)
+    axes.tick_params(labelsize=7)
+    return figure
+
+
+#: Losses that differ by powers of ten.
+LOGARITHMIC = {"sum-for-mean", "inputs-not-scaled", "learning-rate-too-high"}
+CURVES = {f"images/broken_{code.replace('-', '_')}.png": code for code in BROKEN}
+
 # -- what a picture is made from --------------------------------------------------------------------
 
 UNSEEN_KEYWORDS = {"help", "caption", "show_default", "metavar"}
@@ -135,6 +164,9 @@ def source_of(picture):
     """Return a digest of what a picture is made from."""
     if picture in GRAPHS:
         parts = [GRAPHS[picture]().source, *reach([sys.modules[tg.viz.render_graph.__module__].centre_text])]
+    elif picture in CURVES:
+        code = CURVES[picture]
+        parts = [inspect.getsource(BROKEN[code].make), inspect.getsource(broken), repr(code in LOGARITHMIC)]
     else:
         script, arguments = RUNS[picture]
         tree = ast.parse((DOCS.parent / "examples" / f"{script}.py").read_text(encoding="utf-8"))
@@ -230,7 +262,7 @@ def note(pictures):
         if picture in RUNS:
             entry["command"] = "python examples/{}.py {}".format(*RUNS[picture])
         known[picture] = entry
-    kept = {picture: known[picture] for picture in sorted(known) if picture in GRAPHS or picture in RUNS}
+    kept = {picture: known[picture] for picture in sorted(known) if picture in {*GRAPHS, *CURVES, *RUNS}}
     MANIFEST.write_text(json.dumps(kept, indent=1) + "\n")
 
 
@@ -269,7 +301,7 @@ def run(script, arguments, pictures):
 )
 def main(names, everything, only_list, accept):
     manifest = read_manifest()
-    known = {Path(picture).stem: picture for picture in [*GRAPHS, *RUNS]}
+    known = {Path(picture).stem: picture for picture in [*GRAPHS, *CURVES, *RUNS]}
     if unknown := set(names) - set(known):
         raise click.BadParameter(
             f"no picture is called {', '.join(sorted(unknown))}; there are {', '.join(known)}"
@@ -286,6 +318,9 @@ def main(names, everything, only_list, accept):
     if wanted & set(GRAPHS):
         draw_graphs(DOCS / "images")
         note(GRAPHS)
+    for picture in sorted(wanted & set(CURVES)):
+        broken(CURVES[picture]).savefig(DOCS / picture, dpi=110)
+        note([picture])
     for script, arguments, pictures in EXPERIMENTS:
         if wanted & set(shown(script, pictures).values()):
             run(script, arguments, shown(script, pictures))

@@ -26,6 +26,7 @@ __all__ = [
     "check_parameters",
     "check_units",
     "check_weights",
+    "is_read",
 ]
 
 #: The spread of weights times the root of the number of inputs: about 1.4 after He, 1 after Glorot.
@@ -300,6 +301,14 @@ def check_input(case: Case) -> Iterator[Finding]:
         yield Finding("input-ignored", f"the output is the same for all {len(x):,} samples", "model")
     elif spread > 1e-6 * size:
         yield from _check_features(case)
+
+
+def is_read(case: Case) -> bool:
+    """Whether the first product of a weight gets something that differs from sample to sample."""
+    for node in products(case.nodes)[:1]:
+        value = input_of(node)[0]
+        return value is not None and bool(np.ptp(value, axis=0).any())
+    return False
 
 
 def _reaches_a_weight(case: Case) -> bool:
