@@ -94,8 +94,11 @@ class _Losses(Callback):
 BROKEN: dict[str, Broken] = {}
 
 
-def _broken(code: str, title: str, looks: str, in_time: bool = False) -> Any:
-    def keep(make: Callable[[bool], Settings]) -> Callable[[bool], Settings]:
+Make = Callable[[bool], Settings]
+
+
+def _broken(code: str, title: str, looks: str, in_time: bool = False) -> Callable[[Make], Make]:
+    def keep(make: Make) -> Make:
         BROKEN[code] = Broken(code, title, looks, make, in_time)
         return make
 
