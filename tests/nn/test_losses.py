@@ -230,7 +230,7 @@ def test_losses_that_cannot_be_one_are_refused(compiled, loss, outputs, targets,
         assert np.isfinite(run(rounded.astype(float), targets))
 
 
-@pytest.mark.parametrize("bad", [[0, 3, 1, 1, 4], [0, -1, 1, 1, 2], [-100, 0, 0, 0, 0]])
+@pytest.mark.parametrize("bad", [[0, 3, 1, 1, 4], [0, -1, 1, 1, 2], [-101, 0, 0, 0, 0]])
 @pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
 def test_classes_out_of_range(loss, bad):
     with pytest.raises(OptionError, match=rf"{loss.__name__}.*out of range"):
@@ -344,6 +344,23 @@ def test_modules_are_their_functions(module, function, x, target):
     twin = nn.describe(module)
     assert twin["class"] == type(module).__name__
     assert repr(module).startswith(type(module).__name__ + "(")
+
+
+def test_targets_of_minus_100_do_not_count():
+    """As in PyTorch. A program assumes that there are none; where one comes, the function itself runs."""
+    x, padded = LOGITS[:3], np.array([1, -100, 0])
+    kept = np.array([0, 2])
+    expected = F.cross_entropy(x[kept], padded[kept])
+    for loss in (F.cross_entropy, nn.CrossEntropyLoss()):
+        assert loss(x, padded) == pytest.approx(expected)
+    assert F.cross_entropy(x, padded, reduction="none")[1] == 0
+    program = tg.compile(F.cross_entropy)
+    assert program(x, np.array([1, 1, 0])) == pytest.approx(F.cross_entropy(x, np.array([1, 1, 0])))
+    with pytest.warns(UserWarning, match="ran uncompiled"):
+        assert program(x, padded) == pytest.approx(expected)
+    for other in ([1, -1, -100], [1, -101, 0]):
+        with pytest.raises(OptionError, match="out of range"):
+            F.cross_entropy(x, np.array(other))
 
 
 def test_weights_of_classes_are_state():

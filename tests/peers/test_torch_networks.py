@@ -267,6 +267,7 @@ def test_cross_entropy(reduction, smoothing, is_weighted):
     padded = np.array([0, -7, 1, 1, 2])
     for target, more in (
         (CLASSES, {}), (CLASSES, {"ignore_index": 1}), (padded, {"ignore_index": -7}), (SHARES, {}),
+        (np.where(padded < 0, -100, padded), {}),
     ):  # fmt: skip
         settings = {**more, "reduction": reduction, "label_smoothing": smoothing}
         mine, theirs = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)

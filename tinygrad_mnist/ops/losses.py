@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DTypeError, OptionError, ShapeError, choice
 from ..primitive import Sample, primitive
-from ..tensor import refuse
+from ..tensor import is_known, refuse
 from ..typing import Array, ArrayT
 from .arguments import array
 from .indexing import take_along
@@ -94,7 +94,8 @@ def cross_entropy(
     weight : array, shape (C,), optional
         How much each class counts.
     ignore_index : int, optional
-        A class that does not count, such as that of padding; it may be out of range.
+        A class that does not count, such as that of padding; it may be out of range. The default is -100, as in
+        PyTorch, but where a compiled program meets one, the function itself runs unless it is passed here.
     label_smoothing : float in [0, 1), default 0
         The share of each target that is spread evenly over all classes.
     reduction : {'mean', 'sum', 'none'}
@@ -391,6 +392,7 @@ def _nll(
         def like_loss(x: Array) -> Array:
             return x[place] if loss.ndim == logp.ndim else x
 
+        ignored = -100 if ignored is None and _has_padding(target) else ignored
         is_kept = None if ignored is None else target != ignored
         target = target if is_kept is None else np.where(is_kept, target, 0)
         _check_classes(name, logp, target, axis)
@@ -411,6 +413,11 @@ def _nll(
     if counts is not None and reduction == "mean":
         return np.sum(loss) / np.sum(counts)
     return _reduce(loss, reduction)
+
+
+def _has_padding(target: Array) -> bool:
+    """Whether some targets are -100, PyTorch's number for what does not count; a program assumes that none is."""
+    return is_known(target) and target.dtype.kind == "i" and target.size > 0 and bool(target.min() == -100)
 
 
 def _weight(name: str, weight: Array, logp: Array, axis: int) -> Array:
