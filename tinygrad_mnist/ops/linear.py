@@ -78,6 +78,8 @@ matmul.vjp(matmul_left_rule, matmul_right_rule)
 @let_vanish
 def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
     """``x @ weight.T + bias``: each row of ``weight`` holds the weights of one output."""
+    if x.ndim > 2:
+        return np.reshape(linear(rows(x), weight, bias), (*x.shape[:-1], len(weight)))
     y = x @ weight.T
     if bias is None:
         return y
@@ -85,6 +87,13 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
         return y + bias
     y += bias
     return y
+
+
+def _times(x: Array, matrix: Array) -> Array:
+    """``x @ matrix`` as one product: with more than two axes, matmul would compute many small ones."""
+    if x.ndim <= 2:
+        return x @ matrix
+    return np.reshape(rows(x) @ matrix, (*x.shape[:-1], matrix.shape[-1]))
 
 
 def linear_weight_rule(g: Array, y: Array, x: Array, weight: Array, bias: Array | None) -> Array:
@@ -108,13 +117,13 @@ def _ones(n: int, dtype: Any) -> NDArray:
 
 
 linear.vjp(
-    lambda g, y, x, weight, bias: g @ weight,
+    lambda g, y, x, weight, bias: _times(g, weight),
     linear_weight_rule,
     linear_bias_rule,
 )
 linear.tangents(
-    lambda v, y, x, weight, bias: v @ weight.T,
-    lambda v, y, x, weight, bias: x @ v.T,
+    lambda v, y, x, weight, bias: _times(v, weight.T),
+    lambda v, y, x, weight, bias: _times(x, v.T),
     lambda v, y, x, weight, bias: v,
 )
 
