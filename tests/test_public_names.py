@@ -37,7 +37,7 @@ NAMES = {
         ConvTranspose2d CrossEntropyLoss Dropout Dropout2d ELU Embedding Flatten GELU GRU GroupNorm
         HuberLoss Identity KLDivLoss L1Loss LSTM LayerNorm LeakyReLU Linear LogSoftmax MLP MSELoss
         MaxPool2d Module MultiMarginLoss MultiheadAttention NLLLoss Parameter RNN ReLU Residual Sequential SiLU
-        Sigmoid Softmax Softplus Tanh Unflatten Upsample activations build describe functional init
+        Sigmoid Softmax Softplus Tanh Unflatten Upsample activations build describe feature_maps functional init
     """,
     "tinygrad_mnist.nn.functional": """
         adaptive_avg_pool2d avg_pool2d batch_norm binary_cross_entropy binary_cross_entropy_with_logits
@@ -73,7 +73,7 @@ NAMES = {
     "tinygrad_mnist.transforms": "grad hessian hvp jacobian jvp value_and_grad vjp",
     "tinygrad_mnist.typing": "Array ArrayT NDArray",
     "tinygrad_mnist.viz": """
-        StepThrough browse draw_graph plot_confusion plot_history plot_images plot_lines
+        StepThrough browse draw_graph plot_confusion plot_feature_maps plot_history plot_images plot_lines
         plot_mistakes plot_plane plot_prediction plot_scatter plot_weights render_graph
         save_animation step_through
     """,

@@ -261,6 +261,48 @@ def test_weights_refused():
         viz.plot_weights(np.zeros((0, 784)))
 
 
+def test_filters_of_a_convolution_are_drawn_like_weights():
+    filters = np.zeros((3, 1, 2, 5))
+    filters[1, 0, 0, 4] = -1.0
+    figure = viz.plot_weights(filters)
+    assert texts(figure) == ["1", "0", "2"]  # the strongest comes first
+    drawn = figure.axes[0].images[0].get_array()
+    assert np.argwhere(drawn == -1).tolist() == [[1, 4]]
+    with pytest.raises(ShapeError, match=r"\(units, 1, H, W\)"):
+        viz.plot_weights(np.zeros((3, 2, 5, 5)))
+
+
+def test_feature_maps_of_all_sizes_are_drawn_as_large_as_the_image():
+    image, first, second = np.zeros((4, 4)), np.zeros((3, 2, 2)), np.zeros((2, 1, 1))
+    image[0, 0], first[2, 1, 0], first[0, 0, 1], second[1] = 9, 4, 2, 0.5
+    figure = viz.plot_feature_maps(image, {"a": first, "b": second}, count=2)
+    assert [text for text in texts(figure) if text] == ["image", "a: 2 of 3", "b", "2", "0", "1", "0"]
+    drawn = np.asarray(figure.axes[0].images[0].get_array().filled(-1))
+    step = drawn.shape[0] // 3
+    rows = [drawn[i * step : (i + 1) * step] for i in range(3)]
+    assert [sorted(set(row[row > 0].tolist())) for row in rows] == [[1], [0.5, 1], [1]]
+    assert [(row > 0).sum() for row in rows] == [1, 8, 16]  # a number is a square of so many pixels
+
+
+@pytest.mark.parametrize(
+    ("image", "maps", "error"),
+    [
+        (np.zeros((4, 4)), {}, OptionError),
+        (np.zeros((4, 4)), {"a": np.zeros((2, 2))}, ShapeError),
+        (np.zeros(4), {"a": np.zeros((1, 2, 2))}, ShapeError),
+    ],
+)
+def test_feature_maps_of_other_shapes_are_refused(image, maps, error):
+    with pytest.raises(error, match="plot_feature_maps"):
+        viz.plot_feature_maps(image, maps)
+
+
+def test_feature_maps_that_are_not_finite_can_be_drawn():
+    viz.plot_feature_maps(
+        np.zeros((2, 2)), {"a": np.full((1, 2, 2), np.nan), "b": np.full((1, 2, 2), np.inf)}
+    )
+
+
 # -- files ---------------------------------------------------------------------------------------
 
 PLOTS = {

@@ -20,8 +20,9 @@ CAPTIONS = {
     "learning_curve.png": "How loss and accuracy went, epoch by epoch",
     "confusion_matrix.png": "Which class is taken for which: green is right, orange is wrong",
     "worst_mistakes.png": "The mistakes it was surest of: true → predicted, and how sure it was",
-    "augmented.png": "Training images as the network saw them, changed at random",
+    "augmented.png": "Training images at the left, and beside them what the network saw: the same, changed at random",
     "first_layer.png": "What the strongest units of the first layer look for: red speaks for a unit, blue against it",
+    "feature_maps.png": "What the channels of each convolution see of the first test image, the busiest first",
 }
 
 #: Files that a reader may want, beside the pictures.

@@ -51,6 +51,7 @@ from .losses import (
     MultiMarginLoss,
     NLLLoss,
 )
+from .maps import feature_maps
 from .module import Module, Parameter
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "activations",
     "build",
     "describe",
+    "feature_maps",
     "functional",
     "init",
 ]

@@ -17,7 +17,7 @@ from ..data import DATASETS, Dataset
 from ..data.origin import Seen
 from ..errors import DataError, OptionError, RunError, pluralise, quote
 from ..files import replace, unfinished
-from ..nn import Module
+from ..nn import Module, feature_maps
 from ..nn.functional import sigmoid, softmax
 from ..nn.init import room_for
 from ..reading import parse_json, read_bytes, readable
@@ -287,6 +287,8 @@ class Run:
     def write_pictures(self, model: Module, history: History, test: Dataset) -> list[Path]:
         """Draw the learning curve, the confusion matrix, the worst mistakes and the first weights.
 
+        Of a model with convolutions, the first weights are its filters, and the maps of the first test image are drawn.
+
         Raises
         ------
         MissingExtraError
@@ -312,8 +314,14 @@ class Run:
             viz.plot_mistakes(test.inputs, test.targets, shares, classes=test.classes or None, path=path)
             yield path
         first = next(model.parameters())
-        if first.ndim == 2 and first.shape[1] == side[0] * side[1]:
+        if (first.ndim == 2 and first.shape[1] == side[0] * side[1]) or (
+            first.ndim == 4 and first.shape[1] == 1 and first[0, 0].size > 1
+        ):
             viz.plot_weights(first.data, shape=side, path=(path := self.folder / "first_layer.png"))
+            yield path
+        if maps := feature_maps(model, test[:1][0]):
+            of_first = {f"layer {name}": of_batch[0] for name, of_batch in maps.items()}
+            viz.plot_feature_maps(test.inputs[0], of_first, path=(path := self.folder / "feature_maps.png"))
             yield path
 
 

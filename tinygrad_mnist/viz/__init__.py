@@ -13,6 +13,7 @@ from .plots.animation import save_animation
 from .plots.browsing import browse
 from .plots.confusion import plot_confusion
 from .plots.curves import plot_history, plot_lines
+from .plots.features import plot_feature_maps
 from .plots.images import plot_images, plot_mistakes, plot_weights
 from .plots.planes import plot_plane, plot_scatter
 from .plots.prediction import plot_prediction
@@ -23,6 +24,7 @@ __all__ = [
     "browse",
     "draw_graph",
     "plot_confusion",
+    "plot_feature_maps",
     "plot_history",
     "plot_images",
     "plot_lines",

@@ -168,10 +168,10 @@ def plot_weights(
 
     Parameters
     ----------
-    weight : array_like or Parameter, shape (units, H * W)
-        For example, ``model[0].weight`` of a network that takes images.
+    weight : array_like or Parameter, shape (units, H * W) or (units, 1, H, W)
+        For example, ``model[0].weight`` of a network that takes images, or the filters of a convolution.
     shape : (int, int), default (28, 28)
-        Height and width of the images.
+        Height and width of the images; filters have their own.
     count : int, default 16
         How many units to show, at most.
     columns : int, default 8
@@ -196,13 +196,16 @@ def plot_weights(
     >>> figure = tg.viz.plot_weights(model[0].weight)
     """
     values = array(weight)
+    if values.ndim == 4 and values.shape[1] == 1:
+        height, width = values.shape[2:]
+        values, shape = values.reshape(len(values), -1), (height, width)
     if values.ndim != 2 or values.shape[1] != math.prod(shape):
         raise ShapeError(
             f"plot_weights: a weight of shape {values.shape} does not hold images of {shape}; expected "
-            f"(units, {math.prod(shape)}), the weight of a first layer"
+            f"(units, {math.prod(shape)}), the weight of a first layer, or filters for one channel, (units, 1, H, W)"
         )
     # A unit that is not finite comes first: it is what one has to see.
-    strength = np.nan_to_num(np.square(values.astype(np.float64)), nan=np.inf).sum(axis=1)
+    strength = np.nan_to_num(np.square(values.astype(np.float64)), nan=np.inf, posinf=np.inf).sum(axis=1)
     strongest = np.argsort(-strength, kind="stable")[: positive("plot_weights", "count", count)]
     shown = values[strongest].reshape(-1, *shape)
     finite = np.abs(shown[np.isfinite(shown)])
