@@ -39,9 +39,10 @@ def test_compiled_steps_of_a_residual_network_are_the_same() -> None:
         np.testing.assert_allclose(results[1][key], value, rtol=2e-3, atol=2e-5)
 
 
-def test_images_that_are_too_small_are_refused() -> None:
+@pytest.mark.parametrize("name", ["lenet", "small-cnn"])
+def test_images_that_are_too_small_are_refused(name: str) -> None:
     with pytest.raises(OptionError, match="too small"):
-        MODELS["small-cnn"].make(5, 10, np.random.default_rng(0))
+        MODELS[name].make(3, 10, np.random.default_rng(0))
 
 
 def run(*arguments: object) -> int:
@@ -61,6 +62,19 @@ def test_the_command_trains_a_model_with_augmentation_and_uses_it(tmp_path: Path
     saved = tg.training.runs.Run(folder)
     assert (saved.settings.model, saved.settings.augment) == ("cnn", ("shift", "rotate"))
     assert any(isinstance(module, tg.nn.Conv2d) for module in saved.model().modules())
+
+
+@pytest.mark.parametrize("name", ["mlp", "small-cnn", "resnet"])
+def test_the_pictures_of_a_run_show_filters_and_feature_maps(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "run"
+    few = ("train", "--dataset", "digits", "--epochs", 1, "--batch-size", 1000, "--compile", "no")
+    assert run(*few, "--model", name, "--augment", "shift", "--out", folder) == 0
+    drawn = {path.name for path in folder.glob("*.png")}
+    assert {"first_layer.png", "augmented.png"} <= drawn
+    assert ("feature_maps.png" in drawn) == (name != "mlp")
+    page = (folder / "index.html").read_text()
+    assert all(picture in page for picture in drawn)
 
 
 def test_what_belongs_to_another_model_is_refused(tmp_path: Path) -> None:

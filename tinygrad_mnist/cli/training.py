@@ -31,6 +31,7 @@ from ..reading import readable
 from ..training import Checkpoint, Doctor, History, Progress
 from ..training.folders import claim
 from ..training.models import MODELS
+from ..training.recipes import RECIPES
 from ..training.resuming import CHECKPOINT
 from ..training.runs import Run
 from ..training.sessions import describe_run, fit_run, measure_run
@@ -41,7 +42,22 @@ from .loading import load, load_again
 __all__ = ["train"]
 
 
+def _follow(context: click.Context, option: click.Parameter, name: str | None) -> str | None:
+    """Make the settings of a recipe the defaults of the other options."""
+    context.default_map = dict(RECIPES[name].options) if name is not None else None
+    return name
+
+
 @click.command(cls=RememberingCommand)
+@click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    is_eager=True,  # the defaults of the others come from it
+    callback=_follow,
+    help="Settings that go well together: "
+    + "; ".join(f"{name}, {recipe.about}" for name, recipe in RECIPES.items())
+    + ". Other options take precedence over it.",
+)
 @click.option(
     "--dataset", type=click.Choice(list(DATASETS)), default="mnist", show_default=True, help="Data set."
 )
@@ -190,6 +206,8 @@ def train(**options: Any) -> int:
     Without MNIST on this machine and without a network, it trains on 5,000 digits that come with
     the program. Ctrl-C stops early and keeps what has been learned; --resume goes on from there.
     """
+    if options["recipe"]:
+        click.echo(f"recipe: {RECIPES[options['recipe']]}", err=True)
     plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")
     has_doctor, minutes = options.pop("doctor"), options.pop("checkpoint_every")
     resumed, settings, threads = options.pop("resume"), None, options.pop("threads")
@@ -239,7 +257,9 @@ def train(**options: Any) -> int:
         try:
             run.write_pictures(model, history, test)
             if settings.augment:
-                changed = Augment(settings.augment, rng=settings.seed)(train_data.inputs[:40])
+                originals = np.repeat(train_data.inputs[:5], 10, axis=0)
+                changed = Augment(settings.augment, rng=settings.seed)(originals)
+                changed[::10] = originals[::10]
                 viz.plot_images(changed, path=folder / "augmented.png")
         except MissingExtraError as error:
             click.echo(f"no pictures: {error}", err=True)

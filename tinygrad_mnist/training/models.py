@@ -66,18 +66,6 @@ def lenet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
     )  # fmt: skip
 
 
-def small_cnn(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
-    """Two convolutions and one layer: as accurate as possible after a minute or less."""
-    rest = _after_pools(side, 5, 3)
-    return nn.Sequential(
-        nn.Unflatten(1, (1, side, side)),
-        nn.Conv2d(1, 24, 5, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(24, 32, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(32 * rest * rest, classes, rng=rng),
-    )  # fmt: skip
-
-
 def _block(channels: Sequence[int], kernel: int, rng: np.random.Generator) -> Iterator[nn.Module]:
     """Convolutions with batch norm and ReLU, from each number of channels to the next."""
     for before, after in pairwise(channels):
@@ -86,16 +74,39 @@ def _block(channels: Sequence[int], kernel: int, rng: np.random.Generator) -> It
         yield nn.ReLU()
 
 
+def _pyramid(
+    side: int, classes: int, channels: tuple[int, int, int], dropout: float, rng: np.random.Generator
+) -> nn.Module:
+    """Three convolutions with batch norm, two of them with a pool, and a layer.
+
+    The pools come before the norms, which then read a quarter of the numbers. Large images lose their margins, which
+    hold little; small ones keep them.
+    """
+    is_small = side < 20
+    layers: list[nn.Module] = [nn.Unflatten(1, (1, side, side))]
+    for before, after, kernel, pool in zip((1, *channels[:2]), channels, (5, 3, 3), (2, 2, 1), strict=True):
+        margin = kernel // 2 if is_small else 0
+        layers.append(nn.Conv2d(before, after, kernel, padding=margin, bias=False, rng=rng))
+        if pool > 1:
+            layers.append(nn.MaxPool2d(pool))
+        layers += [nn.BatchNorm2d(after), nn.ReLU()]
+        side = (side + 2 * margin - kernel + 1) // pool
+    if side < 1:
+        raise OptionError("the images are too small for this model; use --model mlp")
+    layers.append(nn.Flatten())
+    if dropout:
+        layers.append(nn.Dropout(dropout, rng=rng))
+    return nn.Sequential(*layers, nn.Linear(channels[-1] * side * side, classes, rng=rng))
+
+
+def small_cnn(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
+    """Three narrow convolutions with batch norm: as accurate as possible after some seconds."""
+    return _pyramid(side, classes, (16, 32, 64), 0.0, rng)
+
+
 def cnn(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
-    """Convolutions with batch norm, and dropout before the last layer."""
-    rest = (side // 2) // 2
-    return nn.Sequential(
-        nn.Unflatten(1, (1, side, side)),
-        *_block((1, 24), 5, rng), nn.MaxPool2d(2),
-        *_block((24, 48, 48), 3, rng), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Dropout(0.3, rng=rng),
-        nn.Linear(48 * rest * rest, classes, rng=rng),
-    )  # fmt: skip
+    """Three convolutions with batch norm, and dropout before the last layer: for some minutes."""
+    return _pyramid(side, classes, (24, 48, 96), 0.3, rng)
 
 
 def resnet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
@@ -123,7 +134,7 @@ def resnet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
 MODELS: dict[str, ModelRecipe] = {
     "mlp": ModelRecipe("layers that connect everything (--hidden, --activation, --dropout)", mlp),
     "lenet": ModelRecipe("two convolutions and three layers (LeNet-5)", lenet),
-    "small-cnn": ModelRecipe("two convolutions and one layer: 99 % in seconds", small_cnn),
+    "small-cnn": ModelRecipe("three narrow convolutions with batch norm: 99 % in seconds", small_cnn),
     "cnn": ModelRecipe("three convolutions with batch norm and dropout", cnn, "shift"),
     "resnet": ModelRecipe("a residual network of seven convolutions", resnet, "shift"),
 }

@@ -135,7 +135,8 @@ class Settings:
     """All settings of ``tinygrad-mnist train``, checked and complete.
 
     A run folder keeps them in ``config.json``. Three are not chosen but found: the source of the data, the
-    names of the classes, and the side of an image. Runs of earlier versions have no ``model`` and ``augment``.
+    names of the classes, and the side of an image. Runs of earlier versions have no ``model``, ``augment`` and
+    ``recipe``. The last one only says where settings came from: here are all of them.
 
     Raises
     ------
@@ -167,6 +168,7 @@ class Settings:
     side: int
     model: str = "mlp"
     augment: tuple[str, ...] = ()
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         _check_values(vars(self))
@@ -328,6 +330,7 @@ _RANGES: dict[str, tuple[tuple[type, ...], float, float]] = {
     "data": ((str,), 0, 10_000),
     "classes": ((str,), 0, 100),
     "augment": ((str,), 1, 20),
+    "recipe": ((str, NoneType), 1, 100),
     "hidden": ((int,), 1, 10**12),
     "side": ((int,), 1, 1_000),
     "input": ((int,), 1, 10**6),
