@@ -174,8 +174,9 @@ def network(loss, batch=5, lr=0.5):
     return traced(lambda x, y: loss(model(x), y), x, y, optimizer=optim.SGD(model.parameters(), lr=lr))
 
 
-def test_softmax_minus_target():
-    program, given = network(nn.CrossEntropyLoss())
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_softmax_minus_target(smoothing):
+    program, given = network(nn.CrossEntropyLoss(label_smoothing=smoothing))
     simpler = rebuilt(rebuilt(program, SIMPLIFICATIONS), SIMPLIFICATIONS)
     counted = functions(simpler)
     assert functions(program)["call"] == 1

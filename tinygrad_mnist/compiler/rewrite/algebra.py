@@ -218,23 +218,31 @@ def logistic(b: Builder, op: Op) -> Op | None:
     return b.ufunc(np.reciprocal, b.ufunc(np.add, b.ufunc(np.exp, bounded.args[0]), 1))
 
 
-def _columns(op: Any) -> tuple[Op, Op] | None:
-    """The values and classes of a matrix that is zero but for one value in each row."""
+def _columns(op: Any) -> tuple[Op, Op, float] | None:
+    """The values and classes of a matrix that is a number but for one value more in each row, and this number."""
+    rest: float = 0
+    if is_call(op, np.add) and isinstance(
+        op.args[1], float
+    ):  # a share of the target is spread over all classes
+        op, rest = op.args
     if not (
         is_call(op, call) and op.ndim == 2 and op.args[0].operation == "put_along" and op.args[0].rule is None
     ):
         return None
     _, values, classes = op.args
     is_column = op.settings["axis"] == 1 and isinstance(classes, Op) and classes.shape == (op.shape[0], 1)
-    return (values, classes) if is_column else None
+    return (values, classes, rest) if is_column else None
 
 
 def sum_of_row(b: Builder, op: Op) -> Op | None:
-    """The sum of a row that is zero but for one value is that value."""
+    """The sum of a row that is zero but for one value is that value; of a number and one value more, likewise."""
     found = _columns(op.args[0])
     if found is None or not op.is_plain_reduction or op.settings["axis"] != (1,):
         return None
-    return found[0] if op.settings["keepdims"] else b.reshape(found[0], op.shape)
+    total, _, rest = found
+    if rest:
+        total = b.ufunc(np.add, total, rest * op.args[0].shape[1])
+    return total if op.settings["keepdims"] else b.reshape(total, op.shape)
 
 
 def minus_dense(b: Builder, op: Op) -> Op | None:
@@ -243,14 +251,14 @@ def minus_dense(b: Builder, op: Op) -> Op | None:
     dense = op.args[1]
     if found is None or not isinstance(dense, Op) or dense.shape != op.shape:
         return None
-    values, classes = found
+    values, classes, rest = found
     labels = b.reshape(classes, (classes.size,))
     if not is_tested(b, labels, op.shape[1]):
         return None
     value: Any = b.reshape(values, (values.size,))
     if isinstance(values, Constant) and values.number is not None:
         value = _shortest(values.number)
-    negated = b.transpose(b.ufunc(np.subtract, 0, dense))
+    negated = b.transpose(b.ufunc(np.subtract, rest, dense))
     return b.transpose(b.add(Op(add_along, (negated, labels, value), {}, negated.shape, op.dtype, op.place)))
 
 
