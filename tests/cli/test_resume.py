@@ -156,7 +156,11 @@ def test_killed_at_random_moments(tmp_path, number, kind):
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "why"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+    ("number", "status", "why"),
+    [
+        (signal.SIGTERM, 143, "terminated"),
+        pytest.param(signal.SIGINT, 130, "interrupted", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_signal_stops_and_loses_nothing(tmp_path, number, status, why, whole):
     with start(*ARGUMENTS, "--out", tmp_path / "stopped") as process:

@@ -80,8 +80,8 @@ def test_minimize(example, capsys):
 @pytest.mark.parametrize(
     ("name", "last_line"),
     [
-        ("mnist_mlp", r"epoch 8  loss .*  test accuracy 9\d"),
-        ("custom_model", r"(99\.\d|100\.0)% of the points"),
+        pytest.param("mnist_mlp", r"epoch 8  loss .*  test accuracy 9\d", marks=pytest.mark.thorough),
+        pytest.param("custom_model", r"(99\.\d|100\.0)% of the points", marks=pytest.mark.thorough),
         ("custom_op", "agree with finite differences"),
         ("minimize", r"BFGS: \d+ evaluations"),
     ],

@@ -22,6 +22,7 @@ def test_attacks_lower_the_accuracy_and_noise_does_not(run, tables):
     }  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_a_defended_network_withstands_more(run, tables):
     report = run("adversarial_examples", "--defend", "--epochs", 6, "--neurons", 50, "--steps", 2)
     usual, defended = tables(report)[TITLE]

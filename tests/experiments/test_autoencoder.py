@@ -26,6 +26,7 @@ def test_two_numbers_say_more_than_two_principal_components(run, tables, script)
     assert tg.training.predict(model.encoder, tg.data.load_mnist("sample")[1]).shape == (1000, 2)
 
 
+@pytest.mark.thorough
 def test_a_longer_code_has_no_map_and_keeps_more(run, tables):
     report = run("autoencoder", "--code", 16, "--epochs", 3)
     (row,) = tables(report)[TITLE]
@@ -59,6 +60,7 @@ def test_a_code_of_no_numbers_is_refused(run):
         run("autoencoder", "--code", 0)
 
 
+@pytest.mark.thorough
 def test_a_stopped_experiment_goes_on_in_the_middle_of_its_training(run, tables, monkeypatch):
     """It is stopped in the second of two epochs; only that one is computed again."""
     whole = run("autoencoder", "--epochs", 2, "--out", "whole")

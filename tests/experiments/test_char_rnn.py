@@ -10,6 +10,7 @@ import tinygrad_mnist as tg
 TITLE = "Bits for each character that was not learned from"
 
 
+@pytest.mark.thorough
 def test_it_learns_a_rhyme_by_heart(run, tables, rhyme, capsys):
     report = run("char_rnn", "--neurons", 24, "--epochs", 12, "--compile", "numpy")
     (row,) = tables(report)["Bits for each character that was not learned from"]

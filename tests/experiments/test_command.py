@@ -209,7 +209,7 @@ def program(*args, **settings):
     "way",
     [
         ["-m", "tinygrad_mnist", "experiment", "run", "sigmoid-network"],
-        [str(EXAMPLES / "sigmoid_network.py")],
+        pytest.param([str(EXAMPLES / "sigmoid_network.py")], marks=pytest.mark.thorough),
     ],
 )
 def test_both_ways_to_run_one(way):

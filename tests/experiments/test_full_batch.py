@@ -48,6 +48,7 @@ def test_all_images_take_part_in_each_iteration(module):
     assert history[-1]["train_loss"] < history[0]["train_loss"]
 
 
+@pytest.mark.thorough
 def test_as_written_is_bare_gradient_descent_on_raw_pixels(run, tables):
     report = run("full_batch", "--as-written", "--iterations", 30)
     assert tables(report)["After 30 iterations on 3,333 images"][0]["training_accuracy"] > 0.2

@@ -9,6 +9,7 @@ import pytest
 import tinygrad_mnist as tg
 
 
+@pytest.mark.thorough
 def test_it_learns_to_read(run, tables):
     report = run("row_by_row", "--neurons", 48, "--epochs", 3)
     (row,) = tables(report)["Digits read to the last row"]

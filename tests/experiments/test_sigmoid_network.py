@@ -29,6 +29,7 @@ def test_it_has_as_many_layers_and_neurons_as_asked_for(run, script):
     assert [layer.weight.shape for layer in model.layers] == [(5, 784), (5, 5), (5, 5), (10, 5)]
 
 
+@pytest.mark.thorough
 def test_as_written_is_bare_gradient_descent(run, tables):
     report = run("sigmoid_network", "--as-written", "--epochs", 6)
     assert tables(report)["Images that were not used for training"][0]["validation_accuracy"] > 0.6

@@ -29,6 +29,7 @@ def test_it_learns(run, tables, script):
     assert tg.training.evaluate(model, test)["accuracy"] == row["test_accuracy"]
 
 
+@pytest.mark.thorough
 def test_as_written_is_bare_gradient_descent_on_raw_pixels(run, tables):
     report = run("small_digits", "--as-written", "--cycles", 6)
     assert 0.7 < tables(report)["Digits that were not used for training"][0]["test_accuracy"] < 0.91

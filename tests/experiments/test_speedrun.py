@@ -8,6 +8,7 @@ import pytest
 import tinygrad_mnist as tg
 
 
+@pytest.mark.thorough
 def test_longer_trainings_read_better(run, tables, few_digits, capsys):
     report = run("speedrun", "--data", few_digits, "--compile", "numpy")
     rows = tables(report)["Trainings of different lengths"]

@@ -14,6 +14,7 @@ def gpt(script):
     return script("tiny_gpt")
 
 
+@pytest.mark.thorough
 def test_it_learns_a_rhyme_by_heart(run, tables, rhyme):
     report = run("tiny_gpt", "--size", 24, "--blocks", 1, "--epochs", 10, "--compile", "numpy")
     (row,) = tables(report)["Bits for each character that was not learned from"]

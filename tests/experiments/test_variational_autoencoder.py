@@ -23,6 +23,7 @@ def small(script):
     return model, images, cost
 
 
+@pytest.mark.thorough
 def test_it_learns(run, tables, script):
     report = run("variational_autoencoder")
     (row,) = tables(report)[TITLE]

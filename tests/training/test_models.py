@@ -53,6 +53,7 @@ def run(*arguments: object) -> int:
     return CliRunner().invoke(cli, [*map(str, arguments)], catch_exceptions=False).exit_code
 
 
+@pytest.mark.thorough
 def test_the_command_trains_a_model_with_augmentation_and_uses_it(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     quick = ("train", "--dataset", "digits", "--epochs", 1, "--no-plots")

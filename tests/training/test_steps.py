@@ -124,7 +124,11 @@ def test_machine_code_without_numba(digits, without_numba):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"clip_norm": 0.2}, pytest.param({"schedule": tg.optim.OneCycleLR}, marks=pytest.mark.thorough)],
+    [
+        {"clip_norm": 0.2},
+        pytest.param({}, marks=pytest.mark.thorough),
+        pytest.param({"schedule": tg.optim.OneCycleLR}, marks=pytest.mark.thorough),
+    ],
     ids=str,
 )
 def test_machine_code_is_the_numpy_program_up_to_rounding(digits, options, programs):
