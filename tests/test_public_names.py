@@ -11,9 +11,9 @@ import pytest
 
 NAMES = {
     "tinygrad_mnist": """
-        Sample Tensor checkpoint compile data detect_anomaly enable_grad errors export_onnx grad graph hessian hvp
-        import_onnx is_recording jacobian jvp load nn no_grad ops optim primitive save tensor testing training
-        value_and_grad viz vjp
+        Sample Tensor checkpoint compile data detect_anomaly enable_grad errors export_onnx
+        from_torch grad graph hessian hvp import_onnx is_recording jacobian jvp load nn no_grad ops
+        optim primitive save sklearn tensor testing to_torch training value_and_grad viz vjp
     """,
     "tinygrad_mnist.cli": "cli main",
     "tinygrad_mnist.compiler": "Compiled Stats compile",
@@ -32,6 +32,8 @@ NAMES = {
     "tinygrad_mnist.files": "load read_metadata read_safetensors replace save unfinished",
     "tinygrad_mnist.graph": "Node changed conjugate enable_grad fit is_recording no_grad scope sweep",
     "tinygrad_mnist.interop.onnx": "Exported OnnxModel export_onnx import_onnx",
+    "tinygrad_mnist.interop.sklearn": "Classifier Regressor",
+    "tinygrad_mnist.interop.torch": "from_torch to_torch",
     "tinygrad_mnist.nn": """
         AdaptiveAvgPool2d AvgPool2d BCELoss BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d
         ConvTranspose2d CrossEntropyLoss Dropout Dropout2d ELU Embedding Flatten GELU GRU GroupNorm
@@ -65,8 +67,8 @@ NAMES = {
     """,
     "tinygrad_mnist.testing": "check_graph check_parameter gradcheck numerical_gradient",
     "tinygrad_mnist.training": """
-        AverageWeights Callback Checkpoint Doctor EarlyStopping Finding History Progress Training TrainingStep
-        accuracy confusion_matrix diagnose evaluate fit load_model lr_find predict save_model
+        AverageWeights Callback Checkpoint Doctor EarlyStopping Finding History Progress TensorBoard Training
+        TrainingStep accuracy confusion_matrix diagnose evaluate fit load_model lr_find predict save_model
         save_run
     """,
     "tinygrad_mnist.training.doctor": "Doctor FAULTS Finding RangeTest check_history check_losses diagnose lr_find",

@@ -26,7 +26,9 @@ from .transforms.checkpointing import checkpoint
 if TYPE_CHECKING:
     from . import data, nn, optim, testing, training, viz
     from .compiler import compile
+    from .interop import sklearn
     from .interop.onnx import export_onnx, import_onnx
+    from .interop.torch import from_torch, to_torch
     from .primitive import primitive
     from .tensor import tensor
     from .testing.anomaly import detect_anomaly
@@ -43,6 +45,7 @@ __all__ = [
     "enable_grad",
     "errors",
     "export_onnx",
+    "from_torch",
     "grad",
     "graph",
     "hessian",
@@ -58,8 +61,10 @@ __all__ = [
     "optim",
     "primitive",
     "save",
+    "sklearn",
     "tensor",
     "testing",
+    "to_torch",
     "training",
     "value_and_grad",
     "viz",
@@ -92,11 +97,18 @@ _LAZY_FUNCTIONS = {
     "compile": "compiler",
     "detect_anomaly": "testing.anomaly",
     "export_onnx": "interop.onnx",
+    "from_torch": "interop.torch",
     "import_onnx": "interop.onnx",
+    "to_torch": "interop.torch",
 }
 
 
+_LAZY_ROOMS = {"sklearn": "interop.sklearn"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _LAZY_ROOMS:
+        return import_module(f"{__name__}.{_LAZY_ROOMS[name]}")
     if name in _LAZY:
         return import_module(f"{__name__}.{name}")
     if name in _LAZY_FUNCTIONS:

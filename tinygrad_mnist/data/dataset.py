@@ -100,6 +100,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """The shape of one of the inputs, before the transform."""
+        return self.inputs.shape[1:]
+
     def __getitem__(self, index: Any) -> tuple[NDArray, Any]:
         """Return ``(transform(inputs[index]), targets[index])`` for an int, a slice or an index array."""
         if isinstance(index, (slice, np.ndarray, list)):

@@ -11,6 +11,7 @@ from ..errors import OptionError, pluralise
 from ..operands import generator
 from ..typing import NDArray
 from .dataset import Dataset
+from .examples import Examples, ExampleSource, is_examples
 
 __all__ = ["DataLoader"]
 
@@ -21,7 +22,8 @@ class DataLoader:
     Parameters
     ----------
     dataset : Dataset or tuple of two ndarrays
-        The examples; ``(inputs, targets)`` is a data set without a transform.
+        The examples; ``(inputs, targets)`` is a data set without a transform. A data set in PyTorch's style, whose
+        items are pairs, is read example by example.
         Memory-mapped arrays stay on disk: each batch reads its own rows.
     batch_size : int
         Number of examples per batch; the last one may be smaller.
@@ -66,7 +68,7 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Dataset | tuple[NDArray, NDArray],
+        dataset: Dataset | tuple[NDArray, NDArray] | ExampleSource,
         batch_size: int,
         *,
         shuffle: bool = False,
@@ -74,6 +76,8 @@ class DataLoader:
         augment: Callable[[NDArray], NDArray] | None = None,
         rng: int | np.random.Generator | None = None,
     ) -> None:
+        if is_examples(dataset):
+            dataset = Examples(dataset)
         if not isinstance(dataset, Dataset):
             if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
                 raise OptionError(

@@ -9,6 +9,7 @@ from .progress import Progress
 from .recording import save_run
 from .saving import load_model, save_model
 from .steps import TrainingStep
+from .tensorboard import TensorBoard
 
 __all__ = [
     "AverageWeights",
@@ -19,6 +20,7 @@ __all__ = [
     "Finding",
     "History",
     "Progress",
+    "TensorBoard",
     "Training",
     "TrainingStep",
     "accuracy",

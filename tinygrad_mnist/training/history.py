@@ -12,7 +12,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..errors import DataError, choice, pluralise, quote
+from ..errors import DataError, choice, pluralise, quote, require
 from ..files import replace
 from ..notebook import Html, card, chart, ends, shorten, table
 from ..notebook import row as row_of
@@ -102,6 +102,26 @@ class History(Sequence[Row]):
         return "".join(
             json.dumps({name: _jsonable(value) for name, value in row.items()}) + "\n" for row in self.rows
         )
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a data frame of pandas, with a column for each measure.
+
+        Raises
+        ------
+        MissingExtraError
+            Without pandas.
+
+        Examples
+        --------
+        >>> History([{"epoch": 1, "train_loss": 0.5}, {"epoch": 2, "train_loss": 0.25}]).to_pandas()
+               train_loss
+        epoch
+        1            0.50
+        2            0.25
+        """
+        pandas = require("pandas", extra="pandas", purpose="a data frame of a history")
+        frame = pandas.DataFrame(self.rows)
+        return frame.set_index("epoch") if "epoch" in frame else frame
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the rows as JSON lines."""

@@ -13,6 +13,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 
 from ..data import DataLoader, Dataset
+from ..data.batches import Batches, BatchSource, adopt, make_loader
+from ..data.examples import ExampleSource
 from ..errors import NonFiniteError, OptionError, choice, misfit
 from ..graph import no_grad
 from ..nn import Module
@@ -32,7 +34,7 @@ from .threads import choose_threads, count_threads, limit_threads
 
 __all__ = ["evaluate", "fit", "predict"]
 
-Data = Dataset | DataLoader | tuple[NDArray, NDArray]
+Data = Dataset | DataLoader | tuple[NDArray, NDArray] | ExampleSource | BatchSource
 Loss = Callable[[Any, Any], Array]
 Metrics = Mapping[str, Metric] | Iterable[Metric] | Metric
 
@@ -94,7 +96,8 @@ def fit(
     model : Module
         The model; it is trained in place.
     train : Dataset, DataLoader, or (inputs, targets)
-        The data; except for a DataLoader, they are shuffled before each epoch.
+        The data; except for a DataLoader, they are shuffled before each epoch. PyTorch's data sets and loaders are
+        taken too, and whatever looks like them.
     epochs : int, default 5
         Number of passes through the data.
     batch_size : int, default 64
@@ -176,8 +179,12 @@ def fit(
     if not (schedule is None or isinstance(schedule, Schedule) or callable(schedule)):
         raise OptionError(f"fit: schedule = {schedule!r} is neither a Schedule nor a function that makes one")
     loader = as_loader(train, batch_size, rng)
-    if validation is not None and not isinstance(validation, DataLoader):
-        validation = DataLoader(validation, 1000)
+    if resume is not None and isinstance(loader, Batches):
+        raise OptionError(
+            f"fit: resume= cannot repeat the order in which a {loader.source} goes through its examples; pass its data "
+            "set, or a tg.data.DataLoader"
+        )
+    validation = None if validation is None else make_loader(validation, 1000)
     axis, loss, measures = class_axis(loss), named_loss(loss), named_metrics(metrics)
     if measures and validation is None:
         raise OptionError("fit: metrics= measures validation data after each epoch; pass validation= too")
@@ -315,7 +322,7 @@ def evaluate(
     ['accuracy', 'count', 'loss', 'sum']
     """
     _check_model("evaluate", model)
-    loader = data if isinstance(data, DataLoader) else DataLoader(data, batch_size)
+    loader = make_loader(data, batch_size)
     return _measure(model, loader, named_loss(loss), class_axis(loss), named_metrics(metrics))
 
 
@@ -352,6 +359,7 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> A
     _check_model("predict", model)
     if batch_size < 1:
         raise OptionError(f"predict: batch_size = {batch_size!r} is not a positive number")
+    data = adopt(data)
     if isinstance(data, DataLoader):
         batches: Iterable[NDArray] = (x for x, _ in data)
     else:
@@ -380,7 +388,7 @@ def _check_model(name: str, model: object) -> None:
 
 def as_loader(data: Data, batch_size: int, rng: np.random.Generator | int | None) -> DataLoader:
     """Make a loader that shuffles, unless the data are one."""
-    return data if isinstance(data, DataLoader) else DataLoader(data, batch_size, shuffle=True, rng=rng)
+    return make_loader(data, batch_size, shuffle=True, rng=rng)
 
 
 def named_loss(loss: Loss | str | None) -> Loss:

@@ -101,10 +101,9 @@ def largest_product(model: Module, loader: DataLoader) -> tuple[int, int, int]:
     if not weights:
         return 1, 1, 1
     largest = max(weights, key=math.prod)
-    inputs = loader.dataset.inputs
-    numbers = math.prod(inputs.shape[1:])  # of one example
+    numbers = math.prod(loader.dataset.example_shape)
     positions = max(numbers // weights[0][-1], 1) if max(map(len, weights)) == 2 else numbers
-    rows = min(loader.batch_size, len(inputs)) * positions
+    rows = min(loader.batch_size, len(loader.dataset)) * positions
     return rows, math.prod(largest[1:]), largest[0]
 
 

@@ -1,0 +1,118 @@
+"""Our estimators by scikit-learn's own checks, and in its pipelines, searches and scores."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist import nn
+
+sklearn = pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+from sklearn.base import clone  # noqa: E402
+from sklearn.datasets import load_iris  # noqa: E402
+from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
+
+QUICK = {"hidden": (16,), "lr": 0.02, "epochs": 20}
+X, Y = load_iris(return_X_y=True)
+
+
+def failed(estimator):
+    """The checks of scikit-learn that are not passed, with what they say."""
+    results = check_estimator(estimator, on_fail=None, on_skip=None)
+    assert sum(result["status"] == "passed" for result in results) > 45
+    return [(r["check_name"], r["exception"]) for r in results if r["status"] not in ("passed", "skipped")]
+
+
+@pytest.mark.parametrize("kind", ["Classifier", "Regressor"])
+def test_the_checks_of_scikit_learn(kind):
+    assert failed(getattr(tg.sklearn, kind)(**QUICK)) == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        tg.sklearn.Classifier(),
+        tg.sklearn.Regressor(),
+        tg.sklearn.Classifier(**QUICK, patience=5),
+        tg.sklearn.Classifier(**QUICK, model=lambda n, m, rng: nn.Linear(n, m, rng=rng)),
+        tg.sklearn.Regressor(**QUICK, optimizer="adamw", weight_decay=0.01),
+    ],
+    ids=str,
+)
+def test_the_checks_with_other_settings(estimator):
+    assert failed(estimator) == []
+
+
+def test_pipelines_searches_and_scores():
+    pipeline = make_pipeline(StandardScaler(), tg.sklearn.Classifier(**QUICK, random_state=0))
+    assert cross_val_score(pipeline, X, Y, cv=3).mean() > 0.9
+    search = GridSearchCV(pipeline, {"classifier__hidden": [(), (8,)], "classifier__lr": [1e-5, 0.05]}, cv=2)
+    search.fit(X, Y)
+    assert search.best_params_["classifier__lr"] == 0.05
+    assert search.best_score_ > 0.9
+
+
+def test_labels_may_be_text():
+    names = np.array(["setosa", "versicolor", "virginica"])
+    model = make_pipeline(StandardScaler(), tg.sklearn.Classifier(**QUICK, random_state=0)).fit(X, names[Y])
+    assert (model.predict(X) == names[Y]).mean() > 0.9
+    assert model.predict_proba(X).sum(1) == pytest.approx(1)
+
+
+def test_a_fitted_estimator_is_pickled_and_cloned():
+    model = tg.sklearn.Classifier(**QUICK, random_state=0).fit(X, Y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert not hasattr(clone(model), "model_")
+    np.testing.assert_array_equal(clone(model).fit(X, Y).predict_proba(X), model.predict_proba(X))
+
+
+def test_a_model_of_ones_own_is_copied():
+    own = nn.Sequential(nn.Linear(4, 5, rng=0), nn.Tanh(), nn.Linear(5, 3, rng=0))
+    before = own.state_dict()
+    model = tg.sklearn.Classifier(model=own, lr=0.02, epochs=5, random_state=0).fit(X, Y)
+    assert model.model_[0].weight.shape == (5, 4)
+    for name, value in own.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_several_outputs_and_one():
+    targets = np.column_stack([X[:, 0], X[:, 1] - X[:, 2]])
+    model = tg.sklearn.Regressor(**QUICK, random_state=0)
+    assert model.fit(X, targets).predict(X).shape == (150, 2)
+    assert model.score(X, targets) > 0.5
+    assert model.fit(X, targets[:, 0]).predict(X).shape == (150,)
+
+
+def test_it_stops_early_with_the_best_weights():
+    model = tg.sklearn.Classifier(**{**QUICK, "lr": 0.2}, patience=2, validation_fraction=0.3, random_state=1)
+    model.fit(X, Y)
+    assert model.n_iter_ == len(model.history_) <= 20
+    assert "validation_loss" in model.history_[-1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"optimizer": "adma"}, "did you mean 'adam'"),
+        ({"activation": "rleu"}, "did you mean 'relu'"),
+        ({"epochs": 0}, "epochs"),
+        ({"patience": 3, "validation_fraction": 0.001}, "validation_fraction=0.001 of 150"),
+    ],
+)
+def test_settings_that_are_wrong(settings, expected):
+    with pytest.raises(tg.errors.OptionError, match=expected):
+        tg.sklearn.Classifier(**settings).fit(X, Y)
+
+
+def test_one_class_is_none():
+    with pytest.raises(ValueError, match="found one class"):
+        tg.sklearn.Classifier().fit(X, np.zeros(150, int))

@@ -1,0 +1,264 @@
+"""PyTorch's models as ours and back, and its data sets and loaders in ``fit``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_mnist as tg
+from tinygrad_mnist import nn
+from tinygrad_mnist.interop.torch import KINDS
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+#: Layers as text that both libraries understand, and the shape of an input.
+LAYERS = {
+    "AdaptiveAvgPool2d((3, None))": (2, 3, 7, 4),
+    "AvgPool2d(3, 2, 1, False, False)": (2, 3, 6, 7),
+    "BatchNorm1d(3, momentum=None)": (5, 3),
+    "BatchNorm2d(3, 1e-3, 0.3)": (2, 3, 4, 5),
+    "Conv1d(2, 4, 3, 2, 1, 1, 2)": (3, 2, 9),
+    "Conv2d(4, 4, (3, 2), padding='same', dilation=2, groups=2, bias=False)": (2, 4, 6, 7),
+    "ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, True, 1)": (2, 4, 4, 5),
+    "Dropout(0.3)": (2, 3),
+    "Dropout2d(0.3)": (2, 3, 4, 4),
+    "ELU(0.5)": (2, 3),
+    "Embedding(6, 3, padding_idx=1)": None,
+    "Flatten()": (2, 3, 4),
+    "GELU(approximate='tanh')": (2, 3),
+    "GRU(3, 4, 2, bidirectional=True, batch_first=True)": (2, 5, 3),
+    "GroupNorm(2, 4)": (3, 4, 5),
+    "Identity()": (2, 3),
+    "LSTM(3, 4, 2, bidirectional=True)": (5, 2, 3),
+    "LayerNorm((3, 4), bias=False)": (2, 3, 4),
+    "LeakyReLU(0.2)": (2, 3),
+    "Linear(3, 2, bias=False)": (4, 3),
+    "LogSoftmax(-1)": (2, 3),
+    "MaxPool2d(3, 2, 1, ceil_mode=True)": (2, 3, 6, 7),
+    "MultiheadAttention(4, 2, kdim=3, vdim=5)": None,
+    "RNN(3, 4, 2, 'relu')": (5, 2, 3),
+    "ReLU()": (2, 3),
+    "SiLU()": (2, 3),
+    "Sigmoid()": (2, 3),
+    "Softmax(1)": (2, 3),
+    "Softplus()": (2, 3),
+    "Tanh()": (2, 3),
+    "Unflatten(1, (2, 3))": (4, 6),
+    "Upsample((5, 3), mode='bilinear', align_corners=True)": (1, 2, 3, 4),
+}
+
+
+def test_every_kind_is_tested():
+    assert sorted(text.partition("(")[0] for text in LAYERS) == sorted(KINDS)
+
+
+def drawn(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("text", LAYERS)
+def test_there_and_back(text):
+    theirs = eval(text, vars(torch.nn)).eval()
+    ours = tg.from_torch(theirs)
+    assert not ours.training
+    again = tg.to_torch(ours)
+    assert repr(again) == repr(theirs)
+    assert again.state_dict().keys() == theirs.state_dict().keys()
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    if (shape := LAYERS[text]) is not None:
+        x = drawn(*shape)
+        for a, b in zip(tg.trees.leaves(ours(x)), tg.trees.leaves(theirs(torch.tensor(x))), strict=True):
+            np.testing.assert_allclose(
+                np.asarray(getattr(a, "data", a)), b.detach().numpy(), rtol=1e-4, atol=1e-6
+            )
+
+
+@pytest.mark.parametrize("text", LAYERS)
+def test_from_here_there_and_back(text):
+    text = text.replace("LeakyReLU(0.2)", "LeakyReLU(slope=0.2)")
+    ours = eval(text, vars(nn))
+    again = tg.from_torch(tg.to_torch(ours))
+    assert again.training
+    assert again.state_dict().keys() == ours.state_dict().keys()
+    for name, value in ours.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name], value)
+
+
+def network():
+    return torch.nn.Sequential(
+        torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU()), torch.nn.Flatten(),
+        torch.nn.Linear(144, 5), torch.nn.Softmax(dim=-1),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_with_frozen_weights(dtype):
+    theirs = network().to(getattr(torch, dtype)).eval()
+    theirs[0][0].weight.requires_grad_(False)
+    ours = tg.from_torch(theirs)
+    assert {p.dtype for p in ours.parameters()} == {np.dtype(dtype)}
+    assert not ours[0][0].weight.requires_grad
+    x = drawn(3, 1, 8, 8).astype(dtype)
+    expected = theirs(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(ours(x).data, expected, rtol=1e-5)
+    again = tg.to_torch(ours)
+    np.testing.assert_allclose(again(torch.tensor(x)).detach().numpy(), expected, rtol=1e-6)
+    assert next(again.parameters()).dtype == getattr(torch, dtype)
+
+
+def test_an_mlp_becomes_a_sequential():
+    model = nn.MLP([4, 5, 2], "tanh", dropout=0.1, rng=0)
+    theirs = tg.to_torch(model)
+    assert [type(part).__name__ for part in theirs] == ["Linear", "Tanh", "Dropout", "Linear"]
+    x = drawn(3, 4)
+    np.testing.assert_allclose(
+        theirs.eval()(torch.tensor(x)).detach().numpy(), model.eval()(x).data, rtol=1e-5, atol=1e-6
+    )
+
+
+class Own(torch.nn.Module):
+    def forward(self, x):
+        return x
+
+
+class OurOwn(nn.Module):
+    def forward(self, x):
+        return x
+
+
+REFUSED = {
+    "own": (lambda: torch.nn.Sequential(torch.nn.ReLU(), Own()), "Own at '1' has no counterpart"),
+    "deep": (
+        lambda: torch.nn.Sequential(torch.nn.Sequential(torch.nn.Conv3d(1, 1, 1))), "Conv3d at '0.0' has no counterpart"
+    ),
+    "a setting": (lambda: torch.nn.Conv2d(1, 1, 3, padding_mode="circular"), "padding_mode='circular'; only 'zeros'"),
+    "flatten": (lambda: torch.nn.Flatten(0), "start_dim=0; only 1"),
+    "no axis": (lambda: torch.nn.Softmax(), "without dim"),
+    "half": (lambda: torch.nn.Linear(1, 1).half(), "parameters of torch.float16"),
+    "no module": (lambda: torch.nn.ReLU, "got a type"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_modules_that_are_refused(name):
+    make, expected = REFUSED[name]
+    with pytest.raises(tg.errors.UnsupportedError, match=f"from_torch: .*{expected}"):
+        tg.from_torch(make())
+
+
+def test_models_of_ours_that_are_refused():
+    with pytest.raises(tg.errors.UnsupportedError, match="to_torch: OurOwn at '0' has no counterpart"):
+        tg.to_torch(nn.Sequential(OurOwn()))
+    with pytest.raises(tg.errors.UnsupportedError, match="to_torch: got a int"):
+        tg.to_torch(1)
+
+
+def test_the_examples_of_the_page():
+    page = (Path(__file__).parents[2] / "docs" / "other_tools.md").read_text(encoding="utf-8")
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if ">>>" not in block]
+    assert len(blocks) == 2
+    names = {}
+    exec("\n".join(blocks), names)
+    assert repr(names["again"]) == repr(names["theirs"])
+    assert len(names["history"]) == 2
+
+
+# -- data ----------------------------------------------------------------------------------------
+
+
+def blobs(count=60):
+    x = drawn(count, 4)
+    return torch.tensor(x), torch.tensor(x[:, 0] > 0).long()
+
+
+def trained(data, **settings):
+    model = nn.MLP([4, 8, 2], rng=0)
+    settings = {"epochs": 2, "rng": 0, "progress": False, **settings}
+    return tg.training.fit(
+        model, data, optimizer=tg.optim.Adam(model.parameters(), lr=0.05), **settings
+    ), model
+
+
+def test_a_data_set_of_pytorch_trains_as_its_arrays_do():
+    x, y = blobs()
+    data = torch.utils.data.TensorDataset(x, y)
+    history, model = trained(data, validation=data)
+    arrays = x.numpy(), y.numpy()
+    assert history == trained(arrays, validation=arrays)[0]
+    assert tg.training.evaluate(model, data) == tg.training.evaluate(model, arrays)
+    np.testing.assert_array_equal(tg.training.predict(model, data), tg.training.predict(model, arrays))
+    loader = tg.data.DataLoader(data, 16)
+    assert [batch[0].shape for batch in loader] == [(16, 4)] * 3 + [(12, 4)]
+
+
+def test_a_loader_of_pytorch_decides_on_its_batches():
+    x, y = blobs()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), 16, shuffle=False)
+    history, model = trained(loader, validation=loader)
+    ours = tg.data.DataLoader((x.numpy(), y.numpy()), 16)
+    assert history == trained(ours, validation=ours)[0]
+    assert tg.training.evaluate(model, loader)["count"] == 60
+    assert "not in one order" not in str(tg.training.diagnose(model, loader, trials=False))
+    shuffled = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(x, y), 16, shuffle=True, drop_last=True
+    )
+    assert len(trained(shuffled)[0]) == 2
+
+
+class Squares:
+    """A data set in the same style, without PyTorch; each example is drawn anew."""
+
+    def __init__(self, length=20, bad=None):
+        self.length, self.bad, self.reads = length, bad, 0
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, i):
+        self.reads += 1
+        if i == 7 and self.bad is not None:
+            return self.bad
+        return np.full(4, i, np.float32) / 20, i % 2
+
+
+def test_anything_of_that_style_is_read_example_by_example():
+    data = Squares()
+    trained(data, epochs=3, threads=1)
+    assert 3 * 20 <= data.reads <= 3 * 20 + 20
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (Squares(bad=3), "Squares returned a int; an example"),
+        (Squares(bad=(1, 2, 3)), "Squares returned 3 parts"),
+        (Squares(bad=(np.zeros(5), 1)), r"several shapes, such as \(4,\) and \(5,\)"),
+        (Squares(bad=(np.array("text"), 1)), "holds <U4"),
+        (Squares(length=0), "is empty"),
+        (iter([]), "has no number of examples"),
+    ],
+)
+def test_data_that_are_none(data, expected):
+    with pytest.raises(tg.errors.TinygradError, match=expected):
+        trained(data)
+
+
+def test_data_without_a_length():
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter([])
+
+    with pytest.raises(tg.errors.OptionError, match="has no number of"):
+        trained(torch.utils.data.DataLoader(Stream(), 4))
+
+
+def test_a_foreign_loader_cannot_be_resumed(tmp_path):
+    x, y = blobs()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), 16, shuffle=True)
+    with pytest.raises(tg.errors.OptionError, match="resume= cannot repeat the order"):
+        trained(loader, resume=tmp_path)
+    assert not [*tmp_path.iterdir()]

@@ -1,0 +1,241 @@
+"""Networks as scikit-learn's estimators, for its pipelines, searches and scores."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .. import nn, training
+from ..errors import OptionError, choice, require
+from ..nn import functional as F  # noqa: N812
+from ..training.settings import OPTIMIZERS
+from ..typing import NDArray
+
+require("sklearn", extra="digits", purpose="tg.sklearn")
+
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin  # noqa: E402
+from sklearn.utils import check_random_state  # noqa: E402
+from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
+from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
+
+__all__ = ["Classifier", "Regressor"]
+
+Self = TypeVar("Self", bound="_Estimator")
+
+#: A model, or a function of the number of features, the number of outputs and a Generator that makes one.
+Model = nn.Module | Callable[[int, int, np.random.Generator], nn.Module]
+
+
+class _Estimator(BaseEstimator):  # type: ignore[misc]
+    """What both have in common; its parameters are those of :class:`Classifier`."""
+
+    _default_loss: str
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (100,),
+        activation: str = "relu",
+        *,
+        model: Model | None = None,
+        dropout: float = 0.0,
+        loss: str | Callable[..., Any] | None = None,
+        optimizer: str = "adam",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        epochs: int = 100,
+        batch_size: int = 64,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        compile: bool | str = False,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.model = model
+        self.dropout = dropout
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.compile = compile
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _train(self, x: NDArray, y: NDArray, outputs: int) -> None:
+        """Make a model and train it."""
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        rng = np.random.default_rng(seed)
+        if self.model is None:
+            sizes = [x.shape[1], *self.hidden, outputs]
+            made: Any = nn.MLP(sizes, self.activation, dropout=self.dropout, rng=rng)
+        elif isinstance(self.model, nn.Module):
+            made = copy.deepcopy(self.model)
+        else:
+            made = self.model(x.shape[1], outputs, rng)
+        if self.optimizer not in OPTIMIZERS:
+            raise choice("optimizer", self.optimizer, OPTIMIZERS)
+        decay = {"weight_decay": self.weight_decay} if self.weight_decay else {}
+        optimizer = OPTIMIZERS[self.optimizer].make(made.parameters(), lr=self.lr, **decay)
+        data, validation, callbacks = (x, y), None, []
+        if self.patience is not None:
+            order = rng.permutation(len(x))
+            count = round(self.validation_fraction * len(x))
+            if not 0 < count < len(x):
+                raise OptionError(
+                    f"validation_fraction={self.validation_fraction!r} of {len(x)} examples leaves nothing to train "
+                    "with or to validate with"
+                )
+            data = x[order[count:]], y[order[count:]]
+            validation = x[order[:count]], y[order[:count]]
+            callbacks = [training.EarlyStopping(self.patience)]
+        self.history_ = training.fit(
+            made, data, epochs=self.epochs, batch_size=self.batch_size, loss=self.loss or self._default_loss,
+            optimizer=optimizer, validation=validation, callbacks=callbacks, compile=self.compile, rng=rng,
+            progress=self.verbose,
+        )  # fmt: skip
+        # A BLAS rounds otherwise for other numbers of rows; in float64, that is in no digit that anybody looks at.
+        self.model_ = made.astype(np.float64)
+        self.n_iter_ = len(self.history_)
+
+    def _outputs(self, X: Any) -> NDArray:
+        """What the model computes for some examples."""
+        check_is_fitted(self)
+        x = validate_data(self, X, reset=False, dtype=np.float64)
+        outputs: NDArray = training.predict(self.model_, x)
+        return outputs
+
+
+class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
+    """A network as a classifier of scikit-learn.
+
+    Parameters
+    ----------
+    hidden : sequence of int, default (100,)
+        The number of units of each hidden layer.
+    activation : str, default 'relu'
+    model : Module or callable, optional
+        A network of your own, instead of ``hidden``, ``activation`` and ``dropout``: ``model(features, outputs, rng)``
+        makes one for each fit. Of a Module, a copy is trained.
+    dropout : float in [0, 1), default 0
+    loss : str or callable, optional
+        As for :func:`~tinygrad_mnist.training.fit`: by default cross-entropy, or the squared error of a Regressor.
+    optimizer : str, default 'adam'
+    lr : float, default 0.001
+    weight_decay : float, default 0
+    epochs : int, default 100
+    batch_size : int, default 64
+    patience : int, optional
+        Stop after so many epochs without a better validation loss, and keep the best weights.
+    validation_fraction : float, default 0.1
+        The share of the examples that are set aside for that.
+    compile : bool or str, default False
+        As for :func:`~tinygrad_mnist.training.fit`.
+    random_state : int, RandomState or None
+        The same integer gives the same model.
+    verbose : bool, default False
+        Whether to show the progress.
+
+    Attributes
+    ----------
+    model_ : Module
+    classes_ : ndarray
+        The labels, sorted; they may be text.
+    history_ : History
+    n_features_in_, n_iter_ : int
+
+    Notes
+    -----
+    Networks learn best from numbers around 0: put a ``StandardScaler`` before it, in a pipeline. It trains in float32,
+    and predicts in float64.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> pipeline = make_pipeline(StandardScaler(), Classifier((16,), lr=0.01, epochs=20, random_state=0))
+    >>> bool(cross_val_score(pipeline, *load_iris(return_X_y=True), cv=3).mean() > 0.9)
+    True
+    """
+
+    _default_loss = "cross-entropy"
+
+    def fit(self: Self, X: Any, y: Any) -> Self:
+        """Train on examples.
+
+        Parameters
+        ----------
+        X : array_like, shape (N, features)
+        y : array_like, shape (N,)
+            Labels of at least two classes.
+        """
+        x, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        self.classes_, targets = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__}: found one class, {self.classes_[0]!r}; a classifier needs two"
+            )
+        self._train(x.astype(np.float32), targets.astype(np.int64), len(self.classes_))
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray:
+        """The probability of each class, in the order of ``classes_``; shape (N, classes)."""
+        return F.softmax(self._outputs(X))
+
+    def predict(self, X: Any) -> NDArray:
+        """The most probable class of each example."""
+        best = self._outputs(X).argmax(1)
+        return self.classes_[best]
+
+
+class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
+    """A network as a regressor of scikit-learn; its parameters are those of :class:`Classifier`.
+
+    Notes
+    -----
+    Targets, too, are learned best around 0 and of the size of 1: ``sklearn.compose.TransformedTargetRegressor`` scales
+    them.
+
+    Examples
+    --------
+    >>> x = np.linspace(-1, 1, 50)[:, None]
+    >>> model = Regressor(lr=0.01, epochs=50, batch_size=10, random_state=0).fit(x, np.sin(3 * x[:, 0]))
+    >>> bool(model.score(x, np.sin(3 * x[:, 0])) > 0.95)
+    True
+    """
+
+    _default_loss = "mse"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self: Self, X: Any, y: Any) -> Self:
+        """Train on examples.
+
+        Parameters
+        ----------
+        X : array_like, shape (N, features)
+        y : array_like, shape (N,) or (N, outputs)
+        """
+        x, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        self._is_single = y.ndim == 1
+        targets = y.reshape(len(y), -1).astype(np.float32)
+        self._train(x.astype(np.float32), targets, targets.shape[1])
+        return self
+
+    def predict(self, X: Any) -> NDArray:
+        """The output for each example; shape (N,), or (N, outputs) if that was the shape of the targets."""
+        y = self._outputs(X)
+        return y[:, 0] if self._is_single else y

@@ -1,0 +1,224 @@
+"""PyTorch's layers as ours, and ours as PyTorch's, with their weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..errors import UnsupportedError, require
+from ..nn import Module
+
+__all__ = ["from_torch", "to_torch"]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of layer in both libraries.
+
+    Attributes
+    ----------
+    settings : str
+        The arguments of the constructor, by PyTorch's names, which are those of attributes.
+    renamed : dict
+        Ours that have another name.
+    only : dict
+        Settings of PyTorch's that ours do not have, with the only value that they may have.
+    """
+
+    settings: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    only: Mapping[str, Any] = field(default_factory=dict)
+
+
+_CONVOLUTION = "in_channels out_channels kernel_size stride padding dilation groups bias"
+_BATCH_NORM = "num_features eps momentum affine track_running_stats"
+_RECURRENT = "input_size hidden_size num_layers bias batch_first dropout bidirectional"
+_SOFT = _Kind("dim", {"dim": "axis"})
+_ZEROS = {"padding_mode": "zeros"}
+
+#: The layers that go both ways. Their names are the same.
+KINDS: dict[str, _Kind] = {
+    "AdaptiveAvgPool2d": _Kind("output_size"),
+    "AvgPool2d": _Kind("kernel_size stride padding ceil_mode count_include_pad divisor_override"),
+    "BatchNorm1d": _Kind(_BATCH_NORM),
+    "BatchNorm2d": _Kind(_BATCH_NORM),
+    "Conv1d": _Kind(_CONVOLUTION, only=_ZEROS),
+    "Conv2d": _Kind(_CONVOLUTION, only=_ZEROS),
+    "ConvTranspose2d": _Kind(f"{_CONVOLUTION} output_padding", only=_ZEROS),
+    "Dropout": _Kind("p"),
+    "Dropout2d": _Kind("p"),
+    "ELU": _Kind("alpha"),
+    "Embedding": _Kind(
+        "num_embeddings embedding_dim padding_idx", only={"max_norm": None, "scale_grad_by_freq": False}
+    ),
+    "Flatten": _Kind(only={"start_dim": 1, "end_dim": -1}),
+    "GELU": _Kind("approximate"),
+    "GRU": _Kind(_RECURRENT),
+    "GroupNorm": _Kind("num_groups num_channels eps affine"),
+    "Identity": _Kind(),
+    "LSTM": _Kind(_RECURRENT, only={"proj_size": 0}),
+    "LayerNorm": _Kind("normalized_shape eps elementwise_affine bias"),
+    "LeakyReLU": _Kind("negative_slope", {"negative_slope": "slope"}),
+    "Linear": _Kind("in_features out_features bias"),
+    "LogSoftmax": _SOFT,
+    "MaxPool2d": _Kind("kernel_size stride padding dilation return_indices ceil_mode"),
+    "MultiheadAttention": _Kind(
+        "embed_dim num_heads dropout bias kdim vdim batch_first",
+        only={"bias_k": None, "add_zero_attn": False},
+    ),
+    "RNN": _Kind(f"{_RECURRENT} nonlinearity"),
+    "ReLU": _Kind(),
+    "SiLU": _Kind(),
+    "Sigmoid": _Kind(),
+    "Softmax": _SOFT,
+    "Softplus": _Kind(only={"beta": 1.0, "threshold": 20.0}),
+    "Tanh": _Kind(),
+    "Unflatten": _Kind("dim unflattened_size"),
+    "Upsample": _Kind("size scale_factor mode align_corners"),
+}
+
+
+def from_torch(module: Any) -> Module:
+    """Make a model of ours from one of PyTorch's, with the same weights.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A layer, or a ``torch.nn.Sequential`` of them, at any depth.
+
+    Returns
+    -------
+    Module
+        In the mode, training or evaluation, and with the dtype of PyTorch's. Parameters that require no gradient there
+        require none here.
+
+    Raises
+    ------
+    UnsupportedError
+        If a layer has no counterpart here, or a setting that ours does not know; the message says where. A module with
+        a ``forward`` of its own can be written here with the same attributes, and then takes the state dict:
+        ``model.load_state_dict({name: t.numpy() for name, t in module.state_dict().items()})``. Or export it to ONNX,
+        and use :func:`~tinygrad_mnist.import_onnx`.
+    MissingExtraError
+        Without PyTorch.
+
+    See Also
+    --------
+    to_torch : the way back.
+    """
+    torch = require("torch", extra="torch", purpose="from_torch")
+    if not isinstance(module, torch.nn.Module):
+        raise UnsupportedError(f"from_torch: got a {type(module).__name__}; pass a torch.nn.Module")
+    made = _convert(module, torch.nn, nn, "")
+    dtypes = {p.dtype for p in module.parameters()}
+    if len(dtypes) > 1 or any(not dtype.is_floating_point or dtype.itemsize < 4 for dtype in dtypes):
+        raise UnsupportedError(
+            f"from_torch: parameters of {', '.join(map(str, dtypes))}; they must be one kind of float"
+        )
+    if dtypes == {torch.float64}:
+        made.astype(np.float64)
+    made.load_state_dict({name: t.detach().cpu().numpy() for name, t in module.state_dict().items()})
+    theirs = dict(module.named_parameters())
+    for name, parameter in made.named_parameters():
+        parameter.requires_grad = theirs[name].requires_grad
+    return made.train(module.training)
+
+
+def to_torch(model: Module) -> Any:
+    """Make a model of PyTorch's from one of ours, with the same weights.
+
+    Parameters
+    ----------
+    model : Module
+        A layer, or a ``Sequential`` (or ``MLP``) of them, at any depth.
+
+    Returns
+    -------
+    torch.nn.Module
+        In the same mode, and with the same dtype.
+
+    Raises
+    ------
+    UnsupportedError
+        If a layer has no counterpart there; the message says where.
+    MissingExtraError
+        Without PyTorch.
+
+    See Also
+    --------
+    from_torch : the way back.
+    """
+    torch = require("torch", extra="torch", purpose="to_torch")
+    if not isinstance(model, Module):
+        raise UnsupportedError(f"to_torch: got a {type(model).__name__}; pass a Module")
+    made = _convert(model, nn, torch.nn, "")
+    state = {name: torch.from_numpy(np.array(array)) for name, array in model.state_dict().items()}
+    floats = {t.dtype for t in state.values() if t.is_floating_point()}
+    if len(floats) == 1:
+        made.to(floats.pop())
+    made.load_state_dict(state)
+    for name, parameter in model.named_parameters():
+        made.get_parameter(name).requires_grad_(parameter.requires_grad)
+    return made.train(model.training)
+
+
+def _convert(module: Any, source: Any, target: Any, path: str) -> Any:
+    """Make a module of another library, without its weights."""
+    name = type(module).__name__
+    where = f" at {path!r}" if path else ""
+    function = "from_torch" if target is nn else "to_torch"
+    if isinstance(module, source.Sequential) and type(module).forward is source.Sequential.forward:
+        parts = [
+            _convert(part, source, target, f"{path}.{key}".lstrip("."))
+            for key, part in module.named_children()
+        ]
+        keys = [key for key, _ in module.named_children()]
+        if keys != [str(i) for i in range(len(keys))]:
+            raise UnsupportedError(
+                f"{function}: the Sequential{where} has names of its own; ours are numbered"
+            )
+        return target.Sequential(*parts)
+    if name not in KINDS or type(module) is not getattr(source, name, None):
+        raise UnsupportedError(
+            f"{function}: {name}{where} has no counterpart; those that have one are Sequential, {', '.join(KINDS)}. "
+            "Write it there with the same attributes, and load the state dict; or go by ONNX"
+        )
+    kind = KINDS[name]
+    if source is nn:
+        return getattr(target, name)(**_settings_of_ours(module, kind))
+    for setting, value in kind.only.items():
+        if getattr(module, setting, value) != value:
+            raise UnsupportedError(
+                f"{function}: {name}{where} has {setting}={getattr(module, setting)!r}; only {value!r} is known here"
+            )
+    found = {setting: _setting(module, setting) for setting in kind.settings.split()}
+    return getattr(target, name)(**{kind.renamed.get(key, key): value for key, value in found.items()})
+
+
+def _setting(module: Any, name: str) -> Any:
+    """A setting of a layer of PyTorch's, from its attribute."""
+    if name == "bias":
+        found = getattr(module, "in_proj_bias", None) if hasattr(module, "in_proj_bias") else module.bias
+        return found if isinstance(found, bool) else found is not None
+    if name == "dim" and module.dim is None:
+        raise UnsupportedError(
+            f"from_torch: {type(module).__name__} without dim; say which axis, as in dim=-1"
+        )
+    value = getattr(module, name)
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _settings_of_ours(module: Module, kind: _Kind) -> dict[str, Any]:
+    """The settings with which a layer of ours was made, by PyTorch's names."""
+    args, kwargs = module._arguments
+    given = inspect.signature(type(module)).bind(*args, **kwargs)
+    given.apply_defaults()
+    back: dict[str, str] = {ours: theirs for theirs, ours in kind.renamed.items()}
+    known = kind.settings.split()
+    named = {back.get(name, name): value for name, value in given.arguments.items()}
+    return {name: value for name, value in named.items() if name in known}
