@@ -171,3 +171,43 @@ def test_a_wrong_token_is_said(visit: Visit) -> None:
     assert answer.status == 403
     assert "the token is missing or wrong" in page.content()
     page.close()
+
+
+def test_plane(visit: Visit) -> None:
+    """Points are chosen, trained on, painted, and the address gives the same again."""
+    page = visit.open("plane?data=circles&hidden=5&noise=0")
+    output = page.locator("canvas.output")
+    count = page.locator(".controls output")
+    playwright.expect(count).to_have_text("step 0")
+    page.get_by_label("Speed").select_option("0")
+    page.get_by_role("button", name="Play").press("Enter")
+    playwright.expect(page.locator(".numbers dd").last).to_have_text(re.compile(r"^(9\d|100) %$"), timeout=20_000)
+    page.get_by_role("button", name="Pause").press("Enter")
+    assert page.locator(".unit").count() == 2 + 5 + 2
+    page.get_by_label("more units in layer 1").press("Enter")
+    playwright.expect(page.locator(".unit")).to_have_count(2 + 6 + 2)
+    page.get_by_label("unit 2 of layer 1").press("Enter")
+    playwright.expect(page.locator(".caption")).to_contain_text("chosen unit")
+    page.get_by_role("radio", name="moons").focus()
+    page.keyboard.press("ArrowRight")
+    playwright.expect(page.get_by_role("radio", name="circles")).to_have_attribute("aria-checked", "true")
+    # Own points: one class by mouse, another by the keyboard.
+    page.get_by_text("Your own points").click()
+    page.get_by_role("radio", name="blue circles").click()
+    box = output.bounding_box()
+    for share in (0.2, 0.3, 0.4):
+        page.mouse.click(box["x"] + share * box["width"], box["y"] + 0.3 * box["height"])
+    page.get_by_role("radio", name="green triangles").press("Enter")
+    output.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    playwright.expect(count).to_have_text("step 0")
+    playwright.expect(page).to_have_url(re.compile(r"points=[^~]+(~|%7E)[^~]+(~|%7E)[^~]+(~|%7E)[^~]+$"))
+    address = page.url
+    page.close()
+    page = visit.open("train")
+    page.goto(address)
+    playwright.expect(page.locator(".unit")).to_have_count(2 + 6 + 3)
+    assert page.url == address
+    page.close()
+    assert visit.failures == []

@@ -45,8 +45,8 @@ LARGEST_UPLOAD, PATIENCE = 2**25, 60.0
 #: What the form begins with: quick, and good.
 DEFAULTS: dict[str, Any] = {
     "dataset": "sample", "path": None, "model": "mlp", "hidden": [64], "activation": "relu", "dropout": 0.0,
-    "loss": "cross-entropy", "label_smoothing": 0.0, "optimizer": "sgd", "lr": None, "weight_decay": 0.0,
-    "schedule": "none", "epochs": 10, "batch_size": 64, "clip_norm": None, "validation": 0.1, "keep": None,
+    "loss": "cross-entropy", "label_smoothing": 0.0, "optimizer": "sgd", "lr": 0.1, "weight_decay": 0.0,
+    "schedule": "none", "epochs": 20, "batch_size": 64, "clip_norm": None, "validation": 0.1, "keep": None,
     "patience": None, "compile": "numpy", "seed": 0, "augment": [],
 }  # fmt: skip
 

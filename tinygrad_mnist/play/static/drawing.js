@@ -69,6 +69,7 @@ export function paint(context, image, x, y, w, t, smooth = false) {
   small.width = image.width; small.height = image.height;
   /** @type {CanvasRenderingContext2D} */ (small.getContext("2d")).putImageData(image, 0, 0);
   context.imageSmoothingEnabled = smooth;
+  context.imageSmoothingQuality = "high";
   context.drawImage(small, x, y, w, t);
 }
 
@@ -87,7 +88,7 @@ export function signs(data, w, t, colours = look()) {
 export function tiles(canvas, { shape, data }) {
   const [count, t, w] = shape, gap = 3;
   const wide = canvas.clientWidth || 300, fits = Math.max(1, Math.floor(wide / (w > 12 ? 52 : 30)));
-  const across = [24, 16, 12, 8, 6, 4, 3, 2, 1].find((n) => n <= fits && (n <= count || n === 1)) ?? 1;
+  const whole = Array.from({ length: fits }, (_, i) => fits - i).find((n) => count % n === 0) ?? 1, across = 2 * whole >= fits ? whole : Math.min(fits, count);
   const size = Math.min((wide - gap * (across - 1)) / across, 96), down = Math.ceil(count / across);
   const { context } = sized(canvas, down * size + gap * (down - 1)), colours = look();
   for (let i = 0; i < count; i++) {

@@ -15,7 +15,7 @@ export function form(options, engine, start) {
     model: select(Object.keys(options.model), "mlp", () => adapt()),
     hidden: h("input", { type: "text", inputmode: "numeric", placeholder: "none" }),
     activation: select(options.activation, "relu"),
-    optimizer: select(Object.keys(options.optimizer), "sgd", () => adapt()),
+    optimizer: select(Object.keys(options.optimizer), "sgd", () => { controls.lr.value = ""; adapt(); }),
     lr: number({ min: 0 }),
     schedule: select(options.schedule, "none"),
     epochs: number({ min: 1, step: 1 }),

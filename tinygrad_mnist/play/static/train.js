@@ -36,7 +36,7 @@ export async function mount(place, engine, state) {
   const body = h("div.body", { hidden: true },
     transport,
     h("section.card.curves", null, h("div.head", null, h("h2", null, "Loss"), legend), loss),
-    h("section.card.curves", null, h("div.head", null, h("h2", null, "Accuracy")), accuracy),
+    h("section.card.curves", null, h("div.head", null, h("h2", null, "Accuracy"), h("p.quiet", null, "Pale: some test images. Dots: validation.")), accuracy),
     h("section.card.doctor", null, h("div.head", null, h("h2", null, "The doctor")), cards),
     h("section.card.first", null, h("div.head", null, h("h2", null, "First layer"), h("p.quiet", null, "Red speaks for a unit, blue against it.")), firstWeights),
     h("section.card.inside", null, h("div.head", null, h("h2", null, "Layer by layer"), h("p.quiet", null, "Across is time; the darker, the more common a value. Dotted: updates of a thousandth.")), inside),
@@ -144,6 +144,7 @@ export async function mount(place, engine, state) {
     scrub.setAttribute("aria-valuetext", `step ${now()}, epoch ${epoch}`);
     where.textContent = mine.state === "starting" ? "starts …" : `step ${now().toLocaleString("en")} of ${mine.steps.toLocaleString("en")} · epoch ${epoch} of ${mine.epochs}${isPast ? " · the past" : ""}`;
     set.disabled = isOver || isPast;
+    branch.title = now() >= mine.steps ? "Go back in time first." : "";
     branch.disabled = runs.size >= options.most || now() >= mine.steps || !mine.moments.length;
     again.disabled = runs.size >= options.most || !mine.moments.length;
     showKnob();
@@ -175,10 +176,13 @@ export async function mount(place, engine, state) {
         ...(measured.length ? [{ name: `${one.name}, validation`, x: measured.map(({ step }) => step), y: measured.map(({ row }) => row.validation_loss), colour: ink, dash, mode: measured.length < 30 ? "lines+markers" : "lines" }] : []),
       ];
     }), { x: "step", y: "Loss", cursor, end, act: jump }).catch(report);
-    curves(accuracy, all.map((one) => {
-      const frames = one.frames.filter((frame) => frame.accuracy !== undefined), { colour: ink, dash } = look(one);
-      return { name: one.name, x: frames.map(({ step }) => step), y: frames.map((frame) => frame.accuracy ?? null), colour: ink, dash };
-    }), { x: "step", y: "Accuracy on test images", percent: true, cursor, end, act: jump }).catch(report);
+    curves(accuracy, all.flatMap((one) => {
+      const frames = one.frames.filter((frame) => frame.accuracy !== undefined), measured = one.rows.filter(({ row }) => row.validation_accuracy !== undefined), { colour: ink, dash } = look(one);
+      return [
+        { name: `${one.name}, some test images`, x: frames.map(({ step }) => step), y: frames.map((frame) => frame.accuracy ?? null), colour: ink, dash, faint: measured.length > 0, width: 1.5 },
+        ...(measured.length ? [{ name: `${one.name}, validation`, x: measured.map(({ step }) => step), y: measured.map(({ row }) => row.validation_accuracy), colour: ink, dash, mode: measured.length < 30 ? "lines+markers" : "lines" }] : []),
+      ];
+    }), { x: "step", y: "Accuracy", percent: true, cursor, end, act: jump }).catch(report);
     fill(legend, all.length > 1 ? all.map((one) => h("span", null, swatch(look(one).colour, look(one).dash), one.name)) : "Pale: each batch. Dots: validation.");
   }
 
