@@ -18,6 +18,7 @@ CHROMIUM = next(
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+playwright.expect.set_options(timeout=40_000)  # other tests run at the same time
 
 
 class Visit:
@@ -30,7 +31,7 @@ class Visit:
 
     def open(self, room: str, width: int = 1280, **settings: Any) -> Any:
         page = self.browser.new_page(viewport={"width": width, "height": 800}, **settings)
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(40_000)
         page.on("pageerror", lambda error: self.failures.append(str(error)))
         page.on(
             "console",
@@ -181,7 +182,7 @@ def test_plane(visit: Visit) -> None:
     playwright.expect(count).to_have_text("step 0")
     page.get_by_label("Speed").select_option("0")
     page.get_by_role("button", name="Play").press("Enter")
-    playwright.expect(page.locator(".numbers dd").last).to_have_text(re.compile(r"^(9\d|100) %$"), timeout=20_000)
+    playwright.expect(page.locator(".numbers dd").last).to_have_text(re.compile(r"^(9\d|100) %$"))
     page.get_by_role("button", name="Pause").press("Enter")
     assert page.locator(".unit").count() == 2 + 5 + 2
     page.get_by_label("more units in layer 1").press("Enter")

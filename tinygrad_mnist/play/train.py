@@ -177,7 +177,7 @@ class Train(Room):
         known = {field.name for field in fields(Settings)} - {"data", "classes", "side"}
         if unknown := set(options) - known:
             raise choice("setting", min(unknown), sorted(known))
-        given = {**DEFAULTS, **options}
+        given = {**DEFAULTS, **({"lr": None} if "optimizer" in options else {}), **options}
         if given["dataset"] not in DATASETS:
             raise choice("data set", str(given["dataset"]), DATASETS)
         for name in ("hidden", "augment"):
