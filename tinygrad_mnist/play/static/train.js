@@ -44,7 +44,7 @@ export async function mount(place, engine, state) {
     h("section.card.wrong", null, h("div.head", null, h("h2", null, "Worst mistakes")), wrong),
     h("section.card.keep", null, h("div.head", null, h("h2", null, "Take it with you")), keep, said));
   const settings = form(options, engine, (given, paused) => start(given, paused));
-  const drawer = h("section.card.form", { "aria-label": "New training" }, settings.place);
+  const drawer = h("section.card.form", { "aria-label": "New training", hidden: true }, settings.place);
   put(place,
     h("div.head", null, h("div", null, h("h1", null, "Train"), h("p.quiet", null, "Watch a network learn. Stop it, wind it back, change one thing, and compare."))),
     bar, drawer, body);
