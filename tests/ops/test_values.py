@@ -12,6 +12,7 @@ import tinygrad_mnist as tg
 from tinygrad_mnist import tensor
 from tinygrad_mnist.errors import OptionError, ShapeError, UnsupportedError
 from tinygrad_mnist.nn import functional as F  # noqa: N812
+from tinygrad_mnist.ops.network import PIECE
 
 RNG = np.random.default_rng(0)
 M = RNG.normal(size=(3, 4))
@@ -238,6 +239,27 @@ def test_erf_and_gelu_against_math():
     np.testing.assert_allclose(F.gelu(x), x * share, rtol=1e-12)
     np.testing.assert_allclose(F.gelu(x.astype(np.float32)), x * share, rtol=5e-5, atol=1e-37)
     np.testing.assert_allclose(F.erf(x.astype(np.float32)), exact, rtol=5e-7, atol=1e-44)
+
+
+def test_gelu_in_single_precision_and_in_any_order_of_memory():
+    """Large arrays are computed in pieces, one after the other in memory."""
+    x = np.random.default_rng(0).normal(scale=3, size=(300, 600)).astype(np.float32)
+    assert x.size > 4 * PIECE
+    for view in (
+        x,
+        x.T,
+        x.reshape(30, 20, 300).transpose(2, 0, 1),
+        x[::2],
+        x[:, ::-1],
+        x[1:, 2:],
+        x[:1] + 0 * x,
+    ):
+        wanted = [v * math.erfc(-v / math.sqrt(2)) / 2 for v in map(float, view.reshape(-1))]
+        found = F.gelu(view)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found.reshape(-1), wanted, rtol=5e-6, atol=1e-38)
+    column = np.broadcast_to(x[:, :1], x.shape)
+    np.testing.assert_array_equal(F.gelu(column), np.broadcast_to(F.gelu(x[:, :1]), x.shape))
     assert np.isnan(F.erf(np.array([math.nan]))).all()
 
 

@@ -39,6 +39,28 @@ def widen(f: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+#: The number of elements of a piece: a processor's cache holds a few pieces.
+PIECE = 1 << 15
+
+
+def in_pieces(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Compute many passes over a large array for one part of it after the other, each of which stays in the cache."""
+
+    @wraps(f)
+    def function(x: Array) -> Array:
+        if type(x) is not np.ndarray or x.size < 2 * PIECE or x.dtype.kind != "f":
+            return f(x)
+        y = np.empty_like(x)
+        if y.strides != x.strides:  # there are gaps in the memory of x, or it is read backwards
+            return f(x)
+        given, made = x.ravel(order="K"), y.ravel(order="K")
+        for start in range(0, x.size, PIECE):
+            made[start : start + PIECE] = f(given[start : start + PIECE])
+        return y
+
+    return function
+
+
 @primitive(samples=_CURVE, jvp="elementwise")
 def relu(x: Array, /) -> Array:
     """``max(x, 0)``; the gradient at 0 is 0."""
@@ -131,6 +153,7 @@ softplus.vjp(lambda g, y, x: g * sigmoid(x))
 @primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
 @widen
 @let_vanish
+@in_pieces
 def erf(x: Array, /) -> Array:
     """The error function, accurate to the last digit or two of a double.
 
@@ -146,10 +169,13 @@ def erf(x: Array, /) -> Array:
 @primitive(samples=[*_CURVE, Sample((7,), domain=(-6.0, 6.0))], jvp="elementwise")
 @widen
 @let_vanish
+@in_pieces
 def erfc(x: Array, /) -> Array:
     """``1 - erf(x)``, with all its digits where the result is small."""
     a = np.abs(x)
     tail = _erfc_beyond(a)
+    if x.dtype == np.float32:
+        return (1 - np.copysign(1, x)) + np.copysign(tail, x)
     return np.where(a <= 0.46875, 1 - _erf_near_0(x, a), np.where(x > 0, tail, 2 - tail))
 
 
@@ -160,7 +186,9 @@ def _erf_near_0(x: Array, a: Array) -> Array:
 
 
 def _erfc_beyond(a: Array) -> Array:
-    """``erfc`` of numbers above 0.46875."""
+    """``erfc`` of numbers above 0.46875, or in single precision of all that are not negative."""
+    if a.dtype == np.float32:
+        return _erfc_single(a)
     middle = np.clip(a, 0.46875, 4.0)
     tail = np.exp(-middle * middle) * (_horner(_ERFC_P, middle) / _horner(_ERFC_Q, middle))
     # Beyond 4 the tail is below 2e-8, and the series for large arguments takes over.
@@ -171,6 +199,25 @@ def _erfc_beyond(a: Array) -> Array:
     return np.where(a <= 4.0, tail, far)
 
 
+def _erfc_single(a: Array) -> Array:
+    """``exp(-a²)`` times a polynomial of ``1 / (1 + p a)`` without a constant, as in [1]_, but of the eighth degree.
+
+    The coefficients are ours, fitted so that the largest relative error from 0 to 10.5, 1.2e-7, is as small as can be.
+
+    .. [1] C. Hastings, "Approximations for digital computers", Princeton University Press (1955), sheet 43.
+    """
+    bell = _bell(a)
+    t = np.minimum(a, _FAR) * 0.43359375
+    t += 1
+    t = 1 / t
+    value = t * _SINGLE[0]
+    for c in _SINGLE[1:]:
+        value += c
+        value *= t
+    value *= bell
+    return value
+
+
 def _horner(coefficients: list[float], x: Array) -> Array:
     """The polynomial with these coefficients, highest power first."""
     value = coefficients[0] * x + coefficients[1]
@@ -178,6 +225,11 @@ def _horner(coefficients: list[float], x: Array) -> Array:
         value = value * x + c
     return value
 
+
+#: The coefficients of :func:`_erfc_single`, highest power first.
+_SINGLE = [
+    0.0728920508, -0.29873126, 0.351409712, -0.0604287553, 0.234558889, 0.209810293, 0.245918786, 0.2445704,
+]  # fmt: skip
 
 # Cody's coefficients, highest power first.
 _ERF_P = [
@@ -214,10 +266,14 @@ _ERFC_S = [
 ]
 
 
+#: Beyond it, the bell curve is 0 in double precision; the square of a larger number may leave the range.
+_FAR = 40
+
+
 def _bell(x: Array) -> Array:
-    """``exp(-x²)``, which is 0 long before the square overflows."""
-    near = np.clip(x, -40, 40)
-    return np.exp(-near * near)
+    """``exp(-x²)``."""
+    near = np.minimum(np.abs(x), _FAR)
+    return np.exp(near * -near)
 
 
 erf.vjp(lambda g, y, x: g * _bell(x) * (2 / math.sqrt(math.pi)))

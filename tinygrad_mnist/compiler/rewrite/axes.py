@@ -64,11 +64,13 @@ def transposed(b: Builder, op: Op) -> Op | None:
 
 
 def reshaped(b: Builder, op: Op) -> Op | None:
-    """Two changes of shape are one, or none."""
+    """Two changes of shape are one, or none; but a copy that others need as well is not made again."""
     x, shape = op.args
     if x.shape == shape:
         return x
-    return b.reshape(x.args[0], shape) if is_call(x, np.reshape) else None
+    if not is_call(x, np.reshape) or not (x.is_view or b.is_used_once(x)):
+        return None
+    return b.reshape(x.args[0], shape)
 
 
 def new_axes(b: Builder, op: Op) -> Op | None:
