@@ -19,6 +19,7 @@ import numpy as np
 
 from ...errors import GradientError
 from ...graph import Node, changed
+from ...ops.kernels import add_rows
 from ...optim import Optimizer
 from ...tensor import Tensor
 from ..instructions import copy, getitem, instruction_of, join
@@ -209,7 +210,7 @@ def arrange(
             for p in params:
                 assert p._node is not None, "it has a gradient"
                 g = gradients[p._node]
-                turned = _is_turned(_array(capture, p), few)
+                turned = _is_turned(_array(capture, p), few and not _is_of_rows(g.op))
                 vector.turned.append(turned)
                 parts.append(np.transpose(g) if turned else g)
             vector.gradient = parts[0] if len(parts) == 1 else _join(trace, parts)
@@ -246,6 +247,14 @@ def _is_outer(op: Op) -> bool:
         op = op.args[0]
     is_product = op.instruction.is_product and isinstance(op.args[0], Op)
     return is_product and op.args[0].shape[1:] == (1,)
+
+
+def _is_of_rows(op: Op) -> bool:
+    """Whether an array was made by adding rows at places, like the gradient of a table of words."""
+    while op.calls(np.transpose) or op.calls(copy):
+        op = op.args[0]
+    parts = op.args if op.calls(np.add) else ()
+    return op.calls(add_rows) or any(isinstance(part, Op) and _is_of_rows(part) for part in parts)
 
 
 def _join(trace: Trace, parts: list[Any]) -> Any:
