@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import Callable
 
 import click
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from .implementations import BUILDS, runnable
 from .ours import OURS, start_compiled
 from .run import print_row, title
-from .workloads import WORKLOADS, Workload, problem
+from .workloads import WORKLOADS, Step, Workload, problem
 
 MEASURED = *OURS, "torch", "torch.compile"
 STEPS = 3  # untimed ones, until everything that is kept has been made
@@ -51,10 +52,16 @@ def weight_bytes(workload: Workload) -> int:
 def peak_of_numpy(name: str, workload: Workload) -> int:
     """Return the bytes of arrays that a step keeps, and of everything that it allocates meanwhile."""
     start = problem(workload)
+    states = 3 if workload.optimizer == "adam" else 1  # weights, and Adam's two moments
+    return peak_of_arrays(lambda: BUILDS[name](workload, *start)[0]) - states * weight_bytes(workload)
+
+
+def peak_of_arrays(build: Callable[[], Step]) -> int:
+    """Return the bytes of arrays that are there after some steps, and of everything that one more allocates."""
     gc.collect()
     tracemalloc.start()
     try:
-        step, _ = BUILDS[name](workload, *start)
+        step = build()
         for _ in range(STEPS):
             step()
         gc.collect()
@@ -64,18 +71,23 @@ def peak_of_numpy(name: str, workload: Workload) -> int:
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         step()
-        rise = tracemalloc.get_traced_memory()[1] - before
+        return kept + tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
-    states = 3 if workload.optimizer == "adam" else 1  # weights, and Adam's two moments
-    return kept + rise - states * weight_bytes(workload)
 
 
 def peak_of_torch(name: str, workload: Workload) -> int:
     """Return the highest sum of the allocations of a step, and of the gradients that it finds."""
+    start = problem(workload)
+    found = weight_bytes(workload) if name == "torch" else 0
+    return peak_of_profile(lambda: BUILDS[name](workload, *start)[0]) + found
+
+
+def peak_of_profile(build: Callable[[], Step]) -> int:
+    """Return the highest sum of the allocations of a step, as PyTorch's profiler reports them."""
     from torch.profiler import ProfilerActivity, profile
 
-    step, _ = BUILDS[name](workload, *problem(workload))
+    step = build()
     for _ in range(STEPS):
         step()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
@@ -83,8 +95,7 @@ def peak_of_torch(name: str, workload: Workload) -> int:
     events = profiler.profiler.kineto_results.events()
     changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
     running = np.cumsum([0, *(size for _, size in sorted(changes, key=lambda change: change[0]))])
-    found = weight_bytes(workload) if name == "torch" else 0
-    return int(running.max()) + found
+    return int(running.max())
 
 
 def stated(workload: Workload) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import handwritten
+from benchmarks import handwritten, networks
 from benchmarks.agreement import assert_same_training, trained
 from benchmarks.implementations import BASELINE, BUILDS, why_missing
 from benchmarks.workloads import WORKLOADS, problem
@@ -42,6 +42,29 @@ def test_implementation_agrees_with_handwritten_numpy(name):  # one test: import
         pytest.skip(f"{name} cannot run: {reason}")
     for workload in WORKLOADS:
         assert_same_training(name, BUILDS[name], handwritten.build, workload, start(workload))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(n, id=f"network{n.number}", marks=[] if n.number in (8, 11) else slow)
+        for n in networks.NETWORKS
+    ],
+)
+def test_networks_learn(network):
+    losses, _ = trained(networks.BUILDS["eager"], network, networks.start_of(network))
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("network", networks.NETWORKS, ids=lambda network: f"network{network.number}")
+def test_networks_agree_with_pytorch(network):
+    pytest.importorskip("torch")
+    for name, build in networks.BUILDS.items():
+        if networks.why_not(name, network) is None and name != networks.REFERENCE:
+            start = networks.start_of(network)
+            assert_same_training(name, build, networks.BUILDS[networks.REFERENCE], network, start)
 
 
 def test_command_measures_and_writes_what_it_measured(tmp_path):

@@ -33,7 +33,7 @@ def check_round_trip(name, path):
     ours, theirs = gradients(model, x), gradients(again, x)
     assert ours.keys() == theirs.keys() == {name for name, _ in model.named_parameters()}
     for name, g in ours.items():
-        np.testing.assert_allclose(theirs[name], g, atol=1e-6 * max(1, np.abs(g).max()), err_msg=name)
+        np.testing.assert_allclose(theirs[name], g, atol=3e-6 * max(1, np.abs(g).max()), err_msg=name)
 
 
 def test_networks_there_and_back(tmp_path):

@@ -301,6 +301,18 @@ def test_machine_code_is_the_same(name):
     check_compiled(name, "numba")
 
 
+def test_programs_store_words_as_rows():
+    """A turned table would have to be turned back for every gradient."""
+    words, w = (tg.nn.Parameter(RNG.normal(size=s).astype(np.float32)) for s in ((50, 4), (3, 4)))
+    step = tg.compile(
+        lambda x, y: F.cross_entropy(F.linear(F.embedding(x, words), w), y),
+        optimizer=tg.optim.SGD([words, w], lr=1),
+    )
+    step(RNG.integers(0, 50, 20), RNG.integers(0, 3, 20))
+    assert words.data.flags.c_contiguous
+    assert w.data.flags.f_contiguous
+
+
 def test_programs_reject_bad_indices_in_every_call():
     table = tg.nn.Parameter(np.ones((4, 2)))
     look_up = tg.compile(lambda words: F.embedding(words, table))
