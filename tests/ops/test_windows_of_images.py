@@ -308,7 +308,7 @@ def test_programs_store_words_as_rows():
         lambda x, y: F.cross_entropy(F.linear(F.embedding(x, words), w), y),
         optimizer=tg.optim.SGD([words, w], lr=1),
     )
-    step(RNG.integers(0, 50, 20), RNG.integers(0, 3, 20))
+    step(RNG.integers(0, 50, 600), RNG.integers(0, 3, 600))
     assert words.data.flags.c_contiguous
     assert w.data.flags.f_contiguous
 
