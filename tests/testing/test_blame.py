@@ -381,13 +381,16 @@ def test_elements_without_a_value_do_not_disturb_the_others():
     )
 
 
-@pytest.mark.parametrize(("factor", "is_right"), [(1.0, True), (1.1, False)])
-def test_a_slope_below_the_rounding_of_short_steps(factor, is_right):
+@pytest.mark.parametrize(
+    ("size", "factor", "is_right"),
+    [(1e9, 1.0, True), (1e9, 1.1, False), (1e12, 1.0, True), (1e12, 1.5, False)],
+)
+def test_a_slope_below_the_rounding_of_short_steps(size, factor, is_right):
     """At 1e9 the last bit is 1e-7, so that only long steps tell a slope of 1 from one of 1.1."""
 
     @tg.primitive()
     def offset(x, /):
-        return x + 1e9
+        return x + size
 
     offset.vjp(lambda g, y, x: factor * g)
     loss = np.sum(offset(leaf([0.5, 0.25])))
@@ -396,6 +399,54 @@ def test_a_slope_below_the_rounding_of_short_steps(factor, is_right):
     else:
         with pytest.raises(GradcheckError, match="offset"):
             check_graph(loss)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_a_slope_that_only_few_steps_show(factor):
+    """Longer steps cross the waves, shorter ones fall below the last bit, which is 1e-4."""
+    waves = primitive(
+        lambda x, /: np.sin(1000 * x) + 1e12, lambda g, y, x: factor * 1000 * g * np.cos(1000 * x)
+    )
+    loss = np.sum(waves(leaf([0.0, 0.25])))
+    if factor == 1:
+        report = check_graph(loss)
+        assert (report.kinks, report.skipped) == ([], [])
+    else:
+        assert "by its rule" in blamed(loss)
+
+
+@pytest.mark.parametrize("size", [0.006, 0.01])
+def test_a_right_rule_is_not_blamed_for_noise(size):
+    """No step is right to a tenth: the slopes that differ from the rule by more than that prove nothing."""
+
+    def noise(x):
+        return (x.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(40)) / 2**24 - 0.5
+
+    noisy = primitive(lambda x, /: x + size * noise(x), lambda g, y, x: g * np.ones(x.shape))
+    check_graph(np.sum(noisy(leaf(np.linspace(0.1, 0.9, 9)))))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_a_slope_at_a_tie_is_one_that_occurs_nearby(factor):
+    """Near a tie, sorting gives each element one of the slopes from 1 to 2; more than twice that is a mistake."""
+    weights = np.linspace(1, 2, 12)
+    sort = primitive(lambda x, /: np.sort(x), lambda g, y, x: factor * g)
+    loss = np.sum(sort(leaf(np.zeros(12))) * weights)
+    if factor == 1:
+        assert len(check_graph(loss).kinks) == 1
+    else:
+        assert "argument x at [9]" in blamed(loss)
+
+
+def test_a_steep_fourth_power_is_no_kink():
+    """Over short steps, slopes to both sides differ by a hundred thousandth of their size, but go on to meet."""
+    steep = primitive(lambda x, /: x + 1e13 * x**4, lambda g, y, x: g * (1 + 4e13 * x**3))
+    assert check_graph(np.sum(steep(leaf([0.0])))).kinks == []
+
+
+def test_a_missing_slope_is_missed_however_small_it_is():
+    small = primitive(lambda x, /: 1e-30 * x, lambda g, y, x: np.zeros(x.shape))
+    assert "is 0 by its rule, 1e-30 by finite differences" in blamed(np.sum(small(leaf([0.5, 0.25]))))
 
 
 def test_a_slope_without_end_is_a_kink():

@@ -37,12 +37,31 @@ def test_right_gradients_pass():
         lambda g, y, x: 2 * x,
         lambda g, y, x: 2 * g * x * (1 + 1e-3),
         lambda g, y, x: g * np.nan,
+        lambda g, y, x: 2 * np.abs(g) * x,  # wrong for negative gradients only
+        lambda g, y, x: -2 * np.abs(g) * x,
         lambda g, y, x: g * 0.0,
     ],
 )
 def test_wrong_rules_are_caught(rule):
     with pytest.raises(GradcheckError):
         gradcheck(wrong(rule), X)
+
+
+@pytest.mark.parametrize("wrong_part", [lambda g: np.abs(g.real), lambda g: 1j * np.abs(g.imag)])
+def test_rules_that_are_wrong_for_negative_complex_gradients_only(wrong_part):
+    @tg.primitive()
+    def double(z, /):
+        return 2 * z
+
+    right = double.vjp(lambda g, y, z: 2 * g)
+    assert gradcheck(right, X + 1j * X)
+
+    def rule(g, y, z):
+        part = wrong_part(g)
+        return 2 * (part + (1j * g.imag if np.all(np.isreal(part)) else g.real))
+
+    with pytest.raises(GradcheckError):
+        gradcheck(double.vjp(rule), X + 1j * X)
 
 
 def test_a_wrong_element_is_named_with_both_values():

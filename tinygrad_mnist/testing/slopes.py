@@ -28,7 +28,6 @@ FEW, MANY = 20, 10_000
 _ROUNDING = 4 * float(np.finfo(float).eps)  # the accuracy of a result, relative to its size
 _FACTOR = 8.0  # from one step to the next
 _LONGEST, _SHORTEST = 0.03, 5e-13  # the steps of a ladder, relative to the numbers
-_NOTHING = 1e-28  # the size of rounding errors of rounding errors
 _BENT = 1e-3  # slopes to the left and right that differ by this share are those of a kink
 _SETTLED = 0.1  # a slope that neighbouring steps change by a larger share has not settled
 _SINGULAR = 100  # slopes that grow by this factor as the steps become shorter grow without end
@@ -82,7 +81,7 @@ class Slopes:
         self.slope_of, self._atol = slope_of, atol
         self.rule = np.real(slope_of(x) * unit).reshape(-1)
         finite = np.abs(self.rule[np.isfinite(self.rule)])
-        self.atol = max(atol * min(1.0, float(finite.max(initial=0))), _NOTHING)
+        self.atol = atol * min(1.0, float(finite.max(initial=0)))
         self.size = np.abs(x).reshape(-1)
         self.here = self._mix(x)
         self.touched: dict[int, list[NDArray]] = {}  # the results that depend on an element, if known
@@ -143,7 +142,7 @@ class Slopes:
         left, right, slope, _ = self._sides(where, self._first_step(where))
         error = np.abs(self.rule[where] - slope)
         agree: NDArray = error <= self.atol + self.rtol * np.abs(slope)  # written so that NaN does not agree
-        agree &= np.abs(right - left) <= 10 * self.atol + 1e-3 * np.maximum(np.abs(left), np.abs(right))
+        agree &= np.abs(right - left) <= 10 * self.atol + _BENT * np.maximum(np.abs(left), np.abs(right))
         self.worst = max(self.worst, float((error / np.maximum(1, np.abs(slope)))[agree].max(initial=0)))
         return agree
 
