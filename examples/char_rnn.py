@@ -41,7 +41,7 @@ class CharacterRNN(tg.nn.Module):
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help="Number of passes through the text.  [default: 10, or 20 with --full]",
+    help="Number of passes through the text.  [default: 10, or 12 with --full]",
 )
 def main(report, full, seeds, cell, neurons, epochs, compile):
     text = Text(documentation() if full else documentation()[:60_000])
@@ -51,7 +51,7 @@ def main(report, full, seeds, cell, neurons, epochs, compile):
         text,
         lambda seed: CharacterRNN(len(text.characters), neurons, cell, seed),
         seeds=seeds,
-        epochs=epochs or (20 if full else 10),
+        epochs=epochs or (12 if full else 10),
         length=64,
         lr=0.01,
         compile=compile,

@@ -107,27 +107,21 @@ def main(report, full, seeds, train, test, model, epochs, compile):
         caption="Digits that were moved, on average up, down, to the left and to the right",
     )
     digits = [np.flatnonzero(test.targets == digit)[0] for digit in np.unique(test.targets)[2:5]]
-    few = test.subset(np.array(digits))
+    steps = range(FURTHEST + 1)
+    images, labels, answers = [], [], []
+    for digit in (test.subset([i]) for i in digits):
+        for network in networks.values():
+            images += [moved(digit.inputs, 0, step)[0] for step in steps]
+            labels += [digit.targets[0]] * len(steps)
+            answers += [read(network, digit, 0, step)[0] for step in steps]
     report.picture(
         "moved.png",
         tg.viz.plot_images,
-        np.concatenate(
-            [
-                moved(few.inputs[[i]], 0, d)
-                for _ in networks
-                for i in range(len(few))
-                for d in range(FURTHEST + 1)
-            ]
-        ),
-        np.tile(np.repeat(few.targets, FURTHEST + 1), len(networks)),
-        np.concatenate(
-            [
-                np.stack([read(network, few, 0, d) for d in range(FURTHEST + 1)], axis=1).ravel()
-                for network in networks.values()
-            ]
-        ),
-        columns=FURTHEST + 1,
-        rows=[name for name in networks for _ in digits],
+        images,
+        labels,
+        answers,
+        columns=len(steps),
+        rows=[*networks] * len(digits),
         caption="Moved to the right, pixel by pixel: what was written → what was read",
     )
     for name, network in networks.items():

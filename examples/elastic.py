@@ -38,7 +38,7 @@ def learn(model, train, validation, epochs, augment, seed, folder, compile):
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help="Number of passes through the data.  [default: 10, or 60 with --full]",
+    help="Number of passes through the data.  [default: 10, or 30 with --full]",
 )
 @click.option(
     "--strength",
@@ -48,7 +48,7 @@ def learn(model, train, validation, epochs, augment, seed, folder, compile):
     help="How far the changes go.",
 )
 def main(report, full, seeds, train, test, neurons, epochs, strength, compile):
-    neurons, epochs = neurons or (800 if full else 100), epochs or (60 if full else 10)
+    neurons, epochs = neurons or (800 if full else 100), epochs or (30 if full else 10)
     train, validation = train.split(len(train) * 11 // 12)
     few = train.inputs[:6]
     augment = tg.data.Augment(CHANGES, strength=strength, rng=0)

@@ -65,18 +65,36 @@ def learn(model, train, validation, epochs, lr, seed, folder, compile):
 
 
 def plot_weights(model, *, path=None):
-    """Draw every weight of a model as a square: red is positive, blue is negative, white is zero."""
-    arrays = {name: array.data for name, array in model.named_parameters()}
-    figure = new_figure(8, 6.2)
-    columns = 6
-    for i, (name, array) in enumerate(arrays.items()):
-        axes = figure.add_subplot(-(-len(arrays) // columns), columns, i + 1)
-        rows = array.reshape(len(array), -1) if array.ndim > 1 else array[np.newaxis]
-        most = np.abs(rows).max()
-        axes.imshow(rows, cmap=SIGNS, vmin=-most, vmax=most)
-        axes.set_title(f"{name}\n{array.size} weights", fontsize=7, color=INK)
-        axes.set_xticks([])
-        axes.set_yticks([])
+    """Draw every weight of a model as a square, a layer in each line: red is positive, blue negative, white zero."""
+    layers = [
+        {
+            "3 × 3 filters": model.first.weight,
+            "": None,
+            "scales": model.norm.weight,
+            "shifts": model.norm.bias,
+        },
+        *(
+            {
+                "a 3 × 3 filter each": layer.look.weight,
+                "mixtures": layer.mix.weight,
+                "scales": layer.norm.weight,
+                "shifts": layer.norm.bias,
+            }
+            for layer in model.rest
+        ),
+        {"output": model.output.weight, "its biases": model.output.bias},
+    ]
+    figure = new_figure(6.4, 1.25 * len(layers))
+    for row, parts in enumerate(layers):
+        for column, (name, array) in enumerate(parts.items()):
+            if array is None:
+                continue
+            axes = figure.add_subplot(len(layers), 4, 4 * row + column + 1)
+            squares = array.data.reshape(len(array), -1).T
+            most = np.abs(squares).max()
+            axes.imshow(squares, cmap=SIGNS, vmin=-most, vmax=most)
+            axes.set_title(f"{name}: {array.size}", fontsize=7, color=INK)
+            axes.set_axis_off()
     return finish(figure, path)
 
 
@@ -89,7 +107,7 @@ def plot_weights(model, *, path=None):
     help="Channels of the convolutions; all but the first are separable.",
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Number of passes through the data.  [default: 8, --full: 40]"
+    "--epochs", type=click.IntRange(1), help="Number of passes through the data.  [default: 8, --full: 30]"
 )
 @click.option(
     "--lr", type=Number(0, min_open=True), default=0.02, show_default=True, help="Highest learning rate."
@@ -103,7 +121,7 @@ def main(report, full, seeds, train, test, channels, epochs, lr, compile):
             model,
             train,
             validation,
-            epochs or (40 if full else 8),
+            epochs or (30 if full else 8),
             lr,
             seed,
             report.checkpoints(seed),

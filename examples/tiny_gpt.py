@@ -75,15 +75,15 @@ def looks(model, text):
 def plot_looks(text, weights, *, path=None):
     """Draw where each character (a row) looks: at itself and at those before it (columns); dark is much."""
     blocks, heads = weights.shape[:2]
-    figure = new_figure(2.6 * heads, 2.7 * blocks)
+    figure = new_figure(2.3 * heads, 2.4 * blocks)
     shown = [character if character != "\n" else "↵" for character in text]
     for block in range(blocks):
         for head in range(heads):
             axes = figure.add_subplot(blocks, heads, block * heads + head + 1)
             axes.imshow(weights[block, head], cmap=SHARES, vmin=0, vmax=0.6)
             axes.set_title(f"block {block + 1}, head {head + 1}", fontsize=8, color=INK)
-            axes.set_xticks(range(len(shown)), shown, fontsize=5, family="monospace")
-            axes.set_yticks(range(len(shown)), shown, fontsize=5, family="monospace")
+            axes.set_xticks(range(len(shown)), shown, fontsize=5.5, family="monospace")
+            axes.set_yticks(range(len(shown)), shown, fontsize=5.5, family="monospace")
             axes.tick_params(length=0, pad=1)
             for spine in axes.spines.values():
                 spine.set_visible(False)
@@ -100,7 +100,7 @@ def plot_looks(text, weights, *, path=None):
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help="Number of passes through the text.  [default: 10, or 20 with --full]",
+    help="Number of passes through the text.  [default: 10, or 12 with --full]",
 )
 def main(report, full, seeds, size, blocks, epochs, compile):
     text = Text(documentation() if full else documentation()[:60_000])
@@ -110,13 +110,13 @@ def main(report, full, seeds, size, blocks, epochs, compile):
         text,
         lambda seed: GPT(len(text.characters), size, blocks=blocks, dropout=0.1 if full else 0.0, seed=seed),
         seeds=seeds,
-        epochs=epochs or (20 if full else 10),
+        epochs=epochs or (12 if full else 10),
         length=LENGTH,
         lr=3e-3,
         compile=compile,
         sample=600 if full else 200,
     )
-    line = text.test[: LENGTH * 3 // 4]
+    line = text.test[: LENGTH // 2]
     report.picture(
         "looks.png",
         plot_looks,
