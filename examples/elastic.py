@@ -33,12 +33,12 @@ def learn(model, train, validation, epochs, augment, seed, folder, compile):
 @click.option(
     "--neurons",
     type=click.IntRange(1),
-    help="Neurons in each of the two hidden layers.  [default: 100, or 800 with --full]",
+    help="Neurons in the hidden layer.  [default: 100, or 800 with --full]",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help="Number of passes through the data.  [default: 10, or 30 with --full]",
+    help="Number of passes through the data.  [default: 10, or 20 with --full]",
 )
 @click.option(
     "--strength",
@@ -48,7 +48,7 @@ def learn(model, train, validation, epochs, augment, seed, folder, compile):
     help="How far the changes go.",
 )
 def main(report, full, seeds, train, test, neurons, epochs, strength, compile):
-    neurons, epochs = neurons or (800 if full else 100), epochs or (30 if full else 10)
+    neurons, epochs = neurons or (800 if full else 100), epochs or (20 if full else 10)
     train, validation = train.split(len(train) * 11 // 12)
     few = train.inputs[:6]
     augment = tg.data.Augment(CHANGES, strength=strength, rng=0)
@@ -62,7 +62,7 @@ def main(report, full, seeds, train, test, neurons, epochs, strength, compile):
     for name in ("as written", "bent"):
         for seed in seeds:
             rng = np.random.default_rng(seed)
-            model = tg.nn.MLP([784, neurons, neurons, 10], rng=rng)
+            model = tg.nn.MLP([784, neurons, 10], rng=rng)
             bend = tg.data.Augment(CHANGES, strength=strength, rng=rng) if name == "bent" else None
             folder = report.checkpoints(seed) / name.replace(" ", "_")
             history = learn(model, train, validation, epochs, bend, seed, folder, compile)

@@ -74,18 +74,18 @@ def learn(model, train, validation, epochs, seed, folder, compile):
 @click.option(
     "--channels",
     type=click.IntRange(1),
-    help="Channels of the first half; the second has twice as many.  [default: 8, or 16 with --full]",
+    help="Channels of the first half; the second has twice as many.  [default: 4, or 8 with --full]",
 )
-@click.option("--blocks", type=click.IntRange(1), help="Blocks in each half.  [default: 2, or 4 with --full]")
+@click.option("--blocks", type=click.IntRange(1), help="Blocks in each half.  [default: 2, or 3 with --full]")
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Number of passes through the data.  [default: 2, --full: 5]"
+    "--epochs", type=click.IntRange(1), help="Number of passes through the data.  [default: 2, --full: 4]"
 )
 def main(report, full, seeds, train, test, channels, blocks, epochs, compile):
     if not full:
         train, test = train.subset(slice(4800)), test.subset(slice(1000))
     channels, blocks, epochs = (
         given or (long if full else quick)
-        for given, long, quick in ((channels, 16, 8), (blocks, 4, 2), (epochs, 5, 2))
+        for given, long, quick in ((channels, 8, 4), (blocks, 3, 2), (epochs, 4, 2))
     )
     train, validation = train.split(len(train) * 11 // 12)
     runs, curves = report.table("Clothes that were not used for training"), {}

@@ -100,7 +100,7 @@ def plot_looks(text, weights, *, path=None):
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help="Number of passes through the text.  [default: 10, or 12 with --full]",
+    help="Number of passes through the text.  [default: 10, or 8 with --full]",
 )
 def main(report, full, seeds, size, blocks, epochs, compile):
     text = Text(documentation() if full else documentation()[:60_000])
@@ -110,7 +110,7 @@ def main(report, full, seeds, size, blocks, epochs, compile):
         text,
         lambda seed: GPT(len(text.characters), size, blocks=blocks, dropout=0.1 if full else 0.0, seed=seed),
         seeds=seeds,
-        epochs=epochs or (12 if full else 10),
+        epochs=epochs or (8 if full else 10),
         length=LENGTH,
         lr=3e-3,
         compile=compile,
