@@ -12,19 +12,23 @@ import numpy as np
 import tinygrad_mnist as tg
 from tinygrad_mnist.experiments import experiment
 from tinygrad_mnist.training.models import MODELS
+from tinygrad_mnist.training.recipes import RECIPES
 
 GOAL = 0.99
+
+#: The settings of ``tinygrad-mnist train --recipe fast``.
+RECIPE = RECIPES["fast"].options
 
 
 def learn(model, train, images, seed, folder, compile):
     """Train until so many images have been seen: one pass through a part of them, or several through all."""
-    epochs = max(images // len(train), 1)
     return tg.training.fit(
         model,
         train.subset(slice(images)),
-        epochs=epochs,
-        batch_size=128,
-        optimizer=tg.optim.AdamW(model.parameters(), lr=0.02, weight_decay=0.01),
+        epochs=max(images // len(train), 1),
+        batch_size=int(RECIPE["batch_size"]),
+        loss=tg.nn.CrossEntropyLoss(label_smoothing=float(RECIPE["label_smoothing"])),
+        optimizer=tg.optim.AdamW(model.parameters(), lr=float(RECIPE["lr"]), weight_decay=0.05),
         schedule=tg.optim.OneCycleLR,
         rng=seed,
         compile=compile,
@@ -40,7 +44,7 @@ def shortest(seconds, accuracies, goal=GOAL):
 
 @experiment("mnist")
 @click.option(
-    "--model", type=click.Choice([*MODELS]), default="small-cnn", show_default=True, help="The network."
+    "--model", type=click.Choice([*MODELS]), default=RECIPE["model"], show_default=True, help="The network."
 )
 def main(report, full, seeds, train, test, model, compile):
     lengths = [int(len(train) * share) for share in (0.125, 0.25, 0.5, 1, 2)]
