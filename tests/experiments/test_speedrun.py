@@ -11,8 +11,8 @@ import tinygrad_mnist as tg
 def test_longer_trainings_read_better(run, tables, few_digits, capsys):
     report = run("speedrun", "--data", few_digits, "--compile", "numpy")
     rows = tables(report)["Trainings of different lengths"]
-    assert [row["images_seen"] for row in rows] == [75, 150, 300, 600, 1200]
-    assert rows[0]["test_accuracy"] < rows[-1]["test_accuracy"] > 0.6
+    assert [row["images_seen"] for row in rows] == [75, 150, 300, 450, 600]
+    assert rows[0]["test_accuracy"] < rows[-1]["test_accuracy"] > 0.3
     assert "None of these trainings reached 99.0%" in capsys.readouterr().out
     assert {path.name for path in report.folder.iterdir()} == {
         "checkpoints", "config.json", "index.html", "lengths.png", "model.safetensors", "result.json",
@@ -27,7 +27,7 @@ def test_the_shortest_that_reached_the_goal_is_found(script):
     assert shortest(seconds, accuracies, goal=1.01) is None
 
 
-@pytest.mark.parametrize("images", [300, 600, 1200])
+@pytest.mark.parametrize("images", [300, 600])
 def test_so_many_images_are_seen(script, tmp_path, monkeypatch, images):
     seen = []
 
