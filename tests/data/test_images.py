@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from tinygrad_mnist.data import load_mnist, read_digit
 from tinygrad_mnist.errors import DataError, MissingExtraError, OptionError
@@ -277,6 +278,12 @@ def light(shape, kind):
     }[kind]
 
 
+def coarse_grain(shape):
+    """Grain of some pixels, as recycled paper has."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, shape), 2)
+    return 10 * noise / noise.std()
+
+
 def on_table(paper):
     paper = paper.copy()
     paper[:, :25] = paper[:30] = 60
@@ -300,6 +307,33 @@ def specked(paper):
     return paper
 
 
+def shaded(paper):
+    """The soft shadow of something that lies over the right half."""
+    x = np.arange(paper.shape[1])
+    return paper * (1 - 0.5 / (1 + np.exp(-(x - 190) / 6)))
+
+
+def underlined(paper):
+    paper = paper.copy()
+    paper[255:258, 40:300] = 60
+    return paper
+
+
+def seen_from_the_side(paper):
+    """A sheet on a dark table whose corners are not square."""
+    photo = Image.fromarray(np.pad(paper, 40, mode="edge").astype(np.uint8))
+    width, height = photo.size
+    corners = [(-60, -50), (-20, height + 30), (width + 90, height + 60), (width + 30, -20)]
+    turned = photo.transform(
+        photo.size,
+        Image.Transform.QUAD,
+        [x for corner in corners for x in corner],
+        Image.Resampling.BILINEAR,
+        fillcolor=50,
+    )
+    return np.asarray(turned).astype(float)
+
+
 PHOTOS = {
     "a shadow from one side": lambda paper: paper * light(paper.shape, "a shadow from one side"),
     "dark corners": lambda paper: paper * light(paper.shape, "dark corners"),
@@ -310,6 +344,11 @@ PHOTOS = {
     "squared paper": ruled,
     "specks": specked,
     "a sheet on a dark table": lambda paper: np.pad(paper, 60, constant_values=50),
+    "the shadow of a hand": shaded,
+    "textured paper": lambda paper: paper + coarse_grain(paper.shape),
+    "a line below, and noise": lambda paper: (
+        underlined(paper) + np.random.default_rng(0).normal(0, 4, paper.shape)
+    ),
     "all at once": lambda paper: framed(specked(paper) * light(paper.shape, "a shadow from one side")),
 }
 
@@ -322,6 +361,24 @@ def test_photos_show_the_digit_that_was_written(tmp_path, digits, kind):
         photo = np.clip(PHOTOS[kind](paper), 0, 255).astype(np.uint8)
         found = read_digit(save(tmp_path / "photo.png", photo))
         assert np.abs(found - digit / digit.max()).mean() < 0.07
+
+
+def test_a_sheet_with_corners_that_are_not_square(tmp_path, digits):
+    for digit in digits[::300]:
+        paper = np.full((300, 340), 235.0)
+        paper[70:238, 90:258] -= 195 / 255 * np.kron(digit, np.ones((6, 6)))
+        found = read_digit(save(tmp_path / "photo.png", seen_from_the_side(paper).astype(np.uint8)))
+        assert found[:, :2].max() < 0.2  # no table
+        assert np.abs(found - digit / digit.max()).mean() < 0.15
+
+
+def test_strokes_of_one_pixel(tmp_path):
+    """A slanted line touches its next pixel at a corner only."""
+    paper = np.full((300, 300), 235, np.uint8)
+    for i in range(120):
+        paper[90 + i, 200 - i // 2 * 2 : 202 - i // 2 * 2] = 40
+    found = read_digit(save(tmp_path / "photo.png", paper))
+    assert (found.max(axis=1) > 0.3).sum() >= 20
 
 
 def test_dots_of_black_and_white_are_greys(tmp_path, digits):

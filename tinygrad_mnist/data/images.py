@@ -152,6 +152,8 @@ def _decode(content: bytes, file: Path | str) -> NDArray:
                 raise ValueError("what the camera says about it is too long")
             if image.mode.startswith("I"):  # 16 bits of grey, Pillow would clip them to 8
                 return np.asarray(image).astype(np.uint16)
+            if image.mode == "F":
+                return np.asarray(image)
             upright = ops.exif_transpose(image).convert("RGBA")
             upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             return np.asarray(upright)

@@ -29,6 +29,15 @@ SHARES = (0.4, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.0)
 HALFTONE = 0.15
 """The least grain of a picture whose greys are dots of black and white."""
 
+STROKE = 0.4
+"""The least share of the strongest ink that other strokes of the digit reach; rules and grain of the paper are weaker."""
+
+FLAT = 0.15
+"""The height of a rule in shares of its width, at most."""
+
+SHADE = 0.2
+"""The share of a picture from which what is dark may be a shadow."""
+
 WRITTEN = 0.001
 """The least share of a sheet of paper that a digit on it covers."""
 
@@ -101,7 +110,9 @@ class Pieces:
 
     def __init__(self, mask: NDArray) -> None:
         ndimage = _ndimage()
-        self.labels: NDArray = ndimage.label(mask)[0]
+        self.labels: NDArray = ndimage.label(mask, np.ones((3, 3)))[
+            0
+        ]  # thin strokes are joined at corners only
         self.areas: NDArray = np.bincount(self.labels.ravel())[1:]
         found = ndimage.find_objects(self.labels)
         self.boxes = [Box(y.start, x.start, y.stop, x.stop) for y, x in found]
@@ -115,6 +126,10 @@ class Pieces:
         """Whether a piece covers one side of the picture, as a table or a frame does."""
         sides = self.labels[0], self.labels[-1], self.labels[:, 0], self.labels[:, -1]
         return any((side == i + 1).mean() > 0.9 for side in sides)
+
+    def is_rule(self, i: int) -> bool:
+        """Whether a piece is a line from left to right, as under a digit."""
+        return self.boxes[i].height < FLAT * self.boxes[i].width
 
     def is_blot(self, i: int) -> bool:
         """Whether a piece is as solid as a blot or a hole in the paper; strokes leave most of their box free."""
@@ -146,16 +161,22 @@ def find_digit(grey: NDArray, ripples: float = 0.0) -> NDArray:
     search = _Search(grey)
     if search.sheet:  # on a table, or in the frame of a scanner
         try:
-            return find_digit(grey[search.sheet.grow(-3, grey.shape).part], ripples)
+            return find_digit(search.cut_sheet(grey), ripples)
         except NothingWrittenError:
             search = _Search(grey, may_hold_sheet=False)
+    if not search.is_uneven and (search.is_cut or search.dark > SHADE):  # or is that the shadow of something?
+        shaded = _Search(grey, may_hold_sheet=False, may_be_even=False)
+        if not shaded.is_cut and shaded.dark < 0.5 * search.dark:
+            search = shaded
     return search.digit(ripples)
 
 
 class _Search:
     """The contrast of one picture to its paper, and the strongest piece of ink in it."""
 
-    def __init__(self, grey: NDArray, *, may_hold_sheet: bool = True) -> None:
+    is_cut = False
+
+    def __init__(self, grey: NDArray, *, may_hold_sheet: bool = True, may_be_even: bool = True) -> None:
         ndimage = _ndimage()
         self.shape, self.may_hold_sheet = grey.shape, may_hold_sheet
         grain = _grain(grey)
@@ -163,7 +184,8 @@ class _Search:
         fine, coarse = max(self.shape) / 600, max(3.0, max(self.shape) / 250)
         blur = 0.0 if grain <= 0.004 else fine if grain < HALFTONE else coarse
         calm = ndimage.gaussian_filter(grey, blur, mode="nearest") if blur else grey
-        sign, paper = _paper(calm)
+        self.is_grainy = blur > 0
+        sign, paper = _paper(calm, may_be_even)
         self.raw, self.contrast = ((sign * (paper - image)) for image in (grey, calm))
         self.is_uneven = isinstance(paper, np.ndarray)
         if sign > 0 and self.is_uneven:  # light multiplies: what is darker has less contrast
@@ -175,8 +197,9 @@ class _Search:
         # What is lighter than paper is noise, if there is enough of it.
         lighter = off[off < 0]
         self.noise = 1.4826 * float(-np.median(lighter)) if blur and lighter.size > 0.1 * grey.size else 0.0
+        self.dark = float((self.contrast > 0.2 * self.contrast.max()).mean())  # the share of the picture
         self.outside: NDArray = np.zeros(self.shape, bool)
-        self.sheet: Box | None = None
+        self.sheet: tuple[Box, NDArray] | None = None  # its box, and where it is in that
         self._find()
 
     def _find(self) -> None:
@@ -193,8 +216,9 @@ class _Search:
             boxes = pieces.boxes
             shares = {i: self._written(pieces, i) for i in range(len(boxes) if self.may_hold_sheet else 0)}
             sheets = {i: share for i, share in shares.items() if share is not None}
-            if written := [boxes[i] for i, share in sheets.items() if WRITTEN <= share < 0.4]:
-                self.sheet = max(written, key=lambda box: box.size)
+            if written := [i for i, share in sheets.items() if WRITTEN <= share < 0.4]:
+                sheet = max(written, key=lambda i: boxes[i].size)
+                self.sheet = boxes[sheet], pieces.mask(sheet)
                 return
             # The rim of something at the edge belongs to it.
             rim = ndimage.binary_dilation(self.outside)
@@ -214,7 +238,8 @@ class _Search:
             if self.good:
                 self.is_cut = False
                 self.pieces, self.peak = pieces, peak
-                self.main = max(self.good, key=lambda i: boxes[i].size)
+                strokes = [i for i in self.good if not pieces.is_rule(i)]
+                self.main = max(strokes or self.good, key=lambda i: boxes[i].size)
                 return
             if not outer:
                 break
@@ -227,6 +252,17 @@ class _Search:
         self.is_cut = True
         self.pieces, self.main, self.peak = cut
         self.good = [self.main]
+
+    def cut_sheet(self, grey: NDArray) -> NDArray:
+        """Cut the sheet of paper out of the picture; the paper goes on where its corners are not square."""
+        assert self.sheet is not None
+        ndimage, (box, mask) = _ndimage(), self.sheet
+        inner = box.grow(-3, self.shape)
+        filled = ndimage.binary_fill_holes(mask)
+        filled = ndimage.binary_erosion(filled, iterations=3, border_value=1)[3:-3, 3:-3]
+        nearest = ndimage.distance_transform_edt(~filled, return_distances=False, return_indices=True)
+        cut: NDArray = grey[inner.part][tuple(nearest)]
+        return cut
 
     def _written(self, pieces: Pieces, i: int) -> float | None:
         """Return the share of a sheet of paper that is written on; None for a piece that is no sheet.
@@ -266,6 +302,10 @@ class _Search:
             box = reduce(Box.join, bits, box)
         reach = box.size
         for other in pieces:
+            if self.is_grainy and self.contrast[other.part].max() < STROKE * self.peak:
+                continue
+            if other.height < FLAT * other.width and other.top >= box.bottom and other.width > 0.7 * reach:
+                continue  # a line below the digit
             distance = max(box.across(other), box.down(other), 0)
             is_stroke = (
                 distance <= 0.25 * reach and 0.1 * reach <= other.size and not other.touches(self.shape)
@@ -336,7 +376,7 @@ def _is_beside(box: Box, main: Box) -> bool:
     return is_wide and -box.across(main) >= 0.6 * min(box.width, main.width) and box.down(main) > 0.25 * size
 
 
-def _paper(grey: NDArray) -> tuple[int, Any]:
+def _paper(grey: NDArray, may_be_even: bool) -> tuple[int, Any]:
     """Find out whether ink is dark (1) or light (-1), and how bright the paper is: a number, or one for each pixel."""
     border = _border(grey)
     low, high = float(grey.min()), float(grey.max())
@@ -347,7 +387,7 @@ def _paper(grey: NDArray) -> tuple[int, Any]:
     sign = (1 if where > 0.5 else -1) if is_clear else _ink_by_shape(grey)
     paper = border[sign * (border - (low + high) / 2) >= 0]
     # Strokes may cross up to a third of it.
-    if is_clear and np.ptp(np.quantile(sign * paper, [0.35, 0.98])) < 0.1 * (high - low):
+    if may_be_even and is_clear and np.ptp(np.quantile(sign * paper, [0.35, 0.98])) < 0.1 * (high - low):
         return sign, float(np.median(paper))
     return sign, _follow_paper(grey, sign)
 
