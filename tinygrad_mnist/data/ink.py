@@ -30,7 +30,7 @@ HALFTONE = 0.15
 """The least grain of a picture whose greys are dots of black and white."""
 
 STROKE = 0.4
-"""The least share of the strongest ink that other strokes of the digit reach; rules and grain of the paper are weaker."""
+"""The least share of the strongest ink that other strokes of a digit reach; rules and grain of paper are weaker."""
 
 FLAT = 0.15
 """The height of a rule in shares of its width, at most."""
