@@ -13,7 +13,7 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError, OptionError, ShapeError, UnsupportedError
 from tinygrad_mnist.viz.steps.expression import FUNCTIONS, compute
-from tinygrad_mnist.viz.steps.program import compile_graph
+from tinygrad_mnist.viz.steps.program import compile_graph, nodes_before
 
 CHROMIUM = next(
     (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
@@ -170,6 +170,9 @@ def test_formulas_give_what_numpy_gives() -> None:
     w, x, b = (np.asarray(value) for value in values.values())
     result, named = compute("mean(np.tanh(w @ x + b) ** 2) - 3 / exp(-b)", values)
     np.testing.assert_allclose(result.item(), np.mean(np.tanh(w @ x + b) ** 2) - 3 / np.exp(-b))
+    assert {node.line.text for node in nodes_before(result.node) if node.primitive} == {  # type: ignore[arg-type, union-attr]
+        "mean(np.tanh(w @ x + b) ** 2) - 3 / exp(-b)"
+    }
     result.backward()
     assert named["w"].grad is not None
     for name in FUNCTIONS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from .. import data, viz
 from ..errors import OptionError
 from ..tensor import Tensor
 from ..training.runs import Run
-from ..viz.steps.expression import compute
+from ..viz.steps.expression import compute, read_values
 
 __all__ = ["step_through"]
 
@@ -42,18 +41,7 @@ def step_through(what: tuple[str, ...], formula: bool, label: int | None, out: P
 
 def _of_formula(what: tuple[str, ...]) -> tuple[Tensor, dict[str, Any]]:
     """Compute a formula; a result of several numbers is summed up."""
-    values: dict[str, Any] = {}
-    for text in what[1:]:
-        name, equals, value = text.partition("=")
-        try:
-            values[name.strip()] = np.asarray(json.loads(value), np.float64)
-        except (ValueError, TypeError, RecursionError):
-            equals = ""
-        if not equals or not name.strip().isidentifier():
-            raise OptionError(
-                f"{text!r} is no value; write name=number or name=[list], such as w=2 or x=[1,2]"
-            )
-    result, named = compute(what[0], values)
+    result, named = compute(what[0], read_values(what[1:]))
     return (result if result.size == 1 else result.sum()), named
 
 

@@ -93,13 +93,36 @@ def read_digit(path: str | os.PathLike[str], *, size: int = 28, fill: float = 20
     if not 0 < fill <= 1:
         raise OptionError(f"read_digit: fill is {fill}; it must be above 0 and at most 1")
     pixels = _read_npy(file) if file.suffix.lower() == ".npy" else _read_picture(file)
-    grey = _shrink(_grey(_unit(pixels, file), file))
     # JPEG leaves ripples around strokes, even on even paper.
     ripples = 0.1 if file.suffix.lower() in (".jpg", ".jpeg", ".webp") else 0.0
+    return prepare_digit(pixels, size=size, fill=fill, ripples=ripples, where=file)
+
+
+def prepare_digit(
+    pixels: NDArray,
+    *,
+    size: int = 28,
+    fill: float = 20 / 28,
+    ripples: float = 0.0,
+    where: Path | str = "picture",
+) -> NDArray:
+    """Bring a picture of one digit into the form of MNIST's digits; see :func:`read_digit`.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W), (H, W, 3) or (H, W, 4), of 0–255 or of 0–1
+    size, fill
+        As for :func:`read_digit`.
+    ripples : float
+        How much of the contrast is no ink, but the work of a compression.
+    where : str
+        What messages call it.
+    """
+    grey = _shrink(_grey(_unit(pixels, where), where))
     try:
         ink = find_digit(grey, ripples) if max(grey.shape) > SMALL else _crop(_ink(grey, ripples))
     except DataError as error:
-        raise DataError(f"{file}: {error}") from error
+        raise DataError(f"{where}: {error}") from error
     return _centre(_resize(ink, max(round(size * fill), 1)), size)
 
 

@@ -124,7 +124,7 @@ def _mlp(*end: nn.Module, **settings: Any) -> nn.Module:
     return nn.Sequential(model, *end) if end else model
 
 
-def _change(p: nn.Parameter, change: Callable[[NDArray], NDArray]) -> None:
+def _change(p: Any, change: Callable[[NDArray], NDArray]) -> None:
     with no_grad():
         p[...] = change(np.array(p.data))
 
@@ -283,7 +283,7 @@ def _weights_too_large(mended: bool) -> Settings:
     model, rng = _mlp(), np.random.default_rng(0)
     for p in model.parameters():
         if not mended and p.ndim > 1:
-            _change(p, lambda w: rng.normal(0, 1, w.shape))
+            _change(p, lambda w: rng.standard_normal(w.shape))
     return _of(model, optimizer=_sgd(0.02))
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ast
+import json
+import linecache
 import operator
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ...errors import OptionError, choice
+from ...graph import Node
 from ...ops import network
 from ...tensor import Tensor, tensor
+from .program import nodes_before
 
-__all__ = ["FUNCTIONS", "compute"]
+__all__ = ["FUNCTIONS", "compute", "read_values"]
 
 #: What a formula may call.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -31,6 +36,41 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 #: The longest formula, in characters, and the largest exponent.
 LONGEST, LARGEST = 1000, 64
+
+
+#: The longest text of values, and the most numbers of one of them.
+LONGEST_VALUES, MOST_NUMBERS = 10_000, 1_000
+
+
+def read_values(texts: str | Iterable[str]) -> dict[str, Any]:
+    """Read values such as ``w=2`` and ``x=[1, 2]``, from a list or from one text.
+
+    Raises
+    ------
+    OptionError
+        If something is no value.
+
+    Examples
+    --------
+    >>> read_values("w=2, x=[1, 2]")
+    {'w': array(2.), 'x': array([1., 2.])}
+    """
+    if isinstance(texts, str):
+        if len(texts) > LONGEST_VALUES:
+            raise OptionError(f"the values have {len(texts):,} characters; the most are {LONGEST_VALUES:,}")
+        texts = re.split(r"[\s,;]+(?=[^\W\d]\w*\s*=)", texts.strip(" ,;\n\t"))
+    values: dict[str, Any] = {}
+    for text in filter(None, texts):
+        name, equals, value = text.partition("=")
+        try:
+            values[name.strip()] = np.asarray(json.loads(value), np.float64)
+        except (ValueError, TypeError, RecursionError):
+            equals = ""
+        if not equals or not name.strip().isidentifier() or values[name.strip()].size > MOST_NUMBERS:
+            raise OptionError(
+                f"{text!r} is no value; write name=number or name=[list], such as w=2 or x=[1,2]"
+            )
+    return values
 
 
 def compute(formula: str, values: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -72,7 +112,17 @@ def compute(formula: str, values: Mapping[str, Any]) -> tuple[Tensor, dict[str, 
     result = _value(tree, named)
     if not isinstance(result, Tensor):
         raise OptionError(f"the formula {formula!r} contains no name, so there is nothing to differentiate")
+    if result.node is not None:
+        _name_line(result.node, formula.strip())
     return result, named
+
+
+def _name_line(root: Node, formula: str) -> None:
+    """Let the operations of a formula say that the formula is their line of the user's program."""
+    linecache.cache["<formula>"] = len(formula), None, [f"{formula}\n"], "<formula>"
+    origin = compile("0", "<formula>", "eval"), 0
+    for node in nodes_before(root):
+        node.origin = origin
 
 
 def _value(part: ast.AST, named: Mapping[str, Tensor]) -> Any:

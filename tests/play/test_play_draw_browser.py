@@ -1,0 +1,94 @@
+"""Draw and Backward in a real browser: a digit drawn with the mouse, a sweep played to its end."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from test_play_browser import Visit, pytestmark, visit  # noqa: F401  (the fixture, and when to skip)
+
+from tinygrad_mnist.viz.steps.expression import compute
+
+
+def draw(page: Any, *points: tuple[float, float]) -> None:
+    """Draw a line through points, as shares of the pad."""
+    box = page.locator(".pad").bounding_box()
+    where = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*where[0])
+    page.mouse.down()
+    for x, y in where[1:]:
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-").replace("Σ wᵢaᵢ + b = ", ""))
+
+
+def test_a_digit_is_drawn_and_read(visit: Visit) -> None:  # noqa: F811
+    page = visit.open("draw")
+    page.wait_for_selector(".pad")
+    draw(page, (0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+    page.wait_for_selector('.answer[data-said="7"]')
+    shares = [number(text.replace(" %", "")) for text in page.locator(".bar .number").all_text_contents()]
+    assert abs(sum(shares) - 100) < 0.6
+    assert max(shares) == number(re.sub(r".*, | %", "", page.locator(".answer").text_content()))
+    # The neurons of the last layer are the outputs; each is the sum of what its card lists.
+    page.locator("button.cell").last.click()
+    page.wait_for_selector(".sum")
+    cells = [number(text) for text in page.locator(".neuron tbody td:last-child").all_text_contents()]
+    assert abs(sum(cells) - number(page.locator(".sum").text_content())) < 0.02
+    # Switched off, it changes the accuracy.
+    page.locator("#off").click()
+    changed = page.locator(".neuron p[data-after]")
+    changed.wait_for()
+    after, before = map(float, re.findall(r"([\d.]+) %", changed.text_content()))
+    assert after < before
+    # Towards another class, a little of each pixel deceives it.
+    page.get_by_role("button", name="As it was").click()
+    page.get_by_label("Class", exact=True).select_option(label="3")
+    slider = page.get_by_role("slider", name="how far")
+    slider.focus()
+    slider.press("End")
+    page.wait_for_selector('.answer[data-said="3"]')
+    assert visit.failures == []
+    page.close()
+
+
+@pytest.mark.thorough
+def test_a_digit_is_drawn_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:  # noqa: F811
+    page = visit.open("draw", 390, color_scheme="dark")
+    page.locator(".pad").focus()
+    for key, times in (("ArrowUp", 10), (" ", 1), ("ArrowDown", 19), (" ", 1)):
+        for _ in range(times):
+            page.keyboard.press(key)
+    page.wait_for_selector('.answer[data-said="1"]')
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert visit.failures == []
+    page.close()
+
+
+def test_a_sweep_is_played_to_its_end(visit: Visit) -> None:  # noqa: F811
+    page = visit.open("backward")
+    page.get_by_label("Formula", exact=True).fill("tanh(w * x + b) ** 2")
+    page.get_by_label("Values", exact=True).fill("w=0.5 x=1.5 b=-1")
+    page.locator("#play-formula").click()
+    player = page.frame_locator("iframe.player")
+    player.locator("svg text", has_text="tanh").first.wait_for()
+    found: dict[str, float] = {}
+    steps = int(player.locator("#place").get_attribute("max"))
+    for _ in range(steps):
+        player.locator("#next").click()
+        title = player.locator("#panel h1").text_content()
+        if title.startswith("Backward: the gradient at "):
+            shown = player.locator("#panel figure").last.locator("td").get_attribute("title")
+            found[title.removeprefix("Backward: the gradient at ")] = float(shown.split()[-1])
+    result, named = compute("tanh(w * x + b) ** 2", {"w": 0.5, "x": 1.5, "b": -1.0})
+    result.backward()
+    gradients = {name: float(np.asarray(leaf.grad)) for name, leaf in named.items()}
+    assert {name: found[name] for name in gradients} == gradients
+    assert player.locator("#program .lit").text_content().strip().endswith("tanh(w * x + b) ** 2")
+    assert visit.failures == []
+    page.close()
