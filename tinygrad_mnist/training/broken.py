@@ -283,7 +283,7 @@ def _weights_too_large(mended: bool) -> Settings:
     model, rng = _mlp(), np.random.default_rng(0)
     for p in model.parameters():
         if not mended and p.ndim > 1:
-            _change(p, lambda w: rng.standard_normal(w.shape))
+            _change(p, lambda w: np.asarray(rng.standard_normal(w.shape)))
     return _of(model, optimizer=_sgd(0.02))
 
 
