@@ -74,39 +74,39 @@ def _block(channels: Sequence[int], kernel: int, rng: np.random.Generator) -> It
         yield nn.ReLU()
 
 
-def _pyramid(
-    side: int, classes: int, channels: tuple[int, int, int], dropout: float, rng: np.random.Generator
+def _stack(
+    side: int, classes: int, layers: Sequence[tuple[int, int, int]], dropout: float, rng: np.random.Generator
 ) -> nn.Module:
-    """Three convolutions with batch norm, two of them with a pool, and a layer.
+    """Convolutions with batch norm, each of so many channels, a kernel and a pool; then a linear layer.
 
-    The pools come before the norms, which then read a quarter of the numbers. Large images lose their margins, which
-    hold little; small ones keep them.
+    The pools come before the norms, which then read a quarter of the numbers. Images lose their margins, which hold
+    little; small ones keep them.
     """
-    is_small = side < 20
-    layers: list[nn.Module] = [nn.Unflatten(1, (1, side, side))]
-    for before, after, kernel, pool in zip((1, *channels[:2]), channels, (5, 3, 3), (2, 2, 1), strict=True):
-        margin = kernel // 2 if is_small else 0
-        layers.append(nn.Conv2d(before, after, kernel, padding=margin, bias=False, rng=rng))
+    is_small, before = side < 20, 1
+    modules: list[nn.Module] = [nn.Unflatten(1, (1, side, side))]
+    for channels, kernel, pool in layers:
+        margin = kernel // 2 if is_small or side < 5 else 0
+        modules.append(nn.Conv2d(before, channels, kernel, padding=margin, bias=False, rng=rng))
         if pool > 1:
-            layers.append(nn.MaxPool2d(pool))
-        layers += [nn.BatchNorm2d(after), nn.ReLU()]
-        side = (side + 2 * margin - kernel + 1) // pool
+            modules.append(nn.MaxPool2d(pool))
+        modules += [nn.BatchNorm2d(channels), nn.ReLU()]
+        side, before = (side + 2 * margin - kernel + 1) // pool, channels
     if side < 1:
         raise OptionError("the images are too small for this model; use --model mlp")
-    layers.append(nn.Flatten())
+    modules.append(nn.Flatten())
     if dropout:
-        layers.append(nn.Dropout(dropout, rng=rng))
-    return nn.Sequential(*layers, nn.Linear(channels[-1] * side * side, classes, rng=rng))
+        modules.append(nn.Dropout(dropout, rng=rng))
+    return nn.Sequential(*modules, nn.Linear(before * side * side, classes, rng=rng))
 
 
 def small_cnn(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
     """Three narrow convolutions with batch norm: as accurate as possible after some seconds."""
-    return _pyramid(side, classes, (16, 32, 64), 0.0, rng)
+    return _stack(side, classes, [(16, 5, 2), (32, 3, 2), (64, 3, 1)], 0.0, rng)
 
 
 def cnn(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
-    """Three convolutions with batch norm, and dropout before the last layer: for some minutes."""
-    return _pyramid(side, classes, (24, 48, 96), 0.3, rng)
+    """Four convolutions with batch norm, and dropout before the last layer: for some minutes."""
+    return _stack(side, classes, [(24, 5, 2), (48, 3, 1), (48, 3, 2), (96, 3, 1)], 0.4, rng)
 
 
 def resnet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
@@ -135,6 +135,6 @@ MODELS: dict[str, ModelRecipe] = {
     "mlp": ModelRecipe("layers that connect everything (--hidden, --activation, --dropout)", mlp),
     "lenet": ModelRecipe("two convolutions and three layers (LeNet-5)", lenet),
     "small-cnn": ModelRecipe("three narrow convolutions with batch norm: 99 % in seconds", small_cnn),
-    "cnn": ModelRecipe("three convolutions with batch norm and dropout", cnn, "shift"),
+    "cnn": ModelRecipe("four convolutions with batch norm and dropout", cnn, "shift,rotate,scale"),
     "resnet": ModelRecipe("a residual network of seven convolutions", resnet, "shift"),
 }
