@@ -2,6 +2,7 @@
 
     python docs/make_pictures.py                      (draw what is stale; --list says what that is)
     python docs/make_pictures.py five_experiments_e5  (draw one, or several, in any case)
+    python docs/make_pictures.py teaching_            (draw all whose names begin so)
     python docs/make_pictures.py --all
 
 Drawings of graphs take seconds. Pictures of experiments come from a run with all the data, and take as long
@@ -18,6 +19,7 @@ import ast
 import hashlib
 import inspect
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -33,6 +35,7 @@ import tinygrad_mnist as tg
 from tinygrad_mnist.palette import BLUE, ORANGE
 from tinygrad_mnist.training.broken import BROKEN
 from tinygrad_mnist.viz import figures
+from tinygrad_mnist.viz.steps.expression import compute, read_values
 
 DOCS = Path(__file__).resolve().parent
 MANIFEST = DOCS / "pictures.json"
@@ -156,6 +159,112 @@ def broken(code):
 LOGARITHMIC = {"sum-for-mean", "inputs-not-scaled", "learning-rate-too-high"}
 CURVES = {f"images/broken_{code.replace('-', '_')}.png": code for code in BROKEN}
 
+# -- screens of the class in teaching.md ---------------------------------------------------------------
+
+
+def played(formula, values, steps):
+    """The step player on a formula, after some steps."""
+    result, names = compute(formula, read_values(values))
+    page = tg.viz.step_through(result if result.size == 1 else result.sum(), names=names)
+
+    def act(screen):
+        screen.set_content(page.html)
+        for _ in range(steps):
+            screen.keyboard.press("ArrowRight")
+
+    return act
+
+
+def forward():
+    return played("x * w + b", "x=2 w=0.5 b=-1", 4)
+
+
+def backward():
+    return played("x * w + b", "x=2 w=0.5 b=-1", 9)
+
+
+def meeting():
+    return played("(w * x - y) ** 2 + 0.1 * w ** 2", "w=0.5 x=2 y=3", 23)
+
+
+def product():
+    """A product of matrices, with the row and the column behind a number of the result."""
+    play = played("mean(tanh(x @ w))", "x=[[1,2,0],[0,1,-1]] w=[[0.5,1],[-1,0.2],[0.3,-0.7]]", 2)
+
+    def act(screen):
+        play(screen)
+        screen.locator("#panel figure").last.locator("td").nth(1).click()
+
+    return act
+
+
+def room(name, act):
+    """A room of the page, in use."""
+
+    def show(screen):
+        command = [sys.executable, "-m", "tinygrad_mnist", "play", "--no-open"]
+        with tempfile.TemporaryDirectory() as folder:
+            server = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+            )  # fmt: skip
+            try:
+                screen.goto(f"{server.stdout.readline().strip()}#{name}")
+                act(screen)
+                screen.wait_for_timeout(500)
+                yield
+            finally:
+                server.terminate()
+                server.wait()
+
+    return show
+
+
+def seven():
+    def act(screen):
+        box = screen.locator(".pad").bounding_box()
+        line = [(0.3, 0.2), (0.7, 0.2), (0.45, 0.85)]
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in line]
+        screen.mouse.move(*places[0])
+        screen.mouse.down()
+        for x, y in places[1:]:
+            screen.mouse.move(x, y, steps=10)
+        screen.mouse.up()
+        screen.wait_for_selector('.answer[data-said="7"]')
+
+    return room("draw", act)
+
+
+#: What makes each screen, and its size.
+SCREENS = {
+    "images/teaching_forward.png": (forward, 900, 430),
+    "images/teaching_backward.png": (backward, 900, 560),
+    "images/teaching_meeting.png": (meeting, 900, 560),
+    "images/teaching_product.png": (product, 900, 560),
+    "images/teaching_seven.png": (seven, 1300, 760),
+}
+
+
+def photograph(pictures):
+    """Take pictures of screens, with a browser."""
+    from playwright.sync_api import sync_playwright
+
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        for picture in pictures:
+            make, width, height = SCREENS[picture]
+            screen = started.new_page(viewport={"width": width, "height": height})
+            shown = make()(screen)  # a room is shown until its server is closed
+            if shown is not None:
+                next(shown)
+            screen.screenshot(path=DOCS / picture)
+            if shown is not None:
+                shown.close()
+            screen.close()
+            note([picture])
+
+
 # -- what a picture is made from --------------------------------------------------------------------
 
 UNSEEN_KEYWORDS = {"help", "caption", "show_default", "metavar"}
@@ -166,6 +275,9 @@ def source_of(picture):
     """Return a digest of what a picture is made from."""
     if picture in GRAPHS:
         parts = [GRAPHS[picture]().source, *reach([sys.modules[tg.viz.render_graph.__module__].centre_text])]
+    elif picture in SCREENS:
+        make, *size = SCREENS[picture]
+        parts = [inspect.getsource(make), repr(size)]
     elif picture in CURVES:
         code = CURVES[picture]
         parts = [inspect.getsource(BROKEN[code].make), inspect.getsource(broken), repr(code in LOGARITHMIC)]
@@ -264,7 +376,9 @@ def note(pictures):
         if picture in RUNS:
             entry["command"] = "python examples/{}.py {}".format(*RUNS[picture])
         known[picture] = entry
-    kept = {picture: known[picture] for picture in sorted(known) if picture in {*GRAPHS, *CURVES, *RUNS}}
+    kept = {
+        picture: known[picture] for picture in sorted(known) if picture in {*GRAPHS, *CURVES, *SCREENS, *RUNS}
+    }
     MANIFEST.write_text(json.dumps(kept, indent=1) + "\n")
 
 
@@ -303,7 +417,12 @@ def run(script, arguments, pictures):
 )
 def main(names, everything, only_list, accept):
     manifest = read_manifest()
-    known = {Path(picture).stem: picture for picture in [*GRAPHS, *CURVES, *RUNS]}
+    known = {Path(picture).stem: picture for picture in [*GRAPHS, *CURVES, *SCREENS, *RUNS]}
+    names = [
+        n
+        for name in names
+        for n in ([k for k in known if k.startswith(name)] if name.endswith("_") else [name])
+    ]
     if unknown := set(names) - set(known):
         raise click.BadParameter(
             f"no picture is called {', '.join(sorted(unknown))}; there are {', '.join(known)}"
@@ -323,6 +442,8 @@ def main(names, everything, only_list, accept):
     for picture in sorted(wanted & set(CURVES)):
         broken(CURVES[picture]).savefig(DOCS / picture, dpi=110)
         note([picture])
+    if wanted & set(SCREENS):
+        photograph(sorted(wanted & set(SCREENS)))
     for script, arguments, pictures in EXPERIMENTS:
         if wanted & set(shown(script, pictures).values()):
             run(script, arguments, shown(script, pictures))

@@ -19,7 +19,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 SPEC = importlib.util.spec_from_file_location("make_pictures", DOCS / "make_pictures.py")
 maker = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(maker)
-PICTURES = [*maker.GRAPHS, *maker.CURVES, *maker.RUNS]
+PICTURES = [*maker.GRAPHS, *maker.CURVES, *maker.SCREENS, *maker.RUNS]
 
 
 @pytest.mark.parametrize("picture", PICTURES)
@@ -140,6 +140,7 @@ def test_a_changed_file_is_noticed(monkeypatch, tmp_path):
     monkeypatch.setattr(maker, "MANIFEST", docs / "pictures.json")
     monkeypatch.setattr(maker, "RUNS", {})
     monkeypatch.setattr(maker, "CURVES", {})
+    monkeypatch.setattr(maker, "SCREENS", {})
     monkeypatch.setattr(maker, "EXPERIMENTS", [])
 
     def say(*arguments):

@@ -118,7 +118,7 @@ def program_lines(root: Node, names: Mapping[str, Any]) -> tuple[list[dict[str, 
         if found is not None:
             node, back = operations[int(found[3])], bool(found[2])
             written = f"{found[1]}# {'back through ' if back else ''}{_told(node, not back)}"
-        elif text.strip().startswith("return "):
+        elif text.strip().startswith(("return ", "# ")):  # a comment of another kind, such as "# back"
             node = None
         lines.append({"text": written, "node": node if text.strip() else None, "back": back})
     return lines, ""
