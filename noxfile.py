@@ -40,6 +40,12 @@ def thorough(session: nox.Session) -> None:
 
 
 @nox.session
+def deep(session: nox.Session) -> None:
+    """What the default leaves out, but for random checks by the thousand."""
+    run(session, "pytest", "--thorough", "-m", "thorough and not soak", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style and form."""
     run(session, "ruff", "check", ".")

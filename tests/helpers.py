@@ -24,6 +24,12 @@ OPERATIONS: list[Operation] = [
 ]
 
 
+#: For tests that check some cases by default, and all where these are wanted.
+some_or_all = pytest.mark.parametrize(
+    "are_all", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["some", "all"]
+)
+
+
 def check_cases(check: Callable[..., None], cases: Iterable[tuple[Any, ...]]) -> None:
     """Run a check on every case, given as its name and its arguments; name all that fail, each with its reason.
 

@@ -140,6 +140,7 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path, whole):
 
 
 @pytest.mark.thorough
+@pytest.mark.soak
 @pytest.mark.parametrize(("number", "kind"), [*enumerate(KINDS)], ids=[" ".join(kind) for kind in KINDS])
 def test_killed_at_random_moments(tmp_path, number, kind):
     """Ten kills of each kind: five with a checkpoint after each epoch, and five with one after each batch, too."""

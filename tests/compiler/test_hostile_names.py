@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import some_or_all
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
@@ -620,10 +621,11 @@ def same_values(a: Any, b: Any) -> None:
         assert a == b or repr(a) == repr(b), f"{b!r} in the place of {a!r}"
 
 
+@some_or_all
 @pytest.mark.parametrize("name", ROUTES)
-def test_names_are_never_code(name, request):
+def test_names_are_never_code(name, are_all):
     make, names = ROUTES[name]
-    if len(names) > 40 and not request.config.getoption("--thorough"):
+    if len(names) > 40 and not are_all:
         names = names[[*ROUTES].index(name) % 20 :: 20]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -636,14 +638,21 @@ def test_names_are_never_code(name, request):
 @pytest.mark.skipif(
     "numba" not in BACKENDS, reason="machine code needs numba: pip install 'tinygrad-mnist[fast]'"
 )
-@pytest.mark.parametrize("name", ROUTES)
-def test_names_are_never_machine_code(name, request):
+@pytest.mark.parametrize(
+    ("name", "are_all"),
+    [
+        # The text of the NumPy program is made for all.
+        *(
+            (name, False)
+            for i, (name, (_, names)) in enumerate(ROUTES.items())
+            if len(names) <= 40 or i % 12 == 0
+        ),
+        *(pytest.param(name, True, marks=[pytest.mark.thorough, pytest.mark.soak]) for name in ROUTES),
+    ],
+)
+def test_names_are_never_machine_code(name, are_all):
     make, names = ROUTES[name]
-    few, number = names, [*ROUTES].index(name)
-    if not request.config.getoption("--thorough"):
-        if names in (NAMES, IDENTIFIERS) and number % 12:  # the text of the NumPy program is made for all
-            pytest.skip("runs with --thorough")
-        few = [names[7 * number % len(names)]]
+    few = names if are_all else [names[7 * [*ROUTES].index(name) % len(names)]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         faults = {str(n)[:60]: found for n in few if (found := fault(make, n, "numba"))}

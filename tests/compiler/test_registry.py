@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import OPERATIONS, check_cases, compute, outputs
+from helpers import OPERATIONS, check_cases, compute, outputs, some_or_all
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import CompileError
@@ -127,6 +127,7 @@ def test_values(p):
     check_all(p, value_of, p.samples, 1e-12)
 
 
+@some_or_all
 @every_operation
-def test_gradients(p, request):
-    check_all(p, gradients, p.samples if request.config.getoption("--thorough") else p.samples[:SOME], 1e-11)
+def test_gradients(p, are_all):
+    check_all(p, gradients, p.samples if are_all else p.samples[:SOME], 1e-11)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import some_or_all
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import CompileError
@@ -436,9 +437,9 @@ def cases(holder: str, scope: str, are_all: bool) -> dict[tuple[str, str], str]:
     return found
 
 
+@some_or_all
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_state_is_watched_or_refused(holder, request):
-    are_all = request.config.getoption("--thorough")
+def test_state_is_watched_or_refused(holder, are_all):
     table = {(scope, *case): text for scope in SCOPES for case, text in cases(holder, scope, are_all).items()}
     assert table
     faults = {case: found for case, text in table.items() if (found := faults_of(text, "numpy"))}

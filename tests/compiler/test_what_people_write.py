@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from helpers import some_or_all
 from numpy.lib.stride_tricks import sliding_window_view
 
 import tinygrad_mnist as tg
@@ -71,10 +72,11 @@ def train(make, compiled, make_optimizer):
     return losses, [p.data.copy() for p in parameters]
 
 
+@some_or_all
 @pytest.mark.parametrize("name", TRAINED)
-def test_training(name, request):
+def test_training(name, are_all):
     optimizers = [lambda p: optim.SGD(p, lr=0.05), lambda p: optim.Adam(p, lr=0.01)]
-    if not request.config.getoption("--thorough"):  # the two take turns
+    if not are_all:  # the two take turns
         optimizers = [optimizers[[*TRAINED].index(name) % 2]]
     for optimizer in optimizers:
         got, parameters = train(TRAINED[name], True, optimizer)

@@ -67,6 +67,7 @@ def test_some_mutants(zoo, monkeypatch):
 
 
 @pytest.mark.thorough
+@pytest.mark.soak
 def test_20_000_mutants(capsys):
     outcomes = run([*range(20_000)])
     with capsys.disabled():
@@ -83,6 +84,7 @@ def test_bombs(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.thorough
+@pytest.mark.soak
 def test_all_bombs_in_little_memory(capsys):
     outcomes = list(explode(list(BOMBS)))
     slowest = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:5]

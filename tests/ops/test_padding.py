@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import check_cases, for_each, leaf
+from helpers import check_cases, for_each, leaf, some_or_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,9 +83,10 @@ MODES = [
 ]
 
 
+@some_or_all
 @pytest.mark.parametrize(("mode", "how"), MODES, ids=str)
-def test_modes(mode, how, request):
-    step = 1 if request.config.getoption("--thorough") else 3  # gradients of other widths for each mode
+def test_modes(mode, how, are_all):
+    step = 1 if are_all else 3  # gradients of other widths for each mode
     first = MODES.index((mode, how)) % step
 
     def check_width(i, width):
