@@ -112,7 +112,9 @@ EXPERIMENTS = [
     ("variational_autoencoder", "--full", {"new_digits": "new_digits", "walks": "walks"}),
     ("variational_autoencoder", "--full --code 2", {"map": "map", "plane": "plane"}),
     ("convolution", "--full --seeds 3 --compile numpy", {"distance": "distance", "moved": "moved"}),
+    ("speedrun", "--full --seeds 3 --compile numpy", {"lengths": "lengths"}),
     ("char_rnn", "--full --compile numpy", {"bits": "bits"}),
+    ("tiny_gpt", "--full --compile numpy", {"looks": "looks"}),
 ]  # fmt: skip
 
 #: What the pictures of an experiment begin with, where that is not its name.
