@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from .. import data, viz
-from ..errors import OptionError
+from ..errors import OptionError, pluralise
 from ..tensor import Tensor
 from ..training.runs import Run
 from ..viz.steps.expression import compute, read_values
@@ -48,7 +48,7 @@ def _of_formula(what: tuple[str, ...]) -> tuple[Tensor, dict[str, Any]]:
 def _of_image(what: tuple[str, ...], label: int | None) -> tuple[Tensor, dict[str, Any]]:
     if len(what) != 2:
         raise OptionError(
-            f"give a run and an image, as in `step-through runs/mnist-1 seven.png`; got {len(what)} words"
+            f"give a run and an image, as in `step-through runs/mnist-1 seven.png`; got {pluralise(len(what), 'word')}"
         )
     saved = Run(what[0])
     facts, model = saved.facts, saved.model()
