@@ -96,6 +96,16 @@ def test_every_sample_of_every_operation_is_right_or_refused(tmp_path):
     check_cases(check_form_or_refusal, cases)
 
 
+def assigned(x):
+    y = x * 1
+    y[:, 1] = 7
+    y[:, 2:] = x[:, :2] * 10
+    y[..., -1] = y[:, 0]
+    y[:, :1] = x.sum(axis=1, keepdims=True)
+    y[:, 3:1] = 0
+    return y
+
+
 COMPARISONS = {
     "comparisons": lambda x: np.where((x > 0) & (x <= 1) | (x == 2), x, -1.0),
     "booleans": lambda x: np.where(np.logical_xor(x > 0, x != 0) | ~(x >= 1), 2.0, x),
@@ -110,6 +120,8 @@ COMPARISONS = {
     "an output that is an input": lambda x: (x, x * 2),
     "an output that is constant": lambda x: {"a": x * 1, "b": np.arange(3.0)},
     "two names for one output": lambda x: [x + 1] * 2,
+    "an assignment": lambda x: assigned(x),
+    "order": lambda x: np.take_along_axis(x, np.argsort(-x, axis=1), axis=1) + np.sort(x, axis=0 - 1),
     "integers": lambda x: np.floor(x).astype(np.int64) // 2 * 3 % -2,
 }
 
@@ -190,6 +202,18 @@ def test_a_number_from_outside_the_graph_is_refused_with_its_line(tmp_path):
         tg.errors.UnsupportedError, match=r"multiply uses an array .* outside the graph.*# outside"
     ):
         tg.export_onnx(function, floats(2, 2), tmp_path / "model.onnx")
+
+
+def test_an_output_from_outside_the_graph_is_refused(tmp_path):
+    with pytest.raises(
+        tg.errors.UnsupportedError, match=r"an output of shape \(2, 2\) is not the same for every input"
+    ):
+        tg.export_onnx(lambda x: x.data * 2, floats(2, 2), tmp_path / "model.onnx")
+
+
+def test_a_compiled_function_is_exported_as_itself(tmp_path):
+    made = tg.export_onnx(tg.compile(nn.MLP([4, 3, 2], rng=0)), floats(2, 4), tmp_path / "model.onnx")
+    assert made.parameters == ["0.weight", "0.bias", "2.weight", "2.bias"]
 
 
 def test_random_numbers_are_refused(tmp_path):

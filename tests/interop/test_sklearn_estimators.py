@@ -23,6 +23,10 @@ QUICK = {"hidden": (16,), "lr": 0.02, "epochs": 20}
 X, Y = load_iris(return_X_y=True)
 
 
+def linear(features, outputs, rng):
+    return nn.Linear(features, outputs, rng=rng)
+
+
 def failed(estimator):
     """The checks of scikit-learn that are not passed, with what they say."""
     results = check_estimator(estimator, on_fail=None, on_skip=None)
@@ -42,7 +46,7 @@ def test_the_checks_of_scikit_learn(kind):
         tg.sklearn.Classifier(),
         tg.sklearn.Regressor(),
         tg.sklearn.Classifier(**QUICK, patience=5),
-        tg.sklearn.Classifier(**QUICK, model=lambda n, m, rng: nn.Linear(n, m, rng=rng)),
+        tg.sklearn.Classifier(**QUICK, model=linear),
         tg.sklearn.Regressor(**QUICK, optimizer="adamw", weight_decay=0.01),
     ],
     ids=str,

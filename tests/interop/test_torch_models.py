@@ -262,3 +262,42 @@ def test_a_foreign_loader_cannot_be_resumed(tmp_path):
     with pytest.raises(tg.errors.OptionError, match="resume= cannot repeat the order"):
         trained(loader, resume=tmp_path)
     assert not [*tmp_path.iterdir()]
+
+
+# -- ONNX files from PyTorch ---------------------------------------------------------------------
+
+
+class TheirRecurrent(torch.nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.layer = kind(3, 5, batch_first=True, bidirectional=True)
+        self.head = torch.nn.Linear(10, 2)
+
+    def forward(self, x):
+        return self.head(self.layer(x)[0][:, -1])
+
+
+EXPORTED = {
+    "convolutions": (network, (2, 1, 8, 8)),
+    "lstm": (lambda: TheirRecurrent(torch.nn.LSTM), (2, 6, 3)),
+    "gru": (lambda: TheirRecurrent(torch.nn.GRU), (2, 6, 3)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's exporter has many
+@pytest.mark.parametrize("name", EXPORTED)
+def test_files_that_pytorch_exported(name, tmp_path):
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    make, shape = EXPORTED[name]
+    theirs, x = make().eval(), drawn(*shape)
+    # As it is trained: otherwise PyTorch puts batch norms into the weights before them.
+    how = {"dynamo": False, "do_constant_folding": False, "training": torch.onnx.TrainingMode.PRESERVE}
+    torch.onnx.export(theirs, (torch.tensor(x),), tmp_path / "m.onnx", opset_version=17, **how)
+    ours = tg.import_onnx(tmp_path / "m.onnx")
+    expected = theirs(torch.tensor(x))
+    np.testing.assert_allclose(ours(x).data, expected.detach().numpy(), rtol=1e-4, atol=1e-6)
+    (expected**2).sum().backward()
+    np.sum(ours(x) ** 2).backward()
+    found = {name: p.grad.data for name, p in ours.named_parameters() if p.grad is not None}
+    for parameter, p in theirs.named_parameters():
+        np.testing.assert_allclose(found[parameter], p.grad.numpy(), rtol=1e-3, atol=1e-5, err_msg=parameter)

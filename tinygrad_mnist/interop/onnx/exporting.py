@@ -114,6 +114,7 @@ def export_onnx(
     (3, ['0.weight', '0.bias', '2.weight', '2.bias'])
     """
     path = Path(path)
+    function = getattr(function, "__compiled__", function)
     runtime = require("onnxruntime", extra="onnx", purpose="checking an ONNX file")
     arrays = {name: _array(x) for name, x in _named(function, example).items()}
     for name, x in arrays.items():

@@ -21,7 +21,7 @@ from .reading import File, read_onnx
 
 __all__ = ["OnnxModel", "import_onnx"]
 
-#: How many times as large as all inputs and weights together a result may be, if that is more than 2**28 bytes.
+#: How many times as large as all inputs and weights together a result may be, if that is more than ``max_bytes``.
 RATIO = 100
 
 
@@ -32,7 +32,8 @@ def import_onnx(path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS
     ----------
     path : path
     max_bytes : int, default 2**28
-        The largest size of the weights. A file from somebody else could ask for more memory than you have.
+        The largest size of the weights, and of a result, unless it is less than a hundred times the inputs and
+        weights. A file from somebody else could ask for more memory than you have.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def import_onnx(path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS
     >>> model(x).shape
     (2, 3)
     """
-    return OnnxModel(read_onnx(path, max_bytes)).eval()
+    return OnnxModel(read_onnx(path, max_bytes), max_bytes).eval()
 
 
 class OnnxModel(Module):
@@ -84,10 +85,10 @@ class OnnxModel(Module):
         Their names.
     """
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, max_bytes: int) -> None:
         self.inputs, self.outputs = file.inputs, file.outputs
         self._where = str(file.path)
-        self._opset, self._rng = file.opset, np.random.default_rng(0)
+        self._opset, self._rng, self._room = file.opset, np.random.default_rng(0), max_bytes
         fixed, used = _places(file.nodes)
         self._constants: dict[str, NDArray] = {}
         weights = {}
@@ -121,8 +122,7 @@ class OnnxModel(Module):
         """Compute the outputs: one, or a tuple of them."""
         values = {**self._constants, **self._weights, **self._given(inputs, named)}
         values.update((name, getattr(self, name)) for name in self._buffers)
-        size = sum(x.nbytes for x in values.values())
-        with room_for(RATIO * size):
+        with room_for(max(self._room, RATIO * sum(x.nbytes for x in values.values()))):
             for node in self._nodes:
                 node.run(values, self)
                 for name in node.last_uses:

@@ -129,7 +129,12 @@ class Writer:
                 zero, step = np.zeros((), np.int64), np.ones((), np.int64)
                 length = self("Squeeze", self.lengths(x.sizes))
                 return self.cast(self("Range", zero, length, step), first.dtype)
-        assert self.call is not None, "only operations have constants"
+        if self.call is None:
+            raise UnsupportedError(
+                f"export_onnx: an output of shape {first.shape} is not the same for every input, but was computed "
+                "outside the graph, from .data, with float() or at random; compute it from the Tensors with NumPy's "
+                "functions"
+            )
         raise UnsupportedError(
             f"export_onnx: {self.call.primitive.name} uses an array of shape {first.shape} that is not the same for "
             "every input, but was computed outside the graph, from .data, with float() or at random"

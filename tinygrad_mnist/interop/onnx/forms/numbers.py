@@ -35,6 +35,14 @@ _BITWISE = {"bitwise_and": "And", "invert": "Not", "bitwise_or": "Or", "bitwise_
 
 #: Operations as formulas of a few operators; ``c`` makes a constant of the dtype of the result.
 _FORMULAS: dict[str, Callable[..., Any]] = {
+    "cross_entropy_of_bits": lambda w, c, p, t: w(
+        "Neg",
+        w(
+            "Add",
+            w("Mul", t, w("Max", w("Log", p), c(-100))),
+            w("Mul", w("Sub", c(1), t), w("Max", w("Log", w("Sub", c(1), p)), c(-100))),
+        ),
+    ),
     "cbrt": lambda w, c, x: w("Mul", w("Sign", x), w("Pow", w("Abs", x), c(1 / 3))),
     "degrees": lambda w, c, x: w("Mul", x, c(180 / math.pi)),
     "erfc": lambda w, c, x: w("Sub", c(1), w("Erf", x)),
@@ -100,8 +108,10 @@ def _formula(w: Writer, call: Call) -> str:
     return str(_FORMULAS[call.primitive.name](w, lambda number: np.array(number, dtype), *args))
 
 
-@form("isnan", "isinf")
+@form("isnan", "isinf", "isfinite")
 def _is_special(w: Writer, call: Call) -> str:
+    if call.primitive.name == "isfinite":
+        return str(w("Not", w("Or", w("IsNaN", call.args[0]), w("IsInf", call.args[0]))))
     return str(w({"isnan": "IsNaN", "isinf": "IsInf"}[call.primitive.name], call.args[0]))
 
 

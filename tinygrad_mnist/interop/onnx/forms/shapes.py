@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ....ops.indexing import HOLE
-from ..recording import Call
+from ..recording import Call, Size
 from ..writing import Writer
 from .table import form, refuse, slice_
 
@@ -149,6 +149,54 @@ def _getitem(w: Writer, call: Call) -> str:
 def _position(parts: list[Any], i: int) -> int:
     """The axis that a part of an index is for."""
     return sum(part is not None for part in parts[:i])
+
+
+@form("setitem")
+def _setitem(w: Writer, call: Call) -> str:
+    """The value, with a margin around it up to the shape of the whole, where a mask says so."""
+    x, value, *arrays = call.args
+    index = call.settings["index"]
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if Ellipsis in [part for part in parts if part is Ellipsis]:
+        at = next(i for i, part in enumerate(parts) if part is Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (x.ndim - len(parts) + 1)
+    parts += [slice(None)] * (x.ndim - len(parts))
+    if arrays or any(
+        part is None or isinstance(part, Size) or (isinstance(part, slice) and part.step not in (None, 1))
+        for part in parts
+    ):
+        raise refuse(call, f"with the index {index!r}")
+    # What is written along each axis: all of it, or from one place to another.
+    spans: list[tuple[int, int] | None] = []
+    for part, size in zip(parts, x.sizes, strict=True):
+        if part == slice(None):
+            spans.append(None)
+            continue
+        ends = (part.start, part.stop) if isinstance(part, slice) else (part, part + 1 or None)
+        start, stop, _ = slice(*(n if n is None else w.number(n) for n in ends)).indices(w.number(size))
+        spans.append((start, max(start, stop)))
+    dtype = call.results[0].dtype
+    y = w.as_type(value, dtype)
+    numbers = [i - x.ndim for i, part in enumerate(parts) if not isinstance(part, slice)]
+    y = w("Unsqueeze", y, np.array(numbers)) if numbers and value.ndim else y
+    region = [n if span is None else span[1] - span[0] for n, span in zip(x.sizes, spans, strict=True)]
+    before = [0 if span is None else span[0] for span in spans]
+    after = [0 if span is None else n - span[1] for n, span in zip(x.shape, spans, strict=True)]
+    y = w("Pad", w("Expand", y, w.lengths(region)), np.array([*before, *after]), np.zeros((), dtype))
+    mask = np.zeros([1 if span is None else n for n, span in zip(x.shape, spans, strict=True)], bool)
+    mask[tuple(slice(None) if span is None else slice(*span) for span in spans)] = True
+    return str(w("Where", mask, y, w.as_type(x, dtype)))
+
+
+@form("sort", "argsort")
+def _sort(w: Writer, call: Call) -> str:
+    x, s = call.args[0], call.settings
+    axis = call.args[1].value if len(call.args) > 1 and call.args[1] is not None else s.get("axis", -1)
+    if axis is None:
+        raise refuse(call, "without an axis")
+    count = w.number(x.sizes[axis])
+    values, places = w("TopK", x, np.array([count]), axis=int(axis), largest=0, outputs=2)
+    return str(values if call.primitive.name == "sort" else places)
 
 
 @form("take")

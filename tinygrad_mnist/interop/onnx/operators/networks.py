@@ -12,6 +12,7 @@ from ....errors import UnsupportedError
 from ....nn import functional as F  # noqa: N812
 from ....ops import pools
 from ....ops.convolutions import _conv2d
+from ....tensor import Tensor
 from .table import Setting, integers, number, operator, plain, require_room
 
 
@@ -222,6 +223,8 @@ def _batch_norm(
 ) -> Any:  # fmt: skip
     if training_mode or not spatial:
         raise UnsupportedError("training_mode=1 or spatial=0")
+    # A file may hold equal arrays once: these would then be parameters, too.
+    mean, var = (s.data.copy() if isinstance(s, Tensor) else s for s in (mean, var))
     return F.batch_norm(
         x, mean, var, scale, bias, training=setting.training, momentum=1 - momentum, eps=epsilon
     )
@@ -283,6 +286,19 @@ def _group_norm(
 @operator("MeanVarianceNormalization")
 def _mean_variance_norm(x: Any, axes: Any = (0, 2, 3)) -> Any:
     return _standardize(x, tuple(axes), 1e-9)[0]
+
+
+@operator("LRN")
+def _local_response_norm(
+    x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
+) -> Any:
+    """Divide by what the channels beside it have: its squares, added up over a window of channels."""
+    if not 1 <= size <= 2 * x.shape[1]:
+        raise UnsupportedError(f"size={size} for {x.shape[1]} channels")
+    before = (size - 1) // 2
+    squares = np.pad(x * x, [(0, 0), (before, size - 1 - before), *[(0, 0)] * (x.ndim - 2)])
+    around = sum(squares[:, i : i + x.shape[1]] for i in range(size))
+    return x / (bias + alpha / size * around) ** beta
 
 
 @operator("Dropout", fixed=(1, 2))

@@ -114,8 +114,8 @@ _room: ContextVar[int] = ContextVar("room", default=LARGEST_ARRAYS)
 
 @contextmanager
 def room_for(size: int) -> Iterator[None]:
-    """Allow results of this size within the block, if it is more than for any file."""
-    token = _room.set(max(size, LARGEST_ARRAYS))
+    """Allow results of this size within the block."""
+    token = _room.set(size)
     try:
         yield
     finally:
@@ -127,7 +127,8 @@ def require_room(shape: Any, dtype: Any = np.float32) -> None:
     size = math.prod(map(int, shape)) * np.dtype(dtype).itemsize
     if size > _room.get():
         raise UnsupportedError(
-            f"a result of shape {quote(tuple(shape))} is larger than {_room.get():,} bytes"
+            f"a result of shape {quote(tuple(shape))} is larger than {_room.get():,} bytes; if you trust the file, "
+            "pass import_onnx a larger max_bytes"
         )
 
 
