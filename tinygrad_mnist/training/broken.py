@@ -239,7 +239,7 @@ def _class_imbalance(mended: bool) -> Settings:
 @_broken(
     "data-not-shuffled",
     "all zeros first, then all ones, …",
-    "Saw teeth: each class is learned, and forgotten with the next one.",
+    "The loss looks like saw teeth: each class is learned, and forgotten with the next one.",
 )
 def _data_not_shuffled(mended: bool) -> Settings:
     x, y = _digits()
@@ -253,7 +253,7 @@ def _data_not_shuffled(mended: bool) -> Settings:
 @_broken(
     "missing-nonlinearity",
     "two layers with nothing between them",
-    "It learns, but no more than one layer: a sine becomes a line.",
+    "The network learns no more than one layer could: a sine becomes a line.",
 )
 def _missing_nonlinearity(mended: bool) -> Settings:
     between = [nn.Tanh()] if mended else []
@@ -333,7 +333,7 @@ def _learning_rate_too_high(mended: bool) -> Settings:
 @_broken(
     "learning-rate-too-low",
     "a learning rate of 0.00001",
-    "A straight line that hardly falls.",
+    "The loss is a straight line that hardly falls.",
 )
 def _learning_rate_too_low(mended: bool) -> Settings:
     return _of(_mlp(), optimizer=_sgd(0.1 if mended else 1e-5))
@@ -351,7 +351,7 @@ def _weight_decay_too_high(mended: bool) -> Settings:
 @_broken(
     "not-in-optimizer",
     "an optimizer made before a layer was replaced",
-    "It learns, but less: the new layer stays as it began.",
+    "The network learns less: the new layer stays as it began.",
 )
 def _not_in_optimizer(mended: bool) -> Settings:
     old, new, last = nn.Linear(784, 64, rng=9), nn.Linear(784, 64, rng=0), nn.Linear(64, 10, rng=1)
