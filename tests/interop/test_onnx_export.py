@@ -216,6 +216,23 @@ def test_a_compiled_function_is_exported_as_itself(tmp_path):
     assert made.parameters == ["0.weight", "0.bias", "2.weight", "2.bias"]
 
 
+def test_half_precision_is_compared_by_its_own_measure(tmp_path):
+    model = nn.MLP([4, 8, 3], rng=0).astype(np.float16)
+    made = tg.export_onnx(model, floats(2, 4).astype(np.float16), tmp_path / "model.onnx")
+    assert made.difference < 0.01
+    assert run(tmp_path / "model.onnx", floats(5, 4).astype(np.float16))[0].dtype == np.float16
+
+
+def test_what_onnxruntime_cannot_run_is_refused(tmp_path, capfd):
+    model = nn.LSTM(3, 4, rng=0, dtype=np.float64)
+    with pytest.raises(
+        tg.errors.UnsupportedError, match=r"cannot run.*few operators for float64: export model.astype"
+    ):
+        tg.export_onnx(model, floats(5, 1, 3).astype(float), tmp_path / "model.onnx", batch_axis=1)
+    assert not [*tmp_path.iterdir()]
+    assert capfd.readouterr().err == ""
+
+
 def test_random_numbers_are_refused(tmp_path):
     rng = np.random.default_rng(0)
     with pytest.raises(tg.errors.UnsupportedError, match="at random"):

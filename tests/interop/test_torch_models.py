@@ -120,6 +120,19 @@ def test_an_mlp_becomes_a_sequential():
     )
 
 
+def test_weights_go_by_files(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    theirs = network()
+    safetensors.save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    ours = tg.from_torch(network())
+    ours.load_state_dict(tg.load(tmp_path / "theirs.safetensors"))
+    tg.save(ours.state_dict(), tmp_path / "ours.safetensors")
+    again = network()
+    again.load_state_dict(safetensors.load_file(tmp_path / "ours.safetensors"))
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
 class Own(torch.nn.Module):
     def forward(self, x):
         return x
