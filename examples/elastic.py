@@ -66,7 +66,7 @@ def main(report, full, seeds, train, test, neurons, epochs, strength, compile):
             bend = tg.data.Augment(CHANGES, strength=strength, rng=rng) if name == "bent" else None
             folder = report.checkpoints(seed) / name.replace(" ", "_")
             history = learn(model, train, validation, epochs, bend, seed, folder, compile)
-            curves.setdefault(name, []).append([100 * row["validation_accuracy"] for row in history])
+            curves.setdefault(name, []).append([100 * (1 - row["validation_accuracy"]) for row in history])
             runs.add(
                 digits=name,
                 seed=seed,
@@ -80,7 +80,8 @@ def main(report, full, seeds, train, test, neurons, epochs, strength, compile):
         range(1, epochs + 1),
         curves,
         xlabel="epoch",
-        ylabel="validation accuracy (%)",
+        ylabel="validation digits misread (%)",
+        log_y=True,
         caption="With the digits as they were written, it has soon learned all there is to learn",
     )
     report.model(model)
