@@ -81,7 +81,7 @@ def main(report, full, seeds, train, test, neurons, epochs, strength, compile):
         curves,
         xlabel="epoch",
         ylabel="validation digits misread (%)",
-        log_y=True,
+        ylim=(0, 3 * max(1, *(runs[-1] for runs in curves["as written"]))),
         caption="With the digits as they were written, it has soon learned all there is to learn",
     )
     report.model(model)
