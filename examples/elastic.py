@@ -81,7 +81,7 @@ def main(report, full, seeds, train, test, neurons, epochs, strength, compile):
         curves,
         xlabel="epoch",
         ylabel="validation digits misread (%)",
-        ylim=(0, 3 * max(1, *(runs[-1] for runs in curves["as written"]))),
+        ylim=(0, np.ceil(3 * max(1, *(runs[-1] for runs in curves["as written"])))),
         caption="With the digits as they were written, it has soon learned all there is to learn",
     )
     report.model(model)
