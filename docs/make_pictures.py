@@ -113,6 +113,8 @@ EXPERIMENTS = [
     ("variational_autoencoder", "--full --code 2", {"map": "map", "plane": "plane"}),
     ("convolution", "--full --seeds 3 --compile numpy", {"distance": "distance", "moved": "moved"}),
     ("speedrun", "--full --seeds 3 --compile numpy", {"lengths": "lengths"}),
+    ("elastic", "--epochs 30 --neurons 200 --seeds 3 --compile numpy", {"bent": "bent", "epochs": "epochs"}),
+    ("resnet", "--channels 8 --blocks 8 --epochs 5", {"shortcuts": "shortcuts", "confusion": "confusion"}),
     ("char_rnn", "--full --compile numpy", {"bits": "bits"}),
     ("tiny_gpt", "--full --compile numpy", {"looks": "looks"}),
 ]  # fmt: skip
