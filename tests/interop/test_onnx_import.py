@@ -66,6 +66,22 @@ def test_an_imported_model_trains_on_and_is_saved(tmp_path):
     assert again.state_dict().keys() == first.state_dict().keys()
 
 
+def test_buffers_stay_constant_and_frozen_parameters_do_not(tmp_path):
+    class Shifted(nn.Module):
+        def __init__(self):
+            self.register_buffer("table", np.arange(3, dtype=np.float32))
+            self.scale, self.frozen = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))
+            self.frozen.requires_grad = False
+
+        def forward(self, x):
+            return self.frozen * (x + self.table) * self.scale
+
+    tg.export_onnx(Shifted(), floats(2, 3), tmp_path / "model.onnx")
+    again = tg.import_onnx(tmp_path / "model.onnx")
+    assert sorted(name for name, _ in again.named_parameters()) == ["frozen", "scale"]
+    assert again(np.zeros((1, 3), np.float32)).tolist() == [[0, 1, 2]]
+
+
 def test_an_imported_model_compiles(tmp_path):
     model, x = make("lenet")
     tg.export_onnx(model, x, tmp_path / "model.onnx")

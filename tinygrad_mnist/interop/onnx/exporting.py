@@ -218,11 +218,11 @@ def _array(x: Any) -> NDArray:
 
 
 def _state(function: Callable[..., Any]) -> dict[str, Any]:
-    """The parameters and buffers of a model, and those that a method of a model finds there."""
+    """The parameters of a model, also for a method of one; buffers are constants in the file."""
     model = function if isinstance(function, Module) else getattr(function, "__self__", None)
     if not isinstance(model, Module):
         return {}
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return dict(model.named_parameters())
 
 
 def _batch(arrays: Mapping[str, NDArray], axis: int | None, size: int, seed: int) -> dict[str, NDArray]:

@@ -131,7 +131,7 @@ class Recorded:
     calls : list of Call
         Those that the outputs depend on, in order.
     parameters : dict of Operand, by name
-        The parameters and buffers of the model that take part.
+        The parameters of the model that take part.
     """
 
     inputs: dict[str, Operand]
@@ -156,7 +156,7 @@ class _Recorder(Watch):
 
 
 def record_twice(
-    function: Callable[..., Any], batches: Sequence[Mapping[str, NDArray]], state: Mapping[str, Any]
+    function: Callable[..., Any], batches: Sequence[Mapping[str, NDArray]], state: Mapping[str, Tensor]
 ) -> Recorded:
     """Run a function on two batches, and list its operations.
 
@@ -166,8 +166,8 @@ def record_twice(
         A module runs as in ``eval()``.
     batches : two dicts of arrays
         The inputs by name, in order.
-    state : mapping of str to Parameter or ndarray
-        Arrays that keep their names.
+    state : mapping of str to Parameter
+        What keeps its name.
 
     Raises
     ------
@@ -200,8 +200,7 @@ def record_twice(
 
     inputs = {name: operand((x, given_then[name]), name) for name, x in given.items()}
     for name, x in state.items():
-        array = x._array if isinstance(x, Tensor) else x
-        operand((array, array), name)
+        operand((x._array, x._array), name)
     calls: list[Call] = []
     for a, b in zip(first, second, strict=True):
         args = [_operands(x, y, operand) for x, y in zip(a[1], b[1], strict=True)]
@@ -280,7 +279,7 @@ def _merged(x: Any, y: Any) -> Any:
 
 
 def _needed(
-    inputs: dict[str, Operand], outputs: dict[str, Operand], calls: list[Call], state: Mapping[str, Any]
+    inputs: dict[str, Operand], outputs: dict[str, Operand], calls: list[Call], state: Mapping[str, Tensor]
 ) -> Recorded:
     """Leave out what the outputs do not depend on."""
     needed = {id(x) for x in outputs.values()}
