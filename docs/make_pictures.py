@@ -117,6 +117,7 @@ EXPERIMENTS = [
     ("resnet", "--channels 8 --blocks 8 --epochs 5", {"shortcuts": "shortcuts", "confusion": "confusion"}),
     ("char_rnn", "--full --compile numpy", {"bits": "bits"}),
     ("tiny_gpt", "--full --compile numpy", {"looks": "looks"}),
+    ("tiny", "--full --compile numba", {"weights": "weights", "mistakes": "mistakes"}),
 ]  # fmt: skip
 
 #: What the pictures of an experiment begin with, where that is not its name.

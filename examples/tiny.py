@@ -144,7 +144,7 @@ def main(report, full, seeds, train, test, channels, epochs, lr, compile):
         test.targets,
         F.softmax(outputs),
         count=15,
-        columns=3,
+        columns=5,
         caption="The worst mistakes: the true digit, the answer, and how sure the network was",
     )
     report.model(model)
