@@ -74,19 +74,16 @@ def learn(model, train, validation, epochs, seed, folder, compile):
 @click.option(
     "--channels",
     type=click.IntRange(1),
-    help="Channels of the first half; the second has twice as many.  [default: 4, or 8 with --full]",
+    help="Channels of the first half; the second has twice as many.  [default: 4, or 16 with --full]",
 )
-@click.option("--blocks", type=click.IntRange(1), help="Blocks in each half.  [default: 2, or 3 with --full]")
+@click.option("--blocks", type=click.IntRange(1), default=2, show_default=True, help="Blocks in each half.")
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Number of passes through the data.  [default: 2, --full: 4]"
+    "--epochs", type=click.IntRange(1), help="Number of passes through the data.  [default: 2, --full: 3]"
 )
 def main(report, full, seeds, train, test, channels, blocks, epochs, compile):
     if not full:
         train, test = train.subset(slice(4800)), test.subset(slice(1000))
-    channels, blocks, epochs = (
-        given or (long if full else quick)
-        for given, long, quick in ((channels, 8, 4), (blocks, 3, 2), (epochs, 4, 2))
-    )
+    channels, epochs = channels or (16 if full else 4), epochs or (3 if full else 2)
     train, validation = train.split(len(train) * 11 // 12)
     runs, curves = report.table("Clothes that were not used for training"), {}
     for name in ("without", "with"):
