@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 import doctor_reports as reports
+import doctor_third as third
 import pytest
 
 import tinygrad_mnist as tg
@@ -65,3 +66,16 @@ def test_healthy_trainings_get_no_finding_while_they_run(name: str) -> None:
 def test_the_codes_are_known() -> None:
     for codes, _ in (*reports.FAULTY.values(), *reports.FAILING.values()):
         assert set(codes.split()) <= set(FAULTS)
+
+
+@thorough
+@pytest.mark.parametrize("name", third.FAULTY)
+def test_every_fault_of_the_third_exam_is_named(name: str) -> None:
+    codes, make = third.FAULTY[name]
+    assert set(codes.split()) & {finding.code for finding in diagnose(**make())}
+
+
+@thorough
+@pytest.mark.parametrize("name", third.HEALTHY)
+def test_healthy_trainings_of_the_third_exam_get_no_finding(name: str) -> None:
+    assert diagnose(**third.HEALTHY[name]()) == []

@@ -35,7 +35,7 @@ def activation_at(node: Node) -> Activation | None:
         return Activation("log_softmax", before)
     if name in ("log", "log1p"):
         return _softplus(node, name)
-    if name in ("maximum", "clip", "multiply", "where"):
+    if name in ("maximum", "minimum", "clip", "multiply", "where"):
         return _bounded(node, name, before)
     if name in ("divide", "reciprocal"):
         return _quotient(node)
@@ -58,8 +58,12 @@ def _bounded(node: Node, name: str, before: Node) -> Activation | None:
             if len(bounds) == 2
             else None
         )
-    if name == "maximum":
-        return Activation("relu", before) if not np.any(others[0]) else None
+    if name in ("maximum", "minimum"):
+        if name == "maximum" and not np.any(others[0]):
+            return Activation("relu", before)
+        opposite = "minimum" if name == "maximum" else "maximum"
+        is_between = _is(before, opposite) and len(before.parents) == 1
+        return Activation("clip", before.parents[0][1]) if is_between else None
     x, y = np.asarray(before.value), np.asarray(node.value)
     if y.shape != x.shape or x.dtype.kind != "f" or (name == "multiply" and np.shape(others[0]) != x.shape):
         return None
@@ -83,6 +87,10 @@ def _quotient(node: Node) -> Activation | None:
     if not is_reciprocal and 0 in parents:
         above = through_moves(parents[0])
         inner = through_moves(total.parents[0][1]) if _is(total, "sum") else _one_plus_exp(total)
+        if _is(total, "add") and len(total.parents) == 1 and np.all(_other(total) == 1):
+            size = through_moves(total.parents[0][1])
+            if _is(size, "absolute") and np.array_equal(size.parents[0][1].value, above.value):
+                return Activation("softsign", above)
         if _is(above, "exp") and inner is not None and _is(inner, "exp"):
             given = through_moves(above.parents[0][1])
             if inner is above or through_moves(inner.parents[0][1]) is given:

@@ -151,9 +151,10 @@ class Case:
     def classes(self) -> int:
         """The number of classes if the targets are classes and the loss compares them, otherwise 0."""
         y = np.asarray(self.y)
-        if y.dtype.kind not in "iu" or self.output.ndim != y.ndim + 1:
+        shape = self.output.shape
+        if y.dtype.kind not in "iu" or len(shape) != y.ndim + 1 or (shape[0], *shape[2:]) != y.shape:
             return 0
-        return self.output.shape[1]
+        return shape[1]
 
     @cached_property
     def logits(self) -> list[Node]:

@@ -16,7 +16,7 @@ __all__ = ["check_data", "check_labels", "check_scale"]
 #: scaled twice below this maximum (1 / 255 is 0.004).
 UNSCALED, SCALED_TWICE = 8.0, 0.02
 #: How many times as frequent the most frequent class may be as the rarest one.
-IMBALANCE = 9.0
+IMBALANCE = 14.0
 #: Standard deviations by which neighbours agree more often than chance, if labels belong to their inputs.
 SIGNIFICANT = 3.0
 
@@ -28,6 +28,11 @@ def check_data(case: Case) -> Iterator[Finding]:
         if values.dtype.kind in "fc" and not np.isfinite(values).all():
             bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
             yield Finding("non-finite-data", f"{bad.sum():,} of {len(bad):,} samples are not finite", name)
+    x = np.asarray(case.x)
+    if len(x) > 3 and x.size and not (x != x[:1]).any():
+        yield Finding(
+            "input-ignored", f"all {len(x):,} inputs are the same: {np.ravel(x)[0]:.3g}, …", "inputs"
+        )
     yield from _check_answers(case)
     y = class_labels(np.asarray(case.y))
     if y is None or len(y) < 50:
@@ -61,7 +66,7 @@ def _check_answers(case: Case) -> Iterator[Finding]:
     if y.size != len(y) or len(y) < 20 or y.dtype.kind not in "fiub" or not np.ptp(y.astype(np.float64)):
         return
     y = y.reshape(-1)
-    if x.ndim == 2 and x.shape[1] > 1 and x.dtype.kind in "fiu":
+    if x.ndim == 2 and x.shape[1] > 1 and x.dtype.kind == "f":
         same = np.flatnonzero((x == y[:, None]).all(axis=0))
         if same.size:
             yield Finding("leak", f"column {same[0]} of the inputs is the target itself", "inputs")

@@ -102,7 +102,7 @@ def examine(case: Case, *, trials: bool) -> Iterator[Finding]:
         yield from note(model_checks.check_weights(case))
         yield from note(model_checks.check_modes(case, is_given=trials))
         yield from note(model_checks.check_units(case))
-        is_explained = bool(codes & {"dead-units", "equal-weights", "no-gradient"})
+        is_explained = bool(codes & {"dead-units", "equal-weights"})
         if not is_explained or not model_checks.is_read(case):
             yield from note(model_checks.check_input(case))
         yield from note(model_checks.check_gradients(case))

@@ -19,7 +19,13 @@ __all__ = ["check_between_layers", "check_broadcast", "check_limit", "check_loss
 #: Activations, with the range of their results.
 _LINEAR = {"negative", "concatenate", "stack", "pad", "mean", "sum", "batch_norm"}
 LOGARITHMS = ("log", "log2", "log10", "log1p")
-RANGES = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf)}
+RANGES = {
+    "sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "softsign": (-1.0, 1.0),
+    "relu": (0.0, np.inf),
+}
 
 
 def check_loss_input(case: Case) -> Iterator[Finding]:
@@ -53,7 +59,10 @@ def check_loss_input(case: Case) -> Iterator[Finding]:
             elif before == "sigmoid" and not scaled:
                 code, said = "bounded-logits", f"a sigmoid feeds a {name}: the logits lie between 0 and 1"
             elif (
-                before in ("tanh", "clip") and not scaled and node in case.after_model and _is_narrow(source)
+                before in ("tanh", "softsign", "clip")
+                and not scaled
+                and node in case.after_model
+                and _is_narrow(source)
             ):
                 low, high = np.min(source.value), np.max(source.value)
                 code, said = (
@@ -113,7 +122,7 @@ def _is_categorical(case: Case) -> bool:
 
 def _is_narrow(node: Node) -> bool:
     """Whether logits are so close together that no class can be nearly certain."""
-    if node.primitive is None or node.primitive.name != "clip":
+    if node.primitive is None or node.primitive.name not in ("clip", "maximum", "minimum"):
         return True
     bounds = [x for i, x in enumerate(node.args or ()) if i != node.parents[0][0]]
     return all(np.max(np.abs(bound)) <= 2 for bound in bounds)
@@ -196,12 +205,20 @@ def check_targets(case: Case) -> Iterator[Finding]:
             and kinds[0] == 0
             and kinds[-1] == len(kinds) - 1
             and len(y) >= 10 * len(kinds)
+            and _uses_targets(case)
         ):
             yield Finding(
                 "too-few-outputs", f"{len(kinds)} classes as integer targets, but one output", "output"
             )
     if case.logits and output.ndim > 1 and output.shape[1] == 1:
         yield Finding("too-few-outputs", "cross-entropy of one class is always 0", "output")
+
+
+def _uses_targets(case: Case) -> bool:
+    """Whether the loss depends on the targets; a model may compute it without them, as a variational one does."""
+    value, other = (case.loss(case.outputs, y) for y in (case.y, np.asarray(case.y)[::-1]))
+    plain = (np.asarray(x.detach() if isinstance(x, Tensor) else x) for x in (value, other))
+    return not np.array_equal(*plain)
 
 
 def _is_binary_cross_entropy(case: Case) -> bool:
@@ -321,7 +338,7 @@ def _name(node: Node) -> str:
 
 def _is_on_purpose(case: Case, before: Node, node: Node) -> bool:
     """Whether two products in a row are more than one: a separable convolution, a low rank, queries and keys."""
-    if before.kwargs.get("groups", 1) != 1:
+    if before.kwargs.get("groups", 1) != 1 or ".out_proj." in f".{before.scope}":  # the end of an attention
         return True
     first, second = weight_of(before), weight_of(node)
     assert first is not None

@@ -143,12 +143,15 @@ def check_gradients(case: Case) -> Iterator[Finding]:
                 sizes.append(
                     (nodes[0], max(float(np.sqrt(np.mean(error**2) * error[0].size)) for error in errors))
                 )
-    if len(sizes) < 3:
+    if not sizes:
         return
     (first, start), (last, end) = sizes[0], sizes[-1]
     if not np.isfinite([size for _, size in sizes]).all():
         yield Finding("exploding-gradients", "gradients are infinite or NaN", first.scope, where(first.line))
-    elif end > 0 and start < VANISHED * end:
+        return
+    if len(sizes) < 3:
+        return
+    if end > 0 and start < VANISHED * end:
         yield Finding(
             "vanishing-gradients", _compare(first, last, start, end), first.scope, where(first.line)
         )
@@ -375,8 +378,14 @@ def check_modes(case: Case, *, is_given: bool = False) -> Iterator[Finding]:
                 f"the model is in eval() mode, in which {acting[0]} does nothing for training",
                 acting[0],
             )
+    strong = [
+        (name, m.p) for name, m in model.named_modules() if isinstance(m, (Dropout, Dropout2d)) and m.p > 0.75
+    ]
+    if strong:
+        name, share = strong[0]
+        yield Finding("dropout-too-high", f"{share:.0%} of the units are switched off", name)
     for node, share in _masked(case, training=True):
-        if share > 0.75:
+        if share > 0.75 and not strong:
             yield Finding(
                 "dropout-too-high", f"{share:.0%} of the units are switched off", node.scope, where(node.line)
             )
