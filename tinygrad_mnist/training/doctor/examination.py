@@ -58,7 +58,7 @@ def diagnose(
     made = None if optimizer is None else make_optimizer(optimizer, model)
     case = Case(model, loader, named_loss(loss), made)
     case.is_loader = loader is data
-    found = list(examine(case, trials=trials))
+    found = list(examine(case, trials=trials, chooses_mode=True))
     if validation is not None:
         second = as_loader(validation, 64, 0).dataset
         first = loader.dataset
@@ -68,14 +68,20 @@ def diagnose(
     return found
 
 
-def examine(case: Case, *, trials: bool) -> Iterator[Finding]:
-    """Run all checks; later ones are skipped if earlier ones explain what they would find."""
+def examine(case: Case, *, trials: bool, chooses_mode: bool = False) -> Iterator[Finding]:
+    """Run all checks; later ones are skipped if earlier ones explain what they would find.
+
+    With ``chooses_mode``, it is the user who puts the model into ``train()`` mode, and not :func:`fit`.
+    """
     codes: set[str] = set()
+    said: set[tuple[str, str]] = set()
 
     def note(findings: Iterator[Finding]) -> Iterator[Finding]:
         for finding in findings:
             codes.add(finding.code)
-            yield finding
+            if (finding.code, finding.layer) not in said:
+                said.add((finding.code, finding.layer))
+                yield finding
 
     yield from note(data_checks.check_data(case))
     if "non-finite-data" in codes:
@@ -100,7 +106,7 @@ def examine(case: Case, *, trials: bool) -> Iterator[Finding]:
         yield from note(model_checks.check_parameters(case))
         yield from note(model_checks.check_optimizer(case))
         yield from note(model_checks.check_weights(case))
-        yield from note(model_checks.check_modes(case, is_given=trials))
+        yield from note(model_checks.check_modes(case, is_given=chooses_mode))
         yield from note(model_checks.check_units(case))
         is_explained = bool(codes & {"dead-units", "equal-weights"})
         if not is_explained or not model_checks.is_read(case):

@@ -216,9 +216,10 @@ def check_targets(case: Case) -> Iterator[Finding]:
 
 def _uses_targets(case: Case) -> bool:
     """Whether the loss depends on the targets; a model may compute it without them, as a variational one does."""
-    value, other = (case.loss(case.outputs, y) for y in (case.y, np.asarray(case.y)[::-1]))
-    plain = (np.asarray(x.detach() if isinstance(x, Tensor) else x) for x in (value, other))
-    return not np.array_equal(*plain)
+    first, second = (case.loss(case.outputs, y) for y in (case.y, np.asarray(case.y)[::-1]))
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return not np.array_equal(first.data, second.data)
+    return not np.array_equal(np.asarray(first), np.asarray(second))
 
 
 def _is_binary_cross_entropy(case: Case) -> bool:
@@ -251,7 +252,7 @@ def _is_multiplied_by_array(node: Node) -> bool:
 def check_limit(case: Case) -> Iterator[Finding]:
     """See whether the loss can fall without limit when the outputs change."""
     output = case.outputs
-    if not isinstance(output, Tensor) or not np.isfinite(case.start):
+    if not isinstance(output, Tensor) or not np.isfinite(case.start) or not _uses_targets(case):
         return
     start = np.asarray(output.detach())
 

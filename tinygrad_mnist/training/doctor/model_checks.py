@@ -378,11 +378,13 @@ def check_modes(case: Case, *, is_given: bool = False) -> Iterator[Finding]:
                 f"the model is in eval() mode, in which {acting[0]} does nothing for training",
                 acting[0],
             )
-    strong = [
-        (name, m.p) for name, m in model.named_modules() if isinstance(m, (Dropout, Dropout2d)) and m.p > 0.75
-    ]
+    strong = {
+        f"{name}.{type(m).__name__}".lstrip("."): m.p
+        for name, m in model.named_modules()
+        if isinstance(m, (Dropout, Dropout2d)) and m.p > 0.75
+    }
     if strong:
-        name, share = strong[0]
+        name, share = next(iter(strong.items()))
         yield Finding("dropout-too-high", f"{share:.0%} of the units are switched off", name)
     for node, share in _masked(case, training=True):
         if share > 0.75 and not strong:
