@@ -31,9 +31,9 @@ def test_every_fault_is_named(name: str) -> None:
     assert len({(finding.code, finding.layer) for finding in findings}) == len(findings)
 
 
-@pytest.mark.parametrize("name", some(reports.FAILING, 4))
+@pytest.mark.parametrize("name", some({**reports.FAILING, **third.FAILING}, 4))
 def test_every_fault_that_shows_in_time_is_named(name: str) -> None:
-    codes, make = reports.FAILING[name]
+    codes, make = {**reports.FAILING, **third.FAILING}[name]
     settings = make()
     doctor = Doctor(say=lambda finding: None)
     model, train = settings.pop("model"), settings.pop("train")
