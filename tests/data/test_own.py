@@ -6,10 +6,13 @@ import gzip
 import io
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import sparse
+from scipy.io import savemat
 
 from tinygrad_mnist.data import load_files, load_mnist, read_csv, read_images
 from tinygrad_mnist.data.standard import fit_digits
@@ -305,6 +308,40 @@ def test_matlabs_ten_is_the_digit_zero(tmp_path, digits):
             nearest = np.abs(expected - image).max(axis=(1, 2)).argmin()
             assert np.abs(expected[nearest] - image).max() <= 0.51
             assert y[nearest] == label
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_matlab_files_hold_many_things(tmp_path, digits, packed):
+    x, y = digits[0][:20].reshape(20, -1), digits[1][:20]
+    others = {
+        "a": np.array([1 + 2j]),
+        "b": sparse.eye_array(4).tocsc(),
+        "c": np.array([x, "d"], object),
+        "e": "ü",
+    }
+    data = {"train": {"images": x, "labels": y}, "test": {"images": x[:5], "labels": y[:5]}}
+    savemat(tmp_path / "d.mat", {"data": data, **others}, do_compression=packed)
+    train, test = load_files(tmp_path / "d.mat")
+    np.testing.assert_array_equal(train.inputs.reshape(20, -1), x)
+    assert len(test) == 5
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", [0, 8, 11, 14, 20, 127])
+def test_types_that_do_not_exist_do_not_end_the_process(tmp_path, kind, packed):
+    """SciPy looks such a type up without a check."""
+    content = io.BytesIO()
+    savemat(content, {"X": np.ones((3, 64)), "y": np.arange(3.0)})
+    damaged = bytearray(content.getvalue())
+    place = damaged.index(struct.pack("<II", 9, 8 * 3 * 64))  # doubles
+    damaged[place : place + 4] = struct.pack("<I", kind)
+    if packed:
+        size = 8 + struct.unpack_from("<I", damaged, 132)[0]
+        variable = zlib.compress(damaged[128 : 128 + size])
+        damaged[128 : 128 + size] = struct.pack("<II", 15, len(variable)) + variable
+    (tmp_path / "d.mat").write_bytes(damaged)
+    with pytest.raises(DataError, match="not a readable MATLAB file"):
+        load_files(tmp_path / "d.mat")
 
 
 def test_letters_have_their_names(tmp_path, digits):

@@ -24,6 +24,7 @@ from ...reading import (
 )
 from .corpus import MAX_EXAMPLES
 from .kinds import ANY_ARRAYS, name_kind
+from .matlab import read_mat
 from .pickled import read_pickle
 from .table import read_table
 
@@ -60,7 +61,9 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
                 f"{name} {key}": read_member(archive, key, f"{path}, {key}", LARGEST_IMAGES) for key in keys
             }
     if kind == "mat":
-        return {f"{name} {key}": array for key, array in _read_mat(path).items()}
+        return {
+            f"{name} {key}": array for key, array in read_mat(path, LARGEST_ARRAYS, LARGEST_IMAGES).items()
+        }
     if kind == "parquet":
         return {f"{name} {key}": array for key, array in _read_parquet(path).items()}
     if kind == "pickle":
@@ -90,29 +93,6 @@ def _read_idx(path: Path) -> NDArray[Any]:
         if not 1 <= shape[0] <= MAX_EXAMPLES or size > LARGEST_IMAGES:
             raise DataError(f"{path}: announces an array of shape {shape}, which is too large or empty")
         return read_exactly(stream, size, path, last=True).view(dtype).reshape(shape)
-
-
-def _read_mat(path: Path) -> dict[str, NDArray[Any]]:
-    scipy = require("scipy.io", extra="scipy", purpose=f"reading {path.name}")
-    content = read_bytes(path, LARGEST_ARRAYS)
-    with readable(path, "MATLAB file"):
-        for name, shape, _ in scipy.whosmat(io.BytesIO(content)):
-            if np.prod([float(n) for n in shape]) > LARGEST_IMAGES:
-                raise ValueError(f"{quote(name)} has shape {quote(shape)}, which is too large")
-        found = scipy.loadmat(io.BytesIO(content), chars_as_strings=False)
-    return {key: array for key, array in _flatten(found, "", 0) if not key.startswith("__")}
-
-
-def _flatten(value: Any, name: str, depth: int) -> list[tuple[str, NDArray[Any]]]:
-    """List the arrays of numbers in MATLAB's structures, with dotted names."""
-    if isinstance(value, dict):
-        return [pair for key, part in value.items() for pair in _flatten(part, key, depth + 1)]
-    if not isinstance(value, np.ndarray) or depth > 6:
-        return []
-    if value.dtype.names and value.size == 1:
-        fields = value.dtype.names
-        return [p for key in fields for p in _flatten(value.flat[0][key], f"{name}.{key}", depth + 1)]
-    return [(name, np.asfortranarray(value))] if value.dtype.kind in "biuf" and value.size > 1 else []
 
 
 def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
