@@ -280,7 +280,7 @@ def light(shape, kind):
 
 def coarse_grain(shape):
     """Grain of some pixels, as recycled paper has."""
-    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, shape), 2)
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, shape), 2.5)
     return 10 * noise / noise.std()
 
 

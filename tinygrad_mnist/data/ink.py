@@ -184,19 +184,21 @@ class _Search:
         fine, coarse = max(self.shape) / 600, max(3.0, max(self.shape) / 250)
         blur = 0.0 if grain <= 0.004 else fine if grain < HALFTONE else coarse
         calm = ndimage.gaussian_filter(grey, blur, mode="nearest") if blur else grey
-        self.is_grainy = blur > 0
         sign, paper = _paper(calm, may_be_even)
         self.raw, self.contrast = ((sign * (paper - image)) for image in (grey, calm))
         self.is_uneven = isinstance(paper, np.ndarray)
         if sign > 0 and self.is_uneven:  # light multiplies: what is darker has less contrast
             self.raw, self.contrast = (image / np.maximum(paper, 0.02) for image in (self.raw, self.contrast))
+        self.is_grainy = blur > 0 or float(np.std(_border(self.contrast))) > 0.01
         off = self.contrast[self.contrast < 0.3 * self.contrast.max()]
         if blur and self.is_uneven:
             level = np.median(off)
             self.raw, self.contrast, off = self.raw - level, self.contrast - level, off - level
         # What is lighter than paper is noise, if there is enough of it.
         lighter = off[off < 0]
-        self.noise = 1.4826 * float(-np.median(lighter)) if blur and lighter.size > 0.1 * grey.size else 0.0
+        self.noise = (
+            1.4826 * float(-np.median(lighter)) if self.is_grainy and lighter.size > 0.1 * grey.size else 0.0
+        )
         self.dark = float((self.contrast > 0.2 * self.contrast.max()).mean())  # the share of the picture
         self.outside: NDArray = np.zeros(self.shape, bool)
         self.sheet: tuple[Box, NDArray] | None = None  # its box, and where it is in that
