@@ -493,7 +493,6 @@ OTHERS = {
     "the loss.*cross_entropy.label_smoothing=0.1": {
         "loss": partial(tg.nn.functional.cross_entropy, label_smoothing=0.1)
     },
-    "the schedule.*pct_start=0.5": {"schedule": partial(tg.optim.OneCycleLR, pct_start=0.5)},
     "the augmentation": {
         "data": tg.data.DataLoader((X, Y), 16, shuffle=True, rng=1, augment=tg.data.Augment("shift"))
     },
@@ -517,6 +516,13 @@ def test_another_training_is_refused(tmp_path, what):
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, weights[name])
+
+
+def test_another_schedule_of_the_same_kind_is_refused(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path, 3)
+    with pytest.raises(RunError, match=r"the schedule was OneCycleLR.*pct_start=0\.3.*pct_start=0\.5"):
+        train(tmp_path, schedule=partial(tg.optim.OneCycleLR, pct_start=0.5))
 
 
 def test_data_that_changed_anywhere_are_refused(tmp_path):

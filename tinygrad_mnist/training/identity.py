@@ -80,10 +80,12 @@ def versions(roots: Mapping[str, Any]) -> dict[str, str]:
 def _instructions(code: CodeType) -> Iterator[Any]:
     """What a function does, without its lines, comments and docstrings."""
     yield code.co_code.hex(), code.co_names
-    for constant in code.co_consts:
+    for i, constant in enumerate(code.co_consts):
         if isinstance(constant, CodeType):
             yield from _instructions(constant)
-        elif not isinstance(constant, str):
+        elif i or not isinstance(
+            constant, (str, type(None))
+        ):  # the first is a docstring, or None in its place
             yield repr(constant)
 
 
