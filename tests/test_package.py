@@ -294,7 +294,7 @@ def test_the_extras_in_messages_exist():
         named |= set(re.findall(r"\bextra=\"(\w+)\"", text))
     assert {"plots", "digits", "render"} <= named
     assert named <= set(extras)
-    for name in named:
+    for name in named - {"torch"}:  # too large for `all`: who turns layers into PyTorch's has it already
         assert name in extras["all"][0]
 
 
