@@ -164,7 +164,7 @@ def broken(code):
 LOGARITHMIC = {"sum-for-mean", "inputs-not-scaled", "learning-rate-too-high"}
 CURVES = {f"images/broken_{code.replace('-', '_')}.png": code for code in BROKEN}
 
-# -- screens of the class in teaching.md ---------------------------------------------------------------
+# -- screens of the step player and of the page ---------------------------------------------------------
 
 
 def played(formula, values, steps):
@@ -240,8 +240,38 @@ def seven():
     return room("draw", act)
 
 
+def trainings():
+    """A training, and a fork of it with a higher rate."""
+
+    def act(screen):
+        screen.get_by_label("Learning rate").fill("0.03")
+        screen.get_by_role("button", name="Start").click()
+        screen.locator('.state[data-state="done"]').wait_for()
+        scrub = screen.get_by_label("Step", exact=True)
+        scrub.evaluate("e => { e.value = 300; e.dispatchEvent(new Event('input')); }")
+        screen.get_by_label("to", exact=True).fill("0.3")
+        screen.get_by_role("button", name="Fork from here").click()
+        screen.locator('.state[data-state="done"]').nth(1).wait_for()
+        screen.wait_for_timeout(8000)  # until its last message is gone
+
+    return room("train", act)
+
+
+def spirals():
+    def act(screen):
+        screen.locator(".unit").first.wait_for()
+        screen.get_by_label("Speed").select_option("0")
+        screen.get_by_role("button", name="Play").click()
+        screen.wait_for_timeout(4000)
+        screen.get_by_role("button", name="Pause").click()
+
+    return room("plane?data=spirals&noise=0.08&hidden=8-6-4&decay=0.003", act)
+
+
 #: What makes each screen, and its size.
 SCREENS = {
+    "images/play_train.png": (trainings, 1180, 1010),
+    "images/play_plane.png": (spirals, 1240, 900),
     "images/teaching_forward.png": (forward, 900, 430),
     "images/teaching_backward.png": (backward, 900, 560),
     "images/teaching_meeting.png": (meeting, 900, 560),

@@ -127,6 +127,12 @@ def test_train_pause_scrub_fork_and_repeat(visit: Visit, tmp_path: Path) -> None
     replay = tmp_path / "replay.html"
     download.value.save_as(replay)
     page.close()
+    # A phone sees the same, from the side of its thumb.
+    phone = visit.open("train", width=360, has_touch=True, is_mobile=True, color_scheme="dark")
+    playwright.expect(phone.locator('.state[data-state="done"]')).to_have_count(2)
+    phone.locator(".mistakes figure").first.wait_for()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+    phone.close()
     alone = visit.browser.new_page(offline=True)
     alone.on("pageerror", lambda error: visit.failures.append(str(error)))
     alone.goto(replay.as_uri())
@@ -137,6 +143,7 @@ def test_train_pause_scrub_fork_and_repeat(visit: Visit, tmp_path: Path) -> None
     assert visit.failures == []
 
 
+@pytest.mark.thorough
 def test_a_closed_tab_stops_nothing_and_a_phone_shows_it(visit: Visit) -> None:
     page = visit.open("train", width=360, has_touch=True, is_mobile=True, color_scheme="dark")
     first = page.get_by_role("button", name=re.compile("^(Start|New training)$")).first
@@ -157,7 +164,7 @@ def test_a_closed_tab_stops_nothing_and_a_phone_shows_it(visit: Visit) -> None:
     assert visit.failures == []
 
 
-def test_nothing_comes_from_elsewhere(visit: Visit) -> None:
+def test_nothing_comes_from_elsewhere_and_a_wrong_token_is_said(visit: Visit) -> None:
     page = visit.open("train")
     page.locator("h1").wait_for()
     page.close()
@@ -165,9 +172,6 @@ def test_nothing_comes_from_elsewhere(visit: Visit) -> None:
     assert host is not None
     assert {url for url in visit.requests if not url.startswith((host[0], "data:", "blob:"))} == set()
     assert visit.failures == []
-
-
-def test_a_wrong_token_is_said(visit: Visit) -> None:
     page = visit.browser.new_page()
     answer = page.goto(visit.address.partition("?")[0] + "?token=x")
     assert answer.status == 403

@@ -1,7 +1,7 @@
 """What can be seen of a training while it runs, and how it is steered, without slowing it down.
 
 Losses are told at most 20 times a second. A look inside costs more, so there is one whenever all of them together took
-less than 8 % of the time (of the processor's, which others may use). A look changes nothing: the training stays the
+less than 5 % of the time (of the processor's, which others may use). A look changes nothing: the training stays the
 same, bit for bit.
 """
 
@@ -36,7 +36,7 @@ from .worker import Line, Message
 __all__ = ["BINS", "KNOBS", "Change", "Watcher", "find_mistakes", "look"]
 
 #: Seconds between two messages, and the share of the time for watching.
-PAUSE, SHARE = 0.05, 0.08
+PAUSE, SHARE = 0.05, 0.05
 
 #: Samples that a look computes with; units of the first layer that are shown; most images of mistakes.
 SAMPLES, UNITS, MISTAKES = 128, 16, 24
@@ -231,7 +231,7 @@ class Watcher(Callback):
         self._first = 0
         self._losses: list[float] = []
         self._told, self._looks = -math.inf, 0
-        self._began = self._spent = 0.0
+        self._began = self._spent = self._clock = 0.0
         self._frame: tuple[dict[str, Any], dict[str, NDArray]] | None = None
         self._moments: list[int] = []
         self._samples: tuple[NDArray, NDArray] | None = None
@@ -272,7 +272,7 @@ class Watcher(Callback):
             has_dropout=any(isinstance(layer, Dropout) for layer in training.model.modules()),
         )
         self._look(training)
-        self._spent, self._began = 0.0, time.process_time()
+        self._spent, self._began, self._clock = 0.0, time.process_time(), time.perf_counter()
         self._obey(training)
 
     def on_batch(self, training: Training) -> None:
@@ -294,12 +294,14 @@ class Watcher(Callback):
 
     def on_epoch(self, training: Training) -> None:
         self._tell(training)
+        start = time.process_time()
         self.line.tell(
             "epoch",
             row=training.history[-1],
             step=self.step,
             digest=digest(training.model.parameters()),
         )
+        self._spent += time.process_time() - start
         is_last = training.epoch == training.epochs or bool(training.stop)
         if is_last or self._may_look():
             self._look(training)
@@ -320,6 +322,7 @@ class Watcher(Callback):
             losses=np.array(self._losses, np.float32),
             lr=float(training.optimizer.param_groups[0]["lr"]),
             pace=(start - self._began) / max(self.step - self._first, 1),
+            wall=time.perf_counter() - self._clock,
             watching=self._spent / max(start - self._began, 1e-9),
         )
         self._losses.clear()
@@ -379,6 +382,7 @@ class Watcher(Callback):
 
     def _keep_moment(self, training: Training) -> None:
         """Keep the checkpoint of the last whole epoch, so that it can be forked."""
+        start = time.process_time()
         done = len(training.history) * training.batches
         path = self.folder / CHECKPOINT
         if done in self._moments or not path.is_file():
@@ -392,6 +396,7 @@ class Watcher(Callback):
                 (folder / f"{step:08}.safetensors").unlink(missing_ok=True)
                 self._moments.remove(step)
         self.line.tell("moments", steps=list(self._moments))
+        self._spent += time.process_time() - start
 
     # -- obeying ---------------------------------------------------------------------------------------
 
