@@ -27,7 +27,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..typing import NDArray
 
-__all__ = ["correlate_rows", "filter_rows", "spread_rows"]
+__all__ = ["LOWERED", "as_convolution", "best_run", "correlate_rows", "filter_rows", "spread_rows"]
 
 Pair = tuple[int, int]
 
@@ -166,7 +166,7 @@ class _Lowered(_Blocks):
             part[:, :, :, inside] = self.x[:, places, :, elements, images]
 
 
-def _best_run(features: int, products: int, itemsize: int) -> int:
+def best_run(features: int, products: int, itemsize: int) -> int:
     """The number of columns with which a matrix (features, products) is multiplied fastest."""
     run = max(NEAREST // max(products * itemsize, 1) // 16 * 16, FEWEST)
     return run if features * products * run <= SMALL else LOWERED
@@ -183,7 +183,7 @@ def correlate_rows(
 ) -> NDArray:
     """See :func:`kernels.correlate`."""
     features, own, height, width = w.shape
-    run = _best_run(features // groups, own * height * width, x.itemsize)
+    run = best_run(features // groups, own * height * width, x.itemsize)
     lowered = _Lowered(x, (height, width), stride, padding, dilation, groups, run)
     if out is None:
         shape = features, lowered.rows, lowered.columns, lowered.images
@@ -215,21 +215,36 @@ def filter_rows(
     return out
 
 
+def as_convolution(
+    results: tuple[int, ...],
+    images: tuple[int, ...],
+    kernel: Pair,
+    padding: Any,
+    stride: Pair,
+    dilation: Pair,
+) -> Any:
+    """The padding with which the gradient of images is a convolution with turned weights; ``None`` if it costs more.
+
+    ``results`` and ``images`` are the shapes of the gradient of a convolution's results and of its images.
+    """
+    reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    around = tuple((r - before, r - after) for r, (before, after) in zip(reach, padding, strict=True))
+    is_alike = 6 * math.prod(results[1:3]) >= 5 * math.prod(images[1:3])
+    return around if is_alike and stride == (1, 1) and min(map(min, around)) >= 0 else None
+
+
 def spread_rows(
     g: NDArray, w: NDArray, out: NDArray, padding: Any, stride: int, dilation: int, groups: int
 ) -> NDArray:
     """See :func:`kernels.spread`; this needs windows in every row."""
     features, own, height, width = w.shape
-    (top, bottom), (left, right) = padding
+    (top, _), (left, _) = padding
     columns, images = g.shape[2:]
-    if g.shape[1] * columns * 6 >= out.shape[1] * out.shape[2] * 5 and stride == 1:
-        # About as many windows lie around each element of the images: it is the sum of one of them.
-        reach = height - 1, dilation * (width - 1)
-        around = (reach[0] - top, reach[0] - bottom), (reach[1] - left, reach[1] - right)
-        if min(map(min, around)) >= 0:
-            turned = w.reshape(groups, features // groups, own, height, width)[..., ::-1, ::-1]
-            turned = np.swapaxes(turned, 1, 2).reshape(groups * own, features // groups, height, width)
-            return correlate_rows(g, turned, (1, 1), around, (1, dilation), groups, out)
+    around = as_convolution(g.shape, out.shape, (height, width), padding, (1, stride), (1, dilation))
+    if around is not None:
+        turned = w.reshape(groups, features // groups, own, height, width)[..., ::-1, ::-1]
+        turned = np.swapaxes(turned, 1, 2).reshape(groups * own, features // groups, height, width)
+        return correlate_rows(g, turned, (1, 1), around, (1, dilation), groups, out)
     run = columns * images
     lines = features // groups
     blocks = _Blocks(out.shape[1], height, 1, groups, lines, run, np.result_type(g, w))

@@ -197,9 +197,9 @@ def _names(pieces: list[Piece]) -> dict[str, Any]:
 
     if not any(piece.calls_kernel for piece in pieces):
         return NAMES
-    from .images import KERNELS
+    from . import images, rows
 
-    return {**NAMES, **KERNELS}
+    return {**NAMES, **images.KERNELS, **rows.KERNELS}
 
 
 def _kind(dtype: np.dtype) -> str:

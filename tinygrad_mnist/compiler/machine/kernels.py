@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...ops.kernels import BLOCK, Padding, Pair
+from ...ops.row_kernels import FEWEST, LOWERED, as_convolution, best_run
 from ..program import Op
 from .addresses import Address
 from .formulas import number
@@ -80,16 +81,48 @@ def write_kernel(writer: Pieces, op: Op, turn: int) -> None:
 
 
 def _convolution(call: _Call, name: str) -> None:
-    """Write one of the three convolutions, with memory for some rows of windows."""
+    """Write one of the three convolutions: row by row, or with memory for some rows of windows."""
     op, given = call.op, call.given
     images = op if name == "spread" else given["x"]
     weights = op if name == "filters" else given["w"]
     results = op if name == "correlate" else given["g"]
     arrays = [call.array(arg) for arg in (images, weights, results)]
-    groups = given["groups"]
+    groups, kernel, one = given["groups"], weights.shape[2:], number(1, op.dtype)
+    sizes = groups, weights.shape[1], weights.shape[0] // groups
+    if given["dilation"][0] == 1 and math.prod(kernel) > 1 and name != "spread":
+        _by_rows(call, name, arrays, sizes, images, results, kernel, given["stride"], given["padding"])
+        return
+    around = as_convolution(
+        results.shape, images.shape, kernel, given["padding"], given["stride"], given["dilation"]
+    )
+    if name == "spread" and around is not None and given["dilation"][0] == 1 and math.prod(kernel) > 1:
+        turned = groups, sizes[2], sizes[1]
+        _by_rows(call, name, arrays[::-1], turned, results, images, kernel, (1, 1), around)
+        return
     row = math.prod(weights.shape[1:]) * results.shape[2] * results.shape[3]
     at_once = max(1, min(results.shape[1], BLOCK // (row * op.dtype.itemsize)))
     call.say(
-        name, *arrays, call.scratch(row * at_once), groups, weights.shape[1], weights.shape[0] // groups,
-        call.windows(images, results, weights.shape[2:]), at_once, call.zero, number(1, op.dtype),
+        name, *arrays, call.scratch(row * at_once), *sizes, call.windows(images, results, kernel), at_once, call.zero, one
     )  # fmt: skip
+
+
+def _by_rows(
+    call: _Call, name: str, arrays: list[str], sizes: tuple[int, ...], images: Op, results: Op, kernel: Pair,
+    stride: Pair, padding: Padding,
+) -> None:  # fmt: skip
+    """Write a convolution of ``images``, or the gradient of its weights: see ``rows``."""
+    _, channels, features = sizes
+    columns, n = results.shape[2:]
+    itemsize, products = call.op.dtype.itemsize, channels * math.prod(kernel)
+    extent, lines = (results.shape[1] - 1) * stride[0] + kernel[0], channels * kernel[1]
+    run = LOWERED if name == "filters" else best_run(features, products, itemsize)
+    run = max(min(run, LOWERED // (extent * lines * itemsize)), FEWEST)
+    across = min(max(run // n, 1), columns)
+    at_a_time = -(-n // -(-n // run)) if across == 1 else n
+    numbers = (
+        *images.shape[1:], *kernel, *results.shape[1:3], *stride, call.given["dilation"][1],
+        padding[0][0], padding[1][0], across, at_a_time,
+    )  # fmt: skip
+    scratch = call.scratch(features * products + extent * lines * across * at_a_time)
+    function, back = ("filter_rows", ()) if name == "filters" else ("correlate_rows", (name == "spread",))
+    call.say(function, *arrays, scratch, *sizes, *numbers, *back, call.zero, number(1, call.op.dtype))
