@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+import tinygrad_mnist as tg
+from tinygrad_mnist.nn import functional as F  # noqa: N812
 from tinygrad_mnist.ops import kernels, row_kernels
 
 
@@ -82,3 +85,33 @@ def test_float32_stays_float32():
     assert y.dtype == np.float32
     assert kernels.spread(y, w, (4, 4)).dtype == np.float32
     assert kernels.filters(x, y, (3, 3)).dtype == np.float32
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("error")  # such as that it runs as NumPy calls
+def test_machine_code_of_convolutions():
+    pytest.importorskip("numba")
+    rng, cases = np.random.default_rng(0), []
+    while len(cases) < 4:
+        if (drawn := draw(rng)) is None or not drawn[0].size:
+            continue
+        x, w, _, settings = drawn
+        dilation = int(rng.integers(1, 3)), int(rng.integers(1, 3))
+        padding = tuple(before for before, _ in settings["padding"])
+        size = [n + 2 * p for n, p in zip(x.shape[1:3], padding, strict=True)]
+        if all(n >= d * (k - 1) + 1 for n, k, d in zip(size, w.shape[2:], dilation, strict=True)):
+            images = np.ascontiguousarray(x.transpose(3, 0, 1, 2))
+            cases.append((images, w, {**settings, "dilation": dilation, "padding": padding}))
+
+    def total(xs, ws):
+        return sum(
+            np.sum(np.tanh(F.conv2d(x, w, **settings)))
+            + np.sum(np.sin(F.conv2d(x, w, padding="same", groups=settings["groups"])))
+            for x, w, (_, _, settings) in zip(xs, ws, cases, strict=True)
+        )
+
+    xs, ws = [case[0] for case in cases], [case[1] for case in cases]
+    gradient = tg.grad(total, (0, 1))
+    found, wanted = tg.compile(gradient, backend="numba")(xs, ws), gradient(xs, ws)
+    for a, b in zip([*found[0], *found[1]], [*wanted[0], *wanted[1]], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)

@@ -26,36 +26,6 @@ def _set(memory: Any, start: int, stop: int, value: Any) -> None:
         poke(memory, k, value)
 
 
-def _fill(
-    x: Any, memory: Any, channels: int, height: int, width: int, images: int, kh: int, kw: int, first: int, last: int,
-    columns: int, sh: int, sw: int, dh: int, dw: int, top: int, left: int, zero: Any,
-) -> None:  # fmt: skip
-    """Copy the windows of some rows as columns, with zeros for the margin."""
-    to = 0
-    for c in range(channels):
-        for i in range(kh):
-            for j in range(kw):
-                begin, end = inside(width, columns, sw, j * dw - left)
-                for r in range(first, last):
-                    row = r * sh + i * dh - top
-                    stop = to + columns * images
-                    if row < 0 or row >= height:
-                        set_to(memory, to, stop, zero)
-                    else:
-                        set_to(memory, to, to + begin * images, zero)
-                        at = ((c * height + row) * width + begin * sw + j * dw - left) * images
-                        if sw == 1:
-                            for k in range((end - begin) * images):
-                                poke(memory, to + begin * images + k, peek(x, at + k))
-                        else:
-                            for q in range(end - begin):
-                                for k in range(images):
-                                    value = peek(x, at + q * sw * images + k)
-                                    poke(memory, to + (begin + q) * images + k, value)
-                        set_to(memory, to + end * images, stop, zero)
-                    to = stop
-
-
 def _add(
     x: Any, memory: Any, channels: int, height: int, width: int, images: int, kh: int, kw: int, first: int, last: int,
     columns: int, sh: int, sw: int, dh: int, dw: int, top: int, left: int,
@@ -80,24 +50,6 @@ def _add(
                                     value = peek(memory, to + (begin + q) * images + k)
                                     poke(x, here, peek(x, here) + value)
                     to += columns * images
-
-
-def _correlate(
-    x: Any, w: Any, out: Any, memory: Any, groups: int, channels: int, features: int, height: int, width: int,
-    images: int, kh: int, kw: int, rows: int, columns: int, sh: int, sw: int, dh: int, dw: int, top: int, left: int,
-    at_once: int, zero: Any, one: Any,
-) -> None:  # fmt: skip
-    k, plane, size = channels * kh * kw, height * width * images, rows * columns * images
-    for g in range(groups):
-        own = part(x, g * channels * plane, channels * plane)
-        weights = part(w, g * features * k, features * k)
-        for first in range(0, rows, at_once):
-            last = min(first + at_once, rows)
-            n = (last - first) * columns * images
-            fill(own, memory, channels, height, width, images, kh, kw, first, last, columns, sh, sw, dh, dw, top, left,
-                 zero)  # fmt: skip
-            target = part(out, g * features * size + first * columns * images, n)
-            gemm(_N, _N, n, features, k, one, memory, n, weights, k, zero, target, size)
 
 
 def _spread(
@@ -134,24 +86,6 @@ def _spread(
                 top,
                 left,
             )
-
-
-def _filters(
-    x: Any, out: Any, g_: Any, memory: Any, groups: int, channels: int, features: int, height: int, width: int,
-    images: int, kh: int, kw: int, rows: int, columns: int, sh: int, sw: int, dh: int, dw: int, top: int, left: int,
-    at_once: int, zero: Any, one: Any,
-) -> None:  # fmt: skip
-    k, plane, size = channels * kh * kw, height * width * images, rows * columns * images
-    for g in range(groups):
-        own = part(x, g * channels * plane, channels * plane)
-        weights = part(out, g * features * k, features * k)
-        for first in range(0, rows, at_once):
-            last = min(first + at_once, rows)
-            n = (last - first) * columns * images
-            fill(own, memory, channels, height, width, images, kh, kw, first, last, columns, sh, sw, dh, dw, top, left,
-                 zero)  # fmt: skip
-            source = part(g_, g * features * size + first * columns * images, n)
-            gemm(_T, _N, k, features, n, one, memory, n, source, size, one if first else zero, weights, k)
 
 
 def _window_max(
@@ -236,14 +170,11 @@ def _window_sum(
 
 inside: Any = compiled(_inside)
 set_to: Any = compiled(_set)
-fill: Any = compiled(_fill)
 add: Any = compiled(_add)
 
 #: The names that the text of a program refers to.
 KERNELS: dict[str, Any] = {
-    "correlate": compiled(_correlate),
     "spread": compiled(_spread),
-    "filters": compiled(_filters),
     "window_max": compiled(_window_max),
     "spread_max": compiled(_spread_max),
     "window_sum": compiled(_window_sum),

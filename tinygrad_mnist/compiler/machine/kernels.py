@@ -89,21 +89,20 @@ def _convolution(call: _Call, name: str) -> None:
     arrays = [call.array(arg) for arg in (images, weights, results)]
     groups, kernel, one = given["groups"], weights.shape[2:], number(1, op.dtype)
     sizes = groups, weights.shape[1], weights.shape[0] // groups
-    if given["dilation"][0] == 1 and math.prod(kernel) > 1 and name != "spread":
+    if name != "spread":
         _by_rows(call, name, arrays, sizes, images, results, kernel, given["stride"], given["padding"])
         return
     around = as_convolution(
         results.shape, images.shape, kernel, given["padding"], given["stride"], given["dilation"]
     )
-    if name == "spread" and around is not None and given["dilation"][0] == 1 and math.prod(kernel) > 1:
+    if around is not None:
         turned = groups, sizes[2], sizes[1]
         _by_rows(call, name, arrays[::-1], turned, results, images, kernel, (1, 1), around)
         return
     row = math.prod(weights.shape[1:]) * results.shape[2] * results.shape[3]
     at_once = max(1, min(results.shape[1], BLOCK // (row * op.dtype.itemsize)))
-    call.say(
-        name, *arrays, call.scratch(row * at_once), *sizes, call.windows(images, results, kernel), at_once, call.zero, one
-    )  # fmt: skip
+    where = call.windows(images, results, kernel)
+    call.say(name, *arrays, call.scratch(row * at_once), *sizes, where, at_once, call.zero, one)
 
 
 def _by_rows(
@@ -114,13 +113,15 @@ def _by_rows(
     _, channels, features = sizes
     columns, n = results.shape[2:]
     itemsize, products = call.op.dtype.itemsize, channels * math.prod(kernel)
-    extent, lines = (results.shape[1] - 1) * stride[0] + kernel[0], channels * kernel[1]
+    dilation = call.given["dilation"]
+    step, lines = stride[0] if dilation[0] == 1 else kernel[0], channels * kernel[1]
+    extent = (results.shape[1] - 1) * step + kernel[0]
     run = LOWERED if name == "filters" else best_run(features, products, itemsize)
     run = max(min(run, LOWERED // (extent * lines * itemsize)), FEWEST)
     across = min(max(run // n, 1), columns)
     at_a_time = -(-n // -(-n // run)) if across == 1 else n
     numbers = (
-        *images.shape[1:], *kernel, *results.shape[1:3], *stride, call.given["dilation"][1],
+        *images.shape[1:], *kernel, *results.shape[1:3], *stride, *dilation,
         padding[0][0], padding[1][0], across, at_a_time,
     )  # fmt: skip
     scratch = call.scratch(features * products + extent * lines * across * at_a_time)

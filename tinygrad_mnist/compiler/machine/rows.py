@@ -2,6 +2,7 @@
 
 The rows of a few columns of windows are lowered, channel by channel, once for every column of a window. Then each row
 of the result is one product of the BLAS, for which everything lies one after the other in memory.
+With a dilation along the height, windows have no rows in common, and the rows of each are lowered.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ _N, _T = 78, 84  # matrices as they are, and transposed ones
 
 
 def _lower(
-    x: Any, memory: Any, channels: int, height: int, width: int, images: int, kw: int, extent: int, sw: int, dw: int,
-    top: int, left: int, q0: int, q1: int, n0: int, n1: int, zero: Any,
+    x: Any, memory: Any, channels: int, height: int, width: int, images: int, kh: int, kw: int, extent: int, sh: int,
+    sw: int, dh: int, dw: int, top: int, left: int, q0: int, q1: int, n0: int, n1: int, zero: Any,
 ) -> None:  # fmt: skip
     """Copy the rows of some columns of windows, of some images, with zeros for the margin."""
     to, n = 0, n1 - n0
     for r in range(extent):
-        row = r - top
+        row = (r if dh == 1 else r // kh * sh + r % kh * dh) - top
         for c in range(channels):
             for j in range(kw):
                 for q in range(q0, q1):
@@ -39,12 +40,14 @@ def _lower(
 
 def _correlate_rows(
     x: Any, w: Any, out: Any, memory: Any, groups: int, channels: int, features: int, height: int, width: int,
-    images: int, kh: int, kw: int, rows: int, columns: int, sh: int, sw: int, dw: int, top: int, left: int,
-    across: int, at_a_time: int, is_back: bool, zero: Any, one: Any,
+    images: int, kh: int, kw: int, rows: int, columns: int, sh: int, sw: int, dh: int, dw: int, top: int,
+    left: int, across: int, at_a_time: int, is_back: bool, zero: Any, one: Any,
 ) -> None:  # fmt: skip
     """Multiply weights by every window; on the way back, turned weights, whose features are the channels here."""
     k, plane, size = channels * kh * kw, height * width * images, rows * columns * images
-    extent, lines = (rows - 1) * sh + kh, channels * kw
+    lines, step = channels * kw, sh if dh == 1 else kh
+    extent = (rows - 1) * step + kh
+    sizes = channels, height, width, images, kh, kw, extent, sh, sw, dh, dw, top, left
     weights = part(memory, 0, features * k)
     lowered = part(memory, features * k, extent * lines * across * at_a_time)
     for g in range(groups):
@@ -65,39 +68,23 @@ def _correlate_rows(
             for n0 in range(0, images, at_a_time):
                 n1 = min(n0 + at_a_time, images)
                 run = (q1 - q0) * (n1 - n0)
-                lower(
-                    own,
-                    lowered,
-                    channels,
-                    height,
-                    width,
-                    images,
-                    kw,
-                    extent,
-                    sw,
-                    dw,
-                    top,
-                    left,
-                    q0,
-                    q1,
-                    n0,
-                    n1,
-                    zero,
-                )
+                lower(own, lowered, *sizes, q0, q1, n0, n1, zero)
                 for r in range(rows):
-                    windows = part(lowered, r * sh * lines * run, k * run)
+                    windows = part(lowered, r * step * lines * run, k * run)
                     target = part(out, g * features * size + (r * columns + q0) * images + n0, run)
                     gemm(_N, _N, run, features, k, one, windows, run, weights, k, zero, target, size)
 
 
 def _filter_rows(
     x: Any, out: Any, g_: Any, memory: Any, groups: int, channels: int, features: int, height: int, width: int,
-    images: int, kh: int, kw: int, rows: int, columns: int, sh: int, sw: int, dw: int, top: int, left: int,
-    across: int, at_a_time: int, zero: Any, one: Any,
+    images: int, kh: int, kw: int, rows: int, columns: int, sh: int, sw: int, dh: int, dw: int, top: int,
+    left: int, across: int, at_a_time: int, zero: Any, one: Any,
 ) -> None:  # fmt: skip
     """Add up every window, times the numbers at its place."""
     k, plane, size = channels * kh * kw, height * width * images, rows * columns * images
-    extent, lines = (rows - 1) * sh + kh, channels * kw
+    lines, step = channels * kw, sh if dh == 1 else kh
+    extent = (rows - 1) * step + kh
+    sizes = channels, height, width, images, kh, kw, extent, sh, sw, dh, dw, top, left
     total = part(memory, 0, features * k)
     lowered = part(memory, features * k, extent * lines * across * at_a_time)
     for g in range(groups):
@@ -108,27 +95,9 @@ def _filter_rows(
             for n0 in range(0, images, at_a_time):
                 n1 = min(n0 + at_a_time, images)
                 run = (q1 - q0) * (n1 - n0)
-                lower(
-                    own,
-                    lowered,
-                    channels,
-                    height,
-                    width,
-                    images,
-                    kw,
-                    extent,
-                    sw,
-                    dw,
-                    top,
-                    left,
-                    q0,
-                    q1,
-                    n0,
-                    n1,
-                    zero,
-                )
+                lower(own, lowered, *sizes, q0, q1, n0, n1, zero)
                 for r in range(rows):
-                    windows = part(lowered, r * sh * lines * run, k * run)
+                    windows = part(lowered, r * step * lines * run, k * run)
                     source = part(g_, g * features * size + (r * columns + q0) * images + n0, run)
                     gemm(_T, _N, features, k, run, one, source, size, windows, run, one, total, features)
         for f in range(features):
