@@ -7,8 +7,8 @@ second one only looks at the memory in another way, and NumPy's elementwise func
 the layers of a network pass such arrays on, and copies are made only where a network begins and ends.
 
 A convolution multiplies the weights by *columns*: each column holds one window of one image. All of them together
-would take as many times the memory of the images as a window has elements. So a few rows of windows are copied at a
-time, as many as a processor's cache holds.
+would take as many times the memory of the images as a window has elements. So only some of them are copied at a time,
+as many as a processor's cache holds, and where windows share rows, these are copied once (:mod:`.row_kernels`).
 
 Each of the three convolutions is the derivative of another: with ``<y, correlate(x, w)>`` all three arguments appear
 in the same way, as ``<x, spread(y, w)>`` and as ``<w, filters(x, y)>``.
