@@ -379,3 +379,26 @@ def test_one_image_in_the_place_of_a_batch():
     net = tg.nn.MLP([784, 10], rng=0)
     with pytest.raises(ShapeError, match=r"make it a batch of one: x\.reshape\(1, -1\)"):
         tg.training.predict(net, np.ones((28, 28), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (lambda: tg.optim.SGD(model().parameters(), lr=[0.1, 0.01]), r"lr = \[0.1, 0.01\] must be a number"),
+        (lambda: tg.optim.SGD(model().parameters(), lr=None), "lr = None must be a number"),
+        (
+            lambda: tg.optim.SGD(model().parameters(), lr=0.1, momentum=90),
+            r"momentum = 90 is not in \[0, 1\)",
+        ),
+        (lambda: fit(validation=0.2), r"validation = 0.2 is a number; pass data, as in .*split\("),
+        (lambda: fit(schedule="cosine"), "'cosine' is neither a Schedule nor .* such as tg.optim.OneCycleLR"),
+        (lambda: tg.compile(model()(X)), "Tensor is not a function; pass the function, not what it returns"),
+        (
+            lambda: tg.viz.draw_graph(model()),
+            r"got MLP; pass what a model returns, as in draw_graph\(model\(x\)\)",
+        ),
+    ],
+)
+def test_numbers_data_and_results_in_the_wrong_place(mistake, said):
+    with pytest.raises(tg.errors.TinygradError, match=said):
+        mistake()

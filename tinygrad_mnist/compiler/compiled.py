@@ -123,7 +123,9 @@ def compile(
     True
     """
     if not callable(function):
-        raise CompileError(f"compile: {type(function).__name__} is not a function")
+        raise CompileError(
+            f"compile: {type(function).__name__} is not a function; pass the function, not what it returns"
+        )
     if backend not in BACKENDS:
         raise choice("back end", backend, BACKENDS)
     if optimizer is not None and not isinstance(optimizer, Optimizer):

@@ -291,9 +291,11 @@ def _fault(name: str, value: Any, like: Any = None) -> str:
             return f"is of another kind than {like!r}"
         if is_number and not np.isfinite(value).all():
             return "is not finite"
-    if name in ("lr", "momentum", "weight_decay", "eps") and not 0 <= value < math.inf:
-        return "must be a number, 0 or more"
-    if name in ("betas", "alpha") and not all(0 <= decay < 1 for decay in np.atleast_1d(value)):
+    if name in ("lr", "momentum", "weight_decay", "eps"):
+        array = np.asarray(value)
+        if array.shape or array.dtype.kind not in "biuf" or not 0 <= value < math.inf:
+            return "must be a number, 0 or more"
+    if name in ("betas", "alpha", "momentum") and not all(0 <= decay < 1 for decay in np.atleast_1d(value)):
         return "is not in [0, 1)"
     return ""
 

@@ -177,12 +177,19 @@ def fit(
     if not isinstance(epochs, (int, np.integer)) or epochs < 1:
         raise OptionError(f"fit: epochs = {epochs!r} is not a positive integer")
     if not (schedule is None or isinstance(schedule, Schedule) or callable(schedule)):
-        raise OptionError(f"fit: schedule = {schedule!r} is neither a Schedule nor a function that makes one")
+        raise OptionError(
+            f"fit: schedule = {schedule!r} is neither a Schedule nor a function that makes one, "
+            "such as tg.optim.OneCycleLR"
+        )
     loader = as_loader(train, batch_size, rng)
     if resume is not None and isinstance(loader, Batches):
         raise OptionError(
             f"fit: resume= cannot repeat the order in which a {loader.source} goes through its examples; pass its data "
             "set, or a tg.data.DataLoader"
+        )
+    if isinstance(validation, (int, float)):
+        raise OptionError(
+            f"fit: validation = {validation!r} is a number; pass data, as in validation, train = train.split(500)"
         )
     validation = None if validation is None else make_loader(validation, 1000)
     axis, loss, measures = class_axis(loss), named_loss(loss), named_metrics(metrics)

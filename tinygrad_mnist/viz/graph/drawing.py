@@ -168,7 +168,8 @@ def _roots(tensor: Tensor | Sequence[Tensor]) -> list[Node]:
     for each in tensors:
         if not isinstance(each, Tensor):
             raise UnsupportedError(
-                f"draw_graph: expects a Tensor, or several in a list, got {type(each).__name__}"
+                f"draw_graph: expects a Tensor, or several in a list, got {type(each).__name__}; pass what a model "
+                "returns, as in draw_graph(model(x))"
             )
         if each.node is None:
             raise GradientError(
