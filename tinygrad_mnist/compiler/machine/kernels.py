@@ -87,7 +87,8 @@ def _convolution(call: _Call, name: str) -> None:
     weights = op if name == "filters" else given["w"]
     results = op if name == "correlate" else given["g"]
     arrays = [call.array(arg) for arg in (images, weights, results)]
-    groups, kernel, one = given["groups"], weights.shape[2:], number(1, op.dtype)
+    groups, one = given["groups"], number(1, op.dtype)
+    kernel: Pair = (weights.shape[2], weights.shape[3])
     sizes = groups, weights.shape[1], weights.shape[0] // groups
     if name != "spread":
         _by_rows(call, name, arrays, sizes, images, results, kernel, given["stride"], given["padding"])
