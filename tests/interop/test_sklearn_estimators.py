@@ -49,7 +49,7 @@ def test_the_checks_of_scikit_learn(kind):
         tg.sklearn.Classifier(**QUICK, model=linear),
         tg.sklearn.Regressor(**QUICK, optimizer="adamw", weight_decay=0.01),
     ],
-    ids=str,
+    ids=["classifier", "regressor", "patience", "model", "adamw"],  # a function's name has its address
 )
 def test_the_checks_with_other_settings(estimator):
     assert failed(estimator) == []
