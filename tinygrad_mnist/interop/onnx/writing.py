@@ -161,7 +161,12 @@ class Writer:
     def _batch_size(self) -> str:
         """The size of the batch, as a vector of one number."""
         if not self._size:
-            assert self._batch is not None, "without a batch both runs are alike"
+            if self._batch is None:
+                named = f"{self.call.primitive.name} has" if self.call is not None else "outputs have"
+                raise UnsupportedError(
+                    f"export_onnx: {named} arrays of other shapes for other numbers"
+                    f"{self.call.place if self.call is not None else ''}; in a file, shapes depend on shapes alone"
+                )
             name, axis = self._batch
             self._size = self("Shape", name, start=axis, end=axis + 1)
         return self._size

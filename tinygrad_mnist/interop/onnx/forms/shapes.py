@@ -161,9 +161,14 @@ def _setitem(w: Writer, call: Call) -> str:
         at = next(i for i, part in enumerate(parts) if part is Ellipsis)
         parts[at : at + 1] = [slice(None)] * (x.ndim - len(parts) + 1)
     parts += [slice(None)] * (x.ndim - len(parts))
-    if arrays or any(
-        part is None or isinstance(part, Size) or (isinstance(part, slice) and part.step not in (None, 1))
-        for part in parts
+    is_longer = len(parts) > x.ndim  # a mask of a single number
+    if (
+        arrays
+        or is_longer
+        or any(
+            part is None or isinstance(part, Size) or (isinstance(part, slice) and part.step not in (None, 1))
+            for part in parts
+        )
     ):
         raise refuse(call, f"with the index {index!r}")
     # What is written along each axis: all of it, or from one place to another.
