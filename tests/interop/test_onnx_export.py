@@ -82,7 +82,9 @@ def check_form_or_refusal(p, sample, path):
             raise
 
 
-REFUSALS = re.compile("export_onnx: .*(has no form in ONNX|outside the graph|one batch|of other shapes for|does not allow)")
+REFUSALS = re.compile(
+    "export_onnx: .*(has no form in ONNX|outside the graph|one batch|of other shapes for|does not allow)"
+)
 
 
 @pytest.mark.thorough
