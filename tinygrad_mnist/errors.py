@@ -40,69 +40,245 @@ __all__ = [
 
 
 class TinygradError(Exception):
-    """The base class: catch it to catch every error that this project raises on purpose."""
+    """The base class: catch it to catch every error that this project raises on purpose.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> try:
+    ...     tg.nn.Linear(4, 3)(np.ones((2, 5)))
+    ... except tg.errors.TinygradError as error:
+    ...     print(type(error).__name__, isinstance(error, ValueError))
+    ShapeError True
+    """
 
     names_layer = False  #: whether the message begins with a layer and its place in the network
 
 
 class ShapeError(TinygradError, ValueError):
-    """Shapes that do not fit each other, or do not fit a layer."""
+    """Shapes that do not fit each other, or do not fit a layer.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> tg.nn.functional.mse_loss(np.ones((5, 1)), np.ones(5))
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.ShapeError: mse_loss: input of shape (5, 1) and target of shape (5,)
+        differ; for classes as targets use one_hot(target, classes, dtype), or cross_entropy
+    """
 
 
 class DTypeError(TinygradError, TypeError):
-    """A dtype that cannot do what was asked, such as integers that require a gradient."""
+    """A dtype that cannot do what was asked, such as integers that require a gradient.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> tg.tensor([1, 2], requires_grad=True)
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.DTypeError: a Tensor of dtype int64 cannot require a gradient: only
+        floating-point and complex ones have derivatives; convert it first, as in
+        Tensor(data.astype(float))
+    """
 
 
 class GradientError(TinygradError, RuntimeError):
-    """A gradient that cannot be computed, or would have been lost."""
+    """A gradient that cannot be computed, or would have been lost.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> y = x * x
+    >>> y.backward()
+    >>> y.backward()
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.GradientError: backward: the graph through multiply was freed by an
+        earlier backward pass; pass retain_graph=True to the first one to run it twice
+    """
 
 
 class LostGradientWarning(UserWarning):
-    """A gradient ends where the user may not expect it: the value left the graph, or nothing keeps the gradient."""
+    """A gradient ends where the user may not expect it: the value left the graph, or nothing keeps the gradient.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> with warnings.catch_warnings(record=True, category=LostGradientWarning, action="always") as caught:
+    ...     y = float(x) ** 2  # a Python number, which knows nothing of x
+    >>> caught[0].category.__name__
+    'LostGradientWarning'
+    """
 
 
 class UnsupportedError(TinygradError, TypeError):
-    """A NumPy function, or a use of one, that has no gradient rule here."""
+    """A NumPy function, or a use of one, that has no gradient rule here.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> try:
+    ...     np.packbits(tg.tensor([1.0, 0.0], requires_grad=True))
+    ... except UnsupportedError as error:
+    ...     print(str(error).splitlines()[0])
+    np.packbits has no gradient rule here. If no gradient should flow, call it on t.detach(). To add the rule:
+    """
 
 
 class OptionError(TinygradError, ValueError):
-    """An argument outside its valid values; the message lists them."""
+    """An argument outside its valid values; the message lists them.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> tg.nn.functional.mse_loss(np.ones(2), np.zeros(2), reduction="average")
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.OptionError: unknown reduction 'average'; valid: mean, none, sum
+    """
 
 
 class CompileError(TinygradError, RuntimeError):
-    """A function that cannot become a straight line of NumPy calls."""
+    """A function that cannot become a straight line of NumPy calls.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> @tg.compile
+    ... def size(x):
+    ...     return x if x.sum() > 0 else -x
+    >>> try:
+    ...     size(np.ones(2))
+    ... except CompileError as error:
+    ...     print(str(error).partition(".")[0])
+    compile: a Python `if`, `while`, `assert`, `and` or `or` asked for a value that changes from call to call
+    """
 
 
 class UntraceableError(CompileError):
-    """A step that a compiled program cannot take; the program calls the surrounding operation as a whole."""
+    """A step that a compiled program cannot take; the program calls the surrounding operation as a whole.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> rounded = tg.compile(lambda x: x * round(float(x.sum())))
+    >>> try:
+    ...     rounded(np.ones(2))
+    ... except UntraceableError as error:
+    ...     print(str(error).partition(".")[0])
+    compile: `float()`, or a function of `math`, asked for a value that changes from call to call
+    """
 
 
 class StateDictError(TinygradError, ValueError):
-    """A state dict with missing, unexpected or misshapen entries, all of them listed."""
+    """A state dict with missing, unexpected or misshapen entries, all of them listed.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> tg.nn.Linear(2, 1).load_state_dict({"weights": 0})
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.StateDictError: load_state_dict: 3 entries do not fit this Linear:
+      weight: missing, expected shape (1, 2)
+      bias: missing, expected shape (1,)
+      weights: unexpected, shape ()
+    """
 
 
 class DataError(TinygradError, ValueError):
-    """A data file that is truncated, mislabelled, oversized or hostile."""
+    """A data file that is truncated, mislabelled, oversized or hostile.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import tinygrad_mnist as tg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "w.safetensors")
+    ...     _ = file.write_bytes(b"half a file")
+    ...     try:
+    ...         tg.load(file)
+    ...     except DataError as error:
+    ...         print(str(error).removeprefix(folder))
+    /w.safetensors: not JSON (Expecting value: line 1 column 1 (char 0))
+    """
 
 
 class MissingFileError(DataError, FileNotFoundError):
-    """A file that is not there."""
+    """A file that is not there.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> try:
+    ...     tg.load("nowhere.safetensors")
+    ... except FileNotFoundError as error:
+    ...     print(type(error).__name__)
+    MissingFileError
+    """
 
 
 class RunError(TinygradError, ValueError):
-    """A run folder that lacks what a command needs."""
+    """A run folder that lacks what a command needs.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> tg.training.load_model("nowhere/model.safetensors")
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.RunError: nowhere/model.safetensors: there is no saved model here
+    """
 
 
 class NonFiniteError(TinygradError, FloatingPointError):
-    """A loss or a value that became NaN or infinite."""
+    """A loss or a value that became NaN or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> x = tg.tensor([1.0, -1.0], requires_grad=True)
+    >>> with tg.detect_anomaly(), np.errstate(invalid="ignore"):
+    ...     try:
+    ...         np.log(x)
+    ...     except NonFiniteError as error:
+    ...         print(str(error).splitlines()[0])
+    log: NaN in 1 of 2 elements of the result, the first at [1]
+    """
 
 
 class GradcheckError(TinygradError, AssertionError):
-    """A gradient that disagrees with finite differences."""
+    """A gradient that disagrees with finite differences.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> def wrong(x):
+    ...     return x * x.detach()  # x², but the gradient of the second factor is lost
+    >>> try:
+    ...     tg.testing.gradcheck(wrong, np.array([1.0, 2.0]))
+    ... except GradcheckError as error:
+    ...     print(str(error).partition(" in ")[0])
+    gradcheck: the gradient of argument 0 (shape (2,)) is wrong
+    """
 
 
 class MissingExtraError(TinygradError, ImportError):
-    """An optional dependency that is not installed; the message holds its pip line."""
+    """An optional dependency that is not installed; the message holds its pip line.
+
+    Examples
+    --------
+    >>> require("a_package", extra="plots", purpose="drawing")
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.MissingExtraError: drawing needs the package 'a_package', which is not
+        installed: pip install 'tinygrad-mnist[plots]'
+    """
 
 
 def choice(what: str, value: object, valid: Iterable[str]) -> OptionError:

@@ -103,6 +103,16 @@ def load(path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS) -> di
         If there is no such file; it is a FileNotFoundError too.
     DataError
         If the file is damaged, larger than ``max_bytes``, or an npz that holds anything but numbers.
+
+    Examples
+    --------
+    >>> import tempfile, tinygrad_mnist as tg
+    >>> model = tg.nn.Linear(2, 1, rng=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(model.state_dict(), f"{folder}/model.npz")
+    ...     state = load(f"{folder}/model.npz")
+    >>> {name: array.shape for name, array in state.items()}
+    {'weight': (1, 2), 'bias': (1,)}
     """
     path = Path(path)
     try:
@@ -121,7 +131,16 @@ def load(path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS) -> di
 def read_safetensors(
     path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS
 ) -> tuple[dict[str, NDArray], dict[str, str]]:
-    """Read the arrays of a safetensors file, and the text stored with them; see :func:`load`."""
+    """Read the arrays of a safetensors file, and the text stored with them; see :func:`load`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save({"w": np.ones(2)}, f"{folder}/w.safetensors", metadata={"made by": "hand"})
+    ...     read_safetensors(f"{folder}/w.safetensors")
+    ({'w': array([1., 1.])}, {'made by': 'hand'})
+    """
     content = read_bytes(path, max_bytes + LARGEST_JSON)
     with readable(path, "safetensors file"):
         # First, because the library takes a header of any size.
@@ -134,7 +153,16 @@ def read_safetensors(
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read the text stored with the arrays of a safetensors file."""
+    """Read the text stored with the arrays of a safetensors file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save({"w": np.ones(2)}, f"{folder}/w.safetensors", metadata={"made by": "hand"})
+    ...     read_metadata(f"{folder}/w.safetensors")
+    {'made by': 'hand'}
+    """
     return read_safetensors(path)[1]
 
 
@@ -157,6 +185,15 @@ def replace(path: Path, content: bytes, *, sync: bool = False) -> None:
     content : bytes
     sync : bool, default False
         Whether to wait until the file is on the disk, so that it is whole even after a loss of power.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     notes = Path(folder, "notes.txt")
+    ...     replace(notes, b"first")
+    ...     replace(notes, b"second")
+    ...     notes.read_text()
+    'second'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
@@ -191,7 +228,15 @@ _UNFINISHED = ".unfinished"
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """The files in a folder that processes which were killed had begun to write, if no other is writing there."""
+    """The files in a folder that processes which were killed had begun to write, if no other is writing there.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, ".model.safetensors.k3x.unfinished").write_bytes(b"half")
+    ...     [path.name for path in unfinished(Path(folder))]
+    ['.model.safetensors.k3x.unfinished']
+    """
     return list(folder.glob(f".*{_UNFINISHED}"))
 
 

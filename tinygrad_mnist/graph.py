@@ -82,6 +82,13 @@ def changed() -> None:
 
     Call it after the change was made. No number occurs twice, so a change is noticed even if other threads make
     changes at the same time.
+
+    Examples
+    --------
+    >>> before = COUNTS.changes
+    >>> changed()
+    >>> COUNTS.changes == before
+    False
     """
     COUNTS.changes = next(_NUMBERS)
 
@@ -159,6 +166,16 @@ class Node:
         Whether an inner node keeps its gradient as a leaf does; the leaf, if it took its place in a user's Tensor.
     grad : Array or None
         The gradient accumulated here; a Tensor only if the sweep was recorded.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor([0.0, 1.0], requires_grad=True)
+    >>> node = np.exp(x).node
+    >>> node.primitive, node.value.round(3), node.is_leaf
+    (<primitive exp>, array([1.   , 2.718]), False)
+    >>> node.parents[0][1] is x.node
+    True
     """
 
     __slots__ = (
@@ -257,6 +274,14 @@ def sweep(
     ------
     GradientError
         If the graph was already freed, or if it saved a value that has since been overwritten.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> y = x * x
+    >>> sweep({y.node: np.array(1.0)})[x.node]  # what y.backward() adds to x.grad
+    np.float64(6.0)
     """
     found: dict[Node, Array] = {}
     pending: dict[Node, Array] = {node: conjugate(seed) for node, seed in seeds.items()}
@@ -327,7 +352,13 @@ def _call_hooks(hooks: Sequence[Callable[[Array], Array]], g: Array) -> Array:
 
 
 def conjugate(x: Array) -> Array:
-    """Return the complex conjugate; a real ``x`` is returned unchanged, at no cost."""
+    """Return the complex conjugate; a real ``x`` is returned unchanged, at no cost.
+
+    Examples
+    --------
+    >>> conjugate(np.array([1 + 2j, 3]))
+    array([1.-2.j, 3.-0.j])
+    """
     if x.__class__ is tuple:
         return tuple(map(conjugate, x))
     return np.conjugate(x) if x.dtype.kind == "c" else x
@@ -401,7 +432,16 @@ def enable_grad() -> Iterator[None]:
 
 
 def is_recording() -> bool:
-    """Whether operations on tracked Tensors are recorded at the moment."""
+    """Whether operations on tracked Tensors are recorded at the moment.
+
+    Examples
+    --------
+    >>> with no_grad():
+    ...     is_recording()
+    False
+    >>> is_recording()
+    True
+    """
     return RECORDING.get()
 
 

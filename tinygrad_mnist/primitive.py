@@ -83,6 +83,17 @@ class Primitive:
     inside : callable, or None
         For an operation that was recorded as a whole (a checkpoint): records its contents again and
         returns the nodes of its results.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> exp = REGISTRY[np.exp]
+    >>> exp, exp.jvp
+    (<primitive exp>, 'elementwise')
+    >>> exp(np.array([0.0, 1.0])).round(3)  # an array: nothing is recorded
+    array([1.   , 2.718])
+    >>> exp(tg.tensor(0.0, requires_grad=True)).node.primitive is exp
+    True
     """
 
     def __init__(
@@ -104,6 +115,7 @@ class Primitive:
         self.jvp = jvp
         self.name = name
         self.__name__ = name
+        self.__module__ = getattr(forward, "__module__", __name__)
         self.__doc__ = forward.__doc__
         self.__wrapped__ = forward
         self.samples = [s if isinstance(s, Sample) else Sample(*s) for s in samples]
@@ -278,7 +290,17 @@ class _Each:
 
 
 class Composite:
-    """A NumPy function expressed by other operations: the operations it calls are recorded, not the function itself."""
+    """A NumPy function expressed by other operations: the operations it calls are recorded, not the function itself.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> REGISTRY[np.ptp]
+    <composite ptp>
+    >>> y = np.ptp(tg.tensor([3.0, 1.0, 7.0], requires_grad=True))
+    >>> y.item(), y.node.primitive
+    (6.0, <primitive subtract>)
+    """
 
     def __init__(
         self, function: Callable[..., Any], covers: Sequence[Callable[..., Any]], samples: Sequence[Any]
@@ -385,6 +407,15 @@ def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0)) -
         Of one or two arguments. If it takes complex numbers, it is tested on them too.
     domain : (float, float)
         The interval from which its random test inputs are drawn.
+
+    Examples
+    --------
+    >>> from scipy import special
+    >>> import tinygrad_mnist as tg
+    >>> entr = elementwise(special.entr, domain=(0.1, 2.0)).vjp(lambda g, y, x: -g * (np.log(x) + 1))
+    >>> tg.grad(special.entr)(1.0)
+    np.float64(-1.0)
+    >>> forgotten = _ALL.pop("entr"), REGISTRY.pop(special.entr)  # what a docstring declares should not stay
     """
     shapes = [((),), ((2, 3),)] if ufunc.nin == 1 else [((2, 3), (3,)), ((), (2, 1)), ((2, 1), (1, 3))]
     samples = [Sample(*s, domain=domain) for s in shapes]
@@ -401,7 +432,15 @@ def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0)) -
 
 
 def constant(*functions: Callable[..., Any]) -> None:
-    """List NumPy functions whose gradient is zero wherever it exists: their results are untracked."""
+    """List NumPy functions whose gradient is zero wherever it exists: their results are untracked.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> constant(np.rint)
+    >>> np.rint(tg.tensor([0.4, 1.6], requires_grad=True)).requires_grad
+    False
+    """
     REGISTRY.update((function, Constant(function)) for function in functions)
 
 
@@ -419,6 +458,18 @@ def implements(
         The functions it replaces.
     samples : sequence of Sample, or of tuples of shapes
         Inputs from which the tests are generated.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> ours = REGISTRY[np.ptp]
+    >>> @implements(np.ptp)
+    ... def range_of(a):
+    ...     return np.max(a) - np.min(a)
+    >>> y = np.ptp(tg.tensor([3.0, 1.0, 7.0], requires_grad=True))
+    >>> y.item(), y.node.primitive
+    (6.0, <primitive subtract>)
+    >>> REGISTRY[np.ptp], forgotten = ours, _COMPOSITES.pop()  # as it was
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -442,7 +493,15 @@ def _unsupported(function: str, name: str, value: Any, supported: Iterable[str])
 
 
 def as_plain(*functions: Callable[..., Any]) -> None:
-    """List NumPy functions that ask about arrays: NumPy itself answers, and the answer is not a Tensor."""
+    """List NumPy functions that ask about arrays: NumPy itself answers, and the answer is not a Tensor.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> as_plain(np.ndim)
+    >>> np.ndim(tg.tensor([[1.0, 2.0]], requires_grad=True))
+    2
+    """
 
     def bare(x: Any) -> Any:
         return x.data if hasattr(x, "__primitive__") else x
@@ -454,17 +513,38 @@ def as_plain(*functions: Callable[..., Any]) -> None:
 
 
 def primitives() -> Iterable[Primitive]:
-    """Every declared operation that has, or should have, a gradient, in order of declaration."""
+    """Every declared operation that has, or should have, a gradient, in order of declaration.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> [p for p in primitives() if np.matmul in p.covers]
+    [<primitive matmul>]
+    """
     return list(_ALL.values())
 
 
 def operation(name: str) -> Primitive | None:
-    """Find a declared operation by its name, or a locally constant function."""
+    """Find a declared operation by its name, or a locally constant function.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> operation("tanh"), operation("floor"), operation("no such operation")
+    (<primitive tanh>, <primitive floor>, None)
+    """
     return _ALL.get(name) or _CONSTANTS.get(name)
 
 
 def composites() -> Iterable[Composite]:
-    """Every NumPy function that is expressed by others, in order of declaration."""
+    """Every NumPy function that is expressed by others, in order of declaration.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> [c for c in composites() if np.ptp in c.covers]
+    [<composite ptp>]
+    """
     return list(_COMPOSITES)
 
 
@@ -493,6 +573,15 @@ class Sample:
         of them, or the symmetric matrix that a decomposition needs. It is called with Tensors too.
     **settings
         Passed to the operation by name.
+
+    Examples
+    --------
+    >>> sample = Sample((2, 2), np.array([1, 0]), domain=(0.5, 1.5), axis=0)
+    >>> sample
+    (2, 2) int64(2,) axis=0
+    >>> drawn, index = sample.draw(seed=1)
+    >>> drawn.shape, index, bool(0.5 < drawn.min() < drawn.max() < 1.5)
+    ((2, 2), array([1, 0]), True)
     """
 
     def __init__(
@@ -554,7 +643,16 @@ def _short(value: Any) -> str:
 
 @primitive(samples=[((2, 3),)], jvp="linear")
 def identity(x: Array, /) -> Array:
-    """``x`` itself, as a new node of the graph."""
+    """``x`` itself, as a new node of the graph.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> y = identity(x)
+    >>> y.item(), y.node is x.node
+    (2.0, False)
+    """
     return x
 
 
@@ -563,7 +661,16 @@ identity.vjp(lambda g, y, x: g)
 
 @primitive(samples=[((2,), ())], jvp="linear")
 def pack(*arrays: Array) -> tuple[Array, ...]:
-    """Several arrays as the single result of one operation."""
+    """Several arrays as the single result of one operation.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> first, second = pack(x, x * x)
+    >>> first.node.parents == second.node.parents  # both are picked from one operation
+    True
+    """
     return arrays
 
 
@@ -572,7 +679,15 @@ pack.vjp(each=lambda i, g, y, *arrays: g[i])
 
 @primitive(name="pick", jvp="linear")
 def pick(results: Any, /, index: int) -> Any:
-    """One result of an operation that has several (``split``, ``svd``)."""
+    """One result of an operation that has several (``split``, ``svd``).
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> u, s, vt = np.linalg.svd(tg.tensor([[3.0, 0.0], [0.0, 2.0]], requires_grad=True))
+    >>> s.node.primitive is pick, s.node.kwargs
+    (True, {'index': 1})
+    """
     return results[index]
 
 

@@ -676,6 +676,13 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
     Returns
     -------
     Tensor, or a tuple of Tensors for an operation with several results
+
+    Examples
+    --------
+    >>> from tinygrad_mnist.primitive import operation
+    >>> y = record(operation("exp"), [Tensor(0.0, requires_grad=True)], {})
+    >>> y.item(), y.node.primitive
+    (1.0, <primitive exp>)
     """
     watch = WATCH.get()
     rules = primitive.rules if RECORDING.get() else None
@@ -737,14 +744,33 @@ def _owners(viewed: Any) -> tuple[ref[Tensor], ...]:
 
 
 def forbid_writes(t: Any) -> Any:
-    """Mark a Tensor that is a copy here, but a read-only view in NumPy: what is written there would be lost."""
+    """Mark a Tensor that is a copy here, but a read-only view in NumPy: what is written there would be lost.
+
+    Examples
+    --------
+    >>> t = forbid_writes(Tensor([1.0, 2.0]))
+    >>> t[0] = 3.0
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.UnsupportedError: cannot write into a diagonal: it is read-only, as in
+        NumPy. Use np.fill_diagonal(t, value), or write into a copy, as in np.diagonal(t).copy()
+    """
     if isinstance(t, Tensor):
         t._owners = None
     return t
 
 
 def unshared(t: Any) -> Any:
-    """Make a result that NumPy would copy no part of another Tensor."""
+    """Make a result that NumPy would copy no part of another Tensor.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, 2.0, 3.0])
+    >>> copied = unshared(x[:2])
+    >>> copied[0] = 5.0
+    >>> x, copied
+    (tensor([1., 2., 3.]), tensor([5., 2.]))
+    """
     return t._unshared() if isinstance(t, Tensor) else t
 
 
@@ -753,6 +779,13 @@ def buffer(t: Tensor) -> NDArray:
 
     Optimizers and ``load_state_dict`` update parameters through it. Graphs that saved the older
     value become out of date: a backward pass through one is an error.
+
+    Examples
+    --------
+    >>> t = Tensor([1.0, 2.0], requires_grad=True)
+    >>> buffer(t)[:] = 0
+    >>> t
+    tensor([0., 0.], requires_grad=True)
     """
     COUNTS.writes += 1
     if t._node is not None:
@@ -778,6 +811,14 @@ def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:
         Makes the error; it may look at the values.
     brief : str
         The message of the ``ValueError`` that a program raises; it cannot look at the values.
+
+    Examples
+    --------
+    >>> x = Tensor([1.0, -1.0])
+    >>> refuse(np.any(x < 0), lambda: ValueError(f"the least is {x.data.min()}"), "a number is negative")
+    Traceback (most recent call last):
+        ...
+    ValueError: the least is -1.0
     """
     value = condition._array if isinstance(condition, Tensor) else condition
     if hasattr(value, "__refuse__"):
@@ -790,17 +831,34 @@ def certainly(condition: Any) -> bool:
     """Whether a condition on values holds: in a compiled program only if it does in every call.
 
     Code that takes a shortcut if it can asks this, so that programs do not take the shortcut.
+
+    Examples
+    --------
+    >>> certainly(Tensor([1.0, 2.0]).sum() > 0)
+    True
     """
     return is_known(condition) and bool(condition)
 
 
 def possibly(condition: Any) -> bool:
-    """Whether a condition on values may hold: in a compiled program, yes unless it holds in no call."""
+    """Whether a condition on values may hold: in a compiled program, yes unless it holds in no call.
+
+    Examples
+    --------
+    >>> possibly(Tensor([1.0, 2.0]).sum() > 0)
+    True
+    """
     return not is_known(condition) or bool(condition)
 
 
 def is_known(x: Any) -> bool:
-    """Whether Python may look at the numbers of an array: in a compiled program if they are the same in every call."""
+    """Whether Python may look at the numbers of an array: in a compiled program if they are the same in every call.
+
+    Examples
+    --------
+    >>> is_known(Tensor(1.0)), is_known(np.ones(2))  # as always outside of compiled programs
+    (True, True)
+    """
     value = x._array if isinstance(x, Tensor) else x
     return bool(getattr(value, "is_known", True))
 
@@ -867,7 +925,13 @@ def _no_rule(name: str) -> UnsupportedError:
 
 
 def qualified(func: Callable[..., Any]) -> str:
-    """Return a function's name as its users write it: ``np.linalg.norm``, ``scipy.special.gammaln``."""
+    """Return a function's name as its users write it: ``np.linalg.norm``, ``scipy.special.gammaln``.
+
+    Examples
+    --------
+    >>> qualified(np.linalg.norm), qualified(np.exp)
+    ('np.linalg.norm', 'np.exp')
+    """
     name = func.__name__
     if isinstance(func, np.ufunc):  # ufuncs do not know their module
         places = ("numpy", "scipy.special")

@@ -29,7 +29,19 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line and exit."""
+    """Run the command line and exit.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch("sys.argv", ["tinygrad-mnist", "--version"]):
+    ...     try:
+    ...         main()
+    ...     except SystemExit as end:
+    ...         print("exit status", end.code)
+    tinygrad-mnist, version ...
+    exit status 0
+    """
     run_command(cli, "tinygrad-mnist")
 
 

@@ -61,8 +61,13 @@ def fetch_mnist(
 
     Examples
     --------
-    >>> fetch_mnist("data/mnist")  # doctest: +SKIP
-    PosixPath('data/mnist')
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         fetch_mnist(folder, mirrors=[])
+    ...     except DataError as error:
+    ...         print("no mirrors given" in str(error))
+    True
     """
     target = cache_folder("mnist") if folder is None else locate(folder)
     order = list(MIRRORS if mirrors is None else mirrors)

@@ -45,7 +45,13 @@ CLOTHES = (
 
 
 class BundledSampleWarning(UserWarning):
-    """The full MNIST is not available, and 5,000 of its digits are used instead."""
+    """The full MNIST is not available, and 5,000 of its digits are used instead.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> warnings.filterwarnings("ignore", category=BundledSampleWarning)  # where the sample is enough
+    """
 
 
 def load_mnist(
@@ -150,9 +156,11 @@ def load_fashion_mnist(
 
     Examples
     --------
-    >>> train, test = load_fashion_mnist()  # doctest: +SKIP
-    >>> train.classes[train.targets[0]]  # doctest: +SKIP
-    'Ankle boot'
+    >>> try:
+    ...     train, test = load_fashion_mnist("a folder")
+    ... except DataError as error:
+    ...     print(error)
+    a folder: no such file or folder
     """
     folders = [FASHION_DEBIAN, cache_folder("fashion-mnist")]
     if (asked := _read_requested(path, FASHION_VARIABLE)) is not None:

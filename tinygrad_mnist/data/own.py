@@ -163,8 +163,14 @@ def read_csv(path: str | os.PathLike[str], *, transform: Transform | None = to_v
 
     Examples
     --------
-    >>> read_csv("mnist_train_100.csv")  # doctest: +SKIP
-    Dataset('mnist_train_100.csv', 100 × uint8[28, 28], 10 classes, source='mnist_train_100.csv')
+    >>> import tempfile
+    >>> import numpy as np
+    >>> stroke = np.diag(np.full(28, 255)).ravel()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = f"{folder}/strokes.csv"
+    ...     np.savetxt(table, [[1, *stroke], [7, *stroke]], fmt="%d", delimiter=",")
+    ...     read_csv(table).targets
+    array([1, 7])
     """
     file = locate(path)
     table = read_table(file)
@@ -199,6 +205,15 @@ def read_images(path: str | os.PathLike[str], side: int | None = None) -> NDArra
     ------
     DataError
         If the file cannot be read, or holds images of another size.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> drawn = np.tile(np.diag(np.full(28, 255, np.uint8)), (5, 1, 1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/strokes.npy", drawn)
+    ...     read_images(f"{folder}/strokes.npy", side=28).shape
+    (5, 28, 28)
     """
     file = locate(path)
     parts = pair(read_arrays(file), file)

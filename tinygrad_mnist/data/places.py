@@ -34,6 +34,11 @@ class Place:
         A description of what is there.
     is_usable : bool
         Whether the data can be loaded.
+
+    Examples
+    --------
+    >>> print(Place("MNIST", "the cache", Path("/home/me/.cache"), "not there", is_usable=False))
+    MNIST: the cache /home/me/.cache: not there
     """
 
     dataset: str
@@ -66,7 +71,13 @@ def fashion_places() -> list[Place]:
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder of a data set in the user's cache, by the convention of the system."""
+    """Return the folder of a data set in the user's cache, by the convention of the system.
+
+    Examples
+    --------
+    >>> cache_folder("mnist").parts[-2:]
+    ('tinygrad-mnist', 'mnist')
+    """
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":

@@ -28,7 +28,17 @@ __all__ = ["Experiment", "experiment"]
 
 
 class Experiment(RememberingCommand):
-    """A click command that turns errors of the project into messages if it runs as a program."""
+    """A click command that turns errors of the project into messages if it runs as a program.
+
+    Examples
+    --------
+    >>> from tinygrad_mnist.experiments import experiment
+    >>> @experiment()
+    ... def main(report, full, seeds):
+    ...     '''Toss a coin.'''
+    >>> type(main).__name__, sorted(option.name for option in main.params)
+    ('Experiment', ['full', 'out', 'resume', 'seed', 'seeds'])
+    """
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         """Run the command with the arguments of the program, and exit."""

@@ -24,7 +24,21 @@ __all__ = ["Report", "Table"]
 
 
 class Table:
-    """Rows of measured values, printed as they are added; see :meth:`Report.table`."""
+    """Rows of measured values, printed as they are added; see :meth:`Report.table`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = Report(folder, "Two seeds").table(mean=True)
+    ...     table.add(seed=0, loss=0.25)
+    ...     table.add(seed=1, loss=0.75)
+       seed     loss
+          0     0.25
+          1     0.75
+    >>> table.summary()
+    {'mean': {'loss': 0.5}, 'lowest': {'loss': 0.25}, 'highest': {'loss': 0.75}}
+    """
 
     def __init__(self, report: Report, title: str, mean: bool) -> None:
         self.report, self.title, self.mean = report, title, mean

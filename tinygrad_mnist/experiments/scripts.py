@@ -50,6 +50,16 @@ def run_experiment(name: str, args: Sequence[str]) -> None:
     ------
     OptionError
         If there is no experiment with this name; the message lists the others.
+
+    Examples
+    --------
+    >>> run_experiment("tinny", [])
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.OptionError: unknown experiment 'tinny' (did you mean 'tiny'?); valid:
+        adversarial_examples, autoencoder, char_rnn, convolution, curve_regression, elastic,
+        fashion, five_experiments, full_batch, linked_layers, resnet, row_by_row, sigmoid_network,
+        small_digits, speedrun, tiny, tiny_gpt, variational_autoencoder
     """
     experiments = catalogue()
     known = name.replace("-", "_")

@@ -110,6 +110,16 @@ def from_torch(module: Any) -> Module:
     See Also
     --------
     to_torch : the way back.
+
+    Examples
+    --------
+    >>> import torch
+    >>> theirs = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+    >>> from_torch(theirs)
+    Sequential(
+      (0): Linear(4, 3)
+      (1): ReLU()
+    )
     """
     torch = require("torch", extra="torch", purpose="from_torch")
     if not isinstance(module, torch.nn.Module):
@@ -152,6 +162,16 @@ def to_torch(model: Module) -> Any:
     See Also
     --------
     from_torch : the way back.
+
+    Examples
+    --------
+    >>> import torch
+    >>> to_torch(nn.MLP([4, 3, 2], rng=0))
+    Sequential(
+      (0): Linear(in_features=4, out_features=3, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=3, out_features=2, bias=True)
+    )
     """
     torch = require("torch", extra="torch", purpose="to_torch")
     if not isinstance(model, Module):

@@ -70,7 +70,14 @@ def _empty(shape: Shape, dtype: Any) -> NDArray:
 def uniform(
     shape: Shape, low: float = -0.5, high: float = 0.5, *, rng: Rng = None, dtype: Any = np.float32
 ) -> NDArray:
-    """Draw from U(low, high)."""
+    """Draw from U(low, high).
+
+    Examples
+    --------
+    >>> w = uniform((1000,), -0.1, 0.1, rng=0)
+    >>> w.dtype, bool(-0.1 <= w.min() and w.max() <= 0.1)
+    (dtype('float32'), True)
+    """
     if _ROOM.get() is not None:
         return _empty(shape, dtype)
     return generator(rng).uniform(low, high, shape).astype(dtype)
@@ -79,21 +86,40 @@ def uniform(
 def normal(
     shape: Shape, mean: float = 0.0, std: float = 0.01, *, rng: Rng = None, dtype: Any = np.float32
 ) -> NDArray:
-    """Draw from N(mean, std²)."""
+    """Draw from N(mean, std²).
+
+    Examples
+    --------
+    >>> float(normal((100, 100), std=0.5, rng=0).std().round(2))
+    0.5
+    """
     if _ROOM.get() is not None:
         return _empty(shape, dtype)
     return generator(rng).normal(mean, std, shape).astype(dtype)
 
 
 def standard_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
-    """Draw from N(0, 1), PyTorch's default for embeddings."""
+    """Draw from N(0, 1), PyTorch's default for embeddings.
+
+    Examples
+    --------
+    >>> float(standard_normal((100, 100), rng=0).std().round(2))
+    1.0
+    """
     return normal(shape, std=1.0, rng=rng, dtype=dtype)
 
 
 def truncated_normal(
     shape: Shape, mean: float = 0.0, std: float = 0.02, *, rng: Rng = None, dtype: Any = np.float32
 ) -> NDArray:
-    """Draw from N(mean, std²), again for every number that is more than two standard deviations away."""
+    """Draw from N(mean, std²), again for every number that is more than two standard deviations away.
+
+    Examples
+    --------
+    >>> w = truncated_normal((100, 100), std=0.02, rng=0)
+    >>> bool(np.abs(w).max() <= 0.04)
+    True
+    """
     if _ROOM.get() is not None:
         return _empty(shape, dtype)
     rng = np.random.default_rng(rng)
@@ -112,6 +138,13 @@ def orthogonal(shape: Shape, gain: float = 1.0, *, rng: Rng = None, dtype: Any =
     ----------
     .. [1] A. M. Saxe, J. L. McClelland, S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
        linear neural networks", ICLR 2014.
+
+    Examples
+    --------
+    >>> w = orthogonal((2, 3), rng=0)
+    >>> (w @ w.T).round(3) + 0
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
     """
     fans(shape)
     if _ROOM.get() is not None:
@@ -124,7 +157,13 @@ def orthogonal(shape: Shape, gain: float = 1.0, *, rng: Rng = None, dtype: Any =
 
 
 def constant(shape: Shape, value: float = 0.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
-    """Fill with one value."""
+    """Fill with one value.
+
+    Examples
+    --------
+    >>> constant((2,), 0.1)
+    array([0.1, 0.1], dtype=float32)
+    """
     return np.full(shape, value, dtype) if _ROOM.get() is None else _empty(shape, dtype)
 
 
@@ -135,6 +174,12 @@ def xavier_uniform(shape: Shape, gain: float = 1.0, *, rng: Rng = None, dtype: A
     ----------
     .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural
        networks", AISTATS 2010.
+
+    Examples
+    --------
+    >>> w = xavier_uniform((50, 100), rng=0)
+    >>> bool(np.abs(w).max() <= math.sqrt(6 / 150))
+    True
     """
     fan_in, fan_out = fans(shape)
     bound = gain * math.sqrt(6 / (fan_in + fan_out))
@@ -142,7 +187,14 @@ def xavier_uniform(shape: Shape, gain: float = 1.0, *, rng: Rng = None, dtype: A
 
 
 def xavier_normal(shape: Shape, gain: float = 1.0, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
-    """Draw from N(0, gain²·2 / (fan_in + fan_out)), for sigmoid and tanh (Glorot and Bengio, 2010)."""
+    """Draw from N(0, gain²·2 / (fan_in + fan_out)), for sigmoid and tanh (Glorot and Bengio, 2010).
+
+    Examples
+    --------
+    >>> w = xavier_normal((200, 400), rng=0)
+    >>> round(float(w.std()), 3), round(math.sqrt(2 / 600), 3)
+    (0.058, 0.058)
+    """
     fan_in, fan_out = fans(shape)
     return normal(shape, 0.0, gain * math.sqrt(2 / (fan_in + fan_out)), rng=rng, dtype=dtype)
 
@@ -153,13 +205,27 @@ def kaiming_uniform(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -
     References
     ----------
     .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Delving deep into rectifiers", ICCV 2015.
+
+    Examples
+    --------
+    >>> w = kaiming_uniform((50, 100), rng=0)
+    >>> bool(np.abs(w).max() <= math.sqrt(6 / 100))
+    True
     """
     bound = math.sqrt(6 / fans(shape)[0])
     return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
 
 
 def kaiming_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
-    """Draw from N(0, 2 / fan_in), for ReLU (He et al., 2015)."""
+    """Draw from N(0, 2 / fan_in), for ReLU (He et al., 2015).
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(1).normal(size=(1000, 100))
+    >>> y = np.maximum(x @ kaiming_normal((50, 100), rng=0).T, 0)
+    >>> round(float((x**2).mean()), 1), round(float((y**2).mean()), 1)  # ReLU keeps the size
+    (1.0, 1.0)
+    """
     return normal(shape, 0.0, math.sqrt(2 / fans(shape)[0]), rng=rng, dtype=dtype)
 
 
@@ -169,18 +235,37 @@ def lecun_uniform(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> 
     References
     ----------
     .. [1] Y. LeCun, L. Bottou, G. Orr, K.-R. Müller, "Efficient BackProp", 1998.
+
+    Examples
+    --------
+    >>> w = lecun_uniform((50, 100), rng=0)
+    >>> bool(np.abs(w).max() <= math.sqrt(3 / 100))
+    True
     """
     bound = math.sqrt(3 / fans(shape)[0])
     return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
 
 
 def lecun_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
-    """Draw from N(0, 1 / fan_in) (LeCun et al., 1998)."""
+    """Draw from N(0, 1 / fan_in) (LeCun et al., 1998).
+
+    Examples
+    --------
+    >>> round(float(lecun_normal((50, 100), rng=0).std()), 2)  # 1 / √100
+    0.1
+    """
     return normal(shape, 0.0, math.sqrt(1 / fans(shape)[0]), rng=rng, dtype=dtype)
 
 
 def fan_in_uniform(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> NDArray:
-    """Draw from U(±1 / √fan_in), PyTorch's default for the weights of a linear layer."""
+    """Draw from U(±1 / √fan_in), PyTorch's default for the weights of a linear layer.
+
+    Examples
+    --------
+    >>> w = fan_in_uniform((50, 100), rng=0)
+    >>> bool(np.abs(w).max() <= 1 / math.sqrt(100))
+    True
+    """
     bound = 1 / math.sqrt(fans(shape)[0])
     return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
 
@@ -191,6 +276,11 @@ def book_normal(shape: Shape, *, rng: Rng = None, dtype: Any = np.float32) -> ND
     References
     ----------
     .. [1] T. Rashid, "Make Your Own Neural Network", 2016.
+
+    Examples
+    --------
+    >>> round(float(book_normal((100, 784), rng=0).std()), 2)  # 1 / √100
+    0.1
     """
     return normal(shape, 0.0, 1 / math.sqrt(shape[0]), rng=rng, dtype=dtype)
 
@@ -217,7 +307,20 @@ INITIALISERS: dict[str, Callable[..., NDArray]] = {
 
 
 def get(initialiser: str | Callable[..., NDArray]) -> Callable[..., NDArray]:
-    """Look up an initialiser by name; a function is returned unchanged."""
+    """Look up an initialiser by name; a function is returned unchanged.
+
+    Examples
+    --------
+    >>> get("constant") is constant
+    True
+    >>> get("kaiming")
+    Traceback (most recent call last):
+        ...
+    tinygrad_mnist.errors.OptionError: unknown initialiser 'kaiming' (did you mean
+        'kaiming_normal'?); valid: book_normal, constant, fan_in_uniform, kaiming_normal,
+        kaiming_uniform, lecun_normal, lecun_uniform, normal, orthogonal, standard_normal,
+        truncated_normal, uniform, xavier_normal, xavier_uniform
+    """
     if callable(initialiser):
         return initialiser
     if initialiser not in INITIALISERS:

@@ -77,7 +77,13 @@ matmul.vjp(matmul_left_rule, matmul_right_rule)
 )
 @let_vanish
 def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
-    """``x @ weight.T + bias``: each row of ``weight`` holds the weights of one output."""
+    """``x @ weight.T + bias``: each row of ``weight`` holds the weights of one output.
+
+    Examples
+    --------
+    >>> linear(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0], [5.0, 6.0]]), np.array([0.5, 0.0]))
+    array([[11.5, 17. ]])
+    """
     if x.ndim > 2:
         return np.reshape(linear(rows(x), weight, bias), (*x.shape[:-1], len(weight)))
     y = x @ weight.T

@@ -52,7 +52,13 @@ def mse_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT
 
 
 def l1_loss(input: ArrayT, target: Array, *, reduction: str = "mean") -> ArrayT:
-    """Absolute error, ``|input - target|``; arguments as for :func:`mse_loss`."""
+    """Absolute error, ``|input - target|``; arguments as for :func:`mse_loss`.
+
+    Examples
+    --------
+    >>> l1_loss(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    np.float64(1.0)
+    """
     input, target = _match("l1_loss", input, target)
     return _reduce(np.absolute(input - target), reduction)
 
@@ -63,6 +69,11 @@ def huber_loss(input: ArrayT, target: Array, *, delta: float = 1.0, reduction: s
     References
     ----------
     .. [1] P. J. Huber, "Robust estimation of a location parameter", Ann. Math. Statist. 35 (1964).
+
+    Examples
+    --------
+    >>> huber_loss(np.array([0.1, 10.0]), np.zeros(2), reduction="none")
+    array([5.0e-03, 9.5e+00])
     """
     if not delta > 0:
         raise OptionError(f"huber_loss: delta = {delta!r} is not positive")
@@ -134,6 +145,11 @@ def nll_loss(
     ------
     OptionError
         If an element of ``input`` is above 0, and not only by rounding: no logarithm of a probability is.
+
+    Examples
+    --------
+    >>> nll_loss(np.log([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]), np.array([0, 2]), reduction="none").round(3)
+    array([0.357, 0.223])
     """
     loss = _nll("nll_loss", input, target, weight, ignore_index, 0.0, reduction)
     if input.size:
@@ -156,6 +172,11 @@ def binary_cross_entropy_with_logits(input: ArrayT, target: Array, *, reduction:
     ------
     OptionError
         If a target is outside [0, 1]: the loss would have no least value.
+
+    Examples
+    --------
+    >>> binary_cross_entropy_with_logits(np.array([0.0, -800.0]), np.array([1.0, 1.0]), reduction="none")
+    array([6.93147181e-01, 8.00000000e+02])
     """
     name = "binary_cross_entropy_with_logits"
     input, target = _match(name, input, target)

@@ -63,7 +63,13 @@ def in_pieces(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
 @primitive(samples=_CURVE, jvp="elementwise")
 def relu(x: Array, /) -> Array:
-    """``max(x, 0)``; the gradient at 0 is 0."""
+    """``max(x, 0)``; the gradient at 0 is 0.
+
+    Examples
+    --------
+    >>> relu(np.array([-2.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+    """
     return np.maximum(x, 0)
 
 
@@ -79,7 +85,13 @@ relu.vjp(relu_rule)
 
 @primitive(samples=[*_CURVE, Sample((3,), slope=0.2)], jvp="elementwise")
 def leaky_relu(x: Array, /, slope: float = 0.01) -> Array:
-    """``x`` where positive, ``slope * x`` elsewhere."""
+    """``x`` where positive, ``slope * x`` elsewhere.
+
+    Examples
+    --------
+    >>> leaky_relu(np.array([-2.0, 0.0, 2.0]), slope=0.1)
+    array([-0.2,  0. ,  2. ])
+    """
     return np.where(x > 0, x, slope * x)
 
 
@@ -89,7 +101,13 @@ leaky_relu.vjp(lambda g, y, x, slope: np.where(x > 0, g, slope * g))
 @primitive(samples=[*_CURVE, Sample((3,), alpha=0.5)], jvp="elementwise")
 @let_vanish
 def elu(x: Array, /, alpha: float = 1.0) -> Array:
-    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
+    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere.
+
+    Examples
+    --------
+    >>> elu(np.array([-2.0, 0.0, 2.0])).round(3)
+    array([-0.865,  0.   ,  2.   ])
+    """
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
@@ -99,7 +117,13 @@ elu.vjp(lambda g, y, x, alpha: np.where(x > 0, g, g * (alpha * np.exp(np.minimum
 @primitive(samples=_CURVE, jvp="elementwise")
 @widen
 def sigmoid(x: Array, /) -> Array:
-    """``1 / (1 + exp(-x))``, accurate in both tails; results below the smallest normal number may be 0."""
+    """``1 / (1 + exp(-x))``, accurate in both tails; results below the smallest normal number may be 0.
+
+    Examples
+    --------
+    >>> sigmoid(np.array([-800.0, 0.0, 2.0])).round(3)
+    array([0.   , 0.5  , 0.881])
+    """
     with np.errstate(over="ignore", under="ignore"):
         e = np.exp(np.minimum(-x, _too_large(x.dtype)))
     e += 1
@@ -118,7 +142,13 @@ sigmoid.vjp(lambda g, y, x: g * y * (1 - y))
 @primitive(samples=_CURVE, jvp="elementwise")
 @widen
 def silu(x: Array, /) -> Array:
-    """``x * sigmoid(x)``, a smooth relu that dips below 0."""
+    """``x * sigmoid(x)``, a smooth relu that dips below 0.
+
+    Examples
+    --------
+    >>> silu(np.array([-2.0, 0.0, 2.0])).round(3)
+    array([-0.238,  0.   ,  1.762])
+    """
     return x * sigmoid(x)
 
 
@@ -133,7 +163,13 @@ silu.vjp(silu_rule)
 
 @primitive(samples=[Sample((), domain=(0.1, 0.9)), Sample((2, 3), domain=(0.1, 0.9))], jvp="elementwise")
 def logit(p: Array, /) -> Array:
-    """``log(p / (1 - p))``, the inverse of the sigmoid."""
+    """``log(p / (1 - p))``, the inverse of the sigmoid.
+
+    Examples
+    --------
+    >>> logit(sigmoid(np.array([-2.0, 0.0, 2.0]))).round(3)
+    array([-2.,  0.,  2.])
+    """
     return np.log(p) - np.log1p(-p)
 
 
@@ -143,7 +179,13 @@ logit.vjp(lambda g, y, p: g / (p * (1 - p)))
 @primitive(samples=_CURVE, jvp="elementwise")
 @let_vanish
 def softplus(x: Array, /) -> Array:
-    """``log(1 + exp(x))``, a smooth relu."""
+    """``log(1 + exp(x))``, a smooth relu.
+
+    Examples
+    --------
+    >>> softplus(np.array([-2.0, 0.0, 800.0])).round(3)
+    array([1.27e-01, 6.93e-01, 8.00e+02])
+    """
     return np.logaddexp(x, 0)
 
 
@@ -161,6 +203,11 @@ def erf(x: Array, /) -> Array:
 
     .. [1] W. J. Cody, "Rational Chebyshev approximation for the error function",
        Mathematics of Computation 23 (1969).
+
+    Examples
+    --------
+    >>> erf(np.array([-1.0, 0.0, 1.0])).round(6)
+    array([-0.842701,  0.      ,  0.842701])
     """
     a = np.abs(x)
     return np.where(a <= 0.46875, _erf_near_0(x, a), np.sign(x) * (1 - _erfc_beyond(a)))
@@ -292,6 +339,12 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     References
     ----------
     .. [1] D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415 (2016).
+
+    Examples
+    --------
+    >>> x = np.array([-2.0, 0.0, 2.0])
+    >>> gelu(x).round(4), gelu(x, "tanh").round(4)
+    (array([-0.0455,  0.    ,  1.9545]), array([-0.0454,  0.    ,  1.9546]))
     """
     if approximate == "tanh":
         return x * (0.5 + 0.5 * np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
@@ -321,6 +374,11 @@ def dropout(
     ----------
     .. [1] N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
        JMLR 15 (2014).
+
+    Examples
+    --------
+    >>> dropout(np.ones(6), 0.5, rng=0)
+    array([2., 2., 2., 0., 0., 0.])
     """
     if not 0 <= p < 1:
         raise OptionError(f"dropout: p = {p!r} is not a probability in [0, 1)")
@@ -340,7 +398,14 @@ def dropout(
 @widen
 @let_vanish
 def softmax(x: Array, /, axis: int = -1) -> Array:
-    """``exp(x) / sum(exp(x))`` along an axis: positive, and adding up to 1."""
+    """``exp(x) / sum(exp(x))`` along an axis: positive, and adding up to 1.
+
+    Examples
+    --------
+    >>> softmax(np.array([[0.0, 0.0], [1000.0, 1002.0]])).round(3)
+    array([[0.5  , 0.5  ],
+           [0.119, 0.881]])
+    """
     t = np.swapaxes(x, axis, 0).copy()
     t -= np.maximum.reduce(t, axis=0)
     t = np.exp(t)
@@ -356,7 +421,13 @@ softmax.tangents(*softmax.rules.values())  # its Jacobian is symmetric
 @widen
 @let_vanish
 def log_softmax(x: Array, /, axis: int = -1) -> Array:
-    """``log(softmax(x))``, finite however far apart the inputs lie."""
+    """``log(softmax(x))``, finite however far apart the inputs lie.
+
+    Examples
+    --------
+    >>> log_softmax(np.array([0.0, 1000.0]))
+    array([-1000.,     0.])
+    """
     t = np.swapaxes(x, axis, 0).copy()
     t -= np.maximum.reduce(t, axis=0)
     t -= np.log(np.add.reduce(np.exp(t), axis=0))
@@ -372,7 +443,13 @@ log_softmax.tangents(lambda v, y, x, axis: v - np.add.reduce(np.exp(y) * v, axis
 )
 @widen
 def logsumexp(x: Array, /, axis: Any = None, keepdims: bool = False) -> Array:
-    """``log(sum(exp(x)))`` over axes, without overflow: a smooth maximum."""
+    """``log(sum(exp(x)))`` over axes, without overflow: a smooth maximum.
+
+    Examples
+    --------
+    >>> logsumexp(np.array([1000.0, 1000.0])).round(3)  # 1000 + log(2)
+    np.float64(1000.693)
+    """
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore", under="ignore"):  # if all inputs are -inf, the logarithm is -inf
@@ -396,7 +473,14 @@ logsumexp.vjp(logsumexp_rule)
 
 
 def one_hot(labels: Array, classes: int, dtype: Any) -> Array:
-    """A 1 in the place of each integer label, 0 elsewhere."""
+    """A 1 in the place of each integer label, 0 elsewhere.
+
+    Examples
+    --------
+    >>> one_hot(np.array([0, 2]), 3, np.float32)
+    array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
     labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     if labels.dtype.kind not in "iub":
         raise DTypeError(

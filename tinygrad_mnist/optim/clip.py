@@ -91,7 +91,17 @@ def _scale(g: NDArray, size: float, norm: float) -> NDArray:
 
 
 def clip_grad_value_(params: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """Limit every element of every gradient to ``[-clip_value, clip_value]``."""
+    """Limit every element of every gradient to ``[-clip_value, clip_value]``.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor([3.0, -0.5], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> clip_grad_value_([x], 2.0)
+    >>> x.grad
+    tensor([ 2., -1.])
+    """
     params = _given("clip_grad_value_", params)
     if not clip_value > 0:
         raise OptionError(f"clip_grad_value_: clip_value = {clip_value!r} is not positive")

@@ -42,6 +42,20 @@ class Optimizer:
     by block. It may overwrite ``p`` and the arrays of ``state`` (with ``+=`` and similar), but not
     ``g``. It never sees complex numbers: for a complex parameter, it gets the real and the imaginary
     part separately, as in PyTorch.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> class SignDescent(Optimizer):
+    ...     @staticmethod
+    ...     def update(p, g, state, *, lr):
+    ...         return p - lr * np.sign(g), state
+    >>> x = tg.tensor([1.0, -3.0], requires_grad=True)
+    >>> optimizer = SignDescent([x], lr=0.1)
+    >>> (x**2).sum().backward()
+    >>> optimizer.step()
+    >>> x
+    tensor([ 0.9, -2.9], requires_grad=True)
     """
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:

@@ -94,6 +94,16 @@ class Adam(Optimizer):
     References
     ----------
     .. [1] D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor([100.0, 0.01], requires_grad=True)
+    >>> optimizer = Adam([x], lr=0.1)
+    >>> (x**2).sum().backward()
+    >>> optimizer.step()  # the first step is about lr long, whatever the size of the gradient
+    >>> x.data.round(3)
+    array([ 9.99e+01, -9.00e-02])
     """
 
     def __init__(
@@ -134,6 +144,16 @@ class AdamW(Adam):
     References
     ----------
     .. [1] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor([1.0], requires_grad=True)
+    >>> optimizer = AdamW([x], lr=0.1, weight_decay=0.5)
+    >>> (0 * x).sum().backward()  # no gradient: the weight only decays
+    >>> optimizer.step()
+    >>> x
+    tensor([0.95], requires_grad=True)
     """
 
     def __init__(
@@ -202,6 +222,16 @@ class RMSprop(Optimizer):
     References
     ----------
     .. [1] T. Tieleman, G. Hinton, "Lecture 6.5: rmsprop", Neural Networks for Machine Learning, 2012.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor([100.0, 0.01], requires_grad=True)
+    >>> optimizer = RMSprop([x], lr=0.01)
+    >>> (x**2).sum().backward()
+    >>> optimizer.step()  # lr / √(1 - alpha), whatever the size of the gradient
+    >>> x.data.round(3)
+    array([ 9.99e+01, -9.00e-02])
     """
 
     def __init__(
@@ -263,6 +293,20 @@ class Adagrad(Optimizer):
     References
     ----------
     .. [1] J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods", JMLR 12 (2011).
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = tg.tensor([1.0], requires_grad=True)
+    >>> optimizer = Adagrad([x], lr=0.1)
+    >>> for _ in range(3):
+    ...     x.grad = None
+    ...     x.sum().backward()  # a gradient of 1 each time
+    ...     optimizer.step()
+    ...     print(round(x.item(), 3))
+    0.9
+    0.829
+    0.772
     """
 
     def __init__(

@@ -34,6 +34,17 @@ class Schedule:
     ----------
     optimizer : Optimizer
         Its current learning rates are the initial ones.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> class Halving(Schedule):
+    ...     def factor(self, steps):
+    ...         return 0.5**steps
+    >>> optimizer = tg.optim.SGD([tg.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> schedule = Halving(optimizer)
+    >>> schedule.step(); schedule.step(); schedule.get_last_lr()
+    [0.25]
     """
 
     #: Whether ``step`` takes a number to watch, once an epoch.
@@ -125,6 +136,19 @@ class CosineAnnealingLR(Schedule):
     References
     ----------
     .. [1] I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> optimizer = tg.optim.SGD([tg.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> schedule = CosineAnnealingLR(optimizer, T_max=4)
+    >>> for _ in range(4):
+    ...     schedule.step()
+    ...     print(round(schedule.get_last_lr()[0], 3))
+    0.854
+    0.5
+    0.146
+    0.0
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
@@ -155,6 +179,17 @@ class OneCycleLR(Schedule):
     ----------
     .. [1] L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using
        large learning rates", 2019.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> optimizer = tg.optim.SGD([tg.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> schedule, rates = OneCycleLR(optimizer, total_steps=10), []
+    >>> for _ in range(10):
+    ...     rates.append(round(optimizer.param_groups[0]["lr"], 2))
+    ...     schedule.step()
+    >>> rates
+    [0.04, 0.52, 1.0, 0.95, 0.81, 0.61, 0.39, 0.19, 0.05, 0.0]
     """
 
     def __init__(
@@ -196,6 +231,18 @@ class WarmupLR(Schedule):
     after : Schedule, optional
         A schedule of the same optimizer; its steps are counted from the end of the warm-up. Without it,
         the rate stays at its full value. Step only this schedule, not ``after``.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> optimizer = tg.optim.SGD([tg.tensor(1.0, requires_grad=True)], lr=1.0)
+    >>> schedule = WarmupLR(optimizer, 2, after=StepLR(optimizer, step_size=1, gamma=0.1))
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(round(optimizer.param_groups[0]["lr"], 2))
+    ...     schedule.step()
+    >>> rates
+    [0.5, 1.0, 1.0, 0.1]
     """
 
     def __init__(self, optimizer: Optimizer, warmup_steps: int, after: Schedule | None = None) -> None:

@@ -51,6 +51,18 @@ class Training:
     data, validation : DataLoader or None
         What is trained and validated with.
     loss_function : callable
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> class Enough(Callback):
+    ...     def on_epoch(self, training: Training):
+    ...         if training.epoch == 2:
+    ...             training.stop = f"{training.epoch} of {training.epochs} epochs are enough"
+    >>> x, y = np.arange(8.0)[:, None], np.arange(8.0)[:, None]
+    >>> model = tg.nn.Linear(1, 1, rng=0)
+    >>> len(tg.training.fit(model, (x, y), loss="mse", rng=0, progress=False, callbacks=Enough()))
+    2
     """
 
     def __init__(
@@ -105,6 +117,18 @@ class EarlyStopping(Callback):
         Training ends after this many epochs without improvement; by default, it does not end early.
     monitor : str, default 'validation_loss'
         A measure in the history; lower is better for losses, higher for other measures.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> x, y = np.arange(8.0)[:, None], np.arange(8.0)[:, None]
+    >>> model = tg.nn.Linear(1, 1, rng=0)
+    >>> history = tg.training.fit(
+    ...     model, (x, y), epochs=50, loss="mse", optimizer=tg.optim.SGD(model.parameters(), lr=0.03),
+    ...     validation=(x, -y), rng=0, progress=False, callbacks=EarlyStopping(patience=3),
+    ... )  # what is learned is wrong for these validation data
+    >>> len(history) < 50
+    True
     """
 
     changes_model = True
@@ -165,6 +189,15 @@ class AverageWeights(Callback):
     ----------
     average : ExponentialMovingAverage
         While the model is trained, ``with average.applied():`` computes with the averages.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> x, y = np.arange(8.0)[:, None], np.arange(8.0)[:, None]
+    >>> model, average = tg.nn.Linear(1, 1, rng=0), AverageWeights(decay=0.9)
+    >>> history = tg.training.fit(model, (x, y), loss="mse", rng=0, progress=False, callbacks=average)
+    >>> average.average.steps
+    5
     """
 
     changes_model = True
@@ -219,6 +252,18 @@ class Checkpoint(Callback):
     ----------
     history : History
         The history of the training that was saved last, even if it was interrupted.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> x, y = np.arange(8.0)[:, None], np.arange(8.0)[:, None]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     history = tg.training.fit(
+    ...         tg.nn.Linear(1, 1, rng=0), (x, y), loss="mse", rng=0, progress=False, callbacks=Checkpoint(folder)
+    ...     )
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['history.jsonl', 'model.safetensors']
     """
 
     only_watches = True

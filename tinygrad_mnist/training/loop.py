@@ -362,6 +362,14 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> A
     -------
     ndarray, shape (N, …)
         Or a tuple, list or dict of them, as the model returns it.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> train, test = tg.data.load_mnist("sample")
+    >>> outputs = predict(tg.nn.MLP([784, 10], rng=0), test)
+    >>> type(outputs).__name__, outputs.shape
+    ('ndarray', (1000, 10))
     """
     _check_model("predict", model)
     if batch_size < 1:

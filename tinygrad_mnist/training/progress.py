@@ -30,6 +30,17 @@ class Progress(Callback):
     file : text stream, optional
         The output of bar and lines; by default, a notebook if one is running, otherwise ``sys.stderr``. If that is
         missing, closed or full, the training goes on without a display.
+
+    Examples
+    --------
+    >>> import io
+    >>> import numpy as np, tinygrad_mnist as tg
+    >>> x, y, screen = np.arange(8.0)[:, None], np.arange(8.0)[:, None], io.StringIO()
+    >>> history = tg.training.fit(
+    ...     tg.nn.Linear(1, 1, rng=0), (x, y), epochs=2, loss="mse", rng=0, progress=False, callbacks=Progress(screen)
+    ... )
+    >>> len(screen.getvalue().splitlines())
+    2
     """
 
     only_watches = True

@@ -78,6 +78,21 @@ def load_model(
         If there is no such file.
     DataError, StateDictError
         If it is damaged, does not describe a model, or if its weights do not fit the description.
+
+    Examples
+    --------
+    >>> import tempfile, tinygrad_mnist as tg
+    >>> class Twice(tg.nn.Module):
+    ...     def __init__(self, size):
+    ...         self.layer = tg.nn.Linear(size, size)
+    ...     def forward(self, x):
+    ...         return self.layer(self.layer(x))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(Twice(3), f"{folder}/model.safetensors")
+    ...     load_model(f"{folder}/model.safetensors", classes=[Twice])
+    Twice(
+      (layer): Linear(3, 3)
+    )
     """
     path = Path(path)
     try:

@@ -41,7 +41,13 @@ DPI = 150
 
 
 def library(module: str) -> Any:
-    """Import a module of matplotlib, or raise an error with the pip line that installs it."""
+    """Import a module of matplotlib, or raise an error with the pip line that installs it.
+
+    Examples
+    --------
+    >>> library("matplotlib.figure").Figure.__name__
+    'Figure'
+    """
     return require(module, extra="plots", purpose="drawing plots")
 
 
@@ -57,24 +63,52 @@ def _shown(figure: type[Figure]) -> type[Figure]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make an empty figure (size in inches) that belongs only to the caller."""
+    """Make an empty figure (size in inches) that belongs only to the caller.
+
+    Examples
+    --------
+    >>> figure = new_figure(6, 4)
+    >>> axes = figure.subplots()
+    >>> figure.get_size_inches().tolist()
+    [6.0, 4.0]
+    """
     return _shown(library("matplotlib.figure").Figure)(figsize=(width, height), layout="constrained")
 
 
 def as_png(figure: Figure, dpi: int = 100) -> bytes:
-    """Draw a figure, and return it as the content of a PNG file."""
+    r"""Draw a figure, and return it as the content of a PNG file.
+
+    Examples
+    --------
+    >>> as_png(new_figure(1, 1))[:4]
+    b'\x89PNG'
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
 def array(values: Any) -> NDArray:
-    """Return the values of an array or a Tensor; a drawing loses no gradient."""
+    """Return the values of an array or a Tensor; a drawing loses no gradient.
+
+    Examples
+    --------
+    >>> array(Tensor([1.0, 2.0], requires_grad=True))
+    array([1., 2.])
+    """
     return values.data if isinstance(values, Tensor) else np.asarray(values)
 
 
 def tidy(axes: Axes) -> None:
-    """Keep only the lines that carry information."""
+    """Keep only the lines that carry information.
+
+    Examples
+    --------
+    >>> axes = new_figure(3, 2).subplots()
+    >>> tidy(axes)
+    >>> [side for side, line in axes.spines.items() if line.get_visible()]
+    ['left', 'bottom']
+    """
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(PALE)
     axes.tick_params(colors=INK, labelsize=9, length=3, color=PALE)
@@ -83,7 +117,16 @@ def tidy(axes: Axes) -> None:
 
 
 def finish(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
-    """Write the figure to ``path``, if there is one, either completely or not at all."""
+    """Write the figure to ``path``, if there is one, either completely or not at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     figure = finish(new_figure(1, 1), f"{folder}/empty.png")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['empty.png']
+    """
     if path is not None:
         path = Path(path)
         ending = path.suffix.lower()

@@ -83,6 +83,17 @@ class OnnxModel(Module):
     ----------
     inputs, outputs : lists of str
         Their names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import tinygrad_mnist as tg
+    >>> x = np.ones((2, 4), np.float32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = tg.export_onnx(tg.nn.Linear(4, 3, rng=0), x, f"{folder}/model.onnx")
+    ...     model = import_onnx(f"{folder}/model.onnx")
+    >>> type(model).__name__, model.inputs, model.outputs
+    ('OnnxModel', ['x'], ['output'])
     """
 
     def __init__(self, file: File, max_bytes: int) -> None:

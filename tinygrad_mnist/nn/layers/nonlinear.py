@@ -25,14 +25,26 @@ __all__ = [
 
 
 class ReLU(Module):
-    """``max(x, 0)``."""
+    """``max(x, 0)``.
+
+    Examples
+    --------
+    >>> ReLU()(np.array([-2.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+    """
 
     def forward(self, x: Array) -> Array:
         return F.relu(x)
 
 
 class LeakyReLU(Module):
-    """``x`` where positive, ``slope * x`` elsewhere."""
+    """``x`` where positive, ``slope * x`` elsewhere.
+
+    Examples
+    --------
+    >>> LeakyReLU(0.1)(np.array([-2.0, 0.0, 2.0]))
+    array([-0.2,  0. ,  2. ])
+    """
 
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = slope
@@ -45,7 +57,13 @@ class LeakyReLU(Module):
 
 
 class ELU(Module):
-    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere."""
+    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere.
+
+    Examples
+    --------
+    >>> ELU()(np.array([-2.0, 0.0, 2.0])).round(3)
+    array([-0.865,  0.   ,  2.   ])
+    """
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
@@ -58,7 +76,13 @@ class ELU(Module):
 
 
 class GELU(Module):
-    """``x`` times the normal distribution function of ``x``; see :func:`~tinygrad_mnist.nn.functional.gelu`."""
+    """``x`` times the normal distribution function of ``x``; see :func:`~tinygrad_mnist.nn.functional.gelu`.
+
+    Examples
+    --------
+    >>> GELU()(np.array([-2.0, 0.0, 2.0])).round(3)
+    array([-0.046,  0.   ,  1.954])
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         if approximate not in ("none", "tanh"):
@@ -70,35 +94,66 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """``x * sigmoid(x)``, also called swish."""
+    """``x * sigmoid(x)``, also called swish.
+
+    Examples
+    --------
+    >>> SiLU()(np.array([-2.0, 0.0, 2.0])).round(3)
+    array([-0.238,  0.   ,  1.762])
+    """
 
     def forward(self, x: Array) -> Array:
         return F.silu(x)
 
 
 class Softplus(Module):
-    """``log(1 + exp(x))``."""
+    """``log(1 + exp(x))``.
+
+    Examples
+    --------
+    >>> Softplus()(np.array([-2.0, 0.0, 2.0])).round(3)
+    array([0.127, 0.693, 2.127])
+    """
 
     def forward(self, x: Array) -> Array:
         return F.softplus(x)
 
 
 class Sigmoid(Module):
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``.
+
+    Examples
+    --------
+    >>> Sigmoid()(np.array([-2.0, 0.0, 2.0])).round(3)
+    array([0.119, 0.5  , 0.881])
+    """
 
     def forward(self, x: Array) -> Array:
         return F.sigmoid(x)
 
 
 class Tanh(Module):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    Examples
+    --------
+    >>> Tanh()(np.array([-2.0, 0.0, 2.0])).round(3)
+    array([-0.964,  0.   ,  0.964])
+    """
 
     def forward(self, x: Array) -> Array:
         return np.tanh(x)
 
 
 class Softmax(Module):
-    """``exp(x)``, normalised to a sum of 1 along an axis."""
+    """``exp(x)``, normalised to a sum of 1 along an axis.
+
+    Examples
+    --------
+    >>> Softmax()(np.array([[0.0, 0.0], [0.0, 2.0]])).round(3)
+    array([[0.5  , 0.5  ],
+           [0.119, 0.881]])
+    """
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
@@ -111,7 +166,14 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """``log(softmax(x))`` along an axis."""
+    """``log(softmax(x))`` along an axis.
+
+    Examples
+    --------
+    >>> LogSoftmax()(np.array([[0.0, 0.0], [0.0, 2.0]])).round(3)
+    array([[-0.693, -0.693],
+           [-2.127, -0.127]])
+    """
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis

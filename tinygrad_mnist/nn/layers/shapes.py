@@ -15,14 +15,26 @@ __all__ = ["Flatten", "Identity", "Unflatten"]
 
 
 class Flatten(Module):
-    """Flatten all axes except the first: ``(N, 28, 28)`` becomes ``(N, 784)``."""
+    """Flatten all axes except the first: ``(N, 28, 28)`` becomes ``(N, 784)``.
+
+    Examples
+    --------
+    >>> Flatten()(np.zeros((5, 28, 28))).shape
+    (5, 784)
+    """
 
     def forward(self, x: Array) -> Array:
         return np.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
 class Identity(Module):
-    """The input itself, in the place of a layer that is left out."""
+    """The input itself, in the place of a layer that is left out.
+
+    Examples
+    --------
+    >>> Identity()(np.array([1.0, 2.0]))
+    array([1., 2.])
+    """
 
     def forward(self, x: Array) -> Array:
         return x

@@ -21,6 +21,12 @@ def check_losses(epochs: Sequence[Sequence[float]], rate: float) -> Iterator[Fin
         The losses of all batches so far, epoch by epoch.
     rate : float
         The learning rate.
+
+    Examples
+    --------
+    >>> losses = [[2.3, 2.5, 4.0, 7.1, 9.3, 8.8], [9.0, 7.7, 9.1, 8.9, 9.4, 8.6]]
+    >>> [finding.code for finding in check_losses(losses, rate=3.0)]
+    ['learning-rate-too-high']
     """
     first, losses = epochs[0][0], np.asarray(epochs[-1])
     if len(losses) < 5 or first <= 0:
@@ -55,6 +61,12 @@ def check_history(rows: Sequence[Mapping[str, Any]], first: float) -> Iterator[F
         The history.
     first : float
         The loss of the first batch, or of the first epoch.
+
+    Examples
+    --------
+    >>> rows = [{"train_loss": loss} for loss in (2.301, 2.302, 2.301, 2.301, 2.301)]
+    >>> [finding.code for finding in check_history(rows, first=2.302)]
+    ['plateau']
     """
     losses = [row["train_loss"] for row in rows]
     last = losses[-4:]

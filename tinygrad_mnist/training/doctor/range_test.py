@@ -27,6 +27,14 @@ class RangeTest(NamedTuple):
         The learning rate of each step, and its loss, smoothed.
     suggestion : float
         A third of the rate with the lowest loss.
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> found = lr_find(tg.nn.Linear(1, 1, rng=0), (x, 3 * x), loss="mse", optimizer="sgd")
+    >>> bool(np.isclose(found.suggestion, found.rates[found.losses.argmin()] / 3))
+    True
     """
 
     rates: NDArray
