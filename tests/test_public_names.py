@@ -55,7 +55,7 @@ NAMES = {
     """,
     "tinygrad_mnist.optim": """
         Adagrad Adam AdamW CosineAnnealingLR ExponentialMovingAverage LBFGS LambdaLR OneCycleLR
-        Optimizer RMSprop ReduceLROnPlateau SGD Schedule StepLR WarmupLR clip_grad_norm_
+        Optimizer RMSprop ReduceLROnPlateau SGD Schedule SparseAdam StepLR WarmupLR clip_grad_norm_
         clip_grad_value_
     """,
     "tinygrad_mnist.primitive": """

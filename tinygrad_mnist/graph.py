@@ -34,6 +34,7 @@ from .blocks import Block, block
 from .errors import GradientError, ShapeError
 from .origins import Line, Origin, is_internal, line_of
 from .quiet import let_vanish
+from .sparse import SparseGradient
 from .typing import Array
 
 if TYPE_CHECKING:
@@ -326,6 +327,11 @@ def sweep(
                 or contribution.shape != value.shape
                 or contribution.dtype != value.dtype
             ):
+                # Only what a leaf keeps may be sparse: rules, hooks and transforms compute with arrays.
+                if contribution.__class__ is SparseGradient and (
+                    parent.primitive is not None or targets is not None or parent.hooks or watch is not None
+                ):
+                    contribution = contribution.toarray()
                 try:
                     contribution = fit(contribution, value)
                 except ShapeError as error:

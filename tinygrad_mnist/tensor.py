@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
 import numpy as np
@@ -21,6 +21,7 @@ from .operands import operand
 from .operators import Operators
 from .origins import assigns_element, users_line, warn
 from .primitive import REGISTRY, Primitive, pick
+from .sparse import SparseGradient
 from .trees import leaves, tree_map
 from .typing import Array, NDArray
 
@@ -246,7 +247,8 @@ class Tensor(Operators):
         """The gradient accumulated by :meth:`backward`, or ``None``.
 
         Leaves have one, and so do computed Tensors after :meth:`retain_grad`. It is itself tracked
-        only after ``backward(create_graph=True)``.
+        only after ``backward(create_graph=True)``. That of an ``nn.Embedding(..., sparse=True)`` is
+        a :class:`~tinygrad_mnist.sparse.SparseGradient`.
         """
         watch = WATCH.get()
         if watch is not None and self._node is not None:
@@ -268,20 +270,20 @@ class Tensor(Operators):
                     LostGradientWarning,
                 )
             return None
-        if not isinstance(self._node.grad, Tensor):
+        if not isinstance(self._node.grad, (Tensor, SparseGradient)):
             self._node.grad = _handle(self._node.grad, None)  # kept, so that t.grad[0] = 1 has an effect
-        return self._node.grad
+        return cast("Tensor", self._node.grad)  # or a SparseGradient, which few programs meet
 
     @grad.setter
     def grad(self, value: Any) -> None:
         if self._node is None:
             raise GradientError("grad: this Tensor is untracked; give it requires_grad=True")
         if value is not None:
-            value = value if isinstance(value, Tensor) else Tensor(value)
+            value = value if isinstance(value, (Tensor, SparseGradient)) else Tensor(value)
             if value.shape != self.shape:
                 raise ShapeError(f"grad: shape {value.shape} for a Tensor of shape {self.shape}")
-            if value._node is None:
-                value = value._array.astype(self.dtype)
+            if getattr(value, "_node", None) is None:
+                value = getattr(value, "_array", value).astype(self.dtype)
         self._node.grad = value
 
     def zero_grad(self) -> None:
@@ -615,7 +617,7 @@ class Tensor(Operators):
             raise GradientError(
                 "a computed Tensor cannot be copied or pickled with its graph; use t.detach()"
             )
-        grad = None if self.grad is None else self.grad._array
+        grad = getattr(self.grad, "_array", self.grad)
         return _rebuild, (type(self), self._array, self.requires_grad, self.name, grad)
 
     def astype(

@@ -184,8 +184,9 @@ def start_of(network: Network, seed: int = 0) -> Problem:
 # ---- implementations ---------------------------------------------------------------------------------
 
 
-def start_ours(network: Network, weights: list[np.ndarray], compiled: str | None) -> tuple[Any, Read]:
-    model, loss_of = network.make(tg.nn), tg.nn.CrossEntropyLoss()
+def start_ours(network: Network, weights: list[np.ndarray], how: str | None) -> tuple[Any, Read]:
+    model = words(tg.nn, sparse=True) if how == "sparse" else network.make(tg.nn)
+    loss_of = tg.nn.CrossEntropyLoss()
     parameters = list(model.parameters())
     with tg.no_grad():
         for p, w in zip(parameters, weights, strict=True):
@@ -200,8 +201,8 @@ def start_ours(network: Network, weights: list[np.ndarray], compiled: str | None
         return loss.item()
 
     train = step
-    if compiled:
-        train = tg.compile(lambda x, y: loss_of(model(x), y), optimizer=opt, backend=compiled)
+    if how in ("numpy", "numba"):
+        train = tg.compile(lambda x, y: loss_of(model(x), y), optimizer=opt, backend=how)
     return train, lambda: [p.data for p in parameters]
 
 
@@ -233,9 +234,9 @@ def start_torch(network: Network, weights: list[np.ndarray], how: str) -> tuple[
     return step, lambda: [p.detach().numpy() for p in parameters]
 
 
-def build_ours(compiled: str | None) -> Build:
+def build_ours(how: str | None) -> Build:
     def build(network: Any, weights: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> tuple[Step, Read]:
-        train, read = start_ours(network, weights, compiled)
+        train, read = start_ours(network, weights, how)
         return lambda: float(train(x, y)), read
 
     return build
@@ -255,6 +256,7 @@ def build_torch(how: str) -> Build:
 BUILDS: dict[str, Build] = {
     REFERENCE: build_torch("eager"),
     "eager": build_ours(None),
+    "eager, sparse": build_ours("sparse"),
     "compiled": build_ours("numpy"),
     "compiled numba": build_ours("numba"),
     "torch, sparse": build_torch("sparse"),
@@ -265,8 +267,8 @@ BUILDS: dict[str, Build] = {
 
 def why_not(name: str, network: Network) -> str | None:
     """Say why an implementation cannot run a network here, or return None."""
-    if name == "torch, sparse":
-        return None if network.number == 13 else "only for words"
+    if name.endswith(", sparse") and network.number != 13:
+        return "only for words"
     if name == "jax.jit" and network.number not in (8, 9):
         return "not written"
     return why_missing(name) if name.startswith(("torch", "jax")) else why_ours_is_missing(name)

@@ -149,7 +149,7 @@ def test_rule_on_tensors_is_rule_on_arrays(p: Operation, sample: Sample, seed: i
     for a, b in zip(on_arrays, on_tensors, strict=True):
         assert (a is None) == (b is None)
         if a is not None:
-            np.testing.assert_allclose(a.data, b.data, rtol=1e-11, atol=1e-13)
+            np.testing.assert_allclose(np.asarray(a), b.data, rtol=1e-11, atol=1e-13)
 
 
 @on_every_sample()

@@ -54,7 +54,8 @@ KINDS: dict[str, _Kind] = {
     "Dropout2d": _Kind("p"),
     "ELU": _Kind("alpha"),
     "Embedding": _Kind(
-        "num_embeddings embedding_dim padding_idx", only={"max_norm": None, "scale_grad_by_freq": False}
+        "num_embeddings embedding_dim padding_idx sparse",
+        only={"max_norm": None, "scale_grad_by_freq": False},
     ),
     "Flatten": _Kind(only={"start_dim": 1, "end_dim": -1}),
     "GELU": _Kind("approximate"),

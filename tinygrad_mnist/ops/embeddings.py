@@ -7,14 +7,33 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, OptionError, ShapeError
+from ..primitive import Sample, primitive
+from ..sparse import SparseGradient
 from ..tensor import refuse
-from ..typing import Array, ArrayT
+from ..typing import Array, ArrayT, NDArray
 from .arguments import array, untracked
+from .indexing import HOLE, scatter
 
 __all__ = ["embedding"]
 
 
-def embedding(input: Any, weight: ArrayT, padding_idx: int | None = None) -> ArrayT:
+@primitive(samples=[Sample((4, 2), np.array([[2, 0], [2, 1]]))], jvp="linear")
+def look_up(table: Array, rows: NDArray, /) -> Array:
+    """``table[rows]``, with a gradient of these rows only."""
+    return table[rows]
+
+
+def look_up_rule(g: Array, y: Array, table: Array, rows: NDArray) -> Array:
+    """The gradient of the rows; written out if it is recorded or complex, or becomes part of a program."""
+    if type(g) is not np.ndarray or g.dtype.kind == "c":
+        return scatter(g, rows, index=HOLE, shape=table.shape)
+    return SparseGradient(np.reshape(rows, -1), np.reshape(g, (rows.size, *table.shape[1:])), table.shape)
+
+
+look_up.vjp(look_up_rule, None)
+
+
+def embedding(input: Any, weight: ArrayT, padding_idx: int | None = None, *, sparse: bool = False) -> ArrayT:
     r"""Take the row of each index.
 
     Parameters
@@ -24,6 +43,9 @@ def embedding(input: Any, weight: ArrayT, padding_idx: int | None = None) -> Arr
     weight : Tensor or array, shape (rows, features)
     padding_idx : int, optional
         The index of a row that gets no gradient; a negative one counts from the end.
+    sparse : bool, default False
+        Whether a parameter's gradient holds the rows that were taken and no others: a
+        :class:`~tinygrad_mnist.sparse.SparseGradient`, in time that does not grow with the number of rows.
 
     Returns
     -------
@@ -58,7 +80,7 @@ def embedding(input: Any, weight: ArrayT, padding_idx: int | None = None) -> Arr
             ),
             f"embedding: an index is out of range; there are {rows} rows, 0 to {rows - 1}",
         )
-    y = weight[indices]
+    y = look_up(weight, indices) if sparse else weight[indices]
     if padding_idx is None:
         return y
     if not -rows <= padding_idx < rows:

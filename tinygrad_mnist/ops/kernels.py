@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..sparse import sum_rows
 from ..tensor import is_known
 from ..typing import Array, NDArray
 from .row_kernels import correlate_rows, filter_rows, spread_rows
@@ -281,24 +282,15 @@ def spread_windows(
 
 @kernel
 def add_rows(values: NDArray, places: NDArray, rows: int, out: NDArray | None = None) -> NDArray:
-    """Zeros with rows added at places, perhaps several at one: pairs for one place are added, then pairs of these."""
+    """Zeros with rows added at places, perhaps several at one."""
     if out is None:
         out = np.zeros((rows, *values.shape[1:]), values.dtype)
     else:
         out.fill(0)
     if not values.size:
         return out
-    places = places % rows  # a negative index counts from the end
-    order = np.argsort(places, kind="stable")
-    places, values, at = places[order], values[order], np.arange(len(places))
-    while (is_same := places[1:] == places[:-1]).any():
-        number = np.arange(len(places))
-        first = np.maximum.accumulate(np.where(np.concatenate([[True], ~is_same]), number, 0))
-        is_even = (number - first) % 2 == 0
-        left = np.flatnonzero(is_even[:-1] & is_same)
-        values[at[left]] += values[at[left + 1]]
-        places, at = places[is_even], at[is_even]
-    out[places] = values[at]
+    places, values = sum_rows(values, places % rows)  # a negative index counts from the end
+    out[places] = values
     return out
 
 

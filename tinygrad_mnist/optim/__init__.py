@@ -4,7 +4,7 @@ from .averaging import ExponentialMovingAverage
 from .clip import clip_grad_norm_, clip_grad_value_
 from .lbfgs import LBFGS
 from .optimizer import Optimizer
-from .rules import SGD, Adagrad, Adam, AdamW, RMSprop
+from .rules import SGD, Adagrad, Adam, AdamW, RMSprop, SparseAdam
 from .schedules import (
     CosineAnnealingLR,
     LambdaLR,
@@ -29,6 +29,7 @@ __all__ = [
     "RMSprop",
     "ReduceLROnPlateau",
     "Schedule",
+    "SparseAdam",
     "StepLR",
     "WarmupLR",
     "clip_grad_norm_",

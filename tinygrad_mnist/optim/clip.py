@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..quiet import let_vanish
+from ..sparse import SparseGradient
 from ..tensor import Tensor
 from ..typing import NDArray
 
@@ -43,12 +44,12 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     params = _given("clip_grad_norm_", params)
     if not max_norm > 0:
         raise OptionError(f"clip_grad_norm_: max_norm = {max_norm!r} is not positive")
-    found = [(p, p.grad.data) for p in params if p.grad is not None]
+    found = [(p, _numbers(p.grad)) for p in params if p.grad is not None]
     norm = _norm([g for _, g in found])
     if not norm <= max_norm:
         with np.errstate(invalid="ignore"):  # an infinite gradient becomes NaN
             for p, g in found:
-                p.grad = Tensor(_scale(g, max_norm, norm))
+                _replace(p, _scale(g, max_norm, norm))
     return norm
 
 
@@ -107,4 +108,14 @@ def clip_grad_value_(params: Tensor | Iterable[Tensor], clip_value: float) -> No
         raise OptionError(f"clip_grad_value_: clip_value = {clip_value!r} is not positive")
     for p in params:
         if p.grad is not None:
-            p.grad = Tensor(np.clip(p.grad.data, -clip_value, clip_value))
+            _replace(p, np.clip(_numbers(p.grad), -clip_value, clip_value))
+
+
+def _numbers(grad: Tensor | SparseGradient) -> NDArray:
+    """The numbers of a gradient, without zeros that are not stored."""
+    return grad.values if isinstance(grad, SparseGradient) else grad.data
+
+
+def _replace(p: Tensor, numbers: NDArray) -> None:
+    """Give a parameter a gradient with other numbers."""
+    p.grad = p.grad.with_values(numbers) if isinstance(p.grad, SparseGradient) else Tensor(numbers)

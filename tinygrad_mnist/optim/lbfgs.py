@@ -202,7 +202,7 @@ class LBFGS(Optimizer):
                 "LBFGS.step: no parameter has a gradient; call loss.backward() in the closure"
             )
         parts = [
-            np.zeros(p.size, p.dtype) if g is None else np.ravel(g.data)
+            np.zeros(p.size, p.dtype) if g is None else np.ravel(np.asarray(g))
             for p, g in zip(self._params(), grads, strict=True)
         ]
         number: Any = loss.item() if isinstance(loss, Tensor) else loss

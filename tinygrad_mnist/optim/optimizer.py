@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import GradientError, OptionError, ShapeError, StateDictError, pluralise
 from ..quiet import let_vanish
+from ..sparse import SparseGradient
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
 
@@ -119,6 +120,11 @@ class Optimizer:
         return ()
 
     @staticmethod
+    def of_rows(settings: Mapping[str, Any]) -> bool | None:
+        """What to do with a gradient of some rows: change these (True) or all (False), or refuse it (None)."""
+        return None
+
+    @staticmethod
     def update(*args: Any, **settings: Any) -> tuple[Array, State]:
         """``update(p, g, state, **settings)`` computes the next ``p`` and ``state``, elementwise."""
         raise TypeError("an Optimizer must define update(p, g, state, ...)")
@@ -160,17 +166,43 @@ class Optimizer:
                 if node is None or node.grad is None:
                     continue
                 updated = True
+                g = self._whole(p, node.grad, settings)
                 state = self.state.setdefault(p, {"step": 0})
                 for name in memory:
                     if name not in state:
                         state[name] = np.zeros_like(p.data)
                 state["step"] += 1
-                self._apply(buffer(p), _plain(node.grad), state, settings)
+                apply = self._apply_to_rows if isinstance(g, SparseGradient) else self._apply
+                apply(buffer(p), g, state, settings)
         if not updated:
             raise GradientError(
                 f"{type(self).__name__}.step: no parameter has a gradient; call loss.backward() first, with a loss "
                 "computed from these parameters, and zero_grad() before that"
             )
+
+    def _whole(self, p: Tensor, grad: Array, settings: Mapping[str, Any]) -> Any:
+        """The values of a gradient; a sparse one is written out if every row of the parameter moves."""
+        if not isinstance(grad, SparseGradient):
+            return (
+                grad.data if isinstance(grad, Tensor) else grad
+            )  # a Tensor after backward(create_graph=True)
+        of_rows = self.of_rows(settings)
+        if of_rows is None:
+            decay = " with weight_decay" if settings.get("weight_decay") else ""
+            raise OptionError(
+                f"{type(self).__name__}{decay} changes every row of a parameter in every step, but the gradient of "
+                f"{p.name or 'a parameter'!r} is sparse: optimize it with SparseAdam, or with SGD or Adagrad without "
+                "weight_decay; or make the embedding without sparse=True"
+            )
+        return grad if of_rows else grad.toarray()
+
+    def _apply_to_rows(self, p: NDArray, g: SparseGradient, state: State, settings: dict[str, Any]) -> None:
+        """Run the formula on the rows that have a gradient, and write the results into them."""
+        part = {name: x[g.rows] if isinstance(x, np.ndarray) else x for name, x in state.items()}
+        p[g.rows], new = self.advance(p[g.rows], g.values, part, settings)
+        for name, value in new.items():
+            if isinstance(value, np.ndarray):
+                state[name][g.rows] = value
 
     def _apply(self, p: NDArray, g: NDArray, state: State, settings: dict[str, Any]) -> None:
         """Run the formula, at once or block by block, and write the result into ``p``."""
@@ -348,8 +380,3 @@ def _blocks(p: NDArray, g: NDArray, state: State, order: Any) -> Iterator[tuple[
     for start in range(0, p.size, BLOCK):
         block = slice(start, start + BLOCK)
         yield p[block], g[block], {**state, **{name: array[block] for name, array in flat.items()}}
-
-
-def _plain(grad: Array) -> NDArray:
-    """The values of a gradient, which is a Tensor after ``backward(create_graph=True)``."""
-    return grad.data if isinstance(grad, Tensor) else grad

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OptionError
+from ..errors import CompileError, OptionError
+from ..tensor import is_known
 from ..typing import Array
 from .optimizer import Optimizer, State
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "SparseAdam"]
 
 
 class SGD(Optimizer):
@@ -75,6 +76,11 @@ class SGD(Optimizer):
     def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
         """The velocity, if there is momentum."""
         return ("velocity",) if settings["momentum"] else ()
+
+    @staticmethod
+    def of_rows(settings: Mapping[str, Any]) -> bool | None:
+        """Only these rows, unless others go on with their velocity."""
+        return None if settings["weight_decay"] else not settings["momentum"]
 
 
 class Adam(Optimizer):
@@ -204,6 +210,65 @@ def _adam(
     return p, state
 
 
+class SparseAdam(Optimizer):
+    """Adam that leaves a row of an embedding as it is, memory and all, in a step without a gradient for it.
+
+    It is PyTorch's, for ``nn.Embedding(..., sparse=True)``; parameters other than those of embeddings get Adam's step.
+    ``eps`` is added before the correction of the second moment.
+
+    Parameters
+    ----------
+    params : iterable of Tensors, or of groups
+    lr : float, default 0.001
+    betas : (float, float), default (0.9, 0.999)
+    eps : float, default 1e-8
+
+    Examples
+    --------
+    >>> import tinygrad_mnist as tg
+    >>> words = tg.nn.Embedding(4, 2, sparse=True, weight_init=lambda shape, rng: np.zeros(shape))
+    >>> optimizer = SparseAdam(words.parameters(), lr=0.5)
+    >>> words(np.array([2, 0])).sum().backward()
+    >>> optimizer.step()
+    >>> words.weight.data
+    array([[-0.5, -0.5],
+           [ 0. ,  0. ],
+           [-0.5, -0.5],
+           [ 0. ,  0. ]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=betas, eps=eps)
+
+    @staticmethod
+    def update(
+        p: Array, g: Array, state: State, *, lr: float, betas: tuple[float, float], eps: float
+    ) -> tuple[Array, State]:
+        """Adam's step, with another ``eps``."""
+        if not is_known(p):
+            raise CompileError(
+                "SparseAdam: a compiled program computes a gradient for every row, and SparseAdam is to leave rows "
+                "without one as they are; compile with Adam, or train without compile"
+            )
+        return _adam(p, g, state, lr, betas, eps / (1 - betas[1] ** state["step"]) ** 0.5)
+
+    @staticmethod
+    def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The first and the second moment."""
+        return "first", "second"
+
+    @staticmethod
+    def of_rows(settings: Mapping[str, Any]) -> bool | None:
+        """Only these rows."""
+        return True
+
+
 class RMSprop(Optimizer):
     """Gradient descent, with each element scaled by the running mean of its square [1]_.
 
@@ -318,6 +383,11 @@ class Adagrad(Optimizer):
     def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
         """The sum of all squares so far."""
         return ("total",)
+
+    @staticmethod
+    def of_rows(settings: Mapping[str, Any]) -> bool | None:
+        """Only these rows: nothing is added to the sums of the others."""
+        return None if settings["weight_decay"] else True
 
     @staticmethod
     def update(

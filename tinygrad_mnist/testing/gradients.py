@@ -213,7 +213,7 @@ def check_parameter(
             "convert the model with .astype(np.float64)"
         )
     rng = np.random.default_rng(0)
-    kept, gradient = parameter.data.copy(), parameter.grad.data
+    kept, gradient = parameter.data.copy(), np.asarray(parameter.grad)
     chosen = rng.choice(kept.size, min(elements, kept.size), replace=False)
 
     def moved(by: NDArray) -> float:

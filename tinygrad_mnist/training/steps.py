@@ -280,6 +280,14 @@ class _Sums(Optimizer):
         state["sum"] += g
         return p, state
 
+    @staticmethod
+    def of_rows(settings: Mapping[str, Any]) -> bool | None:
+        """Refuse sparse gradients: an optimizer that leaves rows as they are could not tell which, from the sums."""
+        raise OptionError(
+            "fit: accumulate= adds up whole gradients, and that of an embedding with sparse=True is not; use "
+            "larger batches, or make the embedding without sparse=True"
+        )
+
     def hand_over(self, count: int) -> None:
         """Make the mean of so many gradients that of each parameter, and begin again at zero."""
         for p, state in self.state.items():

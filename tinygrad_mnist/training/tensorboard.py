@@ -99,7 +99,7 @@ class TensorBoard(Callback):
             for name, parameter in training.model.named_parameters():
                 self._write_histogram(f"parameters/{name}", parameter.data, epoch)
                 if parameter.grad is not None:
-                    self._write_histogram(f"gradients/{name}", parameter.grad.data, epoch)
+                    self._write_histogram(f"gradients/{name}", np.asarray(parameter.grad), epoch)
         for name, image in (self.images(training) if self.images is not None else {}).items():
             self._write_image(name, np.asarray(image), epoch)
         self._writer.flush()

@@ -146,6 +146,12 @@ def _getitem(w: Writer, call: Call) -> str:
     return str(w("Identity", y) if y is x else y)
 
 
+@form("look_up")
+def _look_up(w: Writer, call: Call) -> str:
+    table, rows = call.args
+    return str(w("Gather", table, w.as_type(rows, np.int64), axis=0))
+
+
 def _position(parts: list[Any], i: int) -> int:
     """The axis that a part of an index is for."""
     return sum(part is not None for part in parts[:i])
