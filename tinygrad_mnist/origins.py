@@ -90,6 +90,11 @@ class Line(NamedTuple):
     function: str
     text: str
 
+    @property
+    def is_internal(self) -> bool:
+        """Whether it belongs to this package, to NumPy or to Python's standard library."""
+        return _INTERNAL[self.file]
+
     def __str__(self) -> str:
         return f"{self.file}:{self.number}, in {self.function}" + (f": {self.text}" if self.text else "")
 

@@ -64,6 +64,13 @@ def visit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
         assert started.wait(20) in (0, 130)
 
 
+def remove_all(page: Any) -> None:
+    """Take all trainings off the page."""
+    while count := page.locator(".run").count():
+        page.get_by_label("Remove run").first.click()
+        playwright.expect(page.locator(".run")).to_have_count(count - 1)
+
+
 def test_train_pause_scrub_fork_and_repeat(visit: Visit, tmp_path: Path) -> None:
     """All of it by the keyboard."""
     page = visit.open("train")
@@ -140,6 +147,24 @@ def test_train_pause_scrub_fork_and_repeat(visit: Visit, tmp_path: Path) -> None
     alone.keyboard.press("End")
     playwright.expect(alone.locator("output")).to_contain_text("step 171 of 171")
     alone.close()
+    assert visit.failures == []
+
+
+def test_a_broken_training_and_its_cure(visit: Visit) -> None:
+    page = visit.open("train?broken=dead-units")
+    page.locator("h1").wait_for()
+    remove_all(page)
+    playwright.expect(page.get_by_label("What somebody did")).to_have_value("dead-units")
+    page.get_by_role("button", name="Train it").press("Enter")
+    playwright.expect(page.locator(".finding h3").first).to_contain_text("dead-units")
+    playwright.expect(page.locator(".finding.looks")).to_contain_text("The loss stays at ln 10")
+    page.get_by_role("button", name="Train the mended one beside it").press("Enter")
+    playwright.expect(page.locator('.state[data-state="done"]')).to_have_count(2)
+    playwright.expect(page.locator("section.doctor")).to_contain_text("No findings.")
+    playwright.expect(page.get_by_role("button", name="Replay, one file")).to_be_visible()
+    playwright.expect(page.get_by_role("button", name="Run folder")).to_be_hidden()
+    remove_all(page)
+    page.close()
     assert visit.failures == []
 
 

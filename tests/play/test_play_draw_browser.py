@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_play_browser import Visit, pytestmark, visit  # noqa: F401  (the fixture, and when to skip)
+from test_play_browser import Visit, playwright, pytestmark, visit  # noqa: F401  (the fixture, and when to skip)
 
 from tinygrad_mnist.viz.steps.expression import compute
 
@@ -53,6 +53,29 @@ def test_a_digit_is_drawn_and_read(visit: Visit) -> None:  # noqa: F811
     slider.focus()
     slider.press("End")
     page.wait_for_selector('.answer[data-said="3"]')
+    assert visit.failures == []
+    page.close()
+
+
+def test_a_digit_is_stepped_through(visit: Visit) -> None:  # noqa: F811
+    """From Draw to Backward with one button, on by keys, and back to the same drawing."""
+    page = visit.open("draw", color_scheme="dark")
+    page.wait_for_selector(".pad")
+    draw(page, (0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+    page.wait_for_selector('.answer[data-said="7"]')
+    page.locator("#steps").press("Enter")
+    player = page.frame_locator("iframe.player")
+    player.locator("svg text", has_text="0.weight").first.wait_for()
+    playwright.expect(page.locator(".room > p")).to_contain_text("the loss for “7”")
+    page.wait_for_function("document.activeElement.tagName === 'IFRAME'")
+    page.keyboard.press("b")
+    playwright.expect(player.locator("#panel h1")).to_contain_text("Backward: the gradient at")
+    assert player.locator("#program h2").text_content() == "The model"
+    page.keyboard.press("End")
+    assert "Linear(784, 32)" in player.locator("#program .lit").text_content()
+    assert player.locator("#graph").evaluate("x => getComputedStyle(x).backgroundColor") == "rgba(0, 0, 0, 0)"
+    page.get_by_role("link", name="Draw").press("Enter")
+    page.wait_for_selector('.answer[data-said="7"]')
     assert visit.failures == []
     page.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -33,6 +34,10 @@ class Echo(Room):
     def say(self, text: str) -> str:
         self.publish("said", text=text)
         return text.upper()
+
+    @command
+    def add(self, x: float, times: int = 1, of: list[list[Any]] | None = None) -> float:
+        return x * times
 
     @command
     def numbers(self) -> dict[str, Any]:
@@ -126,6 +131,12 @@ def test_commands_and_updates(client: Any) -> None:
         assert "unknown command 'hidden'" in ask("echo", "hidden")["error"]
         assert "unknown room" in ask("nowhere", "x")["error"]
         assert "takes (text)" in ask("echo", "say", words="a")["error"]
+        assert ask("echo", "add", x=2, times=3)["result"] == 6
+        wrong = {"x": ("1", None, [1], True, math.nan, -math.inf, 10**400, {}), "times": (1.5, "1", False)}
+        for name, values in wrong.items():
+            for value in values:
+                assert f"{name} is " in ask("echo", "add", **{"x": 1, name: value})["error"]
+        assert ask("echo", "add", x=1, of="a")["error"] == "echo.add: of is 'a', but must be a list"
         numbers = ask("echo", "numbers")["result"]
         assert numbers["x"]["shape"] == [1, 2]
         assert (numbers["n"], numbers["bad"]) == (2, None)

@@ -20,6 +20,8 @@ from tinygrad_mnist.play.engine import Engine
 from tinygrad_mnist.play.pages import replay_page
 from tinygrad_mnist.play.train import MOST_FRAMES, MOST_RUNS, Record, Train
 from tinygrad_mnist.play.watching import Watcher, digest, find_mistakes, look
+from tinygrad_mnist.training.broken import BROKEN
+from tinygrad_mnist.training.doctor import FAULTS
 from tinygrad_mnist.training.runs import Run
 from tinygrad_mnist.training.sessions import fit_run
 
@@ -234,6 +236,38 @@ def test_what_is_refused(page: Page, run: str) -> None:
     for one in (name, bad):
         page.ask("remove", run=one)
     assert not any(folder.exists() for folder in folders)
+
+
+@pytest.mark.parametrize("code", ["softmax-twice", "missing-nonlinearity"])
+def test_a_broken_training_is_watched_and_mended(page: Page, code: str) -> None:
+    names = [page.ask("start_broken", code=code), page.ask("start_broken", code=code, mended=True)]
+    wait(lambda: [page.state(name) for name in names] == ["done", "done"])
+    for name, mended in zip(names, (False, True), strict=True):
+        record, training = page.room.records[name], BROKEN[code]
+        np.testing.assert_array_equal(
+            np.array(record.losses, np.float32), training.losses(mended=mended).astype(np.float32)
+        )
+        found = [(event["code"], event["cure"]) for event in page.events(name, "finding")]
+        assert ((code, FAULTS[code].cure) in found) == (not mended)
+        (settings,) = page.events(name, "settings")
+        assert settings["settings"]["looks"] == training.looks
+        # It leaves nothing behind, and says so.
+        assert record.folder is None
+        assert page.engine.runs.get(name) is None
+        for do, given in (
+            ("fork", {"step": 0}),
+            ("export", {"what": "folder"}),
+            ("export", {"what": "program"}),
+        ):
+            assert "leave no folder behind" in page.fail(do, run=name, **given)
+        assert page.ask("export", run=name, what="replay").endswith(f"{code}.html")
+        if code == "softmax-twice":
+            assert page.ask("mistakes", run=name)["accuracy"] > 0.7
+        else:
+            assert "learns no images" in page.fail("mistakes", run=name)
+    for name in names:
+        page.ask("remove", run=name)
+    assert "unknown broken training" in page.fail("start_broken", code="x")
 
 
 def test_no_more_than_four(page: Page, run: str, monkeypatch: pytest.MonkeyPatch) -> None:

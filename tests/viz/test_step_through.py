@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import pytest
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError, OptionError, ShapeError, UnsupportedError
+from tinygrad_mnist.primitive import primitives
 from tinygrad_mnist.viz.steps.expression import FUNCTIONS, compute
 from tinygrad_mnist.viz.steps.program import compile_graph, nodes_before
+from tinygrad_mnist.viz.steps.recording import numbers_of
+from tinygrad_mnist.viz.steps.words import WORDS
 
 CHROMIUM = next(
     (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
@@ -121,6 +125,61 @@ def test_large_graphs_are_played_by_modules() -> None:
     page = tg.viz.step_through(loss, max_nodes=30)
     assert {step["kind"] for step in page.steps} == {"forward", "pass", "gradient"}
     assert len(page.html) < 1_000_000
+
+
+def test_the_layers_of_a_model_are_lit() -> None:
+    model = tg.nn.Sequential(
+        tg.nn.Sequential(tg.nn.Linear(3, 4, rng=0), tg.nn.Tanh()), tg.nn.Linear(4, 2, rng=1)
+    )
+    with ThreadPoolExecutor() as pool:  # no line of this file calls it there
+        output = pool.submit(model, np.ones((1, 3), np.float32)).result()
+    page = tg.viz.step_through(np.sum(output), model=model)
+    lit = {
+        step["name"]: step["line"]["text"]
+        for step in page.steps
+        if step.get("line") and step["kind"] == "forward"
+    }
+    assert lit["tanh"] == "    (1): Tanh()"
+    assert lit["linear"] == "  (1): Linear(4, 2)"
+    collapsed = tg.viz.step_through(np.sum(output), model=model, collapse=True)
+    boxes = [step["line"]["text"] for step in collapsed.steps if step.get("what") == "module"]
+    assert boxes == ["    (0): Linear(3, 4)", "    (1): Tanh()", "  (1): Linear(4, 2)"]
+    # Its own program is a line of this file, which comes first.
+    (line,) = {step["line"]["text"] for step in page.steps if step.get("name") == "sum" and step.get("line")}
+    assert line == "page = tg.viz.step_through(np.sum(output), model=model)"
+
+
+def test_a_long_row_is_wrapped() -> None:
+    for size, width, lines in ((784, 28, 28), (100, 10, 10), (50, 32, 2), (5000, 32, 32)):
+        made = numbers_of(np.arange(size, dtype=float)[None])
+        assert (made["width"], len(made["numbers"])) == (width, lines)
+        flat = [x for row in made["numbers"] for x in row]
+        assert flat == list(range(len(flat)))
+    assert numbers_of(np.ones((2, 784)))["width"] == 0
+
+
+def test_rules_are_said_in_words() -> None:
+    for name, rules in WORDS.items():
+        assert rules.endswith(".")
+        assert name.partition(".")[0] in {primitive.name for primitive in primitives()}, name
+    result, named = compute("sum(x * w / b)", {"x": [1.0, 2.0], "w": 0.5, "b": 2.0})
+    steps = tg.viz.step_through(result, names=named).steps
+    assert all(step["words"] for step in steps if step["kind"] == "pass")
+
+
+def test_the_graph_has_colours_for_the_dark() -> None:
+    loss, names = network()
+    pages = [tg.viz.step_through(loss, names=names, collapse=collapse).html for collapse in (False, True)]
+    sheet = re.search(r"<style>(.*?)</style>", pages[0], re.DOTALL)
+    assert sheet is not None
+    drawn = {
+        found
+        for page in pages
+        for found in re.findall(r'(?:fill|stroke)="#\w+"', re.search(r"<svg.*?</svg>", page, re.DOTALL)[0])  # type: ignore[index]
+    }
+    assert len(drawn) > 6
+    dark = sheet[1].split("(prefers-color-scheme: dark)", 2)[2]
+    assert {colour for colour in drawn if f"[{colour}]" not in dark} == set()
 
 
 def test_the_page_is_one_file_without_a_network(tmp_path: Path) -> None:

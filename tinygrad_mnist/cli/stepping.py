@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
 from .. import data, viz
 from ..errors import OptionError, pluralise
-from ..tensor import Tensor
 from ..training.runs import Run
 from ..viz.steps.expression import compute, read_values
 
@@ -33,19 +31,18 @@ def step_through(what: tuple[str, ...], formula: bool, label: int | None, out: P
 
     WHAT is RUN IMAGE, or with --formula a formula and the values of its names. The page needs no network.
     """
-    loss, names = _of_formula(what) if formula else _of_image(what, label)
-    page = viz.step_through(loss, names=names)
+    page = _of_formula(what) if formula else _of_image(what, label)
     page.save(out)
     click.echo(f"page: {out} ({len(page.steps)} steps)")
 
 
-def _of_formula(what: tuple[str, ...]) -> tuple[Tensor, dict[str, Any]]:
-    """Compute a formula; a result of several numbers is summed up."""
+def _of_formula(what: tuple[str, ...]) -> viz.StepThrough:
+    """Play a formula; a result of several numbers is summed up."""
     result, named = compute(what[0], read_values(what[1:]))
-    return (result if result.size == 1 else result.sum()), named
+    return viz.step_through(result if result.size == 1 else result.sum(), names=named)
 
 
-def _of_image(what: tuple[str, ...], label: int | None) -> tuple[Tensor, dict[str, Any]]:
+def _of_image(what: tuple[str, ...], label: int | None) -> viz.StepThrough:
     if len(what) != 2:
         raise OptionError(
             f"give a run and an image, as in `step-through runs/mnist-1 seven.png`; got {pluralise(len(what), 'word')}"
@@ -56,4 +53,4 @@ def _of_image(what: tuple[str, ...], label: int | None) -> tuple[Tensor, dict[st
     outputs = model(image)
     target = int(np.argmax(outputs.data)) if label is None else label
     loss = facts.make_loss()(outputs, np.array([target]))
-    return loss, {"image": image, **dict(model.named_parameters())}
+    return viz.step_through(loss, names={"image": image, **dict(model.named_parameters())}, model=model)

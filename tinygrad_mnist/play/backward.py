@@ -47,7 +47,7 @@ class Backward(Room):
             raise OptionError("a formula and its values are text")
         result, named = compute(text, read_values(values))
         loss = result if result.size == 1 else result.sum()
-        return self._play(loss, named, float(loss.data))
+        return self._play(viz.step_through(loss, names=named), loss)
 
     @command
     def image(self, model: str, number: int = 0, image: str | None = None) -> dict[str, Any]:
@@ -64,12 +64,12 @@ class Backward(Room):
         outputs = looker.model(pixels)
         loss = facts.make_loss()(outputs, np.array([label]))
         names = {"image": pixels, **dict(looker.model.named_parameters())}
-        return {**self._play(loss, names, float(loss.data)), "label": label}
+        page = viz.step_through(loss, names=names, model=looker.model)
+        return {**self._play(page, loss), "label": facts.classes[label]}
 
-    def _play(self, loss: Tensor, names: dict[str, Any], value: float) -> dict[str, Any]:
-        page = viz.step_through(loss, names=names)
+    def _play(self, page: viz.StepThrough, loss: Tensor) -> dict[str, Any]:
         return {
             "page": self.engine.offer("steps.html", page.html.encode()),
             "steps": len(page.steps),
-            "value": value,
+            "value": float(loss.data),
         }

@@ -27,9 +27,9 @@ __all__ = ["Draw", "Models"]
 #: The largest side of a drawing, in pixels.
 LARGEST = 600
 
-#: The network that is trained on the spot if there is no run.
-SMALL = "a small network, trained just now"
-CONVOLUTION = "a small convolution, trained just now"
+#: The networks that are trained on the spot, so that there is one before there is a run.
+SMALL = "a small network"
+CONVOLUTION = "a small convolution"
 
 
 class Models:

@@ -16,12 +16,13 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from types import NoneType, UnionType
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from .. import __version__
-from ..errors import OptionError, TinygradError, choice, misfit
+from ..errors import OptionError, TinygradError, choice, misfit, quote
 
 __all__ = ["Engine", "File", "Room", "command", "to_json"]
 
@@ -149,7 +150,7 @@ class Engine:
         if do not in known:
             raise choice("command", do, known)
         method = getattr(place, do)
-        if words := misfit(method, (), arguments):
+        if words := misfit(method, (), arguments) or _wrong_kind(method, arguments):
             raise OptionError(f"{room}.{do}: {words}")
         return method(**arguments)
 
@@ -192,6 +193,32 @@ class Engine:
         """End what all rooms have started."""
         for room in self.rooms.values():
             room.close()
+
+
+#: What the kinds of values are called.
+KINDS = {
+    str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "an object",
+}  # fmt: skip
+
+
+def _wrong_kind(method: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
+    """Say which argument is of another kind than the method's hints say, or nothing."""
+    hints = get_type_hints(method)
+    for name, value in arguments.items():
+        kinds = get_args(hints[name]) if get_origin(hints[name]) is UnionType else (hints[name],)
+        kinds = tuple(get_origin(kind) or kind for kind in kinds)
+        if not any(_is_of_kind(value, kind) for kind in kinds):
+            known = [KINDS[kind] for kind in kinds if kind is not NoneType]
+            return f"{name} is {quote(value)}, but must be {' or '.join(known)}"
+    return ""
+
+
+def _is_of_kind(value: Any, kind: Any) -> bool:
+    if kind in (int, float) and type(value) is int:
+        return abs(value) < 2**53  # what a page can count to
+    if kind is float:
+        return type(value) is float and math.isfinite(value)
+    return kind is Any or type(value) is kind
 
 
 def to_json(message: Any) -> str:

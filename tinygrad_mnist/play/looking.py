@@ -166,7 +166,7 @@ class Looker:
         place: tuple[int, int] | None = None,
         edits: Iterable[Edit] = (),
     ) -> dict[str, Any]:
-        """Take a neuron apart.
+        """Take a neuron apart; one that is switched off, as it would be.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class Looker:
             ``sum``, ``bias``, ``terms``: the largest products, each with index, weight, input and product; ``rest``,
             the sum of the others; ``weights`` as a picture, if they are one; ``exciting``: images and what they do.
         """
-        model = self.edited(edits)
+        model = self.edited(edit for edit in edits if edit != Edit(layer, unit, None))
         module = self._layer(model, layer, unit)
         products_of: dict[Any, Node] = {}
         with _Results(model) as kept, watching(products_of):

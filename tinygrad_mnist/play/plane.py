@@ -161,7 +161,7 @@ def check_options(options: dict[str, Any]) -> dict[str, Any]:
     number("batch", chosen["batch"], 1, MOST_POINTS, whole=True)
     number("decay", chosen["decay"], 0, 10)
     number("seed", chosen["seed"], 0, 2**31, whole=True)
-    for name, known in (("activation", ACTIVATIONS), ("optimizer", OPTIMIZERS)):
+    for name, known in (("data", KINDS), ("activation", ACTIVATIONS), ("optimizer", OPTIMIZERS)):
         if chosen[name] not in list(known):
             raise choice(name, str(chosen[name]), known)
     if not isinstance(chosen["hidden"], list) or len(chosen["hidden"]) > MOST_LAYERS:

@@ -1,9 +1,10 @@
-"""A training of the room Train, in a process of its own."""
+"""A training of the room Train, in a process of its own: one with settings, or one of the broken ones."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ import numpy as np
 
 from .. import data
 from ..data import DATASETS, Dataset
+from ..data.dataset import DIGITS
 from ..errors import NonFiniteError
 from ..files import replace
-from ..training import Checkpoint, Doctor, Finding
+from ..nn import Module
+from ..training import Checkpoint, Doctor, Finding, fit
+from ..training.broken import BROKEN
 from ..training.folders import claim
 from ..training.runs import Run
 from ..training.sessions import describe_run, fit_run, measure_run
@@ -22,7 +26,7 @@ from ..training.settings import Settings
 from .watching import Change, Watcher, answer_mistakes
 from .worker import Line
 
-__all__ = ["CHANGES", "train"]
+__all__ = ["CHANGES", "train", "train_broken"]
 
 #: The file of a run that says which knobs were turned.
 CHANGES = "changes.json"
@@ -84,16 +88,6 @@ def train(
         changes=[Change(*change) for change in changes],
         pause_at=pause_at,
     )
-
-    def say(finding: Finding) -> None:
-        line.tell(
-            "finding",
-            **{key: str(value) if value is not None else "" for key, value in asdict(finding).items()},
-            why=finding.why,
-            cure=finding.cure,
-            step=watcher.step,
-        )
-
     failed = ""
     saved = Checkpoint(path)
     with claim(path) if resumes else Run.create(path, describe_run(settings, train_data, test)):
@@ -103,7 +97,7 @@ def train(
                 train_data,
                 settings,
                 path,
-                [Doctor(say), saved, watcher],
+                [Doctor(tell_findings(line, watcher)), saved, watcher],
                 threads=1,  # another number rounds differently, and a fork must repeat what was
                 around_schedule=watcher.make_schedule,
             )
@@ -114,6 +108,69 @@ def train(
         replace(path / CHANGES, json.dumps(turned, indent=2).encode() + b"\n")
         Run(path).write_result(result)
     line.tell("done", result=result, error=failed, step=watcher.step)
+    answer(line, model, test, settings.loss, path)
+
+
+def train_broken(line: Line, *, code: str, mended: bool, pause_at: int | None) -> None:
+    """Train one of the broken trainings, or its mended one.
+
+    If its fault cannot be seen in the course of the training, the doctor examines it afterwards, with trials.
+
+    Parameters
+    ----------
+    line : Line
+    code : str
+        One of :data:`~tinygrad_mnist.training.broken.BROKEN`.
+    mended : bool
+    pause_at : int or None
+    """
+    broken = BROKEN[code]
+    settings = broken.make(mended)
+    model, given = settings.pop("model"), settings.pop("train")
+    test = broken.unseen(given)
+    line.tell(
+        "settings",
+        settings={"broken": code, "mended": mended, "title": broken.title, "looks": broken.looks},
+        classes=list(DIGITS) if test else [],
+        side=28 if test else 0,
+        data="the sample of MNIST" if test else "a sine",
+        counts=[len(given.dataset if isinstance(given, data.DataLoader) else given[0]), len(test or ())],
+    )
+    watcher = Watcher(line, test, "cross-entropy", None, pause_at=pause_at)
+    say = tell_findings(line, watcher)
+    doctor, failed = Doctor(say), ""
+    try:
+        fit(model, given, rng=0, progress=False, callbacks=[doctor, watcher], threads=1, **settings)
+    except NonFiniteError as error:
+        failed = str(error)
+    if not mended and code not in [finding.code for finding in doctor.findings]:
+        for finding in broken.findings():
+            say(finding)
+    line.tell("done", result=None, error=failed, step=watcher.step)
+    answer(line, model, test, "cross-entropy", None)
+
+
+def tell_findings(line: Line, watcher: Watcher) -> Callable[[Finding], None]:
+    """Make a function that tells each of the doctor's findings once."""
+    said: set[tuple[str, str]] = set()
+
+    def say(finding: Finding) -> None:
+        if (finding.code, finding.layer) in said:
+            return
+        said.add((finding.code, finding.layer))
+        line.tell(
+            "finding",
+            **{key: str(value) if value is not None else "" for key, value in asdict(finding).items()},
+            why=finding.why,
+            cure=finding.cure,
+            step=watcher.step,
+        )
+
+    return say
+
+
+def answer(line: Line, model: Module, test: Dataset | None, loss: str, folder: Path | None) -> None:
+    """Answer questions about a training that has ended, for as long as there is a page."""
     while (message := line.hear(None)) is not None:
         if message["do"] == "mistakes":
-            answer_mistakes(line, model, test, settings.loss, path, message)
+            answer_mistakes(line, model, test, loss, folder, message)

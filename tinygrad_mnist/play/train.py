@@ -10,6 +10,7 @@ import tempfile
 import threading
 import zipfile
 from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path, PurePath
 from typing import Any
@@ -19,6 +20,8 @@ import numpy as np
 from .. import nn
 from ..data import AUGMENTATIONS, DATASETS
 from ..errors import OptionError, RunError, choice
+from ..training.broken import BROKEN
+from ..training.doctor import FAULTS
 from ..training.explaining import explain_run
 from ..training.folders import make_folder
 from ..training.models import MODELS
@@ -27,7 +30,7 @@ from ..training.runs import Run
 from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
 from .engine import Engine, Room, command
 from .pages import replay_page
-from .running import train
+from .running import train, train_broken
 from .watching import BINS, KNOBS
 from .worker import Message, Worker
 
@@ -56,13 +59,15 @@ class Record:
 
     Attributes
     ----------
+    folder : Path or None
+        None for a broken training, which leaves nothing behind.
     log : list
         What its process told, but for the losses; looks that were thinned out are None.
     losses : list of float
         One for each step.
     """
 
-    def __init__(self, name: str, number: int, folder: Path, options: dict[str, Any]) -> None:
+    def __init__(self, name: str, number: int, folder: Path | None, options: dict[str, Any]) -> None:
         self.name, self.number, self.folder, self.options = name, number, folder, options
         self.state = "starting"
         self.log: list[Message | None] = []
@@ -159,6 +164,9 @@ class Train(Room):
             "augment": list(AUGMENTATIONS),
             "knobs": list(KNOBS),
             "bins": {kind: edges.tolist() for kind, edges in BINS.items()},
+            "broken": {
+                code: {"title": broken.title, "cure": FAULTS[code].cure} for code, broken in BROKEN.items()
+            },
             "runs": [record.name for record in self.records.values()],
             "most": MOST_RUNS,
         }
@@ -178,7 +186,7 @@ class Train(Room):
         if unknown := set(options) - known:
             raise choice("setting", min(unknown), sorted(known))
         given = {**DEFAULTS, **({"lr": None} if "optimizer" in options else {}), **options}
-        if given["dataset"] not in DATASETS:
+        if given["dataset"] not in list(DATASETS):
             raise choice("data set", str(given["dataset"]), DATASETS)
         for name in ("hidden", "augment"):
             given[name] = tuple(given[name]) if isinstance(given[name], list) else given[name]
@@ -189,11 +197,21 @@ class Train(Room):
         return record.name
 
     @command
+    def start_broken(self, code: str, mended: bool = False, paused: bool = False) -> str:
+        """Start one of the broken trainings, or its mended one, and return its name."""
+        if code not in BROKEN:
+            raise choice("broken training", code, BROKEN)
+        record = self._add({"broken": code, "mended": mended})
+        self._work(record, train_broken, code=code, mended=mended, pause_at=0 if paused else None)
+        return record.name
+
+    @command
     def fork(
         self, run: str, step: int, knob: str = "", value: float = 0.0, paused: bool = False
     ) -> dict[str, Any]:
         """Repeat a training exactly up to a step, and go on from there, with one knob turned or as it was."""
         parent = self._record(run)
+        self._folder(parent)
         if knob and knob not in KNOBS:
             raise choice("knob", knob, KNOBS)
         if not 0 <= step <= parent.step:
@@ -205,10 +223,11 @@ class Train(Room):
         moments = [moment for moment in parent.moments if moment <= step]
         if not moments:
             raise OptionError(f"{run} has not begun yet")
-        moment = max(moments)
+        moment, source = max(moments), self._folder(parent)
         record = self._add(parent.options)
-        shutil.copyfile(parent.folder / "config.json", record.folder / "config.json")
-        shutil.copyfile(parent.folder / "moments" / f"{moment:08}.safetensors", record.folder / CHECKPOINT)
+        folder = self._folder(record)
+        shutil.copyfile(source / "config.json", folder / "config.json")
+        shutil.copyfile(source / "moments" / f"{moment:08}.safetensors", folder / CHECKPOINT)
         record.branch(parent, moment)
         record.log.insert(0, {"what": "forked", "run": run, "step": step, "knob": knob, "value": value})
         record.changes = [change for change in parent.changes if change[0] <= step]
@@ -221,14 +240,37 @@ class Train(Room):
         if len(self.records) >= MOST_RUNS:
             raise OptionError(f"{MOST_RUNS} trainings are side by side already; remove one first")
         number = next(self._numbers)
-        folder = make_folder(self.parent, f"play-{options['dataset']}")
+        folder = make_folder(self.parent, f"play-{options['dataset']}") if "dataset" in options else None
         taken = {record.number for record in self.records.values()}
         place = next(i for i in range(MOST_RUNS) if i not in taken)
         record = Record(f"run {number}", place, folder, options)
         self.records[record.name] = record
         return record
 
+    @staticmethod
+    def _folder(record: Record) -> Path:
+        """The folder of a run."""
+        if record.folder is None:
+            raise OptionError(
+                f"{record.name} is one of the broken trainings, which leave no folder behind; in Python, it is "
+                f"tinygrad_mnist.training.broken.BROKEN[{record.options['broken']!r}]"
+            )
+        return record.folder
+
     def _run(self, record: Record, *, resumes: bool, pause_at: int | None) -> None:
+        self._work(
+            record,
+            train,
+            options={name: record.options[name] for name in DEFAULTS},
+            folder=str(self._folder(record)),
+            resumes=resumes,
+            changes=record.changes.copy(),
+            pause_at=pause_at,
+        )
+
+    def _work(self, record: Record, task: Callable[..., None], **given: Any) -> None:
+        """Let a process do a task."""
+
         def hear(message: Message) -> None:
             if message["what"] == "mistakes":
                 with record.answered:
@@ -236,20 +278,12 @@ class Train(Room):
                     record.answered.notify_all()
                 return
             record.add(message)
-            if message["what"] == "epoch":
+            if message["what"] == "epoch" and record.folder is not None:
                 self.engine.runs[record.name] = record.folder  # it has a model from now on
             if record.name in self.records:
                 self.publish("news", key=record.name, run=record.name)
 
-        record.worker = Worker(
-            train,
-            hear,
-            options={name: record.options[name] for name in DEFAULTS},
-            folder=str(record.folder),
-            resumes=resumes,
-            changes=record.changes.copy(),
-            pause_at=pause_at,
-        )
+        record.worker = Worker(task, hear, **given)
         self.publish("runs", runs=list(self.records))
 
     # -- watching and steering -------------------------------------------------------------------------
@@ -267,7 +301,7 @@ class Train(Room):
             return {
                 "number": record.number,
                 "state": record.state,
-                "folder": record.folder,
+                "folder": record.folder or "",
                 "events": [entry for entry in record.log[event:] if entry is not None],
                 "event": len(record.log),
                 "first": step,
@@ -305,7 +339,10 @@ class Train(Room):
                 raise OptionError(f"{run} does not answer")
             if number not in record.answers:
                 raise OptionError(f"{run} has failed")
-            return record.answers.pop(number)
+            found = record.answers.pop(number)
+        if "error" in found:
+            raise OptionError(found["error"])
+        return found
 
     def _worker(self, run: str) -> Worker:
         worker = self._record(run).worker
@@ -324,6 +361,8 @@ class Train(Room):
     def _end(self, record: Record) -> None:
         if record.worker is not None:
             record.worker.close()
+        if record.folder is None:
+            return
         shutil.rmtree(record.folder / "moments", ignore_errors=True)
         if not (record.folder / "model.safetensors").is_file():  # it never began
             self.engine.runs.pop(record.name, None)
@@ -355,20 +394,22 @@ class Train(Room):
         record = self._record(run)
         if what == "replay":
             page = replay_page({"name": run, **self._replay(run)}, self.options()["bins"])
-            return self.engine.offer(f"{record.folder.name}.html", page)
-        if not (record.folder / "model.safetensors").is_file():
+            name = record.folder.name if record.folder else record.options["broken"]
+            return self.engine.offer(f"{name}.html", page)
+        folder = self._folder(record)
+        if not (folder / "model.safetensors").is_file():
             raise OptionError(f"{run} has no model yet")
         if what == "program":
-            source = explain_run(Run(record.folder)).source
-            return self.engine.offer(f"{record.folder.name}.py", source.encode())
+            source = explain_run(Run(folder)).source
+            return self.engine.offer(f"{folder.name}.py", source.encode())
         if what != "folder":
             raise choice("export", what, ("folder", "program", "replay"))
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(record.folder.iterdir()):
+            for path in sorted(folder.iterdir()):
                 if path.is_file() and not path.name.startswith("."):
-                    archive.write(path, f"{record.folder.name}/{path.name}")
-        return self.engine.offer(f"{record.folder.name}.zip", packed.getvalue())
+                    archive.write(path, f"{folder.name}/{path.name}")
+        return self.engine.offer(f"{folder.name}.zip", packed.getvalue())
 
     def _replay(self, run: str) -> Message:
         """What a replay shows: all that a training told, with some of the looks, and without paths of this machine."""

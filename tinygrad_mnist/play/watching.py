@@ -200,11 +200,12 @@ class Watcher(Callback):
     Parameters
     ----------
     line : Line
-    test : Dataset
+    test : Dataset or None
+        Images to test with.
     loss : str
         The name of the loss.
-    folder : Path
-        Where the run is; its checkpoints are kept in ``moments`` there.
+    folder : Path or None
+        Where the run is; its checkpoints are kept in ``moments`` there. None keeps nothing.
     changes : sequence of Change
         Knobs to turn again: those of an earlier training that this one repeats.
     pause_at : int, optional
@@ -216,9 +217,9 @@ class Watcher(Callback):
     def __init__(
         self,
         line: Line,
-        test: Dataset,
+        test: Dataset | None,
         loss: str,
-        folder: Path,
+        folder: Path | None,
         *,
         changes: Iterable[Change] = (),
         pause_at: int | None = None,
@@ -346,13 +347,14 @@ class Watcher(Callback):
         weights = {layer["name"]: named[f"{layer['name']}.weight"].data for layer in layers}
         frame: dict[str, Any] = {"step": self.step, "layers": layers, "loss": loss}
         first = next(iter(weights.values()), None)
-        pictures = None if first is None else _pictures(first, self.test.inputs.shape[-1])
+        side = 0 if self.test is None else self.test.inputs.shape[-1]
+        pictures = None if first is None else _pictures(first, side)
         if pictures is not None:
             scale = float(np.abs(pictures).max()) or 1.0
             frame["scale"] = scale
             frame["weights"] = np.round(127.5 + 127.5 * pictures / scale).astype(np.uint8)
         is_end = self.step == training.epochs * training.batches
-        if self._looks % 3 == 0 or is_end or self.paused:
+        if self.test is not None and (self._looks % 3 == 0 or is_end or self.paused):
             some = self.test if is_end else self.test.subset(slice(0, TESTED))
             found = find_mistakes(training.model, some, self.loss)
             frame |= {"matrix": found["matrix"].astype(np.int32), "accuracy": found["accuracy"]}
@@ -382,6 +384,8 @@ class Watcher(Callback):
 
     def _keep_moment(self, training: Training) -> None:
         """Keep the checkpoint of the last whole epoch, so that it can be forked."""
+        if self.folder is None:
+            return
         start = time.process_time()
         done = len(training.history) * training.batches
         path = self.folder / CHECKPOINT
@@ -442,11 +446,19 @@ class Watcher(Callback):
 
 
 def answer_mistakes(
-    line: Line, model: Module, test: Dataset, loss: str, folder: Path, message: dict[str, Any]
+    line: Line,
+    model: Module,
+    test: Dataset | None,
+    loss: str,
+    folder: Path | None,
+    message: dict[str, Any],
 ) -> None:
     """Tell the mistakes of a model, as it is now or as it was at the last moment kept before a step."""
-    step = message.get("step")
-    if step is not None:
+    if test is None:
+        line.tell("mistakes", id=message["id"], error="this training learns no images")
+        return
+    step = message.get("step") if folder is not None else None
+    if step is not None and folder is not None:
         kept = [path for path in (folder / "moments").glob("*.safetensors") if int(path.stem) <= step]
         if kept:
             path = max(kept)

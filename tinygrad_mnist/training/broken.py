@@ -79,6 +79,30 @@ class Broken(NamedTuple):
                 return np.array([row["validation_loss"] for row in history])
         return np.array(watch.losses)
 
+    def unseen(self, train: Any) -> data.Dataset | None:
+        """Digits to test the training with, as it gets its own; None if it learns no digits.
+
+        Parameters
+        ----------
+        train : (inputs, targets) or DataLoader
+            What ``make`` has made.
+        """
+        x = train.dataset.inputs if isinstance(train, data.DataLoader) else train[0]
+        if x.shape[1] != 784:
+            return None
+        _, test = data.load_mnist("sample")
+        return data.Dataset(
+            test.inputs,
+            test.targets,
+            transform=_as_bytes if x.max() > 1 else test.transform,
+            classes=test.classes,
+        )
+
+
+def _as_bytes(images: NDArray) -> NDArray:
+    """Images as vectors of numbers from 0 to 255."""
+    return images.reshape(len(images), -1).astype(np.float32)
+
 
 class _Losses(Callback):
     only_watches = True

@@ -69,26 +69,29 @@ export const mount = async (place, engine, state) => {
   const how = select([["signs", "unseen: each pixel a little"], ["slope", "seen: along the slope"]], "signs", (value) => { signs = value === "signs"; ask(); });
   const far = h("output.number", null);
 
+  /** @type {HTMLSelectElement} */
+  let modelField;
+  const steps = h("a.button", { id: "steps", href: "#backward?digit=", hidden: true }, "Step through this digit");
   fill(place,
-    h("h1", null, "Draw"),
-    h("p.quiet", null, "Draw a digit, and see the network read it: what it is given, what each layer makes of it, and which pixels speak for its answer."),
+    h("div.head", null, h("div", null, h("h1", null, "Draw"), h("p.quiet", null, "Draw a digit, and see the network read it: what it is given, what each layer makes of it, and which pixels speak for its answer."))),
     h("div.drawroom", null,
       h("div.stack", null,
         h("section.card", { "aria-label": "Drawing" }, pad, pen,
           h("div.row", null,
             h("button", { onclick: () => { wipe(); }, id: "clear" }, "Clear"),
             h("button", { onclick: tell(sample), id: "sample" }, "A test image")),
-          field("Model", select(models, model, (value) => { model = value; edits = []; chosen = null; neuron.hidden = true; keep(); again(); })))),
+          field("Model", modelField = select(models, model, (value) => { model = value; edits = []; chosen = null; neuron.hidden = true; keep(); again(); }))),
+        neuron),
       h("div.stack", null,
         h("section.card", { "aria-label": "What it sees" },
           h("div.pair", null,
             h("figure", null, seen, h("figcaption", null, "What it is given")),
             h("figure", null, speaks, h("figcaption", null, "For it (", h("b.for", null, "red"), ") and against it (", h("b.against", null, "blue"), ")"))),
-          answer, bars),
+          answer, bars, steps),
         h("section.card", { "aria-label": "Change the image" }, h("h2", null, "Make it more like …"),
           h("div.fields", null, field("Class", toward), field("How", how)),
           h("div.row.slide", null, slider, far))),
-      h("div.stack", null, layers, neuron)));
+      layers));
 
   // -- the drawing -------------------------------------------------------------------------------------
   const context = /** @type {CanvasRenderingContext2D} */ (pad.getContext("2d", { willReadFrequently: true }));
@@ -96,7 +99,8 @@ export const mount = async (place, engine, state) => {
   function wipe() {
     context.fillStyle = "#fff"; context.fillRect(0, 0, pad.width, pad.height);
     image = null; isPenDown = false; turn++;
-    answer.textContent = "–"; fill(bars); fill(layers); neuron.hidden = true;
+    answer.textContent = "–"; delete answer.dataset.said; fill(bars); fill(layers); neuron.hidden = steps.hidden = true;
+    delete state.kept.drawn;
     for (const canvas of [seen, speaks]) paint(canvas, new Float32Array(side * side), side, side, { grey: true });
   }
   /** @param {number} toX @param {number} toY @param {boolean} draws */
@@ -193,6 +197,8 @@ export const mount = async (place, engine, state) => {
     const name = found.classes[found.said];
     answer.textContent = `${name}, ${(100 * shares[found.said]).toFixed(1)} %`;
     answer.dataset.said = name;
+    steps.hidden = false;
+    state.kept.drawn = { model, given: image, image: packedNumbers(/** @type {Float32Array} */ (shown.data)), pad: context.getImageData(0, 0, pad.width, pad.height) };
     fill(bars, found.classes.map((/** @type {string} */ text, /** @type {number} */ i) => h("button.bar", {
       "aria-pressed": i === found.explained, "aria-label": `${text}: ${(100 * shares[i]).toFixed(1)} %, output ${short(outputs[i])}`,
       onclick: () => { towards = towards === i ? -1 : i; ask(); },
@@ -247,9 +253,10 @@ export const mount = async (place, engine, state) => {
     const nudge = h("input", { type: "range", min: -10, max: 10, step: 0.1, value: mine?.[2] ?? 0, "aria-label": "nudge: what is added to its sum", oninput: () => change(Number(nudge.value)) });
     neuron.hidden = false;
     fill(neuron,
-      h("div.head", null, h("h2", null, `Neuron ${found.unit} of layer ${found.layer}${found.place ? `, at row ${found.place[0]}, column ${found.place[1]}` : ""}`),
+      h("div.head.tight", null, h("h2", null, `Neuron ${found.unit} of layer ${found.layer}${found.place ? `, at row ${found.place[0]}, column ${found.place[1]}` : ""}`),
         h("button.plain", { "aria-label": "close", onclick: () => { neuron.hidden = true; chosen = null; } }, "✕")),
       h("p.mono.sum", { "data-sum": found.sum }, `Σ wᵢaᵢ + b = ${short(found.sum)}`),
+      isOff ? h("p.bad", null, "It is off: 0 goes on in its place.") : null,
       h("div.wide", null, h("table", null,
         h("thead", null, h("tr", null, ["input", "wᵢ", "aᵢ", "wᵢaᵢ"].map((text) => h("th", null, text)))),
         h("tbody", null,
@@ -282,7 +289,15 @@ export const mount = async (place, engine, state) => {
     } catch (error) { say(/** @type {Error} */ (error).message, true); }
   }
 
+  const before = state.kept.drawn;
   wipe();
+  if (before && models.includes(before.model)) {
+    context.putImageData(before.pad, 0, 0);
+    ({ model, given: image } = before);
+    side = Math.sqrt(before.given?.length ?? 0);
+    modelField.value = model;
+    ask();
+  }
   const dark = matchMedia("(prefers-color-scheme: dark)"), repaint = () => { ask(); };
   dark.addEventListener("change", repaint);
   return () => { dark.removeEventListener("change", repaint); clearTimeout(timer); };

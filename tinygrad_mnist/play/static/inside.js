@@ -124,12 +124,18 @@ export function mistakes(place, found, run, picked) {
   })));
 }
 
-/** @param {HTMLElement} place @param {Run} run */
-export function doctor(place, run) {
-  kept(place, `${run.name}:${run.findings.length}:${run.error}:${run.state === "starting"}`, () => {
+/**
+ * What the doctor says; of a broken training, also what its curve looks like.
+ * @param {HTMLElement} place @param {Run} run @param {{cure?: () => void}} [given] what starts the mended training
+ */
+export function doctor(place, run, { cure } = {}) {
+  kept(place, `${run.name}:${run.findings.length}:${run.error}:${run.state === "starting"}:${!!cure}`, () => {
     const cards = run.findings.map((finding) => finding.code === "note" ? h("article.finding.note", null, h("p", null, finding.evidence)) : h("article.finding", null,
       h("h3", null, finding.code, finding.layer ? h("span.quiet", null, ` ${finding.layer}`) : null), h("p", null, `${finding.evidence}.`), h("p.quiet", null, finding.why), h("p.cure", null, h("b", null, "Try: "), finding.cure)));
     if (run.error) cards.unshift(h("article.finding", null, h("h3", null, "It stopped"), h("p", null, run.error)));
+    const broken = run.settings?.broken && !run.settings.mended;
+    if (broken) cards.unshift(h("article.finding.looks", null, h("p", null, h("b", null, "The curve: "), run.settings?.looks)));
+    if (broken && cure) cards.push(h("article.finding", null, h("button", { id: "cure", onclick: cure }, "Train the mended one beside it")));
     place.append(...(cards.length ? cards : [h("p.quiet", null, run.state === "starting" ? "It looks at the data …" : "No findings.")]));
   });
 }

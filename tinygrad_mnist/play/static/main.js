@@ -11,6 +11,7 @@ import { Engine } from "./engine.js";
  * @property {URLSearchParams} params what the address says
  * @property {(params: URLSearchParams) => void} keep writes it into the address
  * @property {string[]} runs the runs that were opened
+ * @property {{drawn?: {model: string, given: Float32Array | null, image: string, pad: ImageData}}} kept what rooms leave for each other until the page is closed
  */
 
 const engine = new Engine();
@@ -22,6 +23,8 @@ let rooms = [];
 /** @type {string[]} */
 let runs = [];
 let shown = "";
+/** @type {State["kept"]} */
+const kept = {};
 let leave = () => {};
 let turn = 0;
 
@@ -46,7 +49,7 @@ async function show() {
   fill(place, inner);
   /** @type {State} */
   const state = {
-    params, runs,
+    params, runs, kept,
     keep: (now) => { if (shown === name) history.replaceState(null, "", `#${name}${now.size ? `?${now}` : ""}`); },
   };
   try {

@@ -118,6 +118,7 @@ export async function follow(run, engine) {
 /** @param {Record<string, any>} settings @param {Record<string, any> | null} forked */
 function describe(settings, forked) {
   if (forked) return `${forked.run}, step ${forked.step}${forked.knob ? `: ${{ lr: "rate", weight_decay: "decay", dropout: "dropout" }[/** @type {"lr"} */ (forked.knob)]} ${Number(forked.value.toPrecision(3))}` : ", again"}`;
+  if (settings.broken) return settings.mended ? `mended: ${settings.title}` : settings.title;
   const model = settings.model === "mlp" ? settings.hidden.join("-") || "linear" : settings.model;
   return `${model} · ${settings.optimizer} ${Number(settings.lr.toPrecision(3))}`;
 }

@@ -94,3 +94,21 @@ export function form(options, engine, start) {
   set(options.defaults);
   return { place, set };
 }
+
+/**
+ * The form of the broken trainings.
+ * @param {Record<string, {title: string, cure: string}>} broken @param {string} chosen
+ * @param {(code: string) => Promise<void>} start
+ */
+export function gallery(broken, chosen, start) {
+  const fault = select(Object.entries(broken).map(([code, { title }]) => /** @type {[string, string]} */ ([code, title[0].toUpperCase() + title.slice(1)])), chosen || Object.keys(broken)[0]);
+  const begin = h("button", { type: "submit", id: "break" }, "Train it");
+  return h("form", { onsubmit: (/** @type {Event} */ event) => {
+    event.preventDefault();
+    begin.disabled = true;
+    start(fault.value).catch((/** @type {Error} */ error) => say(error.message, true)).finally(() => { begin.disabled = false; });
+  } },
+    h("div.head", null, h("h2", null, "A broken training")),
+    h("p.quiet", null, "Twenty faults that people report often, ready to be watched. What does the curve say, what does the doctor say, and what is the cure?"),
+    h("div.row.pick", null, field("What somebody did", fault), begin));
+}

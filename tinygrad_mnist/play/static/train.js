@@ -4,7 +4,7 @@
 import { colour, field, fill, h, put, say, select, tell } from "./dom.js";
 import { confusion, doctor, layers, mistakes, weights } from "./inside.js";
 import { curves } from "./charts.js";
-import { form } from "./settings.js";
+import { form, gallery } from "./settings.js";
 import { Run, follow } from "./runs.js";
 import { thin } from "./drawing.js";
 
@@ -33,6 +33,8 @@ export async function mount(place, engine, state) {
   const legend = h("p.legend.quiet");
   const firstWeights = h("div"), inside = h("div"), matrix = h("div"), wrong = h("div"), cards = h("div"), keep = h("div.row");
   const said = h("p.quiet.facts");
+  const matrixCard = h("section.card.confusion", null, h("div.head", null, h("h2", null, "What is taken for what"), h("p.quiet", null, "Choose a cell: down is the truth, across the answer.")), matrix);
+  const wrongCard = h("section.card.wrong", null, h("div.head", null, h("h2", null, "Worst mistakes")), wrong);
   const body = h("div.body", { hidden: true },
     transport,
     h("section.card.curves", null, h("div.head", null, h("h2", null, "Loss"), legend), loss),
@@ -40,11 +42,13 @@ export async function mount(place, engine, state) {
     h("section.card.doctor", null, h("div.head", null, h("h2", null, "The doctor")), cards),
     h("section.card.first", null, h("div.head", null, h("h2", null, "First layer"), h("p.quiet", null, "Red speaks for a unit, blue against it.")), firstWeights),
     h("section.card.inside", null, h("div.head", null, h("h2", null, "Layer by layer"), h("p.quiet", null, "Across is time; the darker, the more common a value. Dotted: updates of a thousandth.")), inside),
-    h("section.card.confusion", null, h("div.head", null, h("h2", null, "What is taken for what"), h("p.quiet", null, "Choose a cell: down is the truth, across the answer.")), matrix),
-    h("section.card.wrong", null, h("div.head", null, h("h2", null, "Worst mistakes")), wrong),
+    matrixCard,
+    wrongCard,
     h("section.card.keep", null, h("div.head", null, h("h2", null, "Take it with you")), keep, said));
   const settings = form(options, engine, (given, paused) => start(given, paused));
-  const drawer = h("section.card.form", { "aria-label": "New training", hidden: true }, settings.place);
+  const drawer = h("div.drawer", { hidden: true },
+    h("section.card.form", { "aria-label": "New training" }, settings.place),
+    h("section.card.form", { "aria-label": "A broken training" }, gallery(options.broken, state.params.get("broken") ?? "", (code) => breaks(code, false))));
   put(place,
     h("div.head", null, h("div", null, h("h1", null, "Train"), h("p.quiet", null, "Watch a network learn. Stop it, wind it back, change one thing, and compare."))),
     bar, drawer, body);
@@ -53,6 +57,17 @@ export async function mount(place, engine, state) {
   /** @param {Record<string, any>} given @param {boolean} paused */
   async function start(given, paused) {
     const name = await engine.ask("train", "start", { options: given, paused });
+    await add(name);
+    choose(name);
+    isFormOpen = false;
+    showBar();
+    transport.querySelector("button")?.focus();
+  }
+
+  /** Train one of the broken trainings, or its mended one. @param {string} code @param {boolean} mended */
+  async function breaks(code, mended) {
+    const name = await engine.ask("train", "start_broken", { code, mended });
+    state.keep(new URLSearchParams({ broken: code }));
     await add(name);
     choose(name);
     isFormOpen = false;
@@ -144,6 +159,9 @@ export async function mount(place, engine, state) {
     scrub.setAttribute("aria-valuetext", `step ${now()}, epoch ${epoch}`);
     where.textContent = mine.state === "starting" ? "starts …" : `step ${now().toLocaleString("en")} of ${mine.steps.toLocaleString("en")} · epoch ${epoch} of ${mine.epochs}${isPast ? " · the past" : ""}`;
     set.disabled = isOver || isPast;
+    const isBroken = mine.settings?.broken !== undefined;
+    branch.hidden = again.hidden = isBroken;
+    for (const button of keep.children) if (button instanceof HTMLElement) button.hidden = isBroken && !("replay" in button.dataset);
     branch.title = now() >= mine.steps ? "Go back in time first." : "";
     branch.disabled = runs.size >= options.most || now() >= mine.steps || !mine.moments.length;
     again.disabled = runs.size >= options.most || !mine.moments.length;
@@ -194,14 +212,17 @@ export async function mount(place, engine, state) {
     weights(firstWeights, [...runs.values()].map((one) => ({ run: one, frame: one.frameAt(at === Infinity ? Infinity : now()) })));
     layers(inside, mine, now(), options.bins);
     confusion(matrix, mine.measuredAt(now())?.matrix, mine.classes, picked, (cell) => { picked = cell; drawPictures(); showMistakes(); });
-    doctor(cards, mine);
+    const isMendedHere = [...runs.values()].some((one) => one.settings?.broken === mine.settings?.broken && one.settings?.mended);
+    doctor(cards, mine, mine.settings?.broken && !isMendedHere ? { cure: tell(() => breaks(mine.settings?.broken, true)) } : {});
     const seconds = mine.pace ? `${(1000 * mine.pace).toPrecision(2)} ms a step; watching takes ${(100 * mine.watching).toFixed(1)} % of it.` : "";
-    fill(said, mine.error ? h("span.bad", null, mine.error) : null, ` ${mine.counts ? `${mine.counts[0].toLocaleString("en")} images of ${mine.data}. ` : ""}${seconds} The run is in `, h("code", null, mine.folder), ".");
+    fill(said, mine.error ? h("span.bad", null, mine.error) : null, ` ${mine.counts ? `${mine.counts[0].toLocaleString("en")} images of ${mine.data}. ` : ""}${seconds}`, mine.folder ? [" The run is in ", h("code", null, mine.folder), "."] : null);
   }
 
   let asked = "";
   async function showMistakes() {
-    const mine = run();
+    const mine = run(), isTested = mine?.counts?.[1] !== 0;
+    matrixCard.hidden = wrongCard.hidden = !isTested;
+    if (!isTested) return;
     if (!mine || mine.state === "starting") { fill(wrong, h("p.quiet", null, "None yet.")); return; }
     const step = at < mine.step ? now() : null, key = JSON.stringify([mine.name, picked, step, step === null ? mine.rows.length : 0]);
     if (key === asked) return;
@@ -212,7 +233,7 @@ export async function mount(place, engine, state) {
 
   fill(keep,
     h("button", { onclick: tell(async () => engine.save(await engine.ask("train", "export", { run: chosen, what: "folder" }))) }, "Run folder"),
-    h("button", { onclick: tell(async () => engine.save(await engine.ask("train", "export", { run: chosen, what: "replay" }))) }, "Replay, one file"),
+    h("button", { "data-replay": "", onclick: tell(async () => engine.save(await engine.ask("train", "export", { run: chosen, what: "replay" }))) }, "Replay, one file"),
     h("button", { onclick: tell(async () => engine.save(await engine.ask("train", "export", { run: chosen, what: "program" }))) }, "NumPy program"),
     h("button", { onclick: () => { const mine = run(); if (mine?.settings) { settings.set(mine.settings); isFormOpen = true; showBar(); drawer.scrollIntoView({ block: "nearest" }); } } }, "Train again, changed"));
 

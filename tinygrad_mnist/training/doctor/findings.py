@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from ...origins import Line
 
 __all__ = ["FAULTS", "Fault", "Finding", "where"]
-
-_HERE = str(Path(__file__).parents[2])
 
 
 class Fault(NamedTuple):
@@ -250,4 +247,4 @@ class Finding:
 
 def where(line: Line | None) -> str:
     """Say where a line is, if it belongs to the user's program."""
-    return "" if line is None or line.file.startswith(_HERE) else str(line)
+    return "" if line is None or line.is_internal else str(line)

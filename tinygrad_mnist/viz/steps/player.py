@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import linecache
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -16,12 +17,13 @@ import numpy as np
 from ...errors import GradientError, ShapeError, UnsupportedError
 from ...files import replace
 from ...graph import Node
+from ...nn import Module
 from ...tensor import Tensor
 from ..graph.drawing import lay_out
 from ..graph.rendering import layout
 from ..graph.sketch import Box, Sketch
 from .program import program_lines
-from .recording import Passed, line_text, numbers_of, record_sweep, rule_text
+from .recording import Passed, line_text, numbers_of, record_sweep, rule_text, users_line
 
 __all__ = ["StepThrough", "step_through"]
 
@@ -84,6 +86,7 @@ def step_through(
     loss: Tensor,
     *,
     names: Mapping[str, Any] | None = None,
+    model: Module | None = None,
     collapse: bool | str = "auto",
     max_nodes: int = 60,
 ) -> StepThrough:
@@ -99,6 +102,8 @@ def step_through(
         Call it before ``backward()``, which frees the graph. No gradient is stored.
     names : mapping of str to Tensor or array, optional
         As for :func:`draw_graph`.
+    model : Module, optional
+        Its layers are listed, and lit where no line of yours is: for a model whose program is not yours.
     collapse : bool or 'auto', default 'auto'
         Whether each module is one box; ``'auto'`` does so if there would otherwise be more than ``max_nodes``.
     max_nodes : int, default 60
@@ -135,17 +140,20 @@ def step_through(
     sketch, drawing = lay_out([loss.node], names or {}, collapse, max_nodes, "LR", False)
     svg = layout(drawing.source, "svg", drawing.engine).decode()
     lines, why_not = program_lines(loss.node, names or {})
-    tape = _Tape(sketch, lines)
+    tape = _Tape(sketch, lines, [] if model is None else _layers(model))
     steps = tape.play(loss.node)
     program = [line["text"] for line in lines]
-    return StepThrough(svg[svg.index("<svg") :], steps, tape.arrays, _program(sketch), program, why_not)
+    source = [line for _, line in tape.layers] + _program(sketch)
+    return StepThrough(svg[svg.index("<svg") :], steps, tape.arrays, source, program, why_not)
 
 
 class _Tape:
     """The steps of a page, and the arrays that they show."""
 
-    def __init__(self, sketch: Sketch, lines: list[dict[str, Any]]) -> None:
-        self.sketch, self.lines = sketch, lines
+    def __init__(
+        self, sketch: Sketch, lines: list[dict[str, Any]], layers: list[tuple[str, dict[str, Any]]]
+    ) -> None:
+        self.sketch, self.lines, self.layers = sketch, lines, layers
         self._forward_lines: dict[int | None, list[int]] = {}
         for i, line in enumerate(lines):
             if line["node"] is not None and not line["back"]:
@@ -179,7 +187,8 @@ class _Tape:
                                 "place": here,
                                 "gradient": self._keep(g),
                                 "parts": [part["contribution"] for part in parts],
-                                "line": line_text(node.line),
+                                "line": self._line(node)
+                                or self._layer(self.sketch.boxes[here].name.split(".")),
                                 "lines": [i for part in parts for i in part["lines"]],
                             }
                         )
@@ -190,10 +199,14 @@ class _Tape:
         primitive = node.primitive if node is not None else None
         step: dict[str, Any] = {"kind": "forward", "place": place, "what": box.kind, "name": box.name}
         step["lines"] = self._forward_lines.get(place, [])
+        if box.kind == "module":
+            step["line"] = self._layer([name for name, _ in box.path if name])
+        elif box.kind == "leaf":
+            step["line"] = self._layer(box.name.split("."))
         if not isinstance(box.value, tuple):
             step["value"] = self._keep(box.value)
         if node is not None and primitive is not None:
-            step |= {"name": primitive.name, "line": line_text(node.line)}
+            step |= {"name": primitive.name, "line": self._line(node)}
             step["args"] = [
                 self._keep(x) for x in node.args or () if isinstance(x, (np.ndarray, np.generic, float, int))
             ]
@@ -219,9 +232,19 @@ class _Tape:
             "local": None if event.local is None else self._keep(event.local),
             "contribution": self._keep(event.contribution),
             "broadcast": None if event.raw_shape == event.contribution.shape else list(event.raw_shape),
-            "line": line_text(event.node.line),
+            "line": self._line(event.node),
             "lines": [i for i, line in enumerate(self.lines) if line["back"] and line["node"] is event.node],
         }
+
+    def _line(self, node: Node) -> dict[str, Any] | None:
+        """The line of the user's program, or the layer."""
+        return line_text(users_line(node)) or self._layer(node.scope.split("."))
+
+    def _layer(self, scope: Sequence[str]) -> dict[str, Any] | None:
+        """The line of the innermost layer of a scope."""
+        layers = {path: line for path, line in self.layers if path}
+        paths = (".".join(scope[:i]) for i in range(len(scope), 0, -1))
+        return next((layers[path] for path in paths if path in layers), None)
 
     def _place(self, node: Node) -> int | None:
         """Find the box in which a node is drawn."""
@@ -255,7 +278,7 @@ def _program(sketch: Sketch) -> list[dict[str, Any]]:
     """The lines of the user's program that computed something, with their neighbours, file by file."""
     lines: dict[str, set[int]] = {}
     for box in sketch.boxes:
-        line = box.node.line if box.node is not None else None
+        line = users_line(box.node)
         if line is not None and line.text:
             lines.setdefault(line.file, set()).update(range(line.number - AROUND, line.number + AROUND + 1))
     return [
@@ -264,3 +287,15 @@ def _program(sketch: Sketch) -> list[dict[str, Any]]:
         for number in sorted(numbers)
         if number > 0 and linecache.getline(file, number)
     ]
+
+
+def _layers(model: Module) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of a printed model, each with the path of its layer, such as ``4.0.body``."""
+    path: list[str] = []
+    found = []
+    for number, text in enumerate(str(model).splitlines(), 1):
+        layer = re.match(r"( +)\((.+?)\): ", text)
+        if layer is not None:
+            path = [*path[: len(layer[1]) // 2 - 1], layer[2]]
+        found.append((".".join(path) if layer else "", {"file": "", "number": number, "text": text}))
+    return found

@@ -15,6 +15,7 @@ from ...compiler.source.names import identifier
 from ...errors import TinygradError
 from ...graph import Node, scope
 from ...transforms import value_and_grad
+from .recording import users_line
 
 __all__ = ["compile_graph", "nodes_before", "program_lines"]
 
@@ -126,7 +127,7 @@ def program_lines(root: Node, names: Mapping[str, Any]) -> tuple[list[dict[str, 
 
 def _told(node: Node, has_text: bool) -> str:
     assert node.primitive is not None
-    line, within = node.line, node.scope
+    line, within = users_line(node), node.scope
     where = "" if line is None else f", {line.file.rpartition('/')[2]}:{line.number}"
     text = f": {line.text}" if line is not None and line.text and has_text else ""
     return f"{node.primitive.name}{f' of {within}' if within else ''}{where}{text}"[:108]

@@ -16,8 +16,9 @@ from ...graph import WATCH, Node, Watch, sweep
 from ...origins import Line
 from ...primitive import Primitive
 from ...typing import Array, NDArray
+from .words import WORDS
 
-__all__ = ["Passed", "Sweep", "numbers_of", "record_sweep", "rule_text"]
+__all__ = ["Passed", "Sweep", "line_text", "numbers_of", "record_sweep", "rule_text", "users_line"]
 
 #: The most rows and columns of an array that a page shows.
 CORNER = 32
@@ -103,6 +104,9 @@ def rule_text(primitive: Primitive, position: int) -> tuple[str, str]:
     """Write the rule of an operation for one of its inputs: in words, if it has some, and in NumPy."""
     rule: Callable[..., Any] = primitive.rules[position]
     words = (inspect.getdoc(rule) or "").split("\n")[0].replace("``", "")
+    if not words:
+        name = primitive.name
+        words = WORDS.get(f"{name}.{primitive.argument(position)}", WORDS.get(name, ""))
     try:
         lines, start = inspect.getsourcelines(rule)
     except (OSError, TypeError):
@@ -135,19 +139,30 @@ def _lambda_text(source: str, rule: Callable[..., Any], start: int) -> str:
 
 
 def numbers_of(value: Any) -> dict[str, Any]:
-    """The numbers of an array, as a page shows them: all of them, or those of its first rows and columns."""
+    """The numbers of an array, as a page shows them: all of them, or those of its first rows and columns.
+
+    A long single row is wrapped; the ``width`` of its lines is that of an image, if it could be a square one.
+    """
     array = np.asarray(value)
     if array.dtype.kind == "c":
         array = np.abs(array)
     matrix = array.reshape(1, -1) if array.ndim < 2 else array.reshape(-1, array.shape[-1])
-    shown = matrix[:CORNER, :CORNER].astype(np.float64)
+    width = 0
+    if len(matrix) == 1 and matrix.size > CORNER:
+        side = math.isqrt(matrix.size)
+        width = side if side**2 == matrix.size and side <= CORNER else CORNER
+    shown = matrix[:CORNER, :CORNER].tolist()
+    if width:
+        flat = matrix[0, : width * CORNER].tolist()
+        shown = [flat[i : i + width] for i in range(0, len(flat), width)]
     finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
     return {
         "shape": list(array.shape),
         "dtype": str(array.dtype),
         "rows": matrix.shape[0],
         "columns": matrix.shape[1],
-        "numbers": [[_json(x) for x in row] for row in shown.tolist()],
+        "numbers": [[_json(float(x)) for x in row] for row in shown],
+        "width": width,
         "largest": _json(float(np.abs(finite).max())) if finite.size else 0,
     }
 
@@ -155,6 +170,12 @@ def numbers_of(value: Any) -> dict[str, Any]:
 def _json(x: float) -> float | str:
     """A number; or its name, which JSON does not know as a number."""
     return x if math.isfinite(x) else str(x)
+
+
+def users_line(node: Node | None) -> Line | None:
+    """The line of the user's program that computed a node; a line of this package is none."""
+    line = None if node is None else node.line
+    return None if line is None or line.is_internal else line
 
 
 def line_text(line: Line | None) -> dict[str, Any] | None:
