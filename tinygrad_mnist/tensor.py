@@ -940,7 +940,9 @@ def qualified(func: Callable[..., Any]) -> str:
         known = (m for m in places if getattr(sys.modules.get(m), name, None) is func)
         module = next(known, "")
     else:
-        module = func.__module__.replace("numpy.lib.scimath", "numpy.emath")
+        module = str(func.__module__)
+        if module in ("numpy.lib.scimath", "numpy.lib._scimath_impl"):  # its name depends on NumPy's version
+            module = "numpy.emath"
     return f"{module}.{name}".lstrip(".").replace("numpy.", "np.", 1)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import kernels
+from ..tensor import qualified
 from .program import Constant, Instruction, Op, inputs_of, is_basic
 
 __all__ = [
@@ -51,8 +52,7 @@ def _undeclared(function: Any) -> Instruction:
         return Instruction(
             f"np.{function.__name__}", function, is_declared=is_one, **(_UFUNC if is_one else {})
         )
-    module = str(function.__module__).replace("numpy", "np", 1)
-    return Instruction(f"{module}.{function.__name__}", function, is_declared=False, may_raise=True)
+    return Instruction(qualified(function), function, is_declared=False, may_raise=True)
 
 
 def instruction(**facts: Any) -> Callable[[Callable[..., Any]], Instruction]:
