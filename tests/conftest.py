@@ -18,7 +18,7 @@ import pytest
 
 import tinygrad_mnist as tg
 
-hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("fast", max_examples=30, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
 
 

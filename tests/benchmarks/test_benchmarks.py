@@ -67,6 +67,7 @@ def test_networks_agree_with_pytorch(network):
             assert_same_training(name, build, networks.BUILDS[networks.REFERENCE], network, start)
 
 
+@pytest.mark.thorough
 def test_command_measures_and_writes_what_it_measured(tmp_path):
     command = "-m tests.benchmarks --only eager --workload 2 --repeats 2 --sample-ms 1 --threads 1 --json"
     root = Path(__file__).parents[2]

@@ -770,6 +770,7 @@ def read_until(stream, beginning):
     raise AssertionError(f"no line begins with {beginning!r}")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_control_c_leaves_a_usable_run(sample):
     with process(
@@ -818,6 +819,7 @@ def test_control_c_elsewhere(run, monkeypatch):
 # -- as a process --------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_exit_statuses_of_the_process(run):
     for arguments, status, beginning in [
         (["evaluate", "nowhere"], 1, "error: nowhere"),

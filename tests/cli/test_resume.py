@@ -156,6 +156,7 @@ def test_killed_at_random_moments(tmp_path, number, kind):
 # -- signals ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("number", "status", "why"),
     [
@@ -220,6 +221,7 @@ NEW = 'for _ in range({n}):\n        with Run.create(None, {{"of": os.getpid()}}
 SAME_FOLDER = 'with Run.create("one", {"of": os.getpid()}) as folder: print(folder); time.sleep(0.5)'
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("processes", "each"), [(2, 12), pytest.param(12, 10, marks=pytest.mark.thorough)], ids=["24", "120"]
 )
@@ -230,6 +232,7 @@ def test_new_runs_never_share_a_folder(tmp_path, processes, each):
     assert len(set(owners)) == processes
 
 
+@pytest.mark.thorough
 def test_one_of_several_gets_a_folder_with_a_name(tmp_path):
     printed = claimants(tmp_path, 2, SAME_FOLDER)
     assert sorted(text.partition(" ")[0] for text in printed) == ["RunError", "one"]
@@ -257,6 +260,7 @@ def test_new_folders_get_the_next_number(tmp_path):
     assert make_folder(tmp_path, "b").name == "b-2"
 
 
+@pytest.mark.thorough
 def test_a_running_training_cannot_be_resumed_by_another(tmp_path):
     with start(*quick("--no-doctor", epochs=3000), "--out", tmp_path / "run") as process:
         for line in process.stderr:

@@ -128,11 +128,13 @@ def assert_same_results(functions, *args):
             assert_same(f.__name__, got, f(*args))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", each(DTYPES, QUICK))
 def test_functions_of_one_argument(dtype):
     assert_same_results([f for f in UFUNCS if f.nin == 1 and has_formula(f, [dtype])], special(dtype))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", each(DTYPES, QUICK))
 def test_functions_of_two_arguments(dtype):
     functions = [f for f in UFUNCS if f.nin == 2 and has_formula(f, [dtype, dtype])]

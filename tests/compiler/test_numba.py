@@ -117,6 +117,7 @@ def build(workload, weights, x, y):
     return lambda: float(step(x, y)), lambda: [p.data for p in model.parameters()]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "workload",
     [
@@ -186,6 +187,7 @@ def test_exp_is_right_to_the_last_digit(dtype, most):
     assert np.max(np.abs(got[6:] - expected) / expected) < np.finfo(dtype).eps
 
 
+@pytest.mark.thorough
 def test_a_class_out_of_range_is_an_error():
     model = nn.MLP([6, 5, 4], rng=0)
     before = [p.data.copy() for p in model.parameters()]
@@ -315,6 +317,7 @@ def by_another_program(model, _):
     tg.compile(loss, optimizer=optim.SGD(model.parameters(), lr=1))(np.array([[0, -np.inf, 0], [0, 0, 0]]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("way", "calls"),
     [
@@ -370,6 +373,7 @@ def masked_step():
     return model, numba_step(lambda x, y: loss(model(x), y), optimizer=optimizer)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("weight", "target"),
     [
@@ -406,6 +410,7 @@ def test_what_is_multiplied_by_zero_afterwards_is_left_out():
     assert any(line.startswith("row_dot_where(") for piece in pieces for line in piece.lines)
 
 
+@pytest.mark.thorough
 def test_zeros_below_zero_stay_so_where_they_are_returned():
     weight, mask = nn.Parameter(-np.ones((3, 2))), np.array([[1, 0]], np.float32)
 
@@ -421,6 +426,7 @@ def test_zeros_below_zero_stay_so_where_they_are_returned():
     np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
 
 
+@pytest.mark.thorough
 def test_a_product_that_is_multiplied_by_what_is_computed_with_it():
     """A factor that only exists within a loop can leave nothing out before it."""
     model = nn.Sequential(nn.Linear(3, 4, rng=0), nn.Linear(4, 2, rng=1))
@@ -486,6 +492,7 @@ def test_arguments_may_overlap_each_other():
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_a_layer_that_comes_again_is_compiled_once():
     from tinygrad_mnist.compiler.machine import build, load
 

@@ -332,6 +332,7 @@ def test_traces_that_differ():
         require_agreement("f", a, replace(a, ops=a.ops[:-1]))
 
 
+@pytest.mark.thorough
 def test_chains_may_be_longer_than_the_stack_is_deep():
     def far(x):
         h = x

@@ -389,6 +389,7 @@ def compare_trajectories(change: Any, make: str, class_as_it_was: Any, backend: 
     assert len(expected) == len(got)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(
     "numba" not in BACKENDS, reason="machine code needs numba: pip install 'tinygrad-mnist[fast]'"
 )

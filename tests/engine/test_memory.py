@@ -205,6 +205,7 @@ def test_transforms_of_20_000_operations(run):
     assert run(lambda x: chain(x, 20_000)) == 1.0
 
 
+@pytest.mark.thorough
 def test_a_long_graph_is_checked_and_watched():
     x = tensor(1.0, requires_grad=True)
     assert tg.testing.check_graph(chain(x, 5000)).operations == 5000

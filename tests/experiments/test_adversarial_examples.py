@@ -11,6 +11,7 @@ import tinygrad_mnist as tg
 TITLE = "Test images, with pixels changed by at most 0.1"
 
 
+@pytest.mark.thorough
 def test_attacks_lower_the_accuracy_and_noise_does_not(run, tables):
     report = run("adversarial_examples", "--epochs", 4)
     (row,) = tables(report)[TITLE]

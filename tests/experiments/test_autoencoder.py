@@ -11,6 +11,7 @@ import tinygrad_mnist as tg
 TITLE = "Mean squared error per pixel, on digits that were not used for training"
 
 
+@pytest.mark.thorough
 def test_two_numbers_say_more_than_two_principal_components(run, tables, script):
     report = run("autoencoder")
     (row,) = tables(report)[TITLE]

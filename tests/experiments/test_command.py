@@ -205,6 +205,7 @@ def program(*args, **settings):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "way",
     [
@@ -234,6 +235,7 @@ def test_a_file_of_the_wrong_kind_is_named():
     assert "Traceback" not in err
 
 
+@pytest.mark.thorough
 def test_ctrl_c_keeps_what_was_done():
     process = program(str(EXAMPLES / "sigmoid_network.py"), "--epochs", "100000")
     for line in process.stderr:
@@ -256,6 +258,7 @@ def test_help_shows_what_it_is_about(name, script):
     assert "--full" in result.output
 
 
+@pytest.mark.thorough
 def test_a_usage_that_can_be_typed():
     beginnings = {
         (

@@ -9,6 +9,7 @@ import pytest
 import tinygrad_mnist as tg
 
 
+@pytest.mark.thorough
 def test_it_compares_networks_of_the_same_size(run, tables, few_digits):
     report = run("convolution", "--data", few_digits, "--epochs", 2, "--seeds", 2, "--compile", "numpy")
     found = tables(report)

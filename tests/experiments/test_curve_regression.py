@@ -9,6 +9,7 @@ import pytest
 import tinygrad_mnist as tg
 
 
+@pytest.mark.thorough
 def test_it_learns_the_curve_and_knows_where_it_does_not(run, tables):
     report = run("curve_regression", "--seeds", 2, "--members", 6, "--steps", 1000)
     (rows,) = tables(report).values()

@@ -29,6 +29,7 @@ def test_no_digit_is_seen_twice(script):
     assert all(np.any(a != b) for a, b in zip(first, images, strict=True))
 
 
+@pytest.mark.thorough
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(run, tables, few_digits, monkeypatch):
     arguments = ("--data", few_digits, "--epochs", 2, "--neurons", 10, "--compile", "numpy")
     whole = run("elastic", *arguments, "--out", "whole")

@@ -30,6 +30,7 @@ def stand_in(tmp_path):
     return tmp_path / "mnist.npz"
 
 
+@pytest.mark.thorough
 def test_it_learns_whatever_has_this_shape(run, tables, stand_in, capsys):
     report = run("fashion", "--data", stand_in, "--epochs", 4)
     (row,) = tables(report)["Clothes that were not used for training"]

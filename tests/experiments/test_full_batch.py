@@ -17,6 +17,7 @@ def module(script):
     return script("full_batch")
 
 
+@pytest.mark.thorough
 def test_it_learns(run, tables, capsys):
     report = run("full_batch", "--iterations", 50)
     (row,) = tables(report)["After 50 iterations on 3,333 images"]

@@ -15,6 +15,7 @@ def module(script):
     return script("linked_layers")
 
 
+@pytest.mark.thorough
 def test_it_learns(run, tables, capsys):
     report = run("linked_layers", "--units", 64, "--epochs", 3, "--seeds", 2)
     rows = tables(report)["Images that were not used for training"]

@@ -11,6 +11,7 @@ from tinygrad_mnist.errors import DataError
 ARGUMENTS = ("--channels", 4, "--blocks", 1, "--epochs", 2, "--compile", "numpy")
 
 
+@pytest.mark.thorough
 def test_it_learns_whatever_has_this_shape(run, tables, few_digits):
     report = run("resnet", "--data", few_digits, *ARGUMENTS)
     without, shortcuts = tables(report)["Clothes that were not used for training"]

@@ -71,6 +71,7 @@ def test_the_loss_asks_after_every_row(script):
     np.testing.assert_allclose(script("row_by_row").asked_after_every_row(scores, labels), np.mean(after))
 
 
+@pytest.mark.thorough
 def test_the_model_can_be_used_again(run, script):
     report = run("row_by_row", "--neurons", 5, "--epochs", 1)
     model = tg.training.load_model(

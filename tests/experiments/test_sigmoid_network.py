@@ -9,6 +9,7 @@ import pytest
 import tinygrad_mnist as tg
 
 
+@pytest.mark.thorough
 def test_it_learns(run, tables, capsys):
     report = run("sigmoid_network", "--seeds", 2)
     rows = tables(report)["Images that were not used for training"]

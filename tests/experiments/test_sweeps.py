@@ -125,6 +125,7 @@ class Counted:
         return self.array.sum()
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")  # of the cluster's own libraries
 def test_on_a_dask_cluster(tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs a Dask cluster")
@@ -155,6 +156,7 @@ sweep(slow, grid(x=range(8)), sys.argv[1], workers=2)
 """
 
 
+@pytest.mark.thorough
 def test_ctrl_c_keeps_what_was_done(tmp_path):
     script, results = tmp_path / "slow.py", tmp_path / "results"
     script.write_text(SLOW)

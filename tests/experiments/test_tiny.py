@@ -9,6 +9,7 @@ import pytest
 import tinygrad_mnist as tg
 
 
+@pytest.mark.thorough
 def test_it_learns(run, tables, few_digits):
     report = run("tiny", "--data", few_digits, "--epochs", 3, "--compile", "numpy")
     (row,) = tables(report)["Digits that were not used for training"]

@@ -42,6 +42,7 @@ def test_it_learns(run, tables, script):
     assert 0.9 < new.max() <= 1
 
 
+@pytest.mark.thorough
 def test_two_numbers_have_a_map(run):
     report = run("variational_autoencoder", "--code", 2, "--epochs", 1)
     assert (report.folder / "map.png").is_file()

@@ -34,6 +34,7 @@ def failed(estimator):
     return [(r["check_name"], r["exception"]) for r in results if r["status"] not in ("passed", "skipped")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["Classifier", "Regressor"])
 def test_the_checks_of_scikit_learn(kind):
     assert failed(getattr(tg.sklearn, kind)(**QUICK)) == []

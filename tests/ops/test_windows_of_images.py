@@ -263,6 +263,7 @@ def every_kernel(x, w1, w2):
     return np.sum(np.square(F.avg_pool2d(h, (2, 3), (1, 2), 1)))
 
 
+@pytest.mark.thorough
 def test_machine_code_of_all_kernels():
     """A warning would say that a part has none, and would be an error here."""
     pytest.importorskip("numba")

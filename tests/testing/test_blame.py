@@ -281,6 +281,7 @@ def test_ties_of_many_are_kinks():
         check_graph(np.sum(f(leaf(np.zeros(50)))))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("structure", ["", "elementwise"])
 def test_a_mistake_among_many_kinks_is_found(structure):
     rule = lambda g, y, x: g * (x > 0) * np.where(x > 2.5, 1.1, 1)  # noqa: E731
@@ -291,6 +292,7 @@ def test_a_mistake_among_many_kinks_is_found(structure):
     assert "argument x at [19997]" in blamed(np.sum(bad_relu(leaf(x))))
 
 
+@pytest.mark.thorough
 def test_more_kinks_than_can_be_looked_at_are_counted():
     report = check_graph(np.sum(F.relu(leaf(np.zeros(20_000)))))
     assert len(report.kinks) == 1

@@ -65,6 +65,7 @@ def test_the_command_trains_a_model_with_augmentation_and_uses_it(tmp_path: Path
     assert any(isinstance(module, tg.nn.Conv2d) for module in saved.model().modules())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["mlp", "small-cnn", "resnet"])
 def test_the_pictures_of_a_run_show_filters_and_feature_maps(name: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")

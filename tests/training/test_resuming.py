@@ -144,6 +144,7 @@ def test_killed_after_every_single_batch(tmp_path, compile):
     assert_same(in_pieces(tmp_path, *[1] * (ALL - EPOCHS), **options), train(**options))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("compile", "after"),
     [
@@ -163,6 +164,7 @@ def test_machine_code_goes_on_bit_for_bit(tmp_path, compile, after, monkeypatch)
     assert_same(in_pieces(tmp_path, after, compile=compile), whole)
 
 
+@pytest.mark.thorough
 def test_a_training_by_machine_code_needs_machine_code_to_go_on(tmp_path, monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setattr(steps, "repays", lambda *counts: True)

@@ -98,6 +98,7 @@ def test_what_the_choice_is_told(digits, monkeypatch, programs):
     assert len(program._entries) == 2  # for batches of sixteen, and of six
 
 
+@pytest.mark.thorough
 def test_auto_takes_machine_code_from_the_second_step_on(digits, always, programs):
     pytest.importorskip("numba")
     (model, history), (again, history_again) = train(digits, "auto"), train(digits, "auto")
@@ -122,6 +123,7 @@ def test_machine_code_without_numba(digits, without_numba):
 # -- what runs -------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "options",
     [
