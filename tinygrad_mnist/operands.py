@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .errors import OptionError, UnsupportedError
+from .sparse import SparseMatrix
 from .trees import leaves
 
 __all__ = ["as_array", "generator", "operand"]
@@ -16,7 +17,7 @@ _PYTHON = (float, int, complex, list, tuple)
 
 
 def operand(x: Any) -> Any:
-    """Return an operand for an operation: a list becomes an array, anything else is returned unchanged.
+    """Return an operand for an operation: a list becomes an array, a sparse matrix is wrapped, all else is unchanged.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def operand(x: Any) -> Any:
             f"an np.matrix of shape {x.shape} was given, whose * is a matrix product; pass np.asarray(matrix), "
             "and multiply matrices with @"
         )
-    return x
+    return SparseMatrix(x) if hasattr(x, "tocsr") else x
 
 
 def as_array(x: Any) -> Any:

@@ -423,14 +423,18 @@ class Tensor(Operators):
     # -- NumPy's protocols -----------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, np.dtype[Unknown]]:
+        if sys._getframe(1).f_code.co_name == "_matmul_dispatch":
+            return np.array(
+                None
+            )  # SciPy's `X @ t` asks so whether this is an array; then it leaves it to __rmatmul__
+        if type(self._array) is not np.ndarray:  # a stand-in, which may refuse
+            return self._array.__array__(dtype, copy=copy)
         if self._node is not None and RECORDING.get():
             raise GradientError(
                 "cannot turn a tracked Tensor into a plain array: its gradient would be lost. "
                 "Use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
                 "and np.stack([...]) rather than np.array([...]) to join them"
             )
-        if type(self._array) is not np.ndarray:  # a stand-in, which may refuse
-            return self._array.__array__(dtype, copy=copy)
         return np.array(self.data, dtype=dtype, copy=copy)
 
     @property

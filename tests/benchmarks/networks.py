@@ -271,6 +271,7 @@ def why_not(name: str, network: Network) -> str | None:
         return "only for words"
     if name == "jax.jit" and network.number not in (8, 9):
         return "not written"
+    name = name.removesuffix(", sparse")
     return why_missing(name) if name.startswith(("torch", "jax")) else why_ours_is_missing(name)
 
 
