@@ -63,7 +63,7 @@ NAMES = {
         operation pack pick primitive primitives
     """,
     "tinygrad_mnist.tensor": """
-        Tensor buffer certainly forbid_writes is_known possibly qualified record refuse tensor unshared
+        Tensor buffer certainly forbid_writes is_known part_of possibly qualified record refuse tensor unshared
     """,
     "tinygrad_mnist.testing": "check_graph check_parameter gradcheck numerical_gradient",
     "tinygrad_mnist.training": """

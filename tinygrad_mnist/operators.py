@@ -113,8 +113,6 @@ class Operators:
     argsort = _method(np.argsort)
     choose = _method(np.choose)
     clip = _method(np.clip)
-    conj = _method(np.conjugate)
-    conjugate = _method(np.conjugate)
     cumprod = _method(np.cumprod)
     cumsum = _method(np.cumsum)
     diagonal = _method(np.diagonal)
@@ -158,8 +156,18 @@ class Operators:
 
     @property
     def flat(self) -> Tensor:
-        """The elements in one row, for reading; to write, assign to ``t[...]``."""
+        """The elements in one row, for reading; setting it sets all of them."""
         return _call(np.ravel, self)
+
+    @flat.setter
+    def flat(self: Any, values: Any) -> None:
+        self.put(np.arange(self.size), values)
+
+    def conjugate(self: Any) -> Tensor:
+        """The complex conjugate; a Tensor of real numbers itself, as in NumPy."""
+        return _call(np.conjugate, self) if self.dtype.kind == "c" else self
+
+    conj = conjugate
 
     def flatten(self, order: Any = "C") -> Tensor:
         """The elements in one row; writing into it is allowed."""

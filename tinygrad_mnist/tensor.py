@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
@@ -26,8 +26,8 @@ from .trees import leaves, tree_map
 from .typing import Array, NDArray
 
 __all__ = [
-    "Tensor", "buffer", "certainly", "forbid_writes", "is_known", "possibly", "qualified", "record", "refuse",
-    "tensor", "unshared",
+    "Tensor", "buffer", "certainly", "forbid_writes", "is_known", "part_of", "possibly", "qualified", "record",
+    "refuse", "tensor", "unshared",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -43,11 +43,7 @@ def _in_place(compute: Callable[[Any, Any], Any]) -> Callable[..., Tensor]:
 
     def method(self: Any, other: Any) -> Any:
         # For `t[0] += 5`, Python adds to a part that nobody else holds, and then assigns that to `t[0]`.
-        if (
-            self.ndim
-            and hasattr(self, "_owners")
-            and not (assigns_element() and sys.getrefcount(self) <= _UNSHARED)
-        ):
+        if hasattr(self, "_owners") and not (assigns_element() and sys.getrefcount(self) <= _UNSHARED):
             self._refuse_part()
         return self._rebind(compute(self, other))
 
@@ -440,9 +436,13 @@ class Tensor(Operators):
     @property
     def _mask(self) -> Any:
         """Refuse ``np.ma``, which looks for this: masked arrays know nothing of gradients."""
+        raise UnsupportedError(_NO_MASK)
+
+    def view(self, *dtype_or_shape: Any) -> Any:
+        """Refuse ``np.ma``, which makes its results with this, and a second name for the same memory."""
         raise UnsupportedError(
-            "a masked array and a Tensor cannot be combined: the gradient would be lost; give the masked elements a "
-            "value with array.filled(value), or keep the mask separately and choose with np.where(mask, value, ...)"
+            "t.view: a Tensor is a view of no other. Use t.reshape(shape) or t.astype(dtype). If you called a "
+            f"function of np.ma: {_NO_MASK}"
         )
 
     def __array_ufunc__(
@@ -505,8 +505,8 @@ class Tensor(Operators):
         """Refuse to write into a part of a Tensor that somebody holds."""
         if getattr(self, "_owners", ()) is None:
             raise UnsupportedError(
-                "cannot write into a diagonal: it is read-only, as in NumPy. Use np.fill_diagonal(t, value), or "
-                "write into a copy, as in np.diagonal(t).copy()"
+                "cannot write into a diagonal, or into the imaginary part of real numbers: it is read-only, as in "
+                "NumPy. Use np.fill_diagonal(t, value), or write into a copy, as in np.diagonal(t).copy()"
             )
         for whole in self._wholes():
             raise UnsupportedError(
@@ -758,11 +758,28 @@ def forbid_writes(t: Any) -> Any:
     >>> t[0] = 3.0
     Traceback (most recent call last):
         ...
-    tinygrad_mnist.errors.UnsupportedError: cannot write into a diagonal: it is read-only, as in
-        NumPy. Use np.fill_diagonal(t, value), or write into a copy, as in np.diagonal(t).copy()
+    tinygrad_mnist.errors.UnsupportedError: cannot write into a diagonal, or into the imaginary part of
+        real numbers: it is read-only, as in NumPy. Use np.fill_diagonal(t, value), or write into a copy, as in
+        np.diagonal(t).copy()
     """
     if isinstance(t, Tensor):
         t._owners = None
+    return t
+
+
+def part_of(t: Any, wholes: Iterable[Any]) -> Any:
+    """Note that a result may share the memory of Tensors.
+
+    Examples
+    --------
+    >>> whole = Tensor([1.0, 2.0, 3.0])
+    >>> part = part_of(Tensor(whole.data[:2]), [whole])
+    >>> part[0] = 5.0
+    Traceback (most recent call last):
+    tinygrad_mnist.errors.UnsupportedError: cannot write into a part ...
+    """
+    if isinstance(t, Tensor):
+        t._owners = tuple(owner for whole in wholes for owner in _owners(whole))
     return t
 
 
@@ -873,6 +890,10 @@ _NO_NUMBER = (
     "Use NumPy's functions (np.sin, not math.sin), write into a Tensor (np.zeros_like(t), tg.tensor(array)), or say "
     "t.item() or t.detach() where only the value is meant"
 )
+_NO_MASK = (
+    "a masked array and a Tensor cannot be combined: the gradient would be lost; give the masked elements a "
+    "value with array.filled(value), or keep the mask separately and choose with np.where(mask, value, ...)"
+)
 _NOTHING: dict[str, Any] = {}
 _PLAIN = (np.ndarray, float, int)  # types that an operation takes unchanged, without a check
 _new = object.__new__
@@ -913,9 +934,11 @@ def unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dic
     """Call a NumPy function that has no rule: this works on constants and is an error on tracked Tensors."""
     if RECORDING.get() and any(isinstance(x, Tensor) and x._node is not None for x in leaves([args, kwargs])):
         raise _no_rule(name)
+    given = leaves([args, kwargs])
     args, kwargs = tree_map(lambda x: x._array if isinstance(x, Tensor) else operand(x), [args, kwargs])
     result = function(*args, **kwargs)
-    return _handle(result, None) if isinstance(result, (np.ndarray, np.generic)) else result
+    is_array = isinstance(result, (np.ndarray, np.generic))
+    return part_of(_handle(result, None), given) if is_array else result
 
 
 def _no_rule(name: str) -> UnsupportedError:

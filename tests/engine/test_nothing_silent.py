@@ -136,6 +136,9 @@ COUNTS = {
     "y = np.reshape(x * 1, (3, 1)); y += 1; y = y * y.data": [2, 3, 4],
     "y = np.diagonal(np.outer(x, x.data)).copy(); y[0] = 0; y = y + 1": [0, 2, 3],
     "y = x * 1; y.fill(0); y = y + x": [1, 1, 1],
+    "y = x * 1; y.flat = [5, 6]; y = y + x": [1, 1, 1],
+    "y = x * 1; y.conj()[0] = 5": [0, 1, 1],
+    "y = x * 1; np.add(a, a, out=y); y = y + x": [1, 1, 1],
     "y = x * 1; y.sort(); y = y * [1, 2, 3]": [1, 2, 3],
     "y = x * 1; np.copyto(y, 2 * x)": [2, 2, 2],
     "y = x * 1; np.put(y, [0], x[1])": [0, 2, 1],
@@ -221,6 +224,10 @@ REFUSED = {
     "w.T += 1": r"row = row \+ 1",
     "with tg.no_grad():\n for row in w.detach()[:]: row += 1": r"row = row \+ 1",
     "with tg.no_grad():\n for row in net.weight: row += 1": r"row = row \+ 1",
+    "e = w[..., 0, 0]; e += 1": r"row = row \+ 1",
+    "e = np.squeeze(w[:1, :1]); e += 1": r"row = row \+ 1",
+    "w.imag[0] = 5": "imaginary part of real numbers",
+    "w.view()": r"t\.reshape\(shape\)",
     "np.diagonal(w)[0] = 0": r"np\.fill_diagonal",
     "row = np.diag(w); row += 1": r"np\.fill_diagonal",
     "d = w.diagonal(); d[0:1].fill(5)": r"t\[0, 1\] = value",
@@ -240,6 +247,7 @@ REFUSED = {
     "np.ma.median(x)": r"detach\(\)",
     "np.ma.getdata(x)": r"detach\(\)",
     "np.ma.exp(x)": r"detach\(\)",
+    "np.ma.squeeze(x)": r"filled\(value\)",
     "x * np.ma.masked_array([1.0, 2.0, 3.0], [1, 0, 0])": r"filled\(value\)",
     "tg.data.Dataset(np.ma.masked_array([[1.0]], [[1]]), [0])": r"filled\(value\)",
     "tg.testing.gradcheck(np.sin, np.ma.masked_array([1.0], [1]))": r"filled\(value\)",
@@ -321,6 +329,72 @@ def test_what_counts(code):
     np.testing.assert_allclose(x.grad.data, COUNTS[code])
 
 
+# What NumPy may return as a view, or as the array itself: then a write counts there, too, or is refused.
+VIEWS = """
+    x.conj()
+    x.conjugate()
+    np.conjugate(x)
+    x.real
+    x.imag
+    +x
+    x[...]
+    x[()]
+    x[..., 0]
+    x[..., 0, 0]
+    x[0, 0, ...]
+    x.T
+    x.ravel()
+    x.reshape(3, 2)
+    x.squeeze()
+    x[:1, :1].squeeze()
+    x.reshape(-1)[:1].reshape(())
+    x.astype(float)
+    x.astype(float, copy=False)
+    np.astype(x, float, copy=False)
+    np.array(x, copy=None, like=x)
+    np.asarray(x, like=x)
+    np.asanyarray(x, like=x)
+    np.ascontiguousarray(x, like=x)
+    np.ascontiguousarray(x.T, like=x)
+    np.asfortranarray(x, like=x)
+    np.asfortranarray(x.T, like=x)
+    np.asfortranarray(x[0], like=x)
+    np.atleast_1d(x)
+    np.atleast_3d(x)
+    np.broadcast_arrays(x, x)[0]
+    np.broadcast_to(x, (2, 3))
+    np.diagonal(x)
+    np.diag(x)
+    np.einsum('ij->ij', x)
+    np.expand_dims(x, 0)
+    np.fft.fftshift(x)
+    np.flip(x)
+    np.meshgrid(x[0], x[0], copy=False)[0]
+    np.moveaxis(x, 0, 1)
+    np.nan_to_num(x, copy=False)
+    np.rot90(x, 4)
+    np.real_if_close(x)
+    np.require(x)
+    np.select([x > 0], [x])
+    np.split(x, 1)[0]
+    np.stack([x])[0]
+    np.sum(x, axis=())
+    np.where(True, x, 0)
+    tg.nn.Flatten()(x)
+    tg.nn.Dropout(0.5).eval()(x)
+    tg.checkpoint(lambda t: t)(x)
+    tg.checkpoint(lambda t: t.T)(x)
+"""
+WRITES = [
+    "y[...] = 7",
+    "y[:1] = 7",
+    "y += 7",
+    "y.fill(7)",
+    "np.add(y, 7, out=y)",
+    "np.copyto(y, 7)",
+    "y.sort()",
+]
+
 COPIES = """
     x.flatten()
     np.pad(x, 0)
@@ -340,6 +414,29 @@ def test_what_numpy_copies_is_no_part(code):
     names = run(f"y = {code}; y += 1; y[...] += 1\nwith tg.no_grad:\n y = {code}; y += 1; z = {code}; x -= 5")
     assert np.ravel(names["y"].data).tolist() == [2, 3, 4]
     assert np.ravel(names["z"].data).tolist() == [1, 2, 3]
+
+
+def succeeds(code, x):
+    try:
+        exec(code, {"np": np, "tg": tg, "x": x})
+    except Exception:
+        return False
+    return True
+
+
+@for_each("code, is_tracked", [(code, is_tracked) for code in rows(VIEWS) for is_tracked in (True, False)])
+def test_writes_into_views(code, is_tracked):
+    for write in WRITES:
+        for kind in (float, complex):
+            values = np.array([[3, 1, 2], [6, 5, 4]], kind)
+            array, x = values.copy(), tg.tensor(values, requires_grad=is_tracked)
+            x = x * 1 if is_tracked else x
+            is_allowed = succeeds(f"y = {code}; {write}", array)
+            expected = values
+            if succeeds(f"y = {code}; {write}", x):
+                assert is_allowed, (write, kind)
+                expected = array
+            assert x.tolist() == expected.tolist(), (write, kind)
 
 
 @for_each("code", REFUSED)

@@ -225,6 +225,12 @@ def methods() -> list[str]:
     return sorted(name for name in names if name.startswith("__") or not name.startswith("_"))
 
 
+def has_method(name: str) -> bool:
+    """Whether Tensor has a method, and not only to say why it does nothing."""
+    found = getattr(tg.Tensor, name, None)
+    return found is not None and not (found.__doc__ or "").startswith("Refuse")
+
+
 def missing_methods() -> list[str]:
     """What ndarray has, Tensor lacks, and no reason is given for."""
-    return [name for name in methods() if not hasattr(tg.Tensor, name) and name not in NO_METHODS]
+    return [name for name in methods() if not has_method(name) and name not in NO_METHODS]

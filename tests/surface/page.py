@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-import tinygrad_mnist as tg
-
 from . import peers, ufuncs
 from .names import (
     DIFFERENTIABLE,
@@ -25,6 +23,7 @@ from .names import (
     ZERO,
     Function,
     functions,
+    has_method,
     methods,
     missing_keywords,
 )
@@ -185,7 +184,7 @@ def ufunc_section() -> Iterator[str]:
 
 def method_section() -> Iterator[str]:
     """ndarray's methods, attributes and operators."""
-    there = [name for name in methods() if hasattr(tg.Tensor, name)]
+    there = [name for name in methods() if has_method(name)]
     through = [name for name in there if name not in VALUES_ONLY.split()]
     yield wrapped("Tensors have ndarray's methods, attributes and operators. Gradients pass through these:")
     yield ""

@@ -39,10 +39,18 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, device: Any = None,
     return array(a, dtype, copy=copy)
 
 
-@implements(np.ascontiguousarray, np.asfortranarray, samples=[Sample((2, 3)), Sample(())])
+@implements(np.ascontiguousarray, samples=[Sample((2, 3)), Sample(())])
 def ascontiguousarray(a: Any, dtype: Any = None) -> Array:
-    """A Tensor with at least one axis; its memory layout is not promised."""
-    return array(a, dtype, copy=None, ndmin=1)
+    """A Tensor with at least one axis, copied where NumPy copies; the layout of a copy is not promised."""
+    result = lift(array(a, dtype, copy=None, ndmin=1))
+    return result if result._array.flags.c_contiguous else np.copy(result)
+
+
+@implements(np.asfortranarray, samples=[Sample((2, 3)), Sample(())])
+def asfortranarray(a: Any, dtype: Any = None) -> Array:
+    """As :func:`ascontiguousarray`."""
+    result = lift(array(a, dtype, copy=None, ndmin=1))
+    return result if result._array.flags.f_contiguous else np.copy(result)
 
 
 @implements(

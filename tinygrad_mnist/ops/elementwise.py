@@ -201,7 +201,7 @@ def astype(x: Array, /, dtype: np.dtype[np.generic], copy: bool = True) -> Array
     """``x`` converted to another dtype; the sweep converts the gradient back."""
     if np.dtype(dtype).kind not in "biufc":
         raise DTypeError(f"astype: a Tensor holds numbers, not {np.dtype(dtype)}")
-    return x.astype(dtype)
+    return x.astype(dtype, copy=copy)
 
 
 astype.vjp(lambda g, y, x, dtype, copy: g)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import conjugate
 from ..primitive import Constant, Sample, elementwise, implements, primitive
-from ..tensor import Tensor
+from ..tensor import Tensor, forbid_writes
 from ..typing import Array
 
 # -- complex numbers -----------------------------------------------------------------------------
@@ -30,13 +30,18 @@ def real(val: Array, /) -> Array:
 real.vjp(lambda g, y, x: g)
 
 
-@primitive(np.imag, samples=[Sample((2, 3), complex=True)], jvp="elementwise")
-def imag(val: Array, /) -> Array:
+@primitive(samples=[Sample((2, 3), complex=True)], jvp="elementwise")
+def imag(x: Array, /) -> Array:
     """The imaginary part."""
-    return np.imag(val)
+    return np.imag(x)
 
 
 imag.vjp(lambda g, y, x: g * (-1j if x.dtype.kind == "c" else 0))
+
+
+@implements(np.imag, samples=[Sample((2, 3), complex=True)])
+def _imag(val: Array) -> Array:
+    return imag(val) if val.dtype.kind == "c" else forbid_writes(imag(val))
 
 
 @primitive(

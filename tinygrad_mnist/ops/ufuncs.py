@@ -61,6 +61,8 @@ def write_into(
         return getattr(ufunc, method)(*inputs, out=out, **kwargs)
     if kwargs.get("where", True) is not True and method == "__call__":
         kwargs["base"] = out[0]
+    if not any(isinstance(x, Tensor) for x in (*inputs, kwargs.get("where"))):
+        inputs = Tensor(inputs[0]), *inputs[1:]  # or the ufunc would not come here again
     results = on_tensors(ufunc, method, inputs, None, kwargs)
     pairs = zip(out, results if isinstance(results, tuple) else (results,), strict=True)
     written = tuple(y if t is None else t._write(y) for t, y in pairs)

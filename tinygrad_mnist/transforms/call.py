@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import DTypeError, GradientError, OptionError, ShapeError
 from ..graph import RECORDING, SERIALS, TRACING, Node, _set, deriving, is_recording, sweep
 from ..operands import operand
-from ..tensor import Tensor, _handle, _lift
+from ..tensor import Tensor, _handle, _lift, part_of
 from ..trees import leaves, matching, rebuild, tree_map
 from ..typing import Array
 from .forward import push, variable
@@ -179,7 +179,8 @@ class Trace:
         if not isinstance(x, Tensor):
             return x
         if is_recording() and (TRACING.get() or _reach_a_leaf([x._node])):
-            return _handle(x._array, x._node)  # writing into this one does not change the function's
+            own = _handle(x._array, x._node)  # writing into this one does not change the function's
+            return part_of(own, leaves(self.chosen))
         # A value that depends only on this call's own variables is a constant outside.
         return x.detach() if self.takes_tensors else x._array.copy()[()]
 

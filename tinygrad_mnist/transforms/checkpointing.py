@@ -23,7 +23,7 @@ from ..graph import (
     sweep,
 )
 from ..primitive import Primitive, pack
-from ..tensor import Tensor, _lift
+from ..tensor import Tensor, _lift, part_of
 from ..trees import leaves, tree_map
 from ..typing import Array
 from .call import add_seeds, find_older, is_tracked, named, parts_of
@@ -112,7 +112,7 @@ def checkpoint(f: Function) -> Function:
         primitive.vjp(rule)
         primitive.inside = lambda: [y._node for y in run_again(packed.value[: len(given)])]
         kept = _lift(Node(primitive, values, (inputs,), {}, ((0, packed),), SCOPE.get()))
-        replacements = iter(kept)
+        replacements = (part_of(y, given) for y in kept)
         return tree_map(lambda y: next(replacements) if is_tracked(y) else y, result)
 
     return forgetful
