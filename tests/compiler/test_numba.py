@@ -217,15 +217,100 @@ def test_classes_written_as_rows_have_machine_code():
 # -- what has no machine code ----------------------------------------------------------------------------------
 
 
-def test_what_has_no_machine_code_runs_as_numpy_and_says_so():
-    function = tg.compile(lambda x: np.cumsum(np.exp(x)), backend="numba")
+def test_a_program_with_numbers_without_machine_code_runs_as_numpy_and_says_so():
+    function = tg.compile(lambda x: np.real(np.exp(1j * x)), backend="numba")
     x = np.arange(4.0)
-    with pytest.warns(UserWarning, match=r"no machine code for np\.\w+(\.\w+)?, .* backend='numpy' instead"):
+    with pytest.warns(UserWarning, match=r"no machine code for dtype complex128, .* backend='numpy' instead"):
         got = function(x)
-    np.testing.assert_allclose(got, np.cumsum(np.exp(x)))
+    np.testing.assert_allclose(got, np.cos(x))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        np.testing.assert_allclose(function(x), np.cumsum(np.exp(x)))  # said once
+        np.testing.assert_allclose(function(x), np.cos(x))  # said once
+
+
+def solved(x, i):
+    """What NumPy does within machine code: several results, an argument, numbers, an array that changes twice."""
+    values, vectors = np.linalg.eigh(x + x.T)
+    total = np.cumsum(x[i] * values.max(), axis=1)
+    total[1:3] *= 2
+    return np.concatenate([vectors @ total, np.stack([total, total + x[0, 0] // 0.25])[1]]), values[-1] * 3
+
+
+def test_numpy_runs_what_has_no_machine_code():
+    function, rng = numba_step(solved), np.random.default_rng(0)
+    for _ in range(3):
+        x, i = rng.random((5, 5)), rng.integers(0, 5, 5)
+        for got, expected in zip(function(x, i), solved(x, i), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-12)
+        np.testing.assert_allclose(function(x.T, i)[0], solved(x.T, i)[0], rtol=1e-12)  # in another layout
+
+
+def test_numpys_errors_are_raised_and_nothing_has_changed():
+    w = nn.Parameter(np.ones((3, 2)))
+    step = numba_step(lambda i: np.sum(w[i] ** 2), optimizer=optim.SGD([w], lr=0.1))
+    step(np.array([0, 1]))
+    before = w.data.copy()
+    with pytest.raises(IndexError, match="index 3 is out of bounds for axis 0 with size 3"):
+        step(np.array([0, 3]))
+    np.testing.assert_array_equal(w.data, before)
+    assert step(np.array([0, 0])) > 0
+
+
+class Reader(nn.Module):
+    """A small GPT: words, places, attention and a wide layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.places = nn.Embedding(7, 8, rng=0), nn.Embedding(5, 8, rng=1)
+        self.norm, self.inputs, self.scores = nn.LayerNorm(8), nn.Linear(8, 24, rng=2), nn.Linear(8, 7, rng=3)
+        self.wide, self.narrow, self.gelu = nn.Linear(8, 16, rng=4), nn.Linear(16, 8, rng=5), nn.GELU()
+
+    def forward(self, x):
+        y = self.words(x) + self.places.weight
+        parts = self.inputs(self.norm(y)).reshape(len(x), 5, 3, 2, 4)
+        query, key, value = (parts[:, :, i].swapaxes(1, 2) for i in range(3))
+        found = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        y = y + found.swapaxes(1, 2).reshape(len(x), 5, 8)
+        return self.scores(y + self.narrow(self.gelu(self.wide(y)))).reshape(-1, 7)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Reader,
+        pytest.param(lambda: Recurrent(nn.LSTM), marks=pytest.mark.thorough),
+        pytest.param(lambda: Recurrent(nn.GRU), marks=pytest.mark.thorough),
+        pytest.param(lambda: Recurrent(nn.RNN), marks=pytest.mark.thorough),
+    ],
+    ids=["GPT", "LSTM", "GRU", "RNN"],
+)
+def test_sequences_train_as_they_do_without_a_program(make):
+    model, loss_of = make(), nn.CrossEntropyLoss()
+    twin = copy.deepcopy(model)
+    step = numba_step(lambda x, y: loss_of(model(x), y), optimizer=optim.SGD(model.parameters(), lr=0.3))
+    opt, rng = optim.SGD(twin.parameters(), lr=0.3), np.random.default_rng(0)
+    for _ in range(4):
+        x = rng.integers(0, 7, (3, 5))
+        y = rng.integers(0, 7, 15)
+        opt.zero_grad()
+        expected = loss_of(twin(x), y)
+        expected.backward()
+        opt.step()
+        assert step(x, y).item() == pytest.approx(expected.item(), rel=1e-5)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(p.data, q.data, rtol=1e-4, atol=1e-6)
+
+
+class Recurrent(nn.Module):
+    """Words, read one after the other."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.words, self.scores = nn.Embedding(7, 8, rng=0), nn.Linear(6, 7, rng=1)
+        self.layer = kind(8, 6, batch_first=True, rng=2)
+
+    def forward(self, x):
+        return self.scores(self.layer(self.words(x))[0]).reshape(-1, 7)
 
 
 def test_dropout_draws_what_the_eager_code_draws():

@@ -121,10 +121,11 @@ _elementwise(
     unsigned="T({0} > 0)",
 )  # fmt: skip
 _elementwise(np.exp, "exp({0})")
+_elementwise(np.tanh, "tanh({0})")
 _elementwise(np.logaddexp, "logaddexp({0}, {1})")
 _elementwise(np.floor_divide, whole="-{0} if {1} == -1 else {0} // {1}", unsigned="{0} // {1}")
 _elementwise(np.remainder, whole="{0} - {0} if {1} == -1 else {0} % {1}", unsigned="{0} % {1}")
-for _ufunc in (np.sqrt, np.log, np.log1p, np.expm1, np.tanh, np.sinh, np.cosh, np.sin, np.cos, np.tan):
+for _ufunc in (np.sqrt, np.log, np.log1p, np.expm1, np.sinh, np.cosh, np.sin, np.cos, np.tan):
     _elementwise(_ufunc, f"math.{_ufunc.__name__}({{0}})")
 for _ufunc in (
     np.exp2, np.log2, np.log10, np.cbrt, np.arcsin, np.arccos, np.arctan, np.arcsinh, np.arccosh, np.arctanh,

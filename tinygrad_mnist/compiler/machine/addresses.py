@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..instructions import check
 from ..memory import first_fit
 from ..program import Op, inputs_of
 from .groups import Groups, NoMachineCodeError, base_of, is_elementwise, is_same_order, rule_of, squeezed
@@ -83,7 +82,7 @@ class Addresses:
 
     def needs_memory(self, op: Op) -> bool:
         """Whether a result becomes a separate array."""
-        if op in self.found.direct or op.instruction is check or op in self.stored:
+        if op in self.found.direct or op.dtype is None or op in self.stored:
             return False
         group = self.found.groups[self._where[op]]
         if group.kind != "loop" or op in self.kept:

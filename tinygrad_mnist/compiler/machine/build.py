@@ -20,6 +20,7 @@ from ...graph import COUNTS
 from ..program import Input, Op
 from ..source.text import Source
 from .addresses import Address
+from .calls import Call, StoppedError, function_of
 from .pieces import Piece
 
 __all__ = ["Draw", "Machine", "build", "memory_of"]
@@ -52,6 +53,7 @@ class Machine(NamedTuple):
     sizes : the number of elements of memory for each dtype
     draws : the random numbers to draw before each call, in this order
     bounds : code that renews the bounds of matrices if something else has written into Tensors
+    calls : what is left to NumPy
     """
 
     first: list[str]
@@ -63,6 +65,7 @@ class Machine(NamedTuple):
     sizes: dict[str, int]
     draws: list[Draw]
     bounds: list[str]
+    calls: list[Call]
 
 
 def build(source: Source, machine: Machine) -> Callable[..., Any]:
@@ -77,6 +80,8 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
     arrays["table"] = shared.table
     text = _text(source, machine, shared, arrays)
     namespace: dict[str, Any] = {**_names(machine.pieces), "run": run_of(shared.width), **_types()}
+    errors: list[BaseException] = []
+    namespace |= {"call_numpy": function_of(machine.calls, arrays, errors), "StoppedError": StoppedError}
     exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
     kinds: list[Any] = []
     for op in source.arguments:
@@ -88,7 +93,7 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
         kinds.append(numba.int64)
     with _without_collecting():
         made = numba.njit(tuple(kinds), **{**FAST, "no_cfunc_wrapper": True})(namespace["machine"])
-    return _wrapped(source, made, arrays, machine, shared)
+    return _wrapped(source, made, arrays, machine, (shared, namespace), errors)
 
 
 @contextmanager
@@ -235,7 +240,12 @@ def _any_array(dtype: Any, ndim: int) -> Any:
 
 
 def _wrapped(
-    source: Source, compiled: Any, arrays: dict[str, np.ndarray], machine: Machine, shared: _Shared
+    source: Source,
+    compiled: Any,
+    arrays: dict[str, np.ndarray],
+    machine: Machine,
+    keep: Any,
+    errors: list[BaseException],
 ) -> Callable[..., Any]:
     """Make the step: arguments with an unexpected memory layout are copied, and scalars get their dtype."""
     (made,) = compiled.overloads.values()
@@ -248,16 +258,20 @@ def _wrapped(
     text = f"""
 def step({", ".join(f"a{i}" for i, _ in arguments)}):
 {"".join(drawing)}    try:
-        {received}machine({", ".join([*given, *more])})
-    except TypeError:
-        {received}machine({", ".join([*copied, *more])})
+        try:
+            {received}machine({", ".join([*given, *more])})
+        except TypeError:
+            {received}machine({", ".join([*copied, *more])})
+    except StoppedError:
+        raise errors.pop()
     except SystemError as error:
         raise cause_of(error)
     return {", ".join(machine.returned) or None}
 """
     # The dispatcher would check the types of the arguments again; its only function does not.
     namespace: dict[str, Any] = {"machine": made.entry_point, "asarray": np.asarray, "array": np.array}
-    namespace |= {"cause_of": _cause_of, "keep": (compiled, shared), "COUNTS": COUNTS, **arrays}
+    namespace |= {"cause_of": _cause_of, "keep": (compiled, keep), "COUNTS": COUNTS, **arrays}
+    namespace |= {"StoppedError": StoppedError, "errors": errors}
     namespace |= {f"draw_{draw.name}": _drawing(draw) for draw in machine.draws}
     exec(text, namespace)
     step: Callable[..., Any] = namespace["step"]

@@ -98,12 +98,8 @@ def formula(op: Op, texts: list[str]) -> str:
         return _clipped(op, texts)
     if rule != "formula":
         return converted(texts[0], op.args[0].dtype, op.dtype)
-    *given, dtype = op.loop
-    like = np.dtype(given[0])
-    template = op.instruction.machine.get(like.kind)
-    if template is None or any(np.dtype(other) != like for other in given):
-        raise NoMachineCodeError(f"{op.instruction.name} of {', '.join(str(np.dtype(g)) for g in given)}")
-    return _filled(template, texts, like, dtype)
+    like, dtype = np.dtype(op.loop[0]), op.loop[-1]
+    return _filled(op.instruction.machine[like.kind], texts, like, dtype)
 
 
 def _filled(template: str, texts: Sequence[str], like: Any, dtype: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..instructions import arithmetic, copy, getitem, instruction_of, join, product_into
+from ..instructions import arithmetic, copy, getitem, instruction_of, join, pick, product_into
 from ..program import Constant, Op, Program, Store, inputs_of, is_basic
 from ..rewrite.builder import Builder, rebuilt, without_dead_code
 
@@ -64,20 +64,29 @@ class Groups:
 
 
 def rule_of(op: Op) -> str:
-    """The rule for an operation in machine code: the rule of the instruction, if it fits this call."""
+    """The rule for an operation in machine code: the rule of the instruction, if it fits this call, or "numpy"."""
     instruction = op.instruction
     rule = "formula" if isinstance(instruction.machine, dict) else str(instruction.machine)
-    if op.is_view:
-        fits = rule == "view"
-    elif rule == "reduction":
+    if rule == "reduction":
         fits = op.is_plain_reduction and len(op.args) == 1
     elif rule == "kernel":
         fits = True
     else:
-        fits = rule != "view" and (rule != "formula" or op.is_elementwise) and not op.settings
-    if not fits or not rule:
-        raise NoMachineCodeError(instruction.name)
-    return rule
+        fits = (
+            not op.settings and (rule != "formula" or _has_formula(op)) and (rule != "cast" or _is_exact(op))
+        )
+    return rule if op.is_view or (fits and rule not in ("", "view")) else "numpy"
+
+
+def _has_formula(op: Op) -> bool:
+    """Whether there is a formula for these numbers."""
+    first = op.loop[0]
+    return first.kind in op.instruction.machine and all(dtype == first for dtype in op.loop[:-1])
+
+
+def _is_exact(op: Op) -> bool:
+    """Whether the result does not depend on the processor, as for numbers that are out of range of integers."""
+    return op.args[0].dtype is None or op.args[0].dtype.kind != "f" or op.dtype.kind not in "iu"
 
 
 #: Rules that compute each element of a result independently.
@@ -336,7 +345,7 @@ class _Sorter:
                 is_near = is_near and not is_reordered(base_of(arg)) and not (rule == "take" and at == 0)
                 first = max(first, position[group] + (not is_near))
         fitting = (g for g in groups[first:] if is_loop and g.kind == "loop" and g.shape == shape)
-        found = next(fitting, None)
+        found = self.where.get(op.args[0]) if op.instruction is pick else next(fitting, None)
         if found is None:
             found = Group("loop" if is_loop else rule, shape)
             groups.append(found)

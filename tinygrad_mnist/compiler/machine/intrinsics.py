@@ -159,66 +159,103 @@ def _multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 class _Format:
-    """A floating-point format, and ``exp`` in it."""
+    """A floating-point format, with ``exp`` and ``tanh`` in it."""
 
     def __init__(
-        self, kind: Any, bits: int, digits: int, least: float, most: float, coefficients: list[float]
-    ) -> None:
+        self, kind: Any, bits: int, digits: int, least: float, most: float, coefficients: list[float],
+        quotient: tuple[list[float], list[float]],
+    ) -> None:  # fmt: skip
         self.kind, self.integer, self.digits = kind, ir.IntType(bits), digits
         self.least, self.most, self.normal = least, most, 3.0 - 2 ** (bits - digits - 2)
-        self.coefficients = coefficients
+        self.coefficients, self.quotient = coefficients, quotient
 
     def number(self, x: float) -> Any:
         is_short = isinstance(self.kind, ir.FloatType)
         return ir.Constant(self.kind, float(np.float32(x)) if is_short else float(x))
 
+    def call(self, builder: Any, name: str, *args: Any) -> Any:
+        """Call one of LLVM's own functions, all of whose arguments are such numbers."""
+        kind = ir.FunctionType(self.kind, [self.kind] * len(args))
+        return builder.call(builder.module.declare_intrinsic(f"llvm.{name}", [self.kind], kind), args)
+
+    def series(self, builder: Any, coefficients: list[float], x: Any) -> Any:
+        """A polynomial; the coefficient of the highest power comes first."""
+        y = self.number(coefficients[0])
+        for c in coefficients[1:]:
+            y = self.call(builder, "fmuladd", y, x, self.number(c))
+        return y
+
     def exp(self, builder: Any, x: Any) -> Any:
         r"""Write ``exp``: :math:`2^n e^r`, with :math:`n` the integer nearest to :math:`x / \ln 2`."""
-        kind, number = self.kind, self.number
-        fma = builder.module.declare_intrinsic("llvm.fmuladd", [kind], ir.FunctionType(kind, [kind] * 3))
+        number = self.number
         is_small = builder.fcmp_ordered("<", x, number(self.least))
         is_large = builder.fcmp_ordered(">", x, number(self.most))
         within = builder.select(is_small, number(self.least), x)
         within = builder.select(is_large, number(self.most), within)
         # Adding a number this large rounds away the fraction, and leaves n in the lowest digits.
         shift = number(1.5 * 2.0**self.digits)
-        shifted = builder.call(fma, [within, number(1 / math.log(2)), shift])
+        shifted = self.call(builder, "fmuladd", within, number(1 / math.log(2)), shift)
         n = builder.fsub(shifted, shift)
         # ln 2 in two parts, the first is so short that its product with n is exact.
         high = float(np.float32(0.693359375)) if self.digits == 23 else 0.693145751953125
         low = -2.12194440e-4 if self.digits == 23 else 1.42860682030941723212e-6
-        r = builder.call(fma, [n, number(-high), within])
-        r = builder.call(fma, [n, number(-low), r])
-        series = number(self.coefficients[0])
-        for c in self.coefficients[1:]:
-            series = builder.call(fma, [series, r, number(c)])
-        y = builder.call(fma, [series, builder.fmul(r, r), builder.fadd(r, number(1))])
+        r = self.call(builder, "fmuladd", n, number(-high), within)
+        r = self.call(builder, "fmuladd", n, number(-low), r)
+        series = self.series(builder, self.coefficients, r)
+        y = self.call(builder, "fmuladd", series, builder.fmul(r, r), builder.fadd(r, number(1)))
         # Below the smallest normal number, a second factor rounds away the last digits.
         is_tiny = builder.fcmp_ordered("<", n, number(self.normal))
         power = builder.select(is_tiny, builder.fadd(shifted, number(2 * self.digits)), shifted)
         factor = builder.select(is_tiny, number(2.0 ** (-2 * self.digits)), number(1))
         power = builder.shl(builder.bitcast(power, self.integer), ir.Constant(self.integer, self.digits))
-        y = builder.bitcast(builder.add(builder.bitcast(y, self.integer), power), kind)
+        y = builder.bitcast(builder.add(builder.bitcast(y, self.integer), power), self.kind)
         y = builder.fmul(y, factor)
         y = builder.select(is_large, number(math.inf), y)
         y = builder.select(is_small, number(0), y)
         return builder.select(builder.fcmp_unordered("uno", x, x), x, y)
 
+    def tanh(self, builder: Any, x: Any) -> Any:
+        r"""Write ``tanh``: a quotient of polynomials near zero, and :math:`1 - 2 / (e^{2x} + 1)` elsewhere."""
+        size, square, (above, below) = self.call(builder, "fabs", x), builder.fmul(x, x), self.quotient
+        part = builder.fmul(square, self.series(builder, above, square))
+        if len(below) > 1:
+            part = builder.fdiv(part, self.series(builder, below, square))
+        near = self.call(builder, "fmuladd", part, x, x)
+        power = builder.fadd(self.exp(builder, builder.fadd(size, size)), self.number(1))
+        far = builder.fsub(self.number(1), builder.fdiv(self.number(2), power))
+        is_near = builder.fcmp_ordered("<", size, self.number(0.625))
+        return self.call(builder, "copysign", builder.select(is_near, near, far), x)
 
-#: Cephes' polynomial for single precision, Taylor's for double; both are accurate to one unit in the last place.
+
+#: For exp, Cephes' polynomial in single precision, Taylor's in double; for tanh, those of Cephes. All are accurate to
+#: one or two units in the last place.
 _SINGLE = _Format(
     ir.FloatType(), 32, 23, -104.0, 88.72283,
     [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
+    ([-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1], [1]),
 )  # fmt: skip
 _DOUBLE = _Format(
-    ir.DoubleType(), 64, 52, -745.2, 709.78271289, [1 / math.factorial(k) for k in range(13, 1, -1)]
+    ir.DoubleType(),
+    64,
+    52,
+    -745.2,
+    709.78271289,
+    [1 / math.factorial(k) for k in range(13, 1, -1)],
+    (
+        [-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3],
+        [1, 1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3],
+    ),
 )
 
 
-def _exp(typing: Any, x: Any) -> Any:
-    """Compute e to the power of x in a vectorisable way."""
-    form = _SINGLE if x == types.float32 else _DOUBLE
-    return x(x), lambda context, builder, signature, args: form.exp(builder, args[0])
+def _vectorisable(name: str) -> Any:
+    """Make a function with which several numbers can be computed at a time."""
+
+    def function(typing: Any, x: Any) -> Any:
+        write = getattr(_SINGLE if x == types.float32 else _DOUBLE, name)
+        return x(x), lambda context, builder, signature, args: write(builder, args[0])
+
+    return intrinsic(function)
 
 
 def _logaddexp(a: Any, b: Any) -> Any:
@@ -274,7 +311,7 @@ address: Any = intrinsic(_address)
 lies_at: Any = intrinsic(_lies_at)
 add_freely: Any = intrinsic(_add_freely)
 multiply_add: Any = intrinsic(_multiply_add)
-exp: Any = intrinsic(_exp)
+exp: Any = _vectorisable("exp")
 gemm: Any = intrinsic(_gemm)
 
 
@@ -445,6 +482,7 @@ NAMES: dict[str, Any] = {
     "peek": peek,
     "poke": poke,
     "powered": compiled(_powered),
+    "tanh": _vectorisable("tanh"),
     "row_dot": compiled(_row_dot),
     "row_dot_where": compiled(_row_dot_where),
     "row_times": compiled(_row_times),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops.kernels import BLOCK, Padding, Pair
+from ...ops.kernels import Padding, Pair
 from ...ops.row_kernels import FEWEST, LOWERED, as_convolution, best_run
 from ..program import Op
 from .addresses import Address
@@ -71,11 +71,6 @@ def write_kernel(writer: Pieces, op: Op, turn: int) -> None:
         arrays = [call.array(arg) for arg in (given["g"], x, y, op)]
         where = call.windows(x, y, given["kernel"])
         call.say(name, *arrays, call.scratch(op.shape[3]), op.shape[0], where, call.zero)
-    elif name in ("window_sum", "spread_sum"):
-        images, sums = (op, given["g"]) if name == "spread_sum" else (given["x"], op)
-        where = call.windows(images, sums, given["kernel"])
-        is_back = name == "spread_sum"
-        call.say("window_sum", call.array(images), call.array(sums), op.shape[0], where, is_back, call.zero)
     else:
         raise NoMachineCodeError(op.instruction.name)
 
@@ -87,7 +82,7 @@ def _convolution(call: _Call, name: str) -> None:
     weights = op if name == "filters" else given["w"]
     results = op if name == "correlate" else given["g"]
     arrays = [call.array(arg) for arg in (images, weights, results)]
-    groups, one = given["groups"], number(1, op.dtype)
+    groups = given["groups"]
     kernel: Pair = (weights.shape[2], weights.shape[3])
     sizes = groups, weights.shape[1], weights.shape[0] // groups
     if name != "spread":
@@ -96,14 +91,10 @@ def _convolution(call: _Call, name: str) -> None:
     around = as_convolution(
         results.shape, images.shape, kernel, given["padding"], given["stride"], given["dilation"]
     )
-    if around is not None:
-        turned = groups, sizes[2], sizes[1]
-        _by_rows(call, name, arrays[::-1], turned, results, images, kernel, (1, 1), around)
-        return
-    row = math.prod(weights.shape[1:]) * results.shape[2] * results.shape[3]
-    at_once = max(1, min(results.shape[1], BLOCK // (row * op.dtype.itemsize)))
-    where = call.windows(images, results, kernel)
-    call.say(name, *arrays, call.scratch(row * at_once), *sizes, where, at_once, call.zero, one)
+    if around is None:
+        raise NoMachineCodeError(op.instruction.name)
+    turned = groups, sizes[2], sizes[1]
+    _by_rows(call, name, arrays[::-1], turned, results, images, kernel, (1, 1), around)
 
 
 def _by_rows(

@@ -103,7 +103,9 @@ def machine_of(source: Source, arrays: dict[str, Any]) -> Machine:
     numbers = [(places.of(op), expression(op, names)) for op in places.numbers]
     first = _layout_tests(source, names)
     made = [text for op, text in zip(program.results, returned, strict=True) if op.ndim]
-    return Machine(first, numbers, writer.pieces, made, returned, extra, places.sizes, draws, bounds)
+    return Machine(
+        first, numbers, writer.pieces, made, returned, extra, places.sizes, draws, bounds, writer.calls
+    )  # fmt: skip
 
 
 def _bounds(writer: Writer) -> list[str]:

@@ -11,6 +11,7 @@ from ..instructions import product_into
 from ..memory import is_ours
 from ..program import Input, Op, inputs_of
 from .addresses import Address, Addresses
+from .calls import Call, call_of
 from .formulas import number
 from .groups import Group, Groups, NoMachineCodeError, base_of, is_same_order, rule_of
 from .kernels import write_kernel
@@ -31,13 +32,27 @@ class Writer(Pieces):
     def __init__(self, found: Groups, places: Addresses) -> None:
         super().__init__(found, places)
         updates = (outer_update(found, places, group) for group in found.groups)
+        self.calls: list[Call] = []
         self.updated = {update[0] for update in updates if update is not None}
 
     # -- groups ------------------------------------------------------------------------------------------
 
     def write(self, group: Group, i: int) -> None:
-        """Write a group."""
+        """Write a group: in machine code if there is some, or as a call of NumPy."""
         self.begin()
+        if group.kind != "numpy":
+            try:
+                return self.compute(group, i)
+            except NoMachineCodeError:
+                self.pieces.pop()
+                self.begin()
+        call = call_of(self, group, i)
+        self.lines += [f"if call_numpy({len(self.calls)}):", "    raise StoppedError"]
+        self.calls.append(call)
+        return None
+
+    def compute(self, group: Group, i: int) -> None:
+        """Write a group in machine code."""
         if group.kind == "loop":
             update = outer_update(self.found, self.places, group)
             if update is None:
