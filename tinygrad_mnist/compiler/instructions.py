@@ -1,7 +1,7 @@
 """The instructions of programs: the facts about each, and its text for each back end, in one place.
 
 A NumPy function that is not declared here is called unchanged. Nothing is known about it, so its result may share
-memory with its arguments, it gets no buffer, and there is no machine code for it. A declaration saves time.
+memory with its arguments, it gets no buffer, and machine code leaves it to NumPy. A declaration saves time.
 
 Texts are templates. ``{x}`` is the argument with that name, ``{0}`` the first one, ``{arguments}`` all of them and
 the settings; ``{out}`` is the buffer for the result, and ``{function}`` NumPy's function. ``{x.flat}`` is an argument

@@ -85,7 +85,7 @@ class Instruction:
         The rule for the batch axis; ``""`` if the batch must stay whole.
     machine : str or dict of str
         How machine code computes it: for elementwise functions, a formula for each kind of numbers; for others, a
-        rule of ``machine``; ``""`` if the program must run as NumPy calls.
+        rule of ``machine``; ``""`` if it is left to NumPy.
     may_raise : bool, or a fact
         Whether it may raise an error that the uncompiled code raises too, even if the result is not needed.
     is_declared : bool

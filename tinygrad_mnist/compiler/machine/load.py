@@ -1,8 +1,8 @@
 """Programs as machine code: the second back end of ``tg.compile``.
 
 :func:`load` writes a program as loops and products, which numba compiles into one call; chains of elementwise
-operations become single loops. If a program contains something that has no machine code here, it runs as NumPy
-calls, and a warning says so. Its Generator draws random numbers before the program runs.
+operations become single loops. What has no machine code is left to NumPy, operation by operation (``calls``). If that
+is not possible, the whole program runs as NumPy calls, and a warning says so. Generators draw before the program runs.
 
 Results are NumPy's up to rounding, because sums are computed in a different order.
 """
