@@ -160,6 +160,10 @@ def test_a_broken_training_and_its_cure(visit: Visit) -> None:
     playwright.expect(page.locator(".finding.looks")).to_contain_text("The loss stays at ln 10")
     page.get_by_role("button", name="Train the mended one beside it").press("Enter")
     playwright.expect(page.locator('.state[data-state="done"]')).to_have_count(2)
+    playwright.expect(page.locator(".finding h3").first).to_contain_text(
+        "dead-units"
+    )  # it stays beside its cure
+    page.locator(".chip").nth(1).press("Enter")
     playwright.expect(page.locator("section.doctor")).to_contain_text("No findings.")
     playwright.expect(page.get_by_role("button", name="Replay, one file")).to_be_visible()
     playwright.expect(page.get_by_role("button", name="Run folder")).to_be_hidden()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from base64 import b64encode
 from typing import Any
@@ -146,6 +147,8 @@ def test_an_image_is_moved_towards_a_class(digit: np.ndarray) -> None:
         ("look", {"model": SMALL, "image": packed(np.full(784, np.nan, np.float32))}, "between 0 and 1"),
         ("look", {"model": SMALL, "image": BLANK, "towards": 12}, "class 12"),
         ("look", {"model": SMALL, "image": BLANK, "edits": [["0"]]}, "a change of a neuron"),
+        ("accuracy", {"model": SMALL, "edits": [["0", math.inf, 5]]}, "a change of a neuron"),
+        ("neuron", {"model": SMALL, "image": BLANK, "layer": "0", "unit": 0, "place": [1]}, "a place is"),
         ("neuron", {"model": SMALL, "image": BLANK, "layer": "9", "unit": 0}, "unknown layer"),
         ("neuron", {"model": SMALL, "image": BLANK, "layer": "0", "unit": 99}, "no 99"),
     ],

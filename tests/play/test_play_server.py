@@ -143,6 +143,8 @@ def test_commands_and_updates(client: Any) -> None:
         for nonsense in ("[", "[]", "1", '{"id": 1}', '{"room": ["echo"], "do": {}}', "[" * 10_000):
             socket.send_text(nonsense)
             assert "error" in socket.receive_json()
+        socket.send_bytes(b"\x00")
+        assert "error" in socket.receive_json()
         both = [ask("echo", "say", text="a"), socket.receive_json()]  # in any order
         assert {"id": 7, "result": "A"} in both
         assert {"room": "echo", "what": "said", "key": "", "text": "a"} in both

@@ -216,6 +216,7 @@ def test_exports(page: Page, run: str, tmp_path: Path) -> None:
 def test_what_is_refused(page: Page, run: str) -> None:
     assert "unknown setting 'lrr'" in page.fail("start", options={"lrr": 1})
     assert "unknown data set" in page.fail("start", options={"dataset": "x"})
+    assert "hidden must be a list" in page.fail("start", options={"hidden": 3})
     assert "has done 171 steps" in page.fail("fork", run=run, step=172)
     assert "has ended at this step" in page.fail("fork", run=run, step=171, knob="lr", value=1)
     assert "unknown knob" in page.fail("fork", run=run, step=1, knob="seed", value=1)
@@ -226,6 +227,20 @@ def test_what_is_refused(page: Page, run: str) -> None:
     content = base64.b64encode(b"1,2\n").decode()
     path = Path(page.ask("upload", name="../../x.csv", content=content)["path"])
     assert (path.name, path.read_bytes()) == ("x.csv", b"1,2\n")
+    # A folder that was moved away.
+    folder, known = page.room.records[run].folder, list(page.room.records)
+    folder.rename(folder.with_name("away"))
+    for do, given in (
+        ("fork", {"step": 60}),
+        ("export", {"what": "folder"}),
+        ("export", {"what": "program"}),
+    ):
+        assert f"its folder {folder} is gone" in page.fail(do, run=run, **given)
+    folder.mkdir()
+    assert "no longer has what a fork needs" in page.fail("fork", run=run, step=60)
+    folder.rmdir()
+    folder.with_name("away").rename(folder)
+    assert list(page.room.records) == known
     # What only the training can find out is said there, and no folder is left behind.
     name = page.ask("start", options={"dataset": "files", "path": str(path)})
     bad = page.ask("start", options={"dataset": "sample", "lr": "fast"})

@@ -158,7 +158,9 @@ class Draw(Room):
     ) -> dict[str, Any]:
         """Take a neuron apart: its sum with the numbers, its weights, and what excites it most."""
         looker = self.models.get(model)
-        where = None if place is None else (int(place[0]), int(place[1]))
+        if place is not None and [type(x) for x in place] != [int, int]:
+            raise OptionError("a place is [row, column]")
+        where = None if place is None else (place[0], place[1])
         return looker.neuron(_image(looker.facts.side, image), layer, unit, where, _edits(edits))
 
     @command
@@ -207,5 +209,5 @@ def _edits(edits: list[list[Any]] | None) -> list[Edit]:
             Edit(str(layer), int(unit), None if nudge is None else float(nudge))
             for layer, unit, nudge in edits or []
         ]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise OptionError("a change of a neuron is [layer, unit, number or null]") from None

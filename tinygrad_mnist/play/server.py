@@ -165,9 +165,9 @@ def make_app(engine: Engine, *, token: str, port: int) -> Guard:
             await outbox.reply(await asyncio.to_thread(to_json, found))
 
         try:
-            async for text in websocket.iter_text():
+            while (frame := await websocket.receive())["type"] != "websocket.disconnect":
                 try:
-                    message = json.loads(text)
+                    message = json.loads(frame.get("text") or "")  # a frame of bytes is no command
                 except (ValueError, RecursionError):
                     message = None
                 if len(answers) >= MOST_WAITING:
@@ -175,8 +175,6 @@ def make_app(engine: Engine, *, token: str, port: int) -> Guard:
                 task = asyncio.create_task(answer(message))
                 answers.add(task)
                 task.add_done_callback(answers.discard)
-        except WebSocketDisconnect:
-            pass
         finally:
             forget()
             sender.cancel()

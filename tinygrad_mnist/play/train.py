@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import nn
 from ..data import AUGMENTATIONS, DATASETS
-from ..errors import OptionError, RunError, choice
+from ..errors import OptionError, RunError, choice, quote
 from ..training.broken import BROKEN
 from ..training.doctor import FAULTS
 from ..training.explaining import explain_run
@@ -189,7 +189,9 @@ class Train(Room):
         if given["dataset"] not in list(DATASETS):
             raise choice("data set", str(given["dataset"]), DATASETS)
         for name in ("hidden", "augment"):
-            given[name] = tuple(given[name]) if isinstance(given[name], list) else given[name]
+            if not isinstance(given[name], (list, tuple)):
+                raise OptionError(f"{name} must be a list, not {quote(given[name])}")
+            given[name] = tuple(given[name])
         if given["path"] is not None and not isinstance(given["path"], str):
             raise OptionError("the path of the data must be text")
         record = self._add(given)
@@ -224,10 +226,15 @@ class Train(Room):
         if not moments:
             raise OptionError(f"{run} has not begun yet")
         moment, source = max(moments), self._folder(parent)
+        files = {
+            "config.json": source / "config.json",
+            CHECKPOINT: source / "moments" / f"{moment:08}.safetensors",
+        }
+        if not all(path.is_file() for path in files.values()):
+            raise OptionError(f"{run}: its folder {source} no longer has what a fork needs")
         record = self._add(parent.options)
-        folder = self._folder(record)
-        shutil.copyfile(source / "config.json", folder / "config.json")
-        shutil.copyfile(source / "moments" / f"{moment:08}.safetensors", folder / CHECKPOINT)
+        for name, path in files.items():
+            shutil.copyfile(path, self._folder(record) / name)
         record.branch(parent, moment)
         record.log.insert(0, {"what": "forked", "run": run, "step": step, "knob": knob, "value": value})
         record.changes = [change for change in parent.changes if change[0] <= step]
@@ -255,6 +262,8 @@ class Train(Room):
                 f"{record.name} is one of the broken trainings, which leave no folder behind; in Python, it is "
                 f"tinygrad_mnist.training.broken.BROKEN[{record.options['broken']!r}]"
             )
+        if not record.folder.is_dir():
+            raise OptionError(f"{record.name}: its folder {record.folder} is gone")
         return record.folder
 
     def _run(self, record: Record, *, resumes: bool, pause_at: int | None) -> None:

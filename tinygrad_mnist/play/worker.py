@@ -137,6 +137,8 @@ def _run(module: str, name: str, connection: Connection, given: dict[str, Any]) 
         pass
     except (TinygradError, OSError) as failure:
         error = str(failure)
+    except MemoryError as failure:
+        error = f"there is not enough memory: {failure}"
     except Exception as failure:
         traceback.print_exc(file=sys.stderr)
         error = f"a mistake in the program: {failure!r}; the terminal says where it happened"

@@ -203,9 +203,11 @@ export const mount = async (place, engine, state) => {
       "aria-pressed": i === found.explained, "aria-label": `${text}: ${(100 * shares[i]).toFixed(1)} %, output ${short(outputs[i])}`,
       onclick: () => { towards = towards === i ? -1 : i; ask(); },
     }, h("span", null, text), meter(shares[i]), h("span.number", null, `${(100 * shares[i]).toFixed(1)} %`))));
+    const top = /** @type {HTMLElement} */ (bars.children[found.said]);
+    bars.scrollTop = top.offsetTop - bars.offsetTop - bars.clientHeight / 2;
     if (toward.options.length !== found.classes.length + 1) fill(toward, h("option", { value: "" }, "nothing"), found.classes.map((/** @type {string} */ text, /** @type {number} */ i) => h("option", { value: i }, text)));
     far.textContent = target < 0 ? "" : signs ? `each pixel by at most ${(amount * 0.4).toFixed(2)}` : `a way of ${(amount * 12).toFixed(1)}`;
-    fill(layers, found.layers.map(card));
+    fill(layers, found.layers.map((/** @type {Layer} */ layer, /** @type {number} */ i) => card(layer, i === found.layers.length - 1 ? found.classes : [])));
   }
   /** A bar without inline style, which the page's policy forbids. @param {number} share */
   function meter(share) {
@@ -214,21 +216,21 @@ export const mount = async (place, engine, state) => {
     return made;
   }
 
-  /** @param {any} layer */
-  function card(layer) {
+  /** @param {any} layer @param {string[]} names those of its units, if they are classes */
+  function card(layer, names) {
     const { shape, data } = unpack(layer.values), [units, rows = 1, columns = 1] = shape;
     const title = `${layer.kind} ${layer.name}`, isMaps = shape.length === 3;
     const box = h("section.card", { "aria-label": title }, h("div.head", null, h("h2", null, title), h("small", null, isMaps ? `${units} maps of ${rows} × ${columns}` : `${units} numbers`)));
     let most = 0;
     for (let i = 0; i < data.length; i++) most = Math.max(most, Math.abs(data[i]));
-    const cells = h("div", { class: isMaps ? "maps" : "cells" });
+    const areClasses = names.length === units && !isMaps, cells = h("div", { class: isMaps ? "maps" : areClasses ? "cells named" : "cells" });
     for (let unit = 0; unit < units; unit++) {
       const canvas = h("canvas.pixels", { "aria-hidden": "true" });
       paint(canvas, data.subarray(unit * rows * columns, (unit + 1) * rows * columns), rows, columns, { most });
       const value = isMaps ? "" : `, ${short(data[unit])}`, edit = edits.find(([name, i]) => name === layer.name && i === unit);
       cells.append(layer.asks
-        ? h("button.cell", { "aria-label": `neuron ${unit} of ${title}${value}${edit ? ", changed" : ""}`, title: `${unit}${value}`, "data-layer": layer.name, "data-unit": unit, class: edit ? "cell edited" : "cell", onclick: () => open(layer.name, unit, null, true) }, canvas)
-        : h("span.cell", { title: `${unit}${value}` }, canvas));
+        ? h("button.cell", { "aria-label": `neuron ${unit} of ${title}${value}${edit ? ", changed" : ""}`, title: `${unit}${value}`, "data-layer": layer.name, "data-unit": unit, class: edit ? "cell edited" : "cell", onclick: () => open(layer.name, unit, null, true) }, canvas, areClasses && names[unit])
+        : h("span.cell", { title: `${unit}${value}` }, canvas, areClasses && names[unit]));
     }
     return put(box, cells);
   }

@@ -87,7 +87,7 @@ export function confusion(place, matrix, classes, picked, act) {
       buttons.push(made);
       return h("td", { role: "gridcell" }, made);
     })));
-    const table = h("table.matrix", { role: "grid", "aria-label": "Confusion matrix", style: `--n: ${n}`, onkeydown: (/** @type {KeyboardEvent} */ event) => {
+    const table = h(n > 16 ? "table.matrix.many" : "table.matrix", { role: "grid", "aria-label": "Confusion matrix", style: `--n: ${n}`, onkeydown: (/** @type {KeyboardEvent} */ event) => {
       const i = buttons.indexOf(/** @type {any} */ (document.activeElement));
       const to = { ArrowRight: i % n < n - 1 ? i + 1 : i, ArrowLeft: i % n ? i - 1 : i, ArrowDown: i + n < n * n ? i + n : i, ArrowUp: i >= n ? i - n : i }[event.key];
       if (i < 0 || to === undefined) return;
@@ -106,6 +106,7 @@ export function confusion(place, matrix, classes, picked, act) {
       button.style.setProperty("--share", `${Math.round(100 * (i === j ? share * 0.75 : Math.min(1, Math.sqrt(share) * 1.3)))}%`);
       button.className = i === j ? "right" : "wrong";
       button.setAttribute("aria-label", `${classes[i]} taken for ${classes[j]}: ${count}`);
+      button.title = `${classes[i]} → ${classes[j]}: ${count}`;
       button.setAttribute("aria-pressed", picked?.truth === i && picked?.said === j ? "true" : "false");
     }
   }

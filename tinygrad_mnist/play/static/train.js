@@ -69,10 +69,11 @@ export async function mount(place, engine, state) {
     const name = await engine.ask("train", "start_broken", { code, mended });
     state.keep(new URLSearchParams({ broken: code }));
     await add(name);
-    choose(name);
+    if (!mended) choose(name); // what was found stays on the page beside its cure
     isFormOpen = false;
     showBar();
-    transport.querySelector("button")?.focus();
+    if (mended) moved();
+    else transport.querySelector("button")?.focus();
   }
 
   /** @param {string} name */
