@@ -1,8 +1,10 @@
 """The doctor: what is wrong with a training, before it and while it runs.
 
 Every check looks at numbers that a training shows by itself: the data, one recorded step, and short trainings of
-copies. The faults are those of the literature [1]_ [2]_ [3]_ [4]_ [5]_ [6]_; the thresholds stand beside the checks,
-and were chosen so that all programs of our own exam are judged rightly.
+copies. The faults are those of the literature: AutoTrainer [1]_, DeepDiagnosis [2]_, UMLAUT [3]_, NeuraLint [4]_,
+Karpathy's recipe [5]_ and CS231n [6]_. The notes of each check say which of them gives a threshold, and where it was
+chosen so that the programs of our own exam are judged rightly. The numbers of the first three are those of their
+published programs.
 
 References
 ----------

@@ -22,7 +22,13 @@ SIGNIFICANT = 3.0
 
 
 def check_data(case: Case) -> Iterator[Finding]:
-    """Find what needs no model: numbers that are not finite, rare classes, sorted samples."""
+    """Find what needs no model: numbers that are not finite, rare classes, sorted samples.
+
+    Notes
+    -----
+    CS231n and Karpathy say to look at the balance of the classes and at single samples, and give no number. How
+    many times as frequent a class may be was chosen by our exam.
+    """
     for name, values in (("inputs", case.x), ("targets", case.y)):
         values = np.asarray(values)
         if values.dtype.kind in "fc" and not np.isfinite(values).all():
@@ -61,7 +67,12 @@ def check_data(case: Case) -> Iterator[Finding]:
 
 
 def _check_answers(case: Case) -> Iterator[Finding]:
-    """See whether the targets are sorted, or are among the inputs."""
+    """See whether the targets are sorted, or are among the inputs.
+
+    Notes
+    -----
+    A target among the inputs is a leak, as in Karpathy's recipe: look at the data before anything else.
+    """
     x, y = np.asarray(case.x), np.asarray(case.y)
     if y.size != len(y) or len(y) < 20 or y.dtype.kind not in "fiub" or not np.ptp(y.astype(np.float64)):
         return
@@ -77,7 +88,14 @@ def _check_answers(case: Case) -> Iterator[Finding]:
 
 
 def check_scale(case: Case) -> Iterator[Finding]:
-    """Look at the numbers that the first layers multiply, after whatever the model does to the inputs."""
+    """Look at the numbers that the first layers multiply, after whatever the model does to the inputs.
+
+    Notes
+    -----
+    UMLAUT warns of inputs outside of -1 to 1, and CS231n advises mean 0 and standard deviation 1. Healthy
+    standardised data have single numbers beyond 1, so the root mean square counts here; its bounds were chosen by
+    our exam.
+    """
     for node in products(case.nodes):
         value, parent = input_of(node)
         if value is None or parent is not None or value.dtype.kind not in "fiu" or value.size < 2:
@@ -135,7 +153,12 @@ def check_range(case: Case, outputs: int) -> Iterator[Finding]:
 
 
 def _check_pairs(x: NDArray, y: NDArray) -> Iterator[Finding]:
-    """See whether inputs that are alike have the same label, or the label of a sample before or after."""
+    """See whether inputs that are alike have the same label, or the label of a sample before or after.
+
+    Notes
+    -----
+    No published check; the bound is three standard deviations.
+    """
     n = len(y)
     flat = x.reshape(n, -1)
     if n < 150 or flat.dtype.kind not in "fiu" or flat.shape[1] < 16 or not np.isfinite(flat).all():
@@ -170,7 +193,13 @@ def _is_smooth(flat: NDArray) -> bool:
 
 
 def check_overlap(first: NDArray, second: NDArray) -> Iterator[Finding]:
-    """Whether samples of one part of the data are in the other too."""
+    """Whether samples of one part of the data are in the other too.
+
+    Notes
+    -----
+    UMLAUT warns if validation accuracy is above 95 % or above that of the training data. Both may be true of
+    healthy trainings, so the samples themselves are compared.
+    """
     known = {row.tobytes() for row in np.ascontiguousarray(first.reshape(len(first), -1))}
     rows = np.ascontiguousarray(second.reshape(len(second), -1).astype(first.dtype))
     same = sum(row.tobytes() in known for row in rows)

@@ -29,7 +29,14 @@ RANGES = {
 
 
 def check_loss_input(case: Case) -> Iterator[Finding]:
-    """See what the loss does with the outputs of the model: something may come twice, or be missing."""
+    """See what the loss does with the outputs of the model: something may come twice, or be missing.
+
+    Notes
+    -----
+    NeuraLint has rules for a missing softmax or sigmoid, for a wrong last activation and for doubled ones, UMLAUT
+    looks for the softmax before the loss, and Karpathy's list names a softmax before a loss that takes logits.
+    The graph says it exactly, so there is no threshold.
+    """
     seen: set[tuple[str, int]] = set()
     for node in case.nodes:
         if node.primitive is None or not node.parents:
@@ -133,7 +140,12 @@ def _share_of_zeros(node: Node) -> str:
 
 
 def check_targets(case: Case) -> Iterator[Finding]:
-    """Compare the range of the targets with that of the last activation, and with the number of outputs."""
+    """Compare the range of the targets with that of the last activation, and with the number of outputs.
+
+    Notes
+    -----
+    DeepDiagnosis compares the range of the targets with that of the last activation.
+    """
     source = case.output_source
     y = np.asarray(case.y)
     if source is None or source.primitive is None or not y.size:
@@ -250,7 +262,12 @@ def _is_multiplied_by_array(node: Node) -> bool:
 
 
 def check_limit(case: Case) -> Iterator[Finding]:
-    """See whether the loss can fall without limit when the outputs change."""
+    """See whether the loss can fall without limit when the outputs change.
+
+    Notes
+    -----
+    No published check: a loss that takes the logarithm of probabilities has the limit 0.
+    """
     output = case.outputs
     if not isinstance(output, Tensor) or not np.isfinite(case.start) or not _uses_targets(case):
         return
@@ -297,7 +314,12 @@ def check_limit(case: Case) -> Iterator[Finding]:
 
 
 def check_broadcast(case: Case) -> Iterator[Finding]:
-    """Find an operation of the loss that makes N × N numbers from N outputs and N targets."""
+    """Find an operation of the loss that makes N × N numbers from N outputs and N targets.
+
+    Notes
+    -----
+    No threshold: the shapes say it exactly.
+    """
     for node in case.after_model:
         args = [x for x in (node.args or ())[:2] if hasattr(x, "shape")]
         n = len(np.atleast_1d(case.y))
@@ -318,7 +340,12 @@ def check_broadcast(case: Case) -> Iterator[Finding]:
 
 
 def check_between_layers(case: Case) -> Iterator[Finding]:
-    """Find layers that follow each other without a nonlinearity."""
+    """Find layers that follow each other without a nonlinearity.
+
+    Notes
+    -----
+    NeuraLint has a rule for missing activations between layers.
+    """
     for node in products(case.nodes):
         parent = input_of(node)[1]
         before = _linear_source(parent, 0) if parent is not None else None

@@ -22,6 +22,12 @@ def check_losses(epochs: Sequence[Sequence[float]], rate: float) -> Iterator[Fin
     rate : float
         The learning rate.
 
+    Notes
+    -----
+    AutoTrainer speaks of oscillation if accuracy swings by 0.03 or more in a fifth of the epochs, and of an
+    explosion if the loss is above 1e5 or NaN. A sample of batches tells it earlier; the bounds for them were
+    chosen by our exam.
+
     Examples
     --------
     >>> losses = [[2.3, 2.5, 4.0, 7.1, 9.3, 8.8], [9.0, 7.7, 9.1, 8.9, 9.4, 8.6]]
@@ -61,6 +67,12 @@ def check_history(rows: Sequence[Mapping[str, Any]], first: float) -> Iterator[F
         The history.
     first : float
         The loss of the first batch, or of the first epoch.
+
+    Notes
+    -----
+    AutoTrainer speaks of slow convergence if accuracy never grows by 0.01 in an epoch. UMLAUT speaks of
+    overfitting as soon as the validation loss grows in an epoch in which the training loss falls; noise does
+    that, too, so 30 % above the best is asked for here. The bounds were chosen by our exam.
 
     Examples
     --------

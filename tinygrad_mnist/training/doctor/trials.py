@@ -73,7 +73,13 @@ def _measure(case: Case, model: Module) -> float:
 
 
 def check_initial_loss(case: Case) -> Iterator[Finding]:
-    """Compare the first loss with that of equal probabilities."""
+    """Compare the first loss with that of equal probabilities.
+
+    Notes
+    -----
+    CS231n and Karpathy compare the first loss with that of equal probabilities, ln(C). How far it may be away was
+    chosen by our exam.
+    """
     found = (activation_at(node) for node in case.after_model)
     names = {activation.name for activation in found if activation is not None}
     if "softplus" in names and case.start > 4 * math.log(2) + 3 and _is_of_bits(case) and not _grows(case):
@@ -93,7 +99,12 @@ def _is_of_bits(case: Case) -> bool:
 
 
 def check_reduction(case: Case) -> Iterator[Finding]:
-    """See whether the loss grows with the batch."""
+    """See whether the loss grows with the batch.
+
+    Notes
+    -----
+    No published check: twice the samples make twice a sum.
+    """
     if _grows(case) and not case.is_adaptive() and case.lr() * min(BATCH, len(case.x)) > 1:
         yield Finding(
             "sum-for-mean",
@@ -116,7 +127,14 @@ def _grows(case: Case) -> bool:
 
 
 def check_learning_rate(case: Case) -> Iterator[Finding]:
-    """Train a little with the optimizer's learning rate; if that goes badly, with others too."""
+    """Train a little with the optimizer's learning rate; if that goes badly, with others too.
+
+    Notes
+    -----
+    CS231n takes updates of about 1e-3 of the weights for good, and DeepDiagnosis judges a rate by that; it
+    depends on the optimizer and on the age of a training. So a copy is trained for some steps; the bounds were
+    chosen by our exam.
+    """
     if case.optimizer is None or not any(group["params"] for group in case.optimizer.param_groups):
         return
     start, end, gain = _trial(case, 1)
@@ -157,7 +175,12 @@ def _ends(losses: list[float]) -> tuple[float, float]:
 
 
 def check_one_batch(case: Case) -> Iterator[Finding]:
-    """See whether a copy of the model can learn a few samples by heart (Karpathy's recipe)."""
+    """See whether a copy of the model can learn a few samples by heart (Karpathy's recipe).
+
+    Notes
+    -----
+    Karpathy overfits a batch of a few samples, CS231n one of 20. The bounds were chosen by our exam.
+    """
     for steps, rate in ((150, 3e-3), (400, 1e-2)):
         found = list(_learn_by_heart(case, steps, rate))
         if not found:
@@ -199,7 +222,12 @@ ENOUGH, LEARNED = 200, 2.5
 
 
 def check_dependence(case: Case) -> Iterator[Finding]:
-    """See whether anything that is learned from half of the samples is true for the other half."""
+    """See whether anything that is learned from half of the samples is true for the other half.
+
+    Notes
+    -----
+    No published check; the bound is 2.5 standard deviations.
+    """
     x, y = np.asarray(case.x), np.asarray(case.y)
     labels = class_labels(y)
     is_number = labels is None and y.size == len(y) and y.dtype.kind == "f"
