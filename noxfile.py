@@ -71,6 +71,23 @@ def size(session: nox.Session) -> None:
     run(session, "python", "-m", "tests.size", *session.posargs)
 
 
+SITE = ("--jobs", "2", "-c", "docs/site", ".")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site: pages, reference and executed notebooks, in build/site; a warning is an error."""
+    run(session, "sphinx-build", "--fail-on-warning", "--keep-going", "-q", *SITE, "build/site", *session.posargs)
+    session.log("open build/site/index.html")
+
+
+@nox.session
+def links(session: nox.Session) -> None:
+    """Links to other sites, which needs the network."""
+    offline = ["-D", "nb_execution_mode=off"]
+    run(session, "sphinx-build", "-b", "linkcheck", "-q", *offline, *SITE, "build/links", *session.posargs)
+
+
 @nox.session
 def page(session: nox.Session) -> None:
     """Types of the page's own JavaScript, by its comments."""

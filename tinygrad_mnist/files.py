@@ -41,8 +41,8 @@ def save(
     ----------
     state : mapping of str to array_like
         For example, a module's ``state_dict()``. A value may also be a dict, or a list or tuple of dicts, whose
-        parts are arrays, numbers, text, ``True``, ``None``, and lists, tuples and dicts of them: :func:`load`
-        returns the same, as an optimizer's ``state_dict()`` needs it.
+        parts are arrays, numbers, text, ``True``, ``None``, and lists, tuples and dicts of them:
+        :func:`~tinygrad_mnist.load` returns the same, as an optimizer's ``state_dict()`` needs it.
     path : path ending in ``.safetensors`` or ``.npz``
     metadata : mapping of str to str, optional
         Text stored with the arrays (safetensors only).
@@ -89,7 +89,7 @@ def save(
 
 
 def load(path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS) -> dict[str, Any]:
-    """Read named arrays from a ``.safetensors`` or ``.npz`` file; and what else :func:`save` wrote there.
+    """Read named arrays, and what else :func:`~tinygrad_mnist.save` wrote, from a ``.safetensors`` or ``.npz`` file.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def load(path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS) -> di
 def read_safetensors(
     path: str | os.PathLike[str], *, max_bytes: int = LARGEST_ARRAYS
 ) -> tuple[dict[str, NDArray], dict[str, str]]:
-    """Read the arrays of a safetensors file, and the text stored with them; see :func:`load`.
+    """Read the arrays of a safetensors file, and the text stored with them; see :func:`~tinygrad_mnist.load`.
 
     Examples
     --------

@@ -124,7 +124,7 @@ class Report:
     title, description : str
         What the page begins with.
     circumstances : str, optional
-        How it came about, as HTML; see :func:`~tinygrad_mnist.experiments.page.circumstances`.
+        How it came about, as HTML; see ``experiments.page.circumstances``.
 
     Attributes
     ----------

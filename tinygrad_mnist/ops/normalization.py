@@ -163,7 +163,7 @@ def layer_norm(
 
     Parameters
     ----------
-    input : Tensor or array, shape (…, *normalized_shape)
+    input : Tensor or array, whose last axes have the lengths ``normalized_shape``
     normalized_shape : int or tuple of int
     weight, bias : Tensor or array, shape normalized_shape, optional
     eps : float, default 1e-5

@@ -242,7 +242,7 @@ def adaptive_avg_pool2d(input: ArrayT, output_size: Any) -> ArrayT:
 
     Returns
     -------
-    Tensor or array, shape (N, C, *output_size)
+    Tensor or array, shape (N, C, height, width)
 
     Examples
     --------

@@ -117,7 +117,7 @@ def fold(
 
     Returns
     -------
-    Tensor or array, shape (N, C, *output_size)
+    Tensor or array, shape (N, C, height, width)
 
     Examples
     --------
@@ -193,7 +193,7 @@ def interpolate(
 
     Returns
     -------
-    Tensor or array, shape (N, C, *size)
+    Tensor or array, shape (N, C, …)
 
     Examples
     --------

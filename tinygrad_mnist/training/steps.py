@@ -81,7 +81,7 @@ class TrainingStep:
         Whether to call the function itself; or its NumPy program (True means ``'numpy'``); or machine code
         (``pip install 'tinygrad-mnist[fast]'``), which takes some seconds to compile. ``'auto'`` uses the NumPy
         program for the first step, and then machine code if numba is installed and ``steps`` make up for the
-        time to compile it (see the source of :mod:`tinygrad_mnist.training.steps`); the choice does not
+        time to compile it (see the source of ``training/steps.py``); the choice does not
         depend on measured times.
     steps : int
         The expected number of calls; only ``'auto'`` uses it.
@@ -103,7 +103,7 @@ class TrainingStep:
     Raises
     ------
     OptionError, MissingExtraError
-        See :func:`require_backend`.
+        If there is no such back end, or if its packages are missing.
 
     Notes
     -----

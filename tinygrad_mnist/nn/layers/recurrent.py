@@ -213,7 +213,7 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """Long short-term memory [1]_; see :func:`tinygrad_mnist.ops.recurrence.lstm` for its formulas.
+    """Long short-term memory [1]_; see ``ops.recurrence.lstm`` for its formulas.
 
     Parameters are those of :class:`RNN`, except for the nonlinearity. Its state is a pair ``(h, c)``.
 
@@ -238,7 +238,7 @@ class LSTM(_Recurrent):
 
 
 class GRU(_Recurrent):
-    """Gated recurrent units [1]_; see :func:`tinygrad_mnist.ops.recurrence.gru` for their formulas.
+    """Gated recurrent units [1]_; see ``ops.recurrence.gru`` for their formulas.
 
     Parameters are those of :class:`RNN`, except for the nonlinearity.
 
