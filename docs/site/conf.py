@@ -63,6 +63,7 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 autodoc_typehints = "none"  # the docstrings say the types, with shapes
+autodoc_inherit_docstrings = False  # forward() of each layer says no more than that of Module
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
