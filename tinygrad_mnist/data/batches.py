@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
@@ -77,8 +77,10 @@ class Batches(DataLoader):
     def __len__(self) -> int:
         return self.count
 
-    def batches(self, start: int = 0) -> Iterator[tuple[NDArray, Any]]:
-        """Go through an epoch, or the rest of it."""
+    def batches(
+        self, start: int = 0, part: Callable[[int], slice] | None = None
+    ) -> Iterator[tuple[NDArray, Any]]:
+        """Go through an epoch, or the rest of it; a batch cannot be cut here."""
         return (as_pair(batch, self.source) for batch in islice(self.original, start, None))
 
     def __repr__(self) -> str:

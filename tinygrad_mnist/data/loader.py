@@ -109,13 +109,17 @@ class DataLoader:
         """Yield one epoch of ``(inputs, targets)``."""
         return self.batches()
 
-    def batches(self, start: int = 0) -> Iterator[tuple[NDArray, Any]]:
+    def batches(
+        self, start: int = 0, part: Callable[[int], slice] | None = None
+    ) -> Iterator[tuple[NDArray, Any]]:
         """Yield one epoch, or the rest of it.
 
         Parameters
         ----------
         start : int, default 0
             The number of batches to leave out; the order is drawn for the whole epoch, in this call.
+        part : callable, optional
+            Says which of so many examples of a batch to take; all of them by default.
 
         Examples
         --------
@@ -126,7 +130,13 @@ class DataLoader:
         examples = len(self.dataset)
         order = self.rng.permutation(examples) if self.shuffle else np.arange(examples)
         starts = range(start * self.batch_size, len(self) * self.batch_size, self.batch_size)
-        return (self.dataset.batch(order[i : i + self.batch_size], self.augment) for i in starts)
+        rows = (order[i : i + self.batch_size] for i in starts)
+        shares = (batch if part is None else batch[part(len(batch))] for batch in rows)
+        return (self.dataset.batch(share, self.augment) for share in shares)
+
+    def size_of(self, number: int) -> int:
+        """Return how many examples are in a batch; the first has number 1."""
+        return min(self.batch_size, len(self.dataset) - (number - 1) * self.batch_size)
 
     def __repr__(self) -> str:
         return f"DataLoader({self.dataset!r}, {pluralise(len(self), 'batch')} of {self.batch_size:,})"

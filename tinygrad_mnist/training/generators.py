@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import random
 import sys
 import types
@@ -14,25 +15,38 @@ import numpy as np
 from ..errors import StateDictError
 from ..tensor import Tensor
 
-__all__ = ["read_generators", "users_functions", "write_generators"]
+__all__ = ["fork_generators", "read_generators", "users_functions", "write_generators"]
 
 
 class _Kind(NamedTuple):
-    """How the state of one kind of generator is read and written."""
+    """How the state of one kind of generator is read and written, and how it is seeded with a list of integers."""
 
     read: Callable[[Any], Any]
     write: Callable[[Any, Any], None]
+    seed: Callable[[Any, list[int]], None]
 
 
 _KINDS: dict[type, _Kind] = {
     np.random.Generator: _Kind(
-        lambda rng: rng.bit_generator.state, lambda rng, state: setattr(rng.bit_generator, "state", state)
+        lambda rng: rng.bit_generator.state,
+        lambda rng, state: setattr(rng.bit_generator, "state", state),
+        lambda rng, seed: setattr(rng.bit_generator, "state", type(rng.bit_generator)(seed).state),
     ),
-    np.random.BitGenerator: _Kind(lambda rng: rng.state, lambda rng, state: setattr(rng, "state", state)),
+    np.random.BitGenerator: _Kind(
+        lambda rng: rng.state,
+        lambda rng, state: setattr(rng, "state", state),
+        lambda rng, seed: setattr(rng, "state", type(rng)(seed).state),
+    ),
     np.random.RandomState: _Kind(
-        lambda rng: rng.get_state(legacy=False), lambda rng, state: rng.set_state(state)
+        lambda rng: rng.get_state(legacy=False),
+        lambda rng, state: rng.set_state(state),
+        lambda rng, seed: rng.seed(seed),
     ),
-    random.Random: _Kind(lambda rng: rng.getstate(), lambda rng, state: rng.setstate(state)),
+    random.Random: _Kind(
+        lambda rng: rng.getstate(),
+        lambda rng, state: rng.setstate(state),
+        lambda rng, seed: rng.seed(repr(seed)),
+    ),
 }
 
 #: Values that hold nothing else.
@@ -81,6 +95,20 @@ def write_generators(roots: Mapping[str, Any], states: Mapping[str, Any]) -> Non
             kind.write(rng, states[path])
         except (TypeError, ValueError, KeyError) as error:
             raise StateDictError(f"{path}: a {type(rng).__name__} has no such state: {error}") from error
+
+
+def fork_generators(roots: Mapping[str, Any], number: int) -> None:
+    """Let generators that are in equal states in several processes go on with other random numbers in each of them.
+
+    Parameters
+    ----------
+    roots : mapping of str to object
+    number : int
+        That of the process, above 0.
+    """
+    for path, rng, kind in _found(roots):
+        digest = hashlib.blake2b(repr((path, kind.read(rng))).encode(), digest_size=16).digest()
+        kind.seed(rng, [number, *np.frombuffer(digest, np.uint32).tolist()])
 
 
 def users_functions(roots: Mapping[str, Any]) -> Iterator[types.FunctionType]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import time
@@ -26,6 +27,7 @@ from ..typing import Array, NDArray
 from .callbacks import Callback, Training
 from .history import History
 from .metrics import Metric, Tally, class_axis, join, measure, named_metrics, plain
+from .parallel import Parallel
 from .progress import Progress
 from .resuming import Parts, Resumption
 from .settings import OPTIMIZERS, make_loss
@@ -88,6 +90,7 @@ def fit(
     resume: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 10,
     threads: int | None = None,
+    parallel: str | Parallel | None = None,
 ) -> History:
     """Train a model.
 
@@ -147,6 +150,10 @@ def fit(
         many. Without these, it is one for products that are too small for more, or if others use the cores, and
         otherwise as many as there are cores; that is chosen when training starts. The setting is one for the whole
         process: of trainings in several Python threads, the least number counts.
+    parallel : {None, 'mpi'}
+        With ``'mpi'``, all processes that ``mpiexec`` has started train one model together, each with its share of
+        every batch. All of them make this call, with the same data and settings. The first one validates and has the
+        folder; it alone calls callbacks that only watch. ``docs/parallel.md`` says what is the same as in one process.
 
     Returns
     -------
@@ -159,7 +166,8 @@ def fit(
     Raises
     ------
     RunError
-        If the folder holds a training with another model or other settings, or if another process trains there.
+        If the folder holds a training with another model or other settings, or if another process trains there; or
+        if the processes that train together were given different data or settings.
     NonFiniteError
         If a loss or a weight becomes NaN or infinite; the model is then reset to the weights before
         that epoch.
@@ -192,6 +200,9 @@ def fit(
             f"fit: validation = {validation!r} is a number; pass data, as in validation, train = train.split(500)"
         )
     validation = None if validation is None else make_loader(validation, 1000)
+    parallel = Parallel.start(parallel)
+    if parallel.size > 1:
+        parallel.require_shares(loader)
     axis, loss, measures = class_axis(loss), named_loss(loss), named_metrics(metrics)
     if measures and validation is None:
         raise OptionError("fit: metrics= measures validation data after each epoch; pass validation= too")
@@ -215,21 +226,25 @@ def fit(
         has_aux=True,
         clip_norm=clip_norm,
         accumulate=accumulate,
+        parallel=parallel,
     )
     if schedule is not None and not isinstance(schedule, Schedule):
         schedule = _made(schedule, optimizer, epochs * -(-len(loader) // accumulate))
     watching = [*_callbacks(callbacks), *([Progress()] if progress else [])]
+    watching = [callback for callback in watching if not (parallel.rank and callback.only_watches)]
 
     started = time.monotonic()
-    parts = Parts(training, step, schedule, watching, loader, loss, measures)
-    saving = None if resume is None else Resumption(resume, checkpoint_every, parts)
+    parts = Parts(training, step, schedule, watching, loader, loss, measures, parallel)
+    is_alone = parallel.size == 1
+    saving = None if resume is None and is_alone else Resumption(resume, checkpoint_every, parts)
 
     # Endings run last in, first out: those that change the model must come before those that save it.
     with ExitStack() as endings, np.errstate(all="ignore"):
+        endings.enter_context(parallel.guard())
         if saving is not None:
             endings.enter_context(saving).load()
         if threads is not None or training.threads is None:
-            training.threads = choose_threads(model, loader, threads)
+            training.threads = choose_threads(model, loader, threads, is_alone=is_alone)
         endings.enter_context(limit_threads(training.threads))
         for callback in sorted(watching, key=lambda callback: callback.changes_model):
             callback.on_start(training)
@@ -244,40 +259,49 @@ def fit(
         done = len(training.history)
         last = done if training.stop else epochs
         for training.epoch in range(done + 1, last + 1):
-            now = _Epoch(training, axis, interrupted)
+            now = _Epoch(training, axis, interrupted, parallel)
             interrupted = {}
             model.train()
             batches = iter(loader) if saving is None else saving.batches(now.batch)
             for training.batch, (x, y) in enumerate(batches, now.batch + 1):
-                training.loss, output = step(x, y)
+                count, weight = parallel.weigh(loader, training.batch)
+                training.loss, output = step(x, y, weight=weight)
                 if not math.isfinite(training.loss):
-                    raise _undo_epoch(training, now.before, f"the loss became {training.loss}")
+                    raise parallel.common(
+                        _undo_epoch(training, now.before, f"the loss became {training.loss}")
+                    )
                 if training.batch == len(loader):
                     step.finish()
                 if schedule is not None and not schedule.needs_value and not step.gathered:
                     schedule.step()
-                now.tally.add(training.loss, output, y)
+                now.tally.add(training.loss, output, y, count)
                 for callback in watching:
                     callback.on_batch(training)
                 if saving is not None and saving.is_due and training.batch < len(loader):
                     saving.save(now.state_dict(training.batch))
-            row = {**now.row, **now.tally.means("train_")}
+            now.tally.join(parallel.gather(now.tally.share))
+            parallel.share_buffers(model)
+            row, bad = {**now.row, **now.tally.means("train_")}, ""
             if validation is None:
                 # Without validation data, check at least that the last update left usable weights.
-                if not all(np.isfinite(a).all() for a in leaves(predict(model, np.asarray(x)))):
-                    raise _undo_epoch(
-                        training, now.before, "outputs became NaN or infinite after the last update"
-                    )
+                outputs = leaves(predict(model, np.asarray(x)))
+                if not all(parallel.gather(all(np.isfinite(a).all() for a in outputs))):
+                    bad = "outputs became NaN or infinite after the last update"
             else:
-                measured = _measure(model, validation, loss, axis, measures)
+                measured = parallel.share(
+                    None if parallel.rank else _measure(model, validation, loss, axis, measures)
+                )
                 if not math.isfinite(measured["loss"]):
-                    raise _undo_epoch(training, now.before, f"the validation loss became {measured['loss']}")
+                    bad = f"the validation loss became {measured['loss']}"
                 row.update((f"validation_{name}", measured[name]) for name in measured if name != "count")
+            if bad:
+                raise parallel.common(_undo_epoch(training, now.before, bad))
             if schedule is not None and schedule.needs_value:
                 cast(Any, schedule).step(row.get("validation_loss", row["train_loss"]))
             training.history.append(row)
             for callback in watching:
                 callback.on_epoch(training)
+            training.stop = parallel.require_equal(model, training.stop)
             if saving is not None:
                 saving.save()
             if training.stop:
@@ -453,19 +477,27 @@ class _Epoch:
         The axis on which the loss has the classes.
     state : mapping
         That of an interrupted epoch, or nothing.
+    parallel : Parallel
     """
 
-    def __init__(self, training: Training, axis: int | None, state: Mapping[str, Any]) -> None:
+    def __init__(
+        self, training: Training, axis: int | None, state: Mapping[str, Any], parallel: Parallel
+    ) -> None:
         rate = training.optimizer.param_groups[0]["lr"]
         self.batch: int = state.get("batch", 0)  # how many were done when it began here
         self.row: dict[str, Any] = state.get("row") or {"epoch": training.epoch, "lr": rate}
         self.before: dict[str, NDArray] = state.get("before") or training.model.state_dict()
         self.tally = Tally(axis)
         vars(self.tally).update(state.get("tally", {}))
+        if parallel.rank:  # the first process has what all have counted
+            self.tally.correct = self.tally.positions = 0
+        self._parallel = parallel
 
     def state_dict(self, batch: int) -> dict[str, Any]:
         """The state after so many batches."""
-        return {"batch": batch, "row": self.row, "before": self.before, "tally": vars(self.tally)}
+        tally = copy.copy(self.tally)
+        tally.join(self._parallel.gather(self.tally.share))
+        return {"batch": batch, "row": self.row, "before": self.before, "tally": vars(tally)}
 
 
 def _finish(training: Training, step: TrainingStep, seconds: Callable[[], float]) -> None:

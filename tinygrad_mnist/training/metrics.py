@@ -124,9 +124,12 @@ class Tally:
         self.positions = 0
         self.classifies = True
 
-    def add(self, loss: float, outputs: Any, targets: Any) -> None:
-        """Add a batch: its mean loss, its outputs and targets, each an array or a tree of them."""
-        n = len(next(leaves(targets)))
+    def add(self, loss: float, outputs: Any, targets: Any, count: int | None = None) -> None:
+        """Add a batch: its mean loss, its outputs and targets, each an array or a tree of them.
+
+        If these are only a share of the batch, ``count`` says how many samples the batch has.
+        """
+        n = len(next(leaves(targets))) if count is None else count
         self.loss += loss * n
         self.count += n
         axis = self._axis(outputs, targets) if self.classifies else None
@@ -135,6 +138,16 @@ class Tally:
         else:
             self.correct += int(np.count_nonzero(_classes(outputs, axis) == targets))
             self.positions += targets.size
+
+    def join(self, shares: Iterable[tuple[int, int, bool]]) -> None:
+        """Take together what :attr:`share` says in all processes that have a share of each batch."""
+        correct, positions, classify = zip(*shares, strict=True)
+        self.correct, self.positions, self.classifies = sum(correct), sum(positions), all(classify)
+
+    @property
+    def share(self) -> tuple[int, int, bool]:
+        """What a process knows of its own shares only."""
+        return self.correct, self.positions, self.classifies
 
     def means(self, prefix: str = "") -> dict[str, float]:
         """Return ``loss``, and ``accuracy`` if there is one."""

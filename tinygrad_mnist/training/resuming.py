@@ -28,8 +28,9 @@ from ..tensor import Tensor, buffer
 from ..typing import NDArray
 from .callbacks import Callback, Training
 from .folders import claim
-from .generators import read_generators, write_generators
+from .generators import fork_generators, read_generators, write_generators
 from .identity import describe_training, differences, versions
+from .parallel import Parallel
 from .signals import PatientSignals
 from .steps import TrainingStep
 
@@ -48,6 +49,7 @@ class Parts(NamedTuple):
     loader: DataLoader
     loss: Callable[..., Any]
     metrics: Mapping[str, Any]
+    parallel: Parallel
 
     def stateful(self) -> dict[str, Any]:
         """The callbacks that remember something, by name."""
@@ -82,11 +84,14 @@ class Parts(NamedTuple):
 class Resumption:
     """Saves a training into a folder while it runs, and goes on from there.
 
-    As a context, it claims the folder, and lets signals wait until everything is saved.
+    As a context, it claims the folder, and lets signals wait until everything is saved. Of several processes that train
+    together, the first has the folder. The others get from it what it reads there, and all act on a signal after the
+    same batch.
 
     Parameters
     ----------
-    folder : path
+    folder : path or None
+        None saves nothing.
     minutes : float
         The longest time between two checkpoints.
     parts : Parts
@@ -97,10 +102,11 @@ class Resumption:
         How long the training took in earlier processes.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], minutes: float, parts: Parts) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None, minutes: float, parts: Parts) -> None:
         if not minutes > 0:
             raise OptionError(f"fit: checkpoint_every = {minutes!r} is not a positive number of minutes")
-        self.path = Path(folder) / CHECKPOINT
+        self.path = None if folder is None or parts.parallel.rank else Path(folder) / CHECKPOINT
+        self._folder = folder
         self.parts, self.seconds = parts, 0.0
         self._pause = 60 * minutes
         self._started = self._saved = time.monotonic()
@@ -109,15 +115,21 @@ class Resumption:
         self._state: dict[str, Any] = {}  # that of the checkpoint
         self._starts: dict[str, Any] = {}  # the states of all generators when the epoch began
         self._signals = PatientSignals()
+        parts.parallel.wants = self._wants
 
     def __enter__(self) -> Resumption:
         with ExitStack() as contexts:
-            contexts.enter_context(claim(self.path.parent))
+            if self.path is not None:
+                contexts.enter_context(claim(self.path.parent))
             contexts.enter_context(self._signals)
             self._contexts = contexts.pop_all()
+        epochs = {"the number of epochs": str(self.parts.training.epochs)}
+        self.parts.parallel.require_same({**self._versions, **self._identity, **epochs})
         return self
 
     def __exit__(self, *error: Any) -> None:
+        if self.parts.parallel.size > 1 and error[0] is not None:
+            self._signals.pending.clear()  # mpiexec sends them to all processes, but not at the same moment
         self._contexts.__exit__(*error)
 
     # -- going on --------------------------------------------------------------------------------------
@@ -132,52 +144,52 @@ class Resumption:
         DataError
             If the file is damaged.
         """
-        if not self.path.is_file():
-            history = self.path.with_name("history.jsonl")
-            if history.is_file() and history.stat().st_size:  # it would be overwritten
-                raise RunError(
-                    f"{self.path.parent}: holds a training without {CHECKPOINT}, so it cannot go on; choose another "
-                    "folder"
-                )
-            return
         with self._explained():
-            self._state = load(self.path, max_bytes=self.path.stat().st_size)
-            self._restore()
+            self._state = self.parts.parallel.share(_read(self.path) if self.path else {})
+            if self._state:
+                self._restore()
 
     def load_callbacks(self) -> dict[str, Any]:
         """Give back what ``on_start`` has reset, and return where an epoch was interrupted, or nothing.
 
-        The first checkpoint is written here: another process begins with the same weights and random numbers.
+        The first checkpoint is written here: another process begins with the same weights and random numbers. So do
+        those that train together with this one.
         """
-        if not self._state:
+        parallel, is_new = self.parts.parallel, not self._state
+        if is_new and parallel.size > 1:
+            self._state = parallel.share(self._gathered({}, []))
+            self._restore()
+        within: dict[str, Any] = {}
+        if self._state:
+            with self._explained():
+                self._restore_callbacks()
+                within = self._state["within"]
+                self._state = {}
+        if is_new:
             self.save()
-            return {}
-        with self._explained():
-            known = self._state["callbacks"]
-            for name, callback in self.parts.stateful().items():
-                if name in known or not callback.only_watches:
-                    callback.load_state_dict(known[name])
-            write_generators(self.parts.random(), self._state["generators"])
-            within: dict[str, Any] = self._state["within"]
-            self._state = {}
-            return within
+        return within
 
     def batches(self, done: int) -> Iterator[tuple[NDArray, Any]]:
         """Begin an epoch, or go on with the one that was interrupted after so many batches."""
-        loader, sources = self.parts.loader, self.parts.random()
+        loader, sources, parallel = self.parts.loader, self.parts.random(), self.parts.parallel
         now = read_generators(sources)
         if not done:
-            self._starts = now
-            return iter(loader)
+            self._starts = parallel.share(now)
         # The order of the batches was drawn when the epoch began; since then, others may have drawn as well.
-        write_generators(sources, self._starts)
-        if type(loader).__iter__ is DataLoader.__iter__:
+        if done or parallel.rank:
+            write_generators(sources, self._starts)
+        if parallel.size > 1:
+            stream = loader.batches(done, parallel.part)
+        elif type(loader).__iter__ is DataLoader.__iter__:
             stream = loader.batches(done)
         else:
             stream = iter(loader)
             for _ in islice(stream, done):
                 pass
-        write_generators(sources, now)
+        if done:
+            write_generators(sources, now)
+        elif parallel.rank:  # the order is the same for all; what is drawn for the examples must not be
+            fork_generators(sources, parallel.rank)
         return stream
 
     def _restore(self) -> None:
@@ -189,19 +201,19 @@ class Resumption:
         differing = differences(known, self._identity, is_longer)
         if differing:
             raise RunError(
-                f"{self.path.parent}: holds another training: {'; '.join(differing)}. Choose another folder, or the "
+                f"{self._folder}: holds another training: {'; '.join(differing)}. Choose another folder, or the "
                 "same settings"
             )
         if done > training.epochs:
             raise RunError(
-                f"{self.path.parent}: has {done} epochs already, and epochs={training.epochs} asks for fewer"
+                f"{self._folder}: has {done} epochs already, and epochs={training.epochs} asks for fewer"
             )
         others = [
             name
             for name, version in about["versions"].items()
             if self._versions.get(name, version) != version
         ]
-        if others:
+        if others and not parts.parallel.rank:
             warnings.warn(
                 f"fit: goes on with another version of {', '.join(others)} than before, so the result may differ from "
                 "that of a training without the interruption",
@@ -219,8 +231,21 @@ class Resumption:
         training.history.rows[:] = rows
         training.epoch, training.batch = done, training.batches if done else 0
         training.stop = "" if is_longer else about["stop"]
-        training.loss, training.threads = about["loss"], about["threads"]
+        training.loss = about["loss"]
+        if about.get("processes", 1) == parts.parallel.size:
+            training.threads = about["threads"]
         self.seconds, self._starts = about["seconds"], state["starts"]
+
+    def _restore_callbacks(self) -> None:
+        state, sources, parallel = self._state, self.parts.random(), self.parts.parallel
+        for name, callback in self.parts.stateful().items():
+            if name in state["callbacks"] or not callback.only_watches:
+                callback.load_state_dict(state["callbacks"][name])
+        streams = state.get("streams", {})
+        is_known = len(streams) == parallel.size
+        write_generators(sources, streams[str(parallel.rank)] if is_known else state["generators"])
+        if parallel.rank and not is_known:
+            fork_generators(sources, parallel.rank)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -238,7 +263,12 @@ class Resumption:
 
     @property
     def is_due(self) -> bool:
-        """Whether an epoch should be saved in its middle."""
+        """Whether an epoch should be saved in its middle, where all processes have the same."""
+        if self.parts.parallel.size > 1:
+            return self.parts.parallel.is_wanted and not self.parts.step.gathered
+        return self._wants()
+
+    def _wants(self) -> bool:
         return bool(self._signals.pending) or time.monotonic() - self._saved > self._pause
 
     @property
@@ -254,22 +284,30 @@ class Resumption:
         within : mapping, optional
             Where in an epoch the training is; by default, at its end.
         """
-        try:
-            with self._signals.waiting():
-                save(self._gathered(within or {}), self.path, sync=True)
-        except OSError as error:
-            warnings.warn(
-                f"fit: no checkpoint was written, and training goes on; the last one is still whole: {error}",
-                stacklevel=3,
-            )
+        parallel = self.parts.parallel
+        own = read_generators(self.parts.random()) if within and parallel.size > 1 else None
+        streams = parallel.gather(own) if own is not None else []
+        if self.path is not None:
+            try:
+                with self._signals.waiting():
+                    save(self._gathered(within or {}, streams), self.path, sync=True)
+            except OSError as error:
+                warnings.warn(
+                    f"fit: no checkpoint was written, and training goes on; the last one is still whole: {error}",
+                    stacklevel=3,
+                )
         self._saved = time.monotonic()
-        self._signals.deliver()
+        pending = parallel.gather([*self._signals.pending])
+        if came := [number for numbers in pending for number in numbers]:
+            self._signals.pending += [number for number in {*came} if number not in self._signals.pending]
+            with parallel.in_common():
+                self._signals.deliver()
 
     def finish(self) -> None:
         """From now on, let all signals wait until everything is saved."""
         self._signals.must_wait += 1
 
-    def _gathered(self, within: Mapping[str, Any]) -> dict[str, Any]:
+    def _gathered(self, within: Mapping[str, Any], streams: Sequence[dict[str, Any]]) -> dict[str, Any]:
         parts, training = self.parts, self.parts.training
         return {
             "training": {
@@ -279,6 +317,7 @@ class Resumption:
                 "stop": training.stop,
                 "loss": training.loss,
                 "threads": training.threads,
+                "processes": parts.parallel.size,
                 "seconds": self.total,
                 "joined": [n for n, p in training.model.named_parameters() if _is_joined(p.data)],
             },
@@ -291,9 +330,22 @@ class Resumption:
             "step": parts.step.state_dict(),
             "callbacks": {name: callback.state_dict() for name, callback in parts.stateful().items()},
             "generators": read_generators(parts.random()),
+            **({"streams": {str(i): states for i, states in enumerate(streams)}} if streams else {}),
             "starts": self._starts if within else {},
             "within": dict(within),
         }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, if there is one."""
+    if path.is_file():
+        return load(path, max_bytes=path.stat().st_size)
+    history = path.with_name("history.jsonl")
+    if history.is_file() and history.stat().st_size:  # it would be overwritten
+        raise RunError(
+            f"{path.parent}: holds a training without {CHECKPOINT}, so it cannot go on; choose another folder"
+        )
+    return {}
 
 
 def _load_weights(model: Module, state: Mapping[str, NDArray], joined: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from ..errors import MissingExtraError, OptionError, ShapeError, choice
 from ..optim import Optimizer, clip_grad_norm_
 from ..tensor import Tensor
 from ..typing import Array
+from .parallel import Parallel
 
 __all__ = ["COMPILE", "TrainingStep", "repays", "require_backend"]
 
@@ -90,6 +91,8 @@ class TrainingStep:
         Limit for the joint norm of the gradients.
     accumulate : int, default 1
         How many calls add up their gradients before the parameters are updated with the mean.
+    parallel : Parallel, optional
+        The processes that train together: each call adds up over all of them.
 
     Attributes
     ----------
@@ -130,13 +133,15 @@ class TrainingStep:
         has_aux: bool = False,
         clip_norm: float | None = None,
         accumulate: int = 1,
+        parallel: Parallel | None = None,
     ) -> None:
         require_backend(compile)
         if not isinstance(accumulate, (int, np.integer)) or accumulate < 1:
             raise OptionError(f"accumulate = {accumulate!r} is not a positive number of batches")
         self.function, self.optimizer = function, optimizer
         self.accumulate, self.gathered = accumulate, 0
-        self._sums = _Sums(optimizer) if accumulate > 1 else None
+        self.parallel = parallel or Parallel()
+        self._sums = _Sums(optimizer) if accumulate > 1 or self.parallel.size > 1 else None
         self.has_aux, self.clip_norm, self.steps = has_aux, clip_norm, steps
         self.asked = "numpy" if compile is True else compile
         self._shape: tuple[int, ...] | None = None  # of the first argument, for machine code
@@ -148,8 +153,18 @@ class TrainingStep:
         if self.asked == "numba":
             self._machine, self.backend = self._first_call(self._compile("numba")), "numba"
 
-    def __call__(self, *args: Any) -> Any:
-        """Update the parameters; return the loss, or the loss and the rest."""
+    def __call__(self, *args: Any, weight: float = 1.0) -> Any:
+        """Update the parameters; return the loss, or the loss and the rest.
+
+        Parameters
+        ----------
+        *args
+            A batch, or this process's share of it.
+        weight : float, default 1
+            How much the mean over the share counts in the mean over the batch.
+        """
+        if self._sums is not None:
+            self._sums.param_groups[0]["lr"] = weight
         if self._shape is None:
             self._shape = np.shape(args[0])
             result = (self._machine or self._plain)(*args)
@@ -160,21 +175,36 @@ class TrainingStep:
         else:
             result = self._plain(*args)
         loss = (result[0] if self.has_aux else result).item()
-        if self._sums is not None and math.isfinite(loss):
-            self.gathered += 1
-            if self.gathered == self.accumulate:
-                self.finish()
+        if self._sums is not None:
+            loss = self._gather(loss * weight)
         return (loss, result[1]) if self.has_aux else loss
 
-    def finish(self) -> None:
-        """Update the parameters with the mean of the gradients that were added up so far, if any."""
+    def _gather(self, loss: float) -> float:
+        """Count a call, and update the parameters if it is time; return the sum of the losses of all processes."""
+        if self.parallel.size == 1 and not math.isfinite(loss):
+            return loss
+        self.gathered += 1
+        if self.gathered == self.accumulate:
+            return self.finish(loss)
+        return self.parallel.add([loss], [])[0][0]
+
+    def finish(self, loss: float = 0.0) -> float:
+        """Update the parameters with the mean of the gradients that were added up so far, if any.
+
+        Returns
+        -------
+        float
+            The sum of the losses of all processes; if it is not finite, the parameters are not updated.
+        """
         if self._sums is None or not self.gathered:
-            return
-        self._sums.hand_over(self.gathered)
+            return loss
+        loss = self._sums.hand_over(self.gathered, self.parallel, loss)
         self.gathered = 0
-        self._clip()
-        self.optimizer.step()
+        if math.isfinite(loss):
+            self._clip()
+            self.optimizer.step()
         self.optimizer.zero_grad()
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """What the first step chose (for which shape of a batch, and what runs since then), and what was added up."""
@@ -190,9 +220,11 @@ class TrainingStep:
             If it ran as machine code, but numba is not installed here: a NumPy program rounds differently.
         """
         self._shape = state["shape"]
-        if self._sums is not None:
+        if self._sums is not None and "sums" in state:
             self._sums.load_state_dict(state["sums"])
             self.gathered = state["gathered"]
+            if self.parallel.rank:  # the first process has what was added up until then
+                self._sums.forget()
         if self.asked == "auto" and state["backend"] == "numba":
             self._machine, self.backend = self._first_call(self._compile("numba")), "numba"
 
@@ -267,7 +299,7 @@ class _Sums(Optimizer):
     """Adds up gradients instead of updating parameters: a formula like others, so that programs do it too."""
 
     def __init__(self, optimizer: Optimizer) -> None:
-        super().__init__([p for group in optimizer.param_groups for p in group["params"]], lr=0.0)
+        super().__init__([p for group in optimizer.param_groups for p in group["params"]], lr=1.0)
 
     @staticmethod
     def memory(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -276,20 +308,35 @@ class _Sums(Optimizer):
 
     @staticmethod
     def update(p: Array, g: Array, state: dict[str, Any], *, lr: float) -> tuple[Array, dict[str, Any]]:
-        """``sum = sum + g``."""
-        state["sum"] += g
+        """``sum = sum + lr * g``, where the rate is the weight of the gradient."""
+        state["sum"] += lr * g
         return p, state
 
     @staticmethod
     def of_rows(settings: Mapping[str, Any]) -> bool | None:
         """Refuse sparse gradients: an optimizer that leaves rows as they are could not tell which, from the sums."""
         raise OptionError(
-            "fit: accumulate= adds up whole gradients, and that of an embedding with sparse=True is not; use "
-            "larger batches, or make the embedding without sparse=True"
+            "fit: accumulate= and parallel= add up whole gradients, and that of an embedding with sparse=True is not; "
+            "use larger batches, or make the embedding without sparse=True"
         )
 
-    def hand_over(self, count: int) -> None:
-        """Make the mean of so many gradients that of each parameter, and begin again at zero."""
-        for p, state in self.state.items():
-            p.grad = Tensor(state["sum"] / count)
+    def hand_over(self, count: int, parallel: Parallel, loss: float) -> float:
+        """Make the mean of so many gradients that of each parameter that had any, and begin again at zero.
+
+        The gradients and the loss are sums over all processes.
+        """
+        params = [p for p in self.param_groups[0]["params"] if p.requires_grad]
+        states = [self.state.get(p) or {"step": 0, "sum": np.zeros_like(p.data)} for p in params]
+        steps = [state["step"] for state in states]
+        (loss, *steps), sums = parallel.add([loss, *steps], [state["sum"] for state in states])
+        for p, total, taken in zip(params, sums, steps, strict=True):
+            if taken:
+                p.grad = Tensor((total / count).astype(p.dtype, copy=False))
+        self.forget()
+        return loss
+
+    def forget(self) -> None:
+        """Begin again at zero."""
+        for state in self.state.values():
             state["sum"][...] = 0
+            state["step"] = 0

@@ -47,7 +47,9 @@ _before: list[tuple[Any, int]] = []
 _lock = threading.Lock()
 
 
-def choose_threads(model: Module, loader: DataLoader, asked: int | None = None) -> int | None:
+def choose_threads(
+    model: Module, loader: DataLoader, asked: int | None = None, *, is_alone: bool = True
+) -> int | None:
     """Choose the number of threads for the products of a training.
 
     Parameters
@@ -57,6 +59,8 @@ def choose_threads(model: Module, loader: DataLoader, asked: int | None = None) 
         The training data.
     asked : int, optional
         The number that the user asks for.
+    is_alone : bool, default True
+        Whether no other processes train together with this one.
 
     Returns
     -------
@@ -79,6 +83,8 @@ def choose_threads(model: Module, loader: DataLoader, asked: int | None = None) 
     available = count_threads()
     if available is None:
         return None
+    if not is_alone:
+        return 1
     rows, inner, columns = largest_product(model, loader)
     if available == 1 or rows * inner * columns < LARGE or _wanted:  # another training uses the cores
         return 1

@@ -1,0 +1,273 @@
+"""Several processes that train one model, each with its share of every batch; MPI carries what they tell each other.
+
+What all must decide in the same way, they decide from sums and objects that all of them have. An error that only one
+of them meets would leave the others waiting for it, so it ends them all.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..data import DataLoader
+from ..errors import OptionError, RunError, choice, require
+from ..nn import Module
+from ..typing import NDArray
+
+__all__ = ["Parallel"]
+
+#: How long the other processes leave it to the first to report an error, which is often the same in all, in seconds.
+COURTESY = 0.5
+
+E = TypeVar("E", bound=BaseException)
+
+
+class Parallel:
+    """One of several processes that train together, or one alone, which has nobody to talk to.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm, optional
+
+    Attributes
+    ----------
+    rank, size : int
+        The number of this process, from 0, and how many there are.
+    wants : callable
+        Whether this process wants to save, as after a signal; :meth:`add` asks.
+    is_wanted : bool
+        Whether one of the processes wanted to at the last :meth:`add`.
+    """
+
+    def __init__(self, comm: Any = None) -> None:
+        self._comm = comm
+        self.rank: int = 0 if comm is None else comm.rank
+        self.size: int = 1 if comm is None else comm.size
+        self.wants: Callable[[], bool] = bool
+        self.is_wanted = False
+        self._message = np.empty(0, np.float32)
+        self._orders: list[Any] = []
+        self._common: BaseException | None = None
+
+    @classmethod
+    def start(cls, asked: str | Parallel | None) -> Parallel:
+        """Meet the other processes that ``mpiexec`` has started.
+
+        Raises
+        ------
+        OptionError
+            If there is no such way.
+        MissingExtraError
+            If mpi4py is not installed.
+        """
+        if isinstance(asked, Parallel):
+            return asked
+        if asked is None:
+            return cls()
+        if asked != "mpi":
+            raise choice("parallel", asked, ["mpi"])
+        parallel = cls(require("mpi4py.MPI", extra="mpi", purpose="parallel='mpi'").COMM_WORLD)
+        if parallel.size > 1:
+            sys.excepthook = parallel._last_words
+        return parallel
+
+    # -- shares ----------------------------------------------------------------------------------------
+
+    def part(self, count: int) -> slice:
+        """Which of so many examples of a batch are this process's; it has as many as others, or one more or less."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def weigh(self, loader: DataLoader, number: int) -> tuple[int | None, float]:
+        """How many examples a batch has, and how much of its mean this process contributes; alone, it is all."""
+        if self.size == 1:
+            return None, 1.0
+        count = loader.size_of(number)
+        part = self.part(count)
+        return count, (part.stop - part.start) / count
+
+    def require_shares(self, loader: DataLoader) -> None:
+        """Check that each process has a share of each batch, and knows which.
+
+        Raises
+        ------
+        OptionError
+            If not.
+        """
+        kind = type(loader)
+        if kind.__iter__ is not DataLoader.__iter__ or kind.batches is not DataLoader.batches:
+            raise OptionError(
+                f"fit: parallel= cannot cut the batches of a {loader!r}, which has an order of its own; pass its data "
+                "set, or a tg.data.DataLoader"
+            )
+        least = min(loader.size_of(number) for number in (1, len(loader)))
+        if least < self.size:
+            raise OptionError(
+                f"fit: a batch of {least} cannot be shared by {self.size} processes; choose another batch_size, or "
+                "pass a DataLoader with drop_last=True"
+            )
+
+    # -- talking ---------------------------------------------------------------------------------------
+
+    def add(self, numbers: Sequence[float], arrays: Sequence[NDArray]) -> tuple[list[float], list[NDArray]]:
+        """Return the sums over all processes, of numbers and of arrays, with one message.
+
+        The sums of the arrays are only valid until the next call.
+        """
+        if self.size == 1:
+            return list(numbers), list(arrays)
+        if arrays and len(arrays) != len(self._orders):
+            # Copies are fast in the order of memory, which compiled programs choose.
+            self._orders = self.share(["C" if a.flags.c_contiguous else "F" for a in arrays])
+        kind = np.result_type(np.float32, *(a.real.dtype for a in arrays))
+        kinds = [np.result_type(kind, a.dtype) for a in arrays]
+        head = [*numbers, float(self.wants())]
+        ends = np.cumsum(
+            [len(head), *(a.size * k.itemsize // kind.itemsize for a, k in zip(arrays, kinds, strict=True))]
+        )
+        if self._message.size != ends[-1] or self._message.dtype != kind:
+            self._message = np.empty(ends[-1], kind)
+        self._message[: len(head)] = head
+        sums = (
+            [
+                self._message[start:stop].view(k).reshape(a.shape, order=order)
+                for a, k, order, start, stop in zip(
+                    arrays, kinds, self._orders, ends[:-1], ends[1:], strict=True
+                )
+            ]
+            if arrays
+            else []
+        )
+        for total, a in zip(sums, arrays, strict=True):
+            np.copyto(total, a)
+        self._comm.Allreduce(None, self._message)  # in its place
+        *added, wanted = self._message[: len(head)].tolist()
+        self.is_wanted = wanted > 0
+        return added, sums
+
+    def share(self, x: Any) -> Any:
+        """Return the first process's object."""
+        return x if self.size == 1 else self._comm.bcast(x, 0)
+
+    def share_buffers(self, model: Module) -> None:
+        """Give all processes the running statistics of the first."""
+        if self.size > 1:
+            buffers = [buffer for _, buffer in model.named_buffers()]
+            for own, first in zip(buffers, self.share(buffers), strict=True):
+                np.copyto(own, first)
+
+    def gather(self, x: Any) -> list[Any]:
+        """Return the objects of all processes."""
+        return [x] if self.size == 1 else self._comm.allgather(x)
+
+    # -- what all must agree on ------------------------------------------------------------------------
+
+    def require_same(self, facts: Mapping[str, str]) -> None:
+        """Check that all processes were started with the same.
+
+        Raises
+        ------
+        RunError
+            In all processes, if not; it names what differs.
+        """
+        first, *others = self.gather(dict(facts))
+        differing = [
+            f"{name} is {_shorten(theirs.get(name))} in process {rank}, but {_shorten(first.get(name))} in process 0"
+            for rank, theirs in enumerate(others, 1)
+            for name in sorted({*first, *theirs})
+            if theirs.get(name) != first.get(name)
+        ]
+        if differing:
+            raise self.common(
+                RunError(f"fit: processes that train together must be given the same: {'; '.join(differing)}")
+            )
+
+    def require_equal(self, model: Module, stop: str) -> str:
+        """Check that the weights are the same everywhere; return the first reason to stop that a process has, or "".
+
+        Raises
+        ------
+        RunError
+            In all processes, if weights differ.
+        """
+        if self.size == 1:
+            return stop
+        checksum = 0
+        for p in model.parameters():
+            checksum = zlib.crc32(np.ascontiguousarray(p.data).data, checksum)
+        found = self.gather((checksum, stop))
+        if different := [rank for rank, (other, _) in enumerate(found) if other != found[0][0]]:
+            raise self.common(
+                RunError(
+                    f"fit: the weights of process {different[0]} are no longer those of process 0. A callback that "
+                    "changes the model or the optimizer must do the same in all processes; processors of different "
+                    "kinds may round differently"
+                )
+            )
+        return next((reason for _, reason in found if reason), "")
+
+    # -- ends ------------------------------------------------------------------------------------------
+
+    def common(self, error: E) -> E:
+        """Return an error that all processes are about to raise, so that it need not end them."""
+        self._common = error
+        return error
+
+    @contextmanager
+    def in_common(self) -> Iterator[None]:
+        """What is raised in this block, is raised in all processes."""
+        try:
+            yield
+        except BaseException as error:
+            self.common(error)
+            raise
+
+    @contextmanager
+    def guard(self, report: Callable[[BaseException], int] | None = None) -> Iterator[None]:
+        """End all processes at an error that only this one meets, since the others would wait for it.
+
+        Parameters
+        ----------
+        report : callable, optional
+            Says what happened, and returns the exit status; by default, that is a traceback, and 1.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if self.size > 1 and error is not self._common:
+                self._end_all(error, report)
+            raise
+
+    def _end_all(self, error: BaseException, report: Callable[[BaseException], int] | None = None) -> None:
+        time.sleep(COURTESY if self.rank else 0)
+        status = 1
+        try:
+            if report is not None:
+                status = report(error)
+            else:
+                traceback.print_exception(error)
+                print(f"process {self.rank} of {self.size} ends them all", file=sys.stderr)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            self._comm.Abort(status or 1)
+
+    def _last_words(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        """What Python does with an error that nobody catches: without this, it would wait for the others."""
+        self._end_all(error)
+
+
+def _shorten(fact: str | None) -> str:
+    """A fact, or the beginning of a long one with a checksum."""
+    if fact is None:
+        return "missing"
+    return fact if len(fact) < 100 else f"{fact[:60]}… ({zlib.crc32(fact.encode()):08x})"
