@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from .. import nn, viz
 from ..data import AUGMENTATIONS, DATASETS, Augment, Dataset
 from ..data.catalogue import load_own
-from ..errors import MissingExtraError, OptionError
+from ..errors import MissingExtraError, OptionError, pluralise
 from ..experiments.options import (
     CompileOption,
     Names,
@@ -24,13 +24,15 @@ from ..experiments.options import (
     Terminated,
     command_line,
     refuse_beside_resume,
+    report_error,
 )
 from ..experiments.training_page import write_training_page
 from ..nn.init import room_for
 from ..reading import readable
-from ..training import Checkpoint, Doctor, History, Progress
+from ..training import Callback, Checkpoint, Doctor, History, Progress
 from ..training.folders import claim
 from ..training.models import MODELS
+from ..training.parallel import Parallel
 from ..training.recipes import RECIPES
 from ..training.resuming import CHECKPOINT
 from ..training.runs import Run
@@ -195,6 +197,11 @@ def _follow(context: click.Context, option: click.Parameter, name: str | None) -
     type=click.IntRange(1),
     help="Threads for matrix products.  [default: one if more are not worth it, or if the cores are in use]",
 )
+@click.option(
+    "--parallel",
+    type=click.Choice(["mpi"]),
+    help="Train in all processes that mpiexec has started, each with its share of every batch.",
+)
 @click.option("--plots/--no-plots", default=True, show_default=True, help="Draw pictures into the folder.")
 @click.option(
     "--doctor/--no-doctor", default=True, show_default=True, help="Say what goes wrong while it trains."
@@ -206,6 +213,13 @@ def train(**options: Any) -> int:
     Without MNIST on this machine and without a network, it trains on 5,000 digits that come with
     the program. Ctrl-C stops early and keeps what has been learned; --resume goes on from there.
     """
+    parallel = Parallel.start(options.pop("parallel"))
+    parallel.report = report_error
+    with parallel.guard(), parallel.quiet():
+        return _train(options, parallel)
+
+
+def _train(options: dict[str, Any], parallel: Parallel) -> int:
     if options["recipe"]:
         click.echo(f"recipe: {RECIPES[options['recipe']]}", err=True)
     plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")
@@ -213,9 +227,12 @@ def train(**options: Any) -> int:
     resumed, settings, threads = options.pop("resume"), None, options.pop("threads")
     context = click.get_current_context()
     if resumed is not None:
-        refuse_beside_resume("epochs", "checkpoint_every", "threads", "plots", "doctor", "as_json")
+        refuse_beside_resume(
+            "epochs", "checkpoint_every", "threads", "parallel", "plots", "doctor", "as_json"
+        )
         settings = Run.read_settings(resumed)
-        context.with_resource(claim(resumed))
+        if not parallel.rank:
+            context.with_resource(claim(resumed))
         if context.get_parameter_source("epochs") is ParameterSource.COMMANDLINE:
             settings = replace(settings, epochs=options["epochs"])
     train_data, test = load_again(resumed, takes_data=False) if settings else _load(options)
@@ -238,13 +255,19 @@ def train(**options: Any) -> int:
     model = settings.make_model(inputs)
     parameters = sum(p.size for p in model.parameters())
     click.echo(f"model: {_describe(settings, model)}, {parameters:,} parameters", err=True)
+    if parallel.rank:
+        stopped, _ = _fit(model, train_data, settings, None, minutes, has_doctor, threads, parallel)
+        return _STATUS.get(stopped, 0)
+    if context.params["parallel"]:
+        more = "" if parallel.size > 1 else "; start several with mpiexec -n 4 tinygrad-mnist train …"
+        click.echo(f"parallel: {pluralise(parallel.size, 'process')}{more}", err=True)
     if resumed is None:
         config = describe_run(settings, train_data, test)
         folder = context.with_resource(Run.create(out, config, name=settings.dataset))
     else:
         folder = resumed
         Run.change_config(folder, epochs=settings.epochs)
-    stopped, history = _fit(model, train_data, settings, folder, minutes, has_doctor, threads)
+    stopped, history = _fit(model, train_data, settings, folder, minutes, has_doctor, threads, parallel)
     run = Run(folder)
     result = measure_run(model, test, settings, history, stopped, folder)
     run.write_result(result)
@@ -278,23 +301,37 @@ def _fit(
     model: nn.Module,
     train_data: Dataset,
     settings: Settings,
-    folder: Path,
+    folder: Path | None,
     minutes: float,
     has_doctor: bool,
     threads: int | None,
+    parallel: Parallel,
 ) -> tuple[str, History]:
     """Train into a folder; return why training ended early (or ""), and its history."""
-    saved = Checkpoint(folder)
-    callbacks = [*([Doctor()] if has_doctor else []), saved, Progress()]
+    history, callbacks = History(), list[Callback]()
+    if folder is not None:
+        saved = Checkpoint(folder)
+        callbacks = [*([Doctor()] if has_doctor else []), saved, Progress()]
     try:
-        fit_run(model, train_data, settings, folder, callbacks, minutes=minutes, threads=threads)
-        stopped = saved.history.stopped
+        history = fit_run(
+            model,
+            train_data,
+            settings,
+            folder,
+            callbacks,
+            minutes=minutes,
+            threads=threads,
+            parallel=parallel,
+        )
+        stopped = history.stopped
     except KeyboardInterrupt as interruption:
-        if not (folder / "model.safetensors").is_file():  # it came before the training
-            raise
+        if folder is not None:
+            if not (folder / "model.safetensors").is_file():  # it came before the training
+                raise
+            history = saved.history
+            click.echo(f"stopped; keeping what has been learned. --resume {folder} goes on", err=True)
         stopped = "terminated" if isinstance(interruption, Terminated) else "interrupted"
-        click.echo(f"stopped; keeping what has been learned. --resume {folder} goes on", err=True)
-    return stopped, saved.history
+    return stopped, history
 
 
 def _load(options: dict[str, Any]) -> tuple[Dataset, Dataset]:

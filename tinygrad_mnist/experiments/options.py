@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, NoReturn
@@ -27,6 +28,7 @@ __all__ = [
     "Terminated",
     "command_line",
     "refuse_beside_resume",
+    "report_error",
     "run_command",
 ]
 
@@ -53,25 +55,39 @@ def run_command(command: click.Command, name: str, args: Sequence[str] | None = 
         signal.signal(signal.SIGTERM, _terminate)
     try:
         status = command.main(args, prog_name=name, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt) as error:  # click makes an Abort of it
-        click.echo("stopped", err=True)
-        sys.exit(143 if isinstance(error.__cause__ or error, Terminated) else 130)
     except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 (or Python complains again at exit)
         sys.exit(1)
-    except (TinygradError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except MemoryError:
-        click.echo("error: not enough memory; use smaller layers or batches", err=True)
-        sys.exit(1)
+    except (
+        click.ClickException,
+        click.Abort,
+        KeyboardInterrupt,
+        TinygradError,
+        OSError,
+        MemoryError,
+    ) as error:
+        sys.exit(report_error(error))
     finally:
         if must_hear:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def report_error(error: BaseException) -> int:
+    """Say what happened, and return the exit status; an error that is nobody's mistake has a traceback."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):  # click makes an Abort of it
+        click.echo("stopped", err=True)
+        return 143 if isinstance(error.__cause__ or error, Terminated) else 130
+    if isinstance(error, (TinygradError, OSError)):
+        click.echo(f"error: {error}", err=True)
+    elif isinstance(error, MemoryError):
+        click.echo("error: not enough memory; use smaller layers or batches", err=True)
+    else:
+        traceback.print_exception(error)
+    return 1
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

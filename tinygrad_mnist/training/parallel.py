@@ -6,12 +6,13 @@ of them meets would leave the others waiting for it, so it ends them all.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -45,6 +46,8 @@ class Parallel:
         Whether this process wants to save, as after a signal; :meth:`add` asks.
     is_wanted : bool
         Whether one of the processes wanted to at the last :meth:`add`.
+    report : callable
+        Says what an error is that ends all processes, and returns the exit status; by default, that is a traceback and 1.
     """
 
     def __init__(self, comm: Any = None) -> None:
@@ -53,6 +56,7 @@ class Parallel:
         self.size: int = 1 if comm is None else comm.size
         self.wants: Callable[[], bool] = bool
         self.is_wanted = False
+        self.report: Callable[[BaseException], int | None] = traceback.print_exception
         self._message = np.empty(0, np.float32)
         self._orders: list[Any] = []
         self._common: BaseException | None = None
@@ -230,34 +234,38 @@ class Parallel:
             raise
 
     @contextmanager
-    def guard(self, report: Callable[[BaseException], int] | None = None) -> Iterator[None]:
-        """End all processes at an error that only this one meets, since the others would wait for it.
-
-        Parameters
-        ----------
-        report : callable, optional
-            Says what happened, and returns the exit status; by default, that is a traceback, and 1.
-        """
+    def guard(self) -> Iterator[None]:
+        """End all processes at an error that only this one meets, since the others would wait for it."""
         try:
             yield
         except BaseException as error:
             if self.size > 1 and error is not self._common:
-                self._end_all(error, report)
+                self._end_all(error)
             raise
 
-    def _end_all(self, error: BaseException, report: Callable[[BaseException], int] | None = None) -> None:
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Let only the first process print, and errors."""
+        with ExitStack() as contexts:
+            if self.rank:
+                nowhere = contexts.enter_context(open(os.devnull, "w"))  # noqa: PTH123
+                contexts.enter_context(redirect_stdout(nowhere))
+                contexts.enter_context(redirect_stderr(nowhere))
+            yield
+
+    def _end_all(self, error: BaseException) -> None:
         time.sleep(COURTESY if self.rank else 0)
-        status = 1
+        status = None
         try:
-            if report is not None:
-                status = report(error)
-            else:
-                traceback.print_exception(error)
-                print(f"process {self.rank} of {self.size} ends them all", file=sys.stderr)
+            with redirect_stderr(sys.__stderr__):
+                status = self.report(error)
+                print(
+                    f"process {self.rank} of {self.size} has ended all of them", file=sys.stderr, flush=True
+                )
             sys.stdout.flush()
-            sys.stderr.flush()
         finally:
             self._comm.Abort(status or 1)
+            os._exit(status or 1)  # it may take a moment until they are ended
 
     def _last_words(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None

@@ -18,6 +18,7 @@ from ..optim import Optimizer, Schedule
 from .callbacks import Callback, EarlyStopping
 from .history import History
 from .loop import evaluate, fit
+from .parallel import Parallel
 from .settings import SCHEDULES, Settings
 
 __all__ = ["describe_run", "fit_run", "measure_run"]
@@ -49,11 +50,12 @@ def fit_run(
     model: Module,
     train_data: Dataset,
     settings: Settings,
-    folder: Path,
+    folder: Path | None,
     callbacks: Iterable[Callback],
     *,
     minutes: float = 10.0,
     threads: int | None = None,
+    parallel: Parallel | None = None,
     around_schedule: Callable[[Make | None], Make | None] = lambda make: make,
 ) -> History:
     """Train a model with settings, or go on with what is in the folder.
@@ -64,13 +66,14 @@ def fit_run(
         What ``settings.make_model`` made.
     train_data : Dataset
     settings : Settings
-    folder : Path
-        That of the run.
+    folder : Path or None
+        That of the run; the first of several processes has it.
     callbacks : iterable of Callback
         Besides early stopping, which the settings ask for or not.
     minutes : float, default 10
         The longest time between two checkpoints.
     threads : int, optional
+    parallel : Parallel, optional
     around_schedule : callable, optional
         Gets the function that makes the schedule, and returns another.
     """
@@ -103,6 +106,7 @@ def fit_run(
         resume=folder,
         checkpoint_every=minutes,
         threads=threads,
+        parallel=parallel,
     )
 
 
