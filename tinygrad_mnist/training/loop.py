@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
@@ -16,7 +15,7 @@ import numpy as np
 from ..data import DataLoader, Dataset
 from ..data.batches import Batches, BatchSource, adopt, make_loader
 from ..data.examples import ExampleSource
-from ..errors import NonFiniteError, OptionError, choice, misfit
+from ..errors import OptionError, choice, misfit
 from ..graph import no_grad
 from ..nn import Module
 from ..nn.modes import evaluating
@@ -25,6 +24,7 @@ from ..tensor import Tensor
 from ..trees import leaves
 from ..typing import Array, NDArray
 from .callbacks import Callback, Training
+from .epochs import Epoch, undo_epoch
 from .history import History
 from .metrics import Metric, Tally, class_axis, join, measure, named_metrics, plain
 from .parallel import Parallel
@@ -259,7 +259,7 @@ def fit(
         done = len(training.history)
         last = done if training.stop else epochs
         for training.epoch in range(done + 1, last + 1):
-            now = _Epoch(training, axis, interrupted, parallel)
+            now = Epoch(training, axis, interrupted, parallel)
             interrupted = {}
             model.train()
             batches = iter(loader) if saving is None else saving.batches(now.batch)
@@ -268,7 +268,7 @@ def fit(
                 training.loss, output = step(x, y, weight=weight)
                 if not math.isfinite(training.loss):
                     raise parallel.common(
-                        _undo_epoch(training, now.before, f"the loss became {training.loss}")
+                        undo_epoch(training, now.before, f"the loss became {training.loss}")
                     )
                 if training.batch == len(loader):
                     step.finish()
@@ -295,7 +295,7 @@ def fit(
                     bad = f"the validation loss became {measured['loss']}"
                 row.update((f"validation_{name}", measured[name]) for name in measured if name != "count")
             if bad:
-                raise parallel.common(_undo_epoch(training, now.before, bad))
+                raise parallel.common(undo_epoch(training, now.before, bad))
             if schedule is not None and schedule.needs_value:
                 cast(Any, schedule).step(row.get("validation_loss", row["train_loss"]))
             training.history.append(row)
@@ -467,39 +467,6 @@ def _callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
     return found
 
 
-class _Epoch:
-    """What an epoch has gathered so far, and what it needs if it fails.
-
-    Parameters
-    ----------
-    training : Training
-    axis : int or None
-        The axis on which the loss has the classes.
-    state : mapping
-        That of an interrupted epoch, or nothing.
-    parallel : Parallel
-    """
-
-    def __init__(
-        self, training: Training, axis: int | None, state: Mapping[str, Any], parallel: Parallel
-    ) -> None:
-        rate = training.optimizer.param_groups[0]["lr"]
-        self.batch: int = state.get("batch", 0)  # how many were done when it began here
-        self.row: dict[str, Any] = state.get("row") or {"epoch": training.epoch, "lr": rate}
-        self.before: dict[str, NDArray] = state.get("before") or training.model.state_dict()
-        self.tally = Tally(axis)
-        vars(self.tally).update(state.get("tally", {}))
-        if parallel.rank:  # the first process has what all have counted
-            self.tally.correct = self.tally.positions = 0
-        self._parallel = parallel
-
-    def state_dict(self, batch: int) -> dict[str, Any]:
-        """The state after so many batches."""
-        tally = copy.copy(self.tally)
-        tally.join(self._parallel.gather(self.tally.share))
-        return {"batch": batch, "row": self.row, "before": self.before, "tally": vars(tally)}
-
-
 def _finish(training: Training, step: TrainingStep, seconds: Callable[[], float]) -> None:
     """Leave the model ready for use, and record how training went."""
     training.model.eval()
@@ -507,14 +474,3 @@ def _finish(training: Training, step: TrainingStep, seconds: Callable[[], float]
     training.history.backend = step.backend
     training.history.threads = training.threads or count_threads()
     training.history.stopped = training.stop
-
-
-def _undo_epoch(training: Training, before: Mapping[str, NDArray], what: str) -> NonFiniteError:
-    """Restore the last good weights, and return the error that says what happened."""
-    training.model.load_state_dict(before)
-    rates = ", ".join(f"{group['lr']:.3g}" for group in training.optimizer.param_groups)
-    return NonFiniteError(
-        f"fit: {what} in epoch {training.epoch}, batch {training.batch}; the model has been reset to the weights "
-        f"before that epoch. Lower the learning rate (now {rates}), clip the gradients with clip_norm=, or look for a "
-        "logarithm, root or division at zero, or for NaN in the data; tg.detect_anomaly() names the first bad number"
-    )

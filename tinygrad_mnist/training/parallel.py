@@ -47,7 +47,7 @@ class Parallel:
     is_wanted : bool
         Whether one of the processes wanted to at the last :meth:`add`.
     report : callable
-        Says what an error is that ends all processes, and returns the exit status; by default, that is a traceback and 1.
+        Says what an error is that ends all processes, and returns the exit status: by default a traceback, and 1.
     """
 
     def __init__(self, comm: Any = None) -> None:

@@ -84,8 +84,8 @@ class Vector:
         before = {name: tracer.op for name, tracer in remembered.items()}
         target = p.op
         new_p, new = optimizer.advance(p, self.gradient, state, {**settings, "lr": lr})
-        self.stores.append(Store(target, new_p.op))
-        self.stores += [Store(op, new[name].op) for name, op in before.items() if new[name].op is not op]
+        pairs = [(target, new_p.op), *((op, new[name].op) for name, op in before.items())]
+        self.stores += [Store(op, value) for op, value in pairs if value is not op]
 
     def adopt(self) -> None:
         """Make the parameters' Tensors views of the vector."""
