@@ -8,6 +8,7 @@ thread.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -107,26 +108,24 @@ def work(task: dict[str, Any]) -> None:
         lambda x, y: loss(model(x), y), optimizer, compile=task["compile"], parallel=parallel
     )
 
-    def epoch() -> int:
-        for number, (x, y) in enumerate(loader.batches(0, parallel.part), 1):
-            step(x, y, weight=parallel.weigh(loader, number)[1])
-        return len(loader)
-
+    batches = itertools.chain.from_iterable(loader.batches(0, parallel.part) for _ in itertools.count())
+    weight = parallel.weigh(loader, 1)[1]
     gradients = [p.data.copy() for p in model.parameters()]
-    times = {"step": spend(epoch, parallel, task["seconds"])}
-    times["sum"] = spend(lambda: len(parallel.add([0.0], gradients)[0]), parallel, task["seconds"] / 4)
+    times = {"step": spend(lambda: step(*next(batches), weight=weight), parallel, task["seconds"])}
+    times["sum"] = spend(lambda: parallel.add([0.0], gradients), parallel, task["seconds"] / 4)
     if not parallel.rank:
         print(json.dumps({**times, "numbers": sum(p.size for p in model.parameters())}))
 
 
-def spend(act: Callable[[], int], parallel: Parallel, seconds: float) -> float:
-    """Act for so many seconds; return the least that one took, where an act counts its parts."""
+def spend(act: Callable[[], Any], parallel: Parallel, seconds: float) -> float:
+    """Act for so many seconds, all processes at the same time; return the least time that an act took."""
     act()
     started, least = perf_counter(), np.inf
     while parallel.share(perf_counter() - started) < seconds:
+        parallel.gather(None)
         before = perf_counter()
-        count = act()
-        least = min(least, (perf_counter() - before) / count)
+        act()
+        least = min(least, perf_counter() - before)
     return least
 
 

@@ -260,7 +260,7 @@ def test_fit_trains_goes_on_and_refuses_to_accumulate(tmp_path):
     tg.training.fit(again, data, epochs=4, resume=tmp_path, **settings)
     np.testing.assert_array_equal(again.words.weight.data, whole.words.weight.data)
     assert not whole.words.weight.data[0].any()  # the word that stands for nothing
-    with pytest.raises(tg.errors.OptionError, match="accumulate= adds up whole gradients"):
+    with pytest.raises(tg.errors.OptionError, match="accumulate= and parallel= add up whole gradients"):
         tg.training.fit(Bag(), data, epochs=1, accumulate=2, **settings)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -20,6 +19,7 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist.data import DataLoader
 from tinygrad_mnist.errors import MissingExtraError, OptionError
+from tinygrad_mnist.training import History
 from tinygrad_mnist.training.generators import fork_generators, read_generators, write_generators
 from tinygrad_mnist.training.parallel import Parallel
 from tinygrad_mnist.training.resuming import CHECKPOINT
@@ -44,6 +44,7 @@ def mpiexec():
 def start(mpiexec, processes, *command, options=(), **settings):
     """Start Python in so many processes."""
     environment = {**os.environ, "PYTHONPATH": str(Path(tg.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    environment["MPIR_CVAR_ENABLE_HEAVY_YIELD"] = "1"  # who waits leaves the core to other tests
     line = [mpiexec, *options, "-n", processes, sys.executable, "-W", "error", *command]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([*map(str, line)], env=environment, **{**pipes, **settings})
@@ -220,7 +221,7 @@ def test_train_prints_once_and_learns_as_one_process(mpiexec, tmp_path):
         assert out.count("test accuracy") == 1
         assert errors.count("epoch 3/3") == 1
         assert ("start several with mpiexec" in errors) == (processes == 1)
-    one, *others = ([*map(json.loads, (tmp_path / n / "history.jsonl").open())] for n in ("1", "2", "4"))
+    one, *others = (History.load(tmp_path / str(processes) / "history.jsonl") for processes in said)
     for rows in others:
         for row, alone in zip(rows, one, strict=True):
             assert row == pytest.approx(alone, rel=2e-3)
@@ -337,4 +338,5 @@ def test_two_machines(mpiexec, hosts):
     """All cases in two network namespaces; the gradients go through the network between them."""
     options, spaces = hosts
     run_cases(mpiexec, 2, *names(), options=options)
-    assert all(received(space) > 1_000_000 for space in spaces)
+    came = [received(space) for space in spaces]
+    assert min(came) > 200_000, came  # without the gradients, it is a tenth of that

@@ -10,6 +10,7 @@ import hashlib
 import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +317,9 @@ def case_batches_that_cannot_be_shared():
     for loader in (Backwards((X, Y), 16), Foreign()):
         with pytest.raises(OptionError, match="an order of its own"):
             fit(mlp(), loader)
+    for loss in (nn.CrossEntropyLoss(reduction="sum"), partial(nn.functional.cross_entropy, reduction="sum")):
+        with pytest.raises(OptionError, match="reduction='sum'"):
+            fit(mlp(), loss=loss)
     with pytest.raises(OptionError, match=f"a batch of 1 cannot be shared by {SIZE} processes"):
         fit(mlp(), batch_size=60)
 

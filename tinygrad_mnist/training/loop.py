@@ -202,7 +202,7 @@ def fit(
     validation = None if validation is None else make_loader(validation, 1000)
     parallel = Parallel.start(parallel)
     if parallel.size > 1:
-        parallel.require_shares(loader)
+        parallel.require_shares(loader, loss)
     axis, loss, measures = class_axis(loss), named_loss(loss), named_metrics(metrics)
     if measures and validation is None:
         raise OptionError("fit: metrics= measures validation data after each epoch; pass validation= too")

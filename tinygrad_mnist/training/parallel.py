@@ -78,6 +78,9 @@ class Parallel:
             return cls()
         if asked != "mpi":
             raise choice("parallel", asked, ["mpi"])
+        if int(os.environ.get("MPI_LOCALNRANKS", 1)) > _cores():
+            # MPICH, as a rule, waits by asking without a pause: no use where the others have no core to answer on.
+            os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
         parallel = cls(require("mpi4py.MPI", extra="mpi", purpose="parallel='mpi'").COMM_WORLD)
         if parallel.size > 1:
             sys.excepthook = parallel._last_words
@@ -97,8 +100,8 @@ class Parallel:
         part = self.part(count)
         return count, (part.stop - part.start) / count
 
-    def require_shares(self, loader: DataLoader) -> None:
-        """Check that each process has a share of each batch, and knows which.
+    def require_shares(self, loader: DataLoader, loss: Any) -> None:
+        """Check that each process has a share of each batch, and knows which; and that the loss is a mean.
 
         Raises
         ------
@@ -110,6 +113,12 @@ class Parallel:
             raise OptionError(
                 f"fit: parallel= cannot cut the batches of a {loader!r}, which has an order of its own; pass its data "
                 "set, or a tg.data.DataLoader"
+            )
+        reduction = getattr(loss, "keywords", {}).get("reduction", getattr(loss, "reduction", "mean"))
+        if reduction != "mean":
+            raise OptionError(
+                f"fit: parallel= takes the mean of the losses of all processes, but the loss has "
+                f"reduction={reduction!r}; take the mean over the batch"
             )
         least = min(loader.size_of(number) for number in (1, len(loader)))
         if least < self.size:
@@ -279,3 +288,8 @@ def _shorten(fact: str | None) -> str:
     if fact is None:
         return "missing"
     return fact if len(fact) < 100 else f"{fact[:60]}… ({zlib.crc32(fact.encode()):08x})"
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -204,6 +204,7 @@ class TrainingStep:
             self._clip()
             self.optimizer.step()
         self.optimizer.zero_grad()
+        self._sums.forget()
         return loss
 
     def state_dict(self) -> dict[str, Any]:
@@ -321,7 +322,7 @@ class _Sums(Optimizer):
         )
 
     def hand_over(self, count: int, parallel: Parallel, loss: float) -> float:
-        """Make the mean of so many gradients that of each parameter that had any, and begin again at zero.
+        """Make the mean of so many gradients that of each parameter that had any; return the loss.
 
         The gradients and the loss are sums over all processes.
         """
@@ -331,8 +332,7 @@ class _Sums(Optimizer):
         (loss, *steps), sums = parallel.add([loss, *steps], [state["sum"] for state in states])
         for p, total, taken in zip(params, sums, steps, strict=True):
             if taken:
-                p.grad = Tensor((total / count).astype(p.dtype, copy=False))
-        self.forget()
+                p.grad = Tensor((total if count == 1 else total / count).astype(p.dtype, copy=False))
         return loss
 
     def forget(self) -> None:
