@@ -82,6 +82,28 @@ def test_training_step_accumulates():
     np.testing.assert_allclose(w.data, [9.0, 2.0])
 
 
+@pytest.mark.parametrize("compile", [False, "numpy", pytest.param("numba", marks=pytest.mark.thorough)])
+def test_what_a_group_of_batches_leaves_out_stays(compile):
+    """A parameter without a gradient is not moved, not even by weight decay, although it had one before."""
+    if compile == "numba":
+        pytest.importorskip("numba")
+    first, second = (nn.Parameter([1.0, 1.0], dtype=np.float64) for _ in range(2))
+    step = tg.training.TrainingStep(
+        lambda x, both: np.sum((first * x + (second * x if both else 0)) ** 2),
+        optim.AdamW([first, second], lr=0.1, weight_decay=0.5),
+        compile=compile,
+        accumulate=2,
+    )
+    seen = []
+    for both in (True, False, False, False, True, True):
+        step(np.ones(2), both)
+        if not step.gathered:
+            seen.append((first.data[0], second.data[0]))
+    (a, b), (c, d), (e, f) = seen
+    assert len({a, c, e}) == 3
+    assert b == d != f
+
+
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "2"])
 def test_impossible_numbers_of_batches(bad):
     with pytest.raises(OptionError, match="accumulate"):
