@@ -26,7 +26,7 @@ def value_and_gradients(function, values):
     if isinstance(total, Tensor):
         total.backward()
     gradients = [x.grad for x in inputs if isinstance(x, Tensor) and x.grad is not None]
-    return [t.data for t in [*results, *gradients]]
+    return [np.asarray(t.data if isinstance(t, Tensor) else t) for t in [*results, *gradients]]
 
 
 def test_operations_raise_nothing_where_their_values_are_fine():

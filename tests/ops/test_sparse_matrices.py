@@ -11,8 +11,10 @@ sparse = pytest.importorskip("scipy.sparse")
 F = tg.nn.functional
 
 FORMATS = [
-    *(getattr(sparse, f"{name}_{kind}") for name in ("csr", "csc", "coo", "lil", "dia") for kind in ("array", "matrix")),
-]  # fmt: skip
+    getattr(sparse, f"{name}_{kind}")
+    for name in ("csr", "csc", "coo", "lil", "dia")
+    for kind in ("array", "matrix")
+]
 
 
 def make(kind=sparse.csr_array, dtype=np.float64, shape=(5, 4)):
@@ -154,10 +156,10 @@ def test_shapes_that_do_not_fit():
 def test_a_program_refuses_it(function):
     (X, _), w = make(), weight(4, 3)
     with pytest.raises(
-        tg.errors.CompileError, match="sparse matrix of shape|another library, asked for a value"
+        tg.errors.CompileError, match=r"sparse matrix of shape|another library, asked for a value"
     ):
         tg.compile(lambda w: function(X, w))(w)
     with pytest.raises(
-        tg.errors.CompileError, match="sparse matrix of shape|another library, asked for a value"
+        tg.errors.CompileError, match=r"sparse matrix of shape|another library, asked for a value"
     ):
         tg.compile(function)(X, w)
