@@ -77,7 +77,16 @@ SITE = ("--jobs", "2", "-c", "docs/site", ".")
 @nox.session
 def docs(session: nox.Session) -> None:
     """The site: pages, reference and executed notebooks, in build/site; a warning is an error."""
-    run(session, "sphinx-build", "--fail-on-warning", "--keep-going", "-q", *SITE, "build/site", *session.posargs)
+    run(
+        session,
+        "sphinx-build",
+        "--fail-on-warning",
+        "--keep-going",
+        "-q",
+        *SITE,
+        "build/site",
+        *session.posargs,
+    )
     session.log("open build/site/index.html")
 
 

@@ -392,7 +392,7 @@ def fit(g: Array, like: Any) -> Array:
     if g.__class__ is tuple:  # the gradients of an operation with several results
         return tuple(fit(part, value) for part, value in zip(g, like, strict=True))
     if not hasattr(g, "dtype"):  # a rule may return a Python number
-        g = np.asarray(g, like.dtype)
+        g = np.asarray(g, like.dtype) if like.__class__ is np.ndarray else np.full_like(like, g)
     if g.shape != like.shape:
         g = _undo_broadcasting(g, like.shape)
     if g.dtype != like.dtype:

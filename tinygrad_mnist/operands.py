@@ -11,7 +11,7 @@ from .errors import OptionError, UnsupportedError
 from .sparse import SparseMatrix
 from .trees import leaves
 
-__all__ = ["as_array", "generator", "operand"]
+__all__ = ["alike", "as_array", "asarray", "generator", "operand"]
 
 _PYTHON = (float, int, complex, list, tuple)
 
@@ -42,6 +42,27 @@ def operand(x: Any) -> Any:
             "and multiply matrices with @"
         )
     return SparseMatrix(x) if hasattr(x, "tocsr") else x
+
+
+def asarray(x: Any, dtype: Any = None, *, copy: bool = False) -> Any:
+    """``np.asarray``; an array of another library that NumPy may not convert, such as CuPy's, stays what it is."""
+    try:
+        return np.array(x, dtype) if copy else np.asarray(x, dtype)
+    except TypeError:
+        if hasattr(x, "__array_function__") and hasattr(x, "astype"):
+            return x.astype(x.dtype if dtype is None else dtype, copy=copy)
+        raise
+
+
+def alike(values: list[Any]) -> bool:
+    """Make NumPy's arrays in a list arrays of another library, if there is one of such among them; say whether."""
+    other = next(
+        (x for x in values if hasattr(x, "__array_function__") and not isinstance(x, np.ndarray)), None
+    )
+    if not hasattr(other, "astype"):
+        return False
+    values[:] = [np.asarray(x, like=other) if isinstance(x, np.ndarray) else x for x in values]
+    return True
 
 
 def as_array(x: Any) -> Any:

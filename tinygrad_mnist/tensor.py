@@ -17,7 +17,7 @@ import numpy as np
 
 from .errors import DTypeError, GradientError, LostGradientWarning, ShapeError, UnsupportedError, pluralise
 from .graph import COUNTS, RECORDING, SCOPE, TRACING, WATCH, Node, changed, deriving, scope_text, sweep
-from .operands import operand
+from .operands import alike, asarray, operand
 from .operators import Operators
 from .origins import assigns_element, users_line, warn
 from .primitive import REGISTRY, Primitive, pick
@@ -116,7 +116,8 @@ class Tensor(Operators):
     def data(self) -> NDArray:
         """The values, as a read-only view that never copies."""
         view = self._array.view()
-        view.flags.writeable = False
+        if view.__class__ is np.ndarray:  # other libraries have no such flag
+            view.flags.writeable = False
         return view
 
     @data.setter
@@ -419,18 +420,18 @@ class Tensor(Operators):
     # -- NumPy's protocols -----------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, np.dtype[Unknown]]:
-        if sys._getframe(1).f_code.co_name == "_matmul_dispatch":
-            return np.array(
-                None
-            )  # SciPy's `X @ t` asks so whether this is an array; then it leaves it to __rmatmul__
-        if type(self._array) is not np.ndarray:  # a stand-in, which may refuse
-            return self._array.__array__(dtype, copy=copy)
+        asking = sys._getframe(1)
+        if "_matmul_dispatch" in (asking.f_code.co_name, asking.f_back and asking.f_back.f_code.co_name):
+            # SciPy's `X @ t` asks so whether this is an array. No, and __rmatmul__ gets its turn.
+            return np.array(None)
         if self._node is not None and RECORDING.get():
             raise GradientError(
                 "cannot turn a tracked Tensor into a plain array: its gradient would be lost. "
                 "Use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
                 "and np.stack([...]) rather than np.array([...]) to join them"
             )
+        if type(self._array) is not np.ndarray:  # a stand-in, which may refuse
+            return self._array.__array__(dtype, copy=copy)
         return np.array(self.data, dtype=dtype, copy=copy)
 
     @property
@@ -661,7 +662,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     if isinstance(data, Tensor) and data._node is None:
         array = data._array.copy() if dtype is None else data._array.astype(dtype)
     else:
-        array = _checked(np.array(operand(data), dtype=dtype), data)
+        array = _checked(asarray(operand(data), dtype, copy=True), data)
     result = Tensor(array)
     if requires_grad:
         result.requires_grad = True
@@ -712,6 +713,10 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
         )
     except ValueError as error:
         raise _misfit(primitive, values, error) from None
+    except TypeError:
+        if not alike(values):
+            raise
+        value = primitive.forward(*values, **settings)
     if value.__class__ is not np.ndarray:
         if isinstance(value, tuple):
             if not parents:
@@ -720,7 +725,7 @@ def record(primitive: Primitive, args: Sequence[Any], settings: dict[str, Any]) 
             if watch is not None:
                 watch.computed(node)
             return _lift(node)
-        value = np.asarray(value)
+        value = asarray(value)
     result = _new(Tensor)
     result._array = value
     result._node = None
@@ -902,7 +907,7 @@ _new = object.__new__
 def _handle(value: Any, node: Node | None) -> Tensor:
     """Make a Tensor without checking anything."""
     t = _new(Tensor)
-    t._array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    t._array = value if isinstance(value, np.ndarray) else asarray(value)
     t._node = node
     return t
 
@@ -920,7 +925,7 @@ def _lift(node: Node) -> Any:
 def _numbers(data: Any) -> NDArray:
     if isinstance(data, Tensor) and data._node is None:
         data = data._array
-    return _checked(data if data.__class__ is np.ndarray else np.asarray(operand(data)), data)
+    return _checked(data if data.__class__ is np.ndarray else asarray(operand(data)), data)
 
 
 def _checked(array: NDArray, data: Any) -> NDArray:

@@ -40,6 +40,7 @@ COMMANDS = [
     ["step-through"],
     ["export"],
     ["play"],
+    ["sweep"],
     ["experiment"],
     ["experiment", "list"],
     ["experiment", "run"],

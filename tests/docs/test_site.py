@@ -26,5 +26,7 @@ def test_every_page_is_in_the_table_of_contents():
 def test_every_decision_is_listed():
     folder = DOCS / "decisions"
     listed = re.findall(r"^\d+\. \[(.+)\]\((\S+)\)$", (folder / "README.md").read_text("utf-8"), flags=re.M)
-    titles = [(path.read_text("utf-8").partition("\n")[0], path.name) for path in sorted(folder.glob("0*.md"))]
+    titles = [
+        (path.read_text("utf-8").partition("\n")[0], path.name) for path in sorted(folder.glob("0*.md"))
+    ]
     assert [(f"# {number}. {title}", name) for number, (title, name) in enumerate(listed, 1)] == titles

@@ -783,3 +783,16 @@ def test_negative_indices_count_from_the_end_on_the_way_back_too():
         y = leaf(np.ones(shape))
         np.take_along_axis(y, empty, axis).sum().backward()
         np.testing.assert_array_equal(y.grad.data, np.zeros(shape))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_gradient_in_fortrans_order_is_added_where_it_belongs(compiled):
+    indices, rng = np.arange(30) % 7, np.random.default_rng(0)
+    x, w = rng.normal(size=(20, 11, 30)), rng.normal(size=(30, 11, 20))
+    expected = np.zeros(x.shape)
+    np.add.at(expected, (slice(None), slice(None), indices), w.T)
+    gradient = tg.grad(lambda x, w: (x[:, :, indices] * w.T).sum())
+    np.testing.assert_allclose((tg.compile(gradient) if compiled else gradient)(x, w), expected)
+    t = tg.tensor(x, requires_grad=True)
+    t[:, :, indices].backward(w.T)
+    np.testing.assert_allclose(t.grad.data, expected)

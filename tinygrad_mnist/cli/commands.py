@@ -23,6 +23,7 @@ from .loading import load_again
 from .playing import play
 from .predicting import predict
 from .stepping import step_through
+from .sweeping import sweep
 from .training import train
 
 __all__ = ["main"]
@@ -59,6 +60,7 @@ cli.add_command(explain)
 cli.add_command(play)
 cli.add_command(predict)
 cli.add_command(step_through)
+cli.add_command(sweep)
 
 
 @cli.command()

@@ -256,7 +256,7 @@ def _train(options: dict[str, Any], parallel: Parallel) -> int:
     parameters = sum(p.size for p in model.parameters())
     click.echo(f"model: {_describe(settings, model)}, {parameters:,} parameters", err=True)
     if parallel.rank:
-        stopped, _ = _fit(model, train_data, settings, None, minutes, has_doctor, threads, parallel)
+        stopped, _ = _fit(model, train_data, settings, None, minutes, [], threads, parallel)
         return _STATUS.get(stopped, 0)
     if context.params["parallel"]:
         more = "" if parallel.size > 1 else "; start several with mpiexec -n 4 tinygrad-mnist train …"
@@ -267,7 +267,8 @@ def _train(options: dict[str, Any], parallel: Parallel) -> int:
     else:
         folder = resumed
         Run.change_config(folder, epochs=settings.epochs)
-    stopped, history = _fit(model, train_data, settings, folder, minutes, has_doctor, threads, parallel)
+    watching = [*([Doctor()] if has_doctor else []), *(context.obj or [])]  # a sweep watches its trainings
+    stopped, history = _fit(model, train_data, settings, folder, minutes, watching, threads, parallel)
     run = Run(folder)
     result = measure_run(model, test, settings, history, stopped, folder)
     run.write_result(result)
@@ -303,7 +304,7 @@ def _fit(
     settings: Settings,
     folder: Path | None,
     minutes: float,
-    has_doctor: bool,
+    watching: list[Callback],
     threads: int | None,
     parallel: Parallel,
 ) -> tuple[str, History]:
@@ -311,7 +312,7 @@ def _fit(
     history, callbacks = History(), list[Callback]()
     if folder is not None:
         saved = Checkpoint(folder)
-        callbacks = [*([Doctor()] if has_doctor else []), saved, Progress()]
+        callbacks = [*watching, saved, Progress()]
     try:
         history = fit_run(
             model,

@@ -23,7 +23,7 @@ from ..errors import (
     misfit,
 )
 from ..graph import CALLED, RECORDING, SCOPE, changed, scope_text
-from ..operands import operand
+from ..operands import asarray, operand
 from ..origins import caller, warn
 from ..tensor import Tensor, buffer
 from ..typing import Array, NDArray
@@ -53,7 +53,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, *, dtype: Any = np.float32) -> None:
-        super().__init__(np.asarray(operand(data), dtype=dtype), requires_grad=True)
+        super().__init__(asarray(operand(data), dtype), requires_grad=True)
 
     def _rebind(self, new: Any) -> Tensor:
         if RECORDING.get():
@@ -327,18 +327,33 @@ class Module(metaclass=_Kind):
 
     def astype(self: Self, dtype: Any) -> Self:
         """Convert parameters, and buffers of floats, to another dtype, in place; their gradients are forgotten."""
+        return self.convert(lambda array: array.astype(dtype) if array.dtype.kind in "fc" else array)
+
+    def convert(self: Self, function: Callable[[Any], Any]) -> Self:
+        """Replace the array of each parameter and buffer, in place; gradients are forgotten.
+
+        Parameters
+        ----------
+        function : callable
+            Gets an array and returns the new one, as ``cupy.asarray`` does.
+
+        Examples
+        --------
+        >>> import tinygrad_mnist as tg
+        >>> tg.nn.Linear(2, 1, rng=0).convert(np.ones_like).weight
+        tensor([[1., 1.]], dtype=float32, requires_grad=True)
+        """
         for module in self.modules():
             for name, part in module._own_parts():
                 if isinstance(part, Parameter):
                     tracked = part.requires_grad
                     part.requires_grad = False
-                    part._array = part._array.astype(dtype)
+                    part._array = function(part._array)
                     part.requires_grad = tracked
                     if tracked:
                         part.name = name
             for name in module._buffers:
-                if getattr(module, name).dtype.kind in "fc":
-                    setattr(module, name, getattr(module, name).astype(dtype))
+                setattr(module, name, function(getattr(module, name)))
         return self
 
     def apply(self: Self, function: Callable[[Module], Any]) -> Self:

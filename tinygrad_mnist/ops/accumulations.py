@@ -14,7 +14,7 @@ from ..errors import OptionError
 from ..primitive import Sample, implements, primitive
 from ..tensor import certainly
 from ..typing import Array
-from .arguments import array
+from .arguments import array, beside
 from .indexing import put_along
 
 _SAMPLES = [
@@ -189,7 +189,7 @@ if hasattr(np, "cumulative_sum"):  # since NumPy 2.1
 def _latest_extreme(y: Array, a: Array, axis: int) -> Array:
     """The place of each running extreme: the last of equal elements, as in PyTorch's ``cummax``."""
     shape = [-1 if i == axis % a.ndim else 1 for i in range(a.ndim)]
-    places = np.arange(a.shape[axis]).reshape(shape)
+    places = beside(a, np.arange(a.shape[axis]).reshape(shape))
     return np.maximum.accumulate(np.where((a == y) | (a != a), places, 0), axis=axis)
 
 

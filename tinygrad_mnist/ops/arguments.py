@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError
-from ..operands import operand
+from ..operands import asarray, operand
 from ..tensor import Tensor
 from ..typing import Array, NDArray
 
@@ -35,8 +35,21 @@ def bare(x: Any) -> Any:
 def plain(x: Any) -> NDArray:
     """The values of an array or a Tensor, for questions that have no gradient."""
     x = x.data if isinstance(x, Tensor) else operand(x)
-    values: NDArray = x if isinstance(x, np.ndarray) else np.asarray(x)
+    values: NDArray = x if isinstance(x, np.ndarray) else asarray(x)
     return values
+
+
+def beside(x: Array, constant: NDArray) -> NDArray:
+    """A constant to compute with beside ``x``: an array of another library, if ``x`` is one."""
+    if not is_foreign(x) or is_foreign(constant):
+        return constant
+    return np.asarray(constant, like=x._array if isinstance(x, Tensor) else x)
+
+
+def is_foreign(x: Array) -> bool:
+    """Whether this is an array of another library, such as CuPy, or a Tensor of one."""
+    x = x._array if isinstance(x, Tensor) else x
+    return not isinstance(x, np.ndarray) and hasattr(x, "__array_function__")
 
 
 def untracked(x: Array) -> Array:
@@ -48,7 +61,7 @@ def array(x: Any, dtype: Any = None) -> Array:
     """``x`` as an array, or as a Tensor if it is or contains one; in another dtype if one is given."""
     x = gather(x)
     if not isinstance(x, (Tensor, np.ndarray)):
-        return np.asarray(x, dtype)
+        return asarray(x, dtype)
     return x if dtype is None or x.dtype == dtype else x.astype(dtype)
 
 

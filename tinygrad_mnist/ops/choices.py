@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OptionError
+from ..operands import asarray
 from ..primitive import Sample, elementwise, implements, primitive
 from ..tensor import Tensor, refuse
 from ..typing import Array, NDArray
@@ -86,7 +87,7 @@ def _above(a: Array, a_min: Array | None, a_max: Array | None) -> Array:
 
 clip.vjp(
     lambda g, y, a, low, high: np.where(_below(a, low) | _above(a, low, high), 0, g),
-    lambda g, y, a, low, high: np.where(_below(a, low) & ~np.asarray(_above(a, low, high), bool), g, 0),
+    lambda g, y, a, low, high: np.where(_below(a, low) & ~asarray(_above(a, low, high), bool), g, 0),
     lambda g, y, a, low, high: np.where(_above(a, low, high), g, 0),
 )
 
@@ -131,7 +132,7 @@ _WHICH, _MASK = np.array([[0, 2, 1], [1, 1, 2]]), np.array([[True, False, True],
 def choose(which: NDArray, /, *choices: Array) -> Array:
     """At each place the element of ``choices[which]``, with broadcasting."""
     first: Any = choices[0]
-    unused = first if isinstance(first, (int, float, complex)) else np.zeros((), first.dtype)
+    unused = first if isinstance(first, (int, float, complex)) else np.zeros_like(first, shape=())
     return np.select([which == i for i in range(len(choices))], choices, unused)
 
 
@@ -148,7 +149,7 @@ choose.vjp(each=lambda i, g, y, which, *choices: np.where(which == i - 1, g, 0))
     ],
 )
 def _choose(a: Any, choices: Any, out: Any = None, mode: Any = "raise") -> Array:
-    which = np.asarray(bare(a)).astype(np.intp, casting="safe")
+    which = asarray(bare(a)).astype(np.intp, casting="safe")
     which, parts = inside(which, len(choices), mode), [gather(part) for part in choices]
     brief = f"choose: there are {len(parts)} choices, from 0"
     refuse(

@@ -16,7 +16,7 @@ from ..errors import OptionError, ShapeError, UnsupportedError
 from ..primitive import Sample, implements, primitive
 from ..tensor import unshared
 from ..typing import Array
-from .arguments import lift
+from .arguments import beside, lift
 
 _NESTED = Sample((2,), (), prepare=lambda a, b: ([[a[0], a[1]], [b, 2.0]],))
 
@@ -69,7 +69,7 @@ def _shaped(x: Any, dtype: Any, ndmin: int) -> Any:
 def progress(y: Array, num: int, endpoint: bool, axis: int) -> Array:
     """The position of each point between start (0) and stop (1), along its axis of ``y``."""
     steps = np.arange(num, dtype=np.result_type(y.dtype, np.float64)) / max(num - 1 if endpoint else num, 1)
-    return steps.astype(y.dtype).reshape((-1,) + (1,) * (y.ndim - 1 - axis % y.ndim))
+    return beside(y, steps.astype(y.dtype).reshape((-1,) + (1,) * (y.ndim - 1 - axis % y.ndim)))
 
 
 @primitive(

@@ -25,7 +25,7 @@ from ..errors import GradientError
 from ..graph import TRANSPOSING, conjugate
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
-from .arguments import plain
+from .arguments import beside, plain
 from .factorizations import Factors, basis_of, is_more_than_noise, skew_part
 from .linalg import adjoint, hermitian_part, rounding, textbook
 
@@ -233,7 +233,7 @@ def svdvals(x: Array, /) -> Array:
 
 def diagonal_matrix(d: Array) -> Array:
     """Put each vector of a stack on the diagonal of a matrix."""
-    return np.where(np.eye(d.shape[-1], dtype=bool), np.expand_dims(d, -2), 0)
+    return np.where(beside(d, np.eye(d.shape[-1], dtype=bool)), np.expand_dims(d, -2), 0)
 
 
 def over(x: Array, gaps: Array, closed: NDArray) -> Array:
@@ -244,7 +244,7 @@ def over(x: Array, gaps: Array, closed: NDArray) -> Array:
 def over_differences(x: Array, values: Array, same: NDArray) -> Array:
     """``xᵢⱼ / (valueⱼ - valueᵢ)``, and 0 on the diagonal and where values are the same."""
     gaps = np.expand_dims(values, -2) - np.expand_dims(values, -1)
-    return over(x, gaps, same | np.eye(same.shape[-1], dtype=bool))
+    return over(x, gaps, same | beside(same, np.eye(same.shape[-1], dtype=bool)))
 
 
 # -- what a matrix does not determine ------------------------------------------------------------
@@ -253,8 +253,8 @@ def over_differences(x: Array, values: Array, same: NDArray) -> Array:
 def find_coincident(values: NDArray, limit: Any) -> NDArray:
     """Which pairs of eigenvalues or singular values are equal up to ``limit``."""
     gaps = np.abs(values[..., :, None] - values[..., None, :])
-    is_same: NDArray = gaps <= np.expand_dims(limit, -1)
-    return is_same & ~np.eye(values.shape[-1], dtype=bool)
+    is_same: NDArray = gaps <= np.expand_dims(beside(values, limit), -1)
+    return is_same & beside(values, ~np.eye(values.shape[-1], dtype=bool))
 
 
 @primitive()
@@ -287,10 +287,10 @@ def find_undetermined(
     The diagonal marks singular vectors of the value 0, whose left and right vectors are free separately, if
     they are complex or one kind does not fill the space.
     """
-    limit: Any = np.zeros(1) if exactly else rounding(values, max(shape[-2:]))
+    limit: Any = beside(values, np.zeros(1)) if exactly else rounding(values, max(shape[-2:]))
     pairs = find_coincident(values, limit)
     if name == "svd" and (shape[-1] != shape[-2] or like.dtype.kind == "c"):
-        pairs |= (values <= limit)[..., None] & np.eye(values.shape[-1], dtype=bool)
+        pairs |= (values <= limit)[..., None] & beside(values, np.eye(values.shape[-1], dtype=bool))
     return pairs
 
 

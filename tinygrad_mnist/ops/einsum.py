@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import OptionError
 from ..primitive import Sample, as_plain, implements, primitive
 from ..typing import Array
+from .arguments import beside
 
 
 @primitive(
@@ -50,12 +51,12 @@ def einsum_rule(i: int, g: Array, y: Array, *operands: Array, subscripts: str, o
     for letter, size in zip(mine, shape, strict=True):
         if letter in target:
             fresh = next(unused)
-            terms.append((letter + fresh, np.eye(size, dtype=g.dtype)))
+            terms.append((letter + fresh, beside(g, np.eye(size, dtype=g.dtype))))
             target += fresh
         else:
             target += letter
             if all(letter not in s for s, _ in terms):
-                terms.append((letter, np.ones(size, g.dtype)))
+                terms.append((letter, beside(g, np.ones(size, g.dtype))))
     names = ",".join(s for s, _ in terms) + "->" + target
     # A path that was passed is valid only for the operands of the original expression.
     return np.einsum(names, *(x for _, x in terms), optimize=isinstance(optimize, (list, tuple)) or optimize)

@@ -20,7 +20,7 @@ from ..errors import GradientError, OptionError, UnsupportedError
 from ..graph import TRANSPOSING
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
-from .arguments import plain
+from .arguments import beside, plain
 from .linalg import adjoint, hermitian_part, is_used, rounding, textbook
 
 Factors = tuple[Array, ...]
@@ -54,7 +54,7 @@ def cholesky_rule(g: Array, y: Array, a: Array, upper: bool) -> Array:
     """``L⁻ᴴ Φ(Lᴴ g) L⁻¹``, its Hermitian part; Φ is the lower triangle with half the diagonal [2]_."""
     if upper:
         g, y = adjoint(g), adjoint(y)
-    inner = np.tril(adjoint(y) @ g) * (1 - np.eye(y.shape[-1], dtype=y.dtype) / 2)
+    inner = np.tril(adjoint(y) @ g) * beside(y, 1 - np.eye(y.shape[-1], dtype=y.dtype) / 2)
     return hermitian_part(divide_right(np.linalg.solve(adjoint(y), inner), y))
 
 
@@ -105,7 +105,7 @@ def qr_rule(g: Factors, y: Factors, a: Array, mode: str) -> Array:
 def qr_square_rule(gq: Array, gr: Array, q: Array, r: Array) -> Array:
     """``(gQ + Q H) R⁻ᴴ`` with the Hermitian matrix ``H`` whose upper triangle is that of ``gR Rᴴ - Qᴴ gQ``."""
     upper = np.triu(gr @ adjoint(r) - adjoint(q) @ gq)
-    mirrored = (upper + adjoint(upper)) * (1 - np.eye(r.shape[-1], dtype=r.dtype) / 2)
+    mirrored = (upper + adjoint(upper)) * beside(r, 1 - np.eye(r.shape[-1], dtype=r.dtype) / 2)
     return divide_right(gq + q @ mirrored, adjoint(r))
 
 

@@ -21,6 +21,7 @@ from ..errors import ShapeError, pluralise
 from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..typing import Array, NDArray
+from .arguments import beside
 from .indexing import along
 
 Lengths = Sequence[int] | None
@@ -77,7 +78,7 @@ def shares(n: int, y: Array, axis: int) -> NDArray:
     weights[0] = 1
     if n % 2 == 0:
         weights[-1] = 1
-    return weights.reshape((-1,) + (1,) * (y.ndim - 1 - axis % y.ndim))
+    return beside(y, weights.reshape((-1,) + (1,) * (y.ndim - 1 - axis % y.ndim)))
 
 
 def rfft_rule(g: Array, y: Array, a: Array, n: int | None, axis: int, norm: Norm) -> Array:

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..errors import ShapeError, choice
-from ..operands import operand
+from ..operands import asarray, operand
 from ..primitive import REGISTRY, Sample, as_plain, constant, implements, primitive
 from ..tensor import GETITEM, SETITEM, Tensor, record
 from ..typing import Array, NDArray
 from . import kernels
-from .arguments import gather, places, plain, refuse_to_round
+from .arguments import beside, gather, is_foreign, places, plain, refuse_to_round
 
 _ROWS, _COLUMNS = np.array([0, 2, 0]), np.array([1, 1, 1])
 _MASK = np.array([[True, False], [False, True], [True, True]])
@@ -95,11 +95,12 @@ def getitem(a: Array, /, *arrays: NDArray, index: Any) -> Array:
 )
 def scatter(g: Array, /, *arrays: NDArray, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of ``shape`` with ``g`` added at ``index``: the adjoint of ``getitem``."""
-    axis = only_axis(index) if len(shape) > 1 and g.size > 2000 else None
+    arrays = tuple(beside(g, a) for a in arrays)
+    axis = only_axis(index) if len(shape) > 1 and g.size > 2000 and not is_foreign(g) else None
     if axis == 0 and arrays[0].dtype.kind in "iu":
         values, places = np.reshape(g, (arrays[0].size, *shape[1:])), np.reshape(arrays[0], -1)
         return kernels.add_rows(values, places, shape[0])
-    result = np.zeros_like(g, shape=shape)
+    result = np.zeros_like(g, shape=shape, order="C")
     if all(a.dtype == bool for a in arrays):
         result[join_index(arrays, index)] = g  # slices and masks pick no element twice
     elif axis is not None:
@@ -124,7 +125,7 @@ def add_along(a: NDArray, indices: NDArray, values: NDArray, axis: int) -> None:
 
 def add_at(a: NDArray, here: tuple[NDArray, ...], values: NDArray) -> None:
     """``np.add.at``, up to six times as fast, by flat indices."""
-    indices = [index.astype(np.intp, copy=False) for index in here]
+    indices = [beside(a, index).astype(np.intp, copy=False) for index in here]
     if values.size:
         numbers = np.ravel_multi_index(indices, a.shape, mode="wrap")  # a negative index counts from the end
         np.add.at(a.reshape(-1), numbers.reshape(-1), values.reshape(-1))
@@ -146,8 +147,8 @@ scatter.vjp(lambda g, y, x, *arrays, index, shape: getitem(g, *arrays, index=ind
 )
 def setitem(a: Array, value: Array, /, *arrays: NDArray, index: Any) -> Array:
     """A copy of ``a`` with ``value`` assigned at ``index``."""
-    result = np.array(a)
-    result[join_index(arrays, index)] = value
+    result = asarray(a, copy=True)
+    result[join_index(arrays, index)] = beside(result, value)
     return result
 
 
@@ -157,8 +158,8 @@ def setitem_value_rule(g: Array, y: Array, a: Array, value: Array, *arrays: NDAr
     if all(array.dtype == bool for array in arrays):
         return part
     here = join_index(arrays, index)
-    written = np.full(y.shape, -1)
-    order = np.arange(written[here].size).reshape(written[here].shape)
+    written = beside(y, np.full(y.shape, -1))
+    order = beside(y, np.arange(written[here].size).reshape(written[here].shape))
     written[here] = order
     return np.where(written[here] == order, part, 0)
 
@@ -266,7 +267,7 @@ def put_along(g: Array, indices: NDArray, /, axis: int, length: int) -> Array:
     """Zeros of ``length`` along an axis, with ``g`` added: the adjoint of ``take_along``."""
     shape = list(g.shape)
     shape[axis] = length
-    result = np.zeros(shape, g.dtype)
+    result = np.zeros_like(g, shape=shape, order="C")
     here = places_along(result.shape, indices, axis)
     if indices.shape[axis] == 1:
         result[here] = g  # one index for each place, so none can occur twice

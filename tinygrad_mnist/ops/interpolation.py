@@ -29,7 +29,7 @@ _KNOTS = np.array([-1.5, -0.45, 0.65, 1.55])
 )
 def interpolation(x: Array, xp: Array, fp: Array, left: Any = None, right: Any = None, /) -> Array:
     """The line through the knots ``(xp, fp)`` at ``x``; outside of the knots, ``left`` and ``right``."""
-    left, right = (side.item() if isinstance(side, np.ndarray) else side for side in (left, right))
+    left, right = (side.item() if hasattr(side, "item") else side for side in (left, right))
     return np.interp(x, xp, fp, left, right)
 
 

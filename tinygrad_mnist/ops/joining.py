@@ -13,7 +13,7 @@ from ..errors import OptionError, ShapeError, pluralise
 from ..primitive import Sample, implements, primitive
 from ..tensor import unshared
 from ..typing import Array, NDArray
-from .arguments import gather, lift, refuse_to_round
+from .arguments import beside, gather, lift, refuse_to_round
 from .indexing import along
 
 # -- joining -------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ def insert_values_rule(g: Array, y: Array, arr: Array, values: Array, obj: Any, 
     """The gradient where the values went, in their order."""
     came_from = insert_parts(y, arr, obj, axis)
     places = np.argsort(came_from, kind="stable")[arr.shape[axis] :]
-    part = np.take(g, places, axis=axis)
+    part = np.take(g, beside(g, places), axis=axis)
     # Before a single place a whole block is inserted; its first axis is that of the places.
     return np.moveaxis(part, axis, 0) if not isinstance(obj, slice) and np.ndim(obj) == 0 else part
 

@@ -24,9 +24,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..errors import UnsupportedError
 from ..sparse import sum_rows
 from ..tensor import is_known
 from ..typing import Array, NDArray
+from .arguments import is_foreign
 from .row_kernels import correlate_rows, filter_rows, spread_rows
 
 __all__ = [
@@ -56,14 +58,25 @@ def kernel(function: _Kernel) -> _Kernel:
     def call(*args: Any, **settings: Any) -> Any:
         for x in args:
             if type(x) is not np.ndarray and hasattr(x, "__array_function__"):
-                return x.__array_function__(call, (type(x),), args, settings)
+                found = x.__array_function__(call, (type(x),), args, settings)
+                if found is NotImplemented:
+                    raise _foreign()
+                return found
         return function(*args, **settings)
 
     return call  # type: ignore[return-value]
 
 
+def _foreign() -> UnsupportedError:
+    return UnsupportedError(
+        "convolutions and pools loop over the memory of NumPy's arrays, and this is an array of another library"
+    )
+
+
 def batch_last(x: Array) -> Array:
     """(batch, channels, height, width) as (channels, height, width, batch), in this order in memory."""
+    if is_foreign(x):
+        raise _foreign()
     x = np.transpose(x, (1, 2, 3, 0))
     # A program writes the copy down. It leaves it out where the array is in this order already.
     return np.ascontiguousarray(x) if is_known(x) else x.copy()

@@ -10,7 +10,7 @@ from ..errors import CompileError, GradientError
 from ..primitive import Sample, implements, primitive
 from ..tensor import is_known, refuse
 from ..typing import Array, NDArray
-from .arguments import plain
+from .arguments import beside, plain
 from .eigen import require_separate, svd_rule
 from .linalg import adjoint, hermitian_part, is_used, rounding, textbook
 
@@ -55,7 +55,7 @@ def pinv_cutoff(a: Array, rcond: Any, rtol: Any) -> NDArray:
         rcond = 1e-15 if rtol is np._NoValue else rtol
     if rcond is None:
         rcond = max(a.shape[-2:]) * np.finfo(a.dtype).eps
-    return np.expand_dims(plain(rcond), -1)
+    return beside(a, np.expand_dims(plain(rcond), -1))
 
 
 def constant_rank_rule(g: Array, p: Array, a: Array) -> Array:

@@ -20,7 +20,7 @@ from ..errors import GradientError, OptionError
 from ..graph import conjugate
 from ..primitive import Rule, Sample, constant, implements, primitive
 from ..typing import Array, NDArray
-from .arguments import is_tracked, lift, plain
+from .arguments import beside, is_tracked, lift, plain
 
 # -- helpers of this file and its neighbours -----------------------------------------------------
 
@@ -201,7 +201,7 @@ def faddeev_leverrier(a: Array) -> tuple[Array, Array]:
     It is cheap and exact for the small matrices here; for large ones it cancels.
     """
     n = a.shape[-1]
-    eye = np.eye(n, dtype=a.dtype)
+    eye = beside(a, np.eye(n, dtype=a.dtype))
     m: Array = np.zeros_like(a)
     c: Array = 1.0
     for k in range(1, n + 1):

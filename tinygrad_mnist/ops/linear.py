@@ -21,6 +21,7 @@ from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..quiet import let_vanish
 from ..typing import Array, NDArray
+from .arguments import beside
 
 
 @primitive(
@@ -111,7 +112,7 @@ def linear_weight_rule(g: Array, y: Array, x: Array, weight: Array, bias: Array 
 def linear_bias_rule(g: Array, y: Array, x: Array, weight: Array, bias: Array | None) -> Array:
     """The sum over the rows, as a product with ones: BLAS is up to eight times as fast as a reduction."""
     g = rows(g)
-    return np.reshape(g, -1) if len(g) == 1 else _ones(len(g), g.dtype) @ g
+    return np.reshape(g, -1) if len(g) == 1 else beside(g, _ones(len(g), g.dtype)) @ g
 
 
 @lru_cache(maxsize=64)

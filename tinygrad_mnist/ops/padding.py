@@ -17,7 +17,7 @@ from ..errors import OptionError, ShapeError, choice
 from ..primitive import Sample, implements, primitive
 from ..tensor import Tensor, unshared
 from ..typing import Array, NDArray
-from .arguments import gather, refuse_to_round
+from .arguments import beside, gather, refuse_to_round
 from .indexing import HOLE, along, scatter
 from .joining import unstack
 
@@ -80,6 +80,7 @@ def pad_odd_rule(g: Array, y: Array, a: Array, before: int, after: int, axis: in
     """
     n = a.shape[axis]
     ends = np.pad(np.eye(n, dtype=g.dtype)[:, [0, -1]], ((before, after), (0, 0)), mode, reflect_type="odd")
+    ends = beside(g, ends)
     first, last = (end.reshape((-1,) + (1,) * (a.ndim - 1 - axis)) for end in ends.T)
     reflected = np.pad(np.arange(n), (before, after), mode)
 

@@ -16,7 +16,7 @@ from ..graph import fit
 from ..primitive import Sample, implements, primitive
 from ..tensor import certainly
 from ..typing import Array
-from .arguments import lift
+from .arguments import beside, lift
 from .indexing import setitem
 
 # -- values --------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def evaluation_coefficients_rule(g: Array, y: Array, p: Array, x: Array) -> Arra
 
 def derivative(p: Array) -> Array:
     """The coefficients of the derivative, in the dtype of ``p``."""
-    powers = np.arange(len(p) - 1, 0, -1).astype(p.dtype)
+    powers = beside(p, np.arange(len(p) - 1, 0, -1).astype(p.dtype))
     return p[:-1] * np.reshape(powers, (-1,) + (1,) * (p.ndim - 1))
 
 
@@ -86,7 +86,7 @@ def vander_rule(g: Array, y: Array, x: Array, N: int | None, increasing: bool) -
     """The derivative of a power is the next lower one, times the power."""
     count = y.shape[1]
     g = g if increasing else np.flip(g, 1)
-    slopes = np.arange(1, count).astype(y.dtype) * np.vander(x, max(count - 1, 0), increasing=True)
+    slopes = beside(y, np.arange(1, count).astype(y.dtype)) * np.vander(x, max(count - 1, 0), increasing=True)
     return np.sum(g[:, 1:] * slopes, axis=1)
 
 
@@ -249,7 +249,7 @@ def characteristic_rule(g: Array, y: Array, a: Array) -> Array:
     The adjugate is a polynomial in ``x`` too. Its coefficients are matrices, given by Horner's scheme. Unlike
     the eigenvalues, it is smooth where they coincide.
     """
-    eye = np.eye(len(a), dtype=a.dtype)
+    eye = beside(a, np.eye(len(a), dtype=a.dtype))
     adjugate, total = eye, 0
     for k in range(1, len(y)):
         total = total - g[k] * adjugate.T

@@ -18,7 +18,7 @@ from ..errors import GradientError
 from ..primitive import Sample, implements
 from ..tensor import certainly, is_known, possibly, refuse
 from ..typing import Array, NDArray
-from .arguments import array, bare, gather, is_tracked, plain
+from .arguments import array, bare, beside, gather, is_tracked, plain
 from .reductions import Axis, is_top, join_axes, split_axes
 from .statistics import weights_along
 
@@ -43,7 +43,7 @@ class Ordered:
         self.values = plain(self.rows)
         self.length = self.values.shape[-1]
         numbers = np.sum(~np.isnan(self.values), axis=-1, keepdims=True)
-        self.size: NDArray = numbers if skip_nan else np.full(numbers.shape, self.length)
+        self.size: NDArray = numbers if skip_nan else np.full_like(numbers, self.length)
         # A NaN that is not skipped is the result: pick the last element, whatever the place.
         self.least = np.where(numbers < self.size, self.length - 1, 0)
 
@@ -202,13 +202,14 @@ def _quantile(
     # NumPy itself checks the ranges of the arguments, and determines the dtype of the result.
     trial: Any = {"method": method, "weights": None if weights is None else np.ones(2)}
     numpys: Any = np.percentile if percent else np.quantile
-    dtype = numpys(np.ones(2, a.dtype), bare(q), **trial).dtype
+    dtype = numpys(beside(bare(q), np.ones(2, a.dtype)), bare(q), **trial).dtype
     top, brief = (100, "Percentiles") if percent else (1, "Quantiles")
     brief = f"{brief} must be in the range [0, {top}]"
     refuse(np.any((plain(q) < 0) | (plain(q) > top)), lambda: ValueError(brief), brief)
     if skip_nan and not a.size:
         return np.nanmean(a, axis, keepdims=keepdims)  # like NumPy: one number, whatever the shape of q
     shape, q = np.shape(q), np.reshape(q, -1) / (100 if percent else 1)
+    q = beside(a, q) if isinstance(q, np.ndarray) else q
     ordered = Ordered(a, axis, skip_nan=skip_nan)
     if not skip_nan and ordered.size.size and not ordered.length:
         raise IndexError(f"{numpys.__name__}: an array of shape {a.shape} has no elements to choose from")

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..errors import OptionError, ShapeError, pluralise
+from ..operands import asarray
 from ..primitive import Sample, constant, implements, primitive
 from ..tensor import certainly, possibly
 from ..typing import Array, NDArray
@@ -118,7 +119,7 @@ def mask_out(a: Array, where: Any, fill: Any) -> Array:
 
 def count_chosen(where: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> NDArray:
     """The number of elements that ``where`` chooses in each slice of an array of this shape."""
-    return np.asarray(np.sum(broadcast_mask(where, shape), axis=axis, dtype=np.intp, keepdims=keepdims))
+    return asarray(np.sum(broadcast_mask(where, shape), axis=axis, dtype=np.intp, keepdims=keepdims))
 
 
 def ratio(total: Array, n: NDArray, warning: str) -> Array:
@@ -349,7 +350,7 @@ def prod_rule(g: Array, y: Array, a: Array, axis: Axis, keepdims: bool) -> Array
     kept, reduced = split_axes(axis, a.ndim)
     order = [*kept, *reduced]
     others = np.reshape(products_of_others(join_axes(a, axis)), [a.shape[i] for i in order])
-    return keep(g, axis, keepdims) * np.transpose(others, np.argsort(order))
+    return keep(g, axis, keepdims) * np.transpose(others, np.argsort(order).tolist())
 
 
 prod.vjp(prod_rule)

@@ -142,7 +142,9 @@ def transpose(a: Array, /, axes: Any = None) -> Array:
 
 
 transpose.vjp(
-    lambda g, y, a, axes: np.transpose(g, None if axes is None else np.argsort([i % a.ndim for i in axes]))
+    lambda g, y, a, axes: np.transpose(
+        g, None if axes is None else np.argsort([i % a.ndim for i in axes]).tolist()
+    )
 )
 
 
@@ -257,7 +259,7 @@ def roll(a: Array, /, shift: Any, axis: Any = None) -> Array:
     return np.roll(a, shift, axis=axis)
 
 
-roll.vjp(lambda g, y, a, shift, axis: np.roll(g, np.negative(shift), axis=axis))
+roll.vjp(lambda g, y, a, shift, axis: np.roll(g, np.negative(shift).tolist(), axis=axis))
 
 
 # -- elements repeated ---------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def difference(a: Array, /, n: int, axis: int) -> Array:
 
 def difference_rule(g: Array, y: Array, a: Array, n: int, axis: int) -> Array:
     """Each element has the sign + in one difference and - in the next: the negative difference of ``g``."""
-    end = np.zeros((*g.shape[:axis], 1, *g.shape[axis + 1 :]), g.dtype)
+    end = np.zeros_like(g, shape=(*g.shape[:axis], 1, *g.shape[axis + 1 :]), order="C")
     for _ in range(n):
         g = np.concatenate([end, g, end], axis)
         g = g[along(axis, slice(None, -1))] - g[along(axis, slice(1, None))]
@@ -330,7 +330,7 @@ def overlap_add(x: Array, /, axis: int) -> Array:
     """Put windows back to their places, and add up where they overlap: the adjoint of ``windows``."""
     x = np.moveaxis(x, axis, -2)
     count, size = x.shape[-2:]
-    result: Any = np.zeros((*x.shape[:-2], count + size - 1), x.dtype)
+    result: Any = np.zeros_like(x, shape=(*x.shape[:-2], count + size - 1), order="C")
     if size <= count:
         for i in range(size):
             result[..., i : i + count] += x[..., i]

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..primitive import Sample, primitive
 from ..typing import Array
+from .arguments import beside
 from .network import widen
 
 
@@ -60,7 +61,7 @@ def i0_derivative(x: Array, /, order: int) -> Array:
     Equally spaced angles integrate a periodic function to full precision.
     """
     t = np.arange(128) * (math.pi / 128) + math.pi / 256
-    cosine = np.cos(t).astype(x.dtype)
+    cosine = beside(x, np.cos(t).astype(x.dtype))
     part = np.sinh if order % 2 else np.cosh  # the other half of the exponential sums to 0
     return np.mean(cosine**order * part(np.expand_dims(x, -1) * cosine), axis=-1)
 

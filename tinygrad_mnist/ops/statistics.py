@@ -15,7 +15,7 @@ from ..graph import conjugate
 from ..primitive import Sample, implements, primitive
 from ..tensor import certainly, possibly, refuse
 from ..typing import Array, NDArray
-from .arguments import array, lift, plain
+from .arguments import array, beside, lift, plain
 from .reductions import Axis, How, count, count_chosen, keep, mask_out, ratio, take_arguments_of
 
 _SAMPLES = [Sample((2, 3)), Sample((2, 3), axis=1), Sample((2, 3, 2), axis=(0, -1), keepdims=True)]
@@ -50,7 +50,7 @@ def average(
     a = array(a)
     if weights is None:
         y = np.mean(a, axis=axis, keepdims=keepdims)
-        total: Array = np.asarray(a.size / y.size if y.size else np.nan, y.dtype)
+        total: Array = beside(y, np.asarray(a.size / y.size if y.size else np.nan, y.dtype))
     else:
         weights = weights_along(array(weights), a, axis)
         dtype = np.result_type(a.dtype, weights.dtype, *(() if a.dtype.kind in "fc" else (np.float64,)))
@@ -74,7 +74,7 @@ def weights_along(weights: Array, a: Array, axis: Axis) -> Array:
         raise ShapeError(
             f"weights of shape {weights.shape} do not fit axis {axis} of an array of shape {a.shape}"
         )
-    weights = np.transpose(weights, np.argsort(axes))
+    weights = np.transpose(weights, np.argsort(axes).tolist())
     return np.reshape(weights, [n if i in axes else 1 for i, n in enumerate(a.shape)])
 
 
