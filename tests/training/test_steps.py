@@ -11,7 +11,7 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import MissingExtraError, OptionError, ShapeError
 from tinygrad_mnist.training import TrainingStep, steps
-from tinygrad_mnist.training.steps import COMPILE, repays
+from tinygrad_mnist.training.steps import COMPILE, Work, repays, work_of
 
 
 @pytest.fixture
@@ -61,27 +61,30 @@ def assert_alike(one, other, **tolerance):
 
 
 @pytest.mark.parametrize(
-    ("count", "operations", "memory", "expected"),
+    ("count", "work", "expected"),
     [
-        (60_000, 37, 5_900_000, True),  # 784-548-548-10, one image at a time, one epoch
-        (60_000, 26, 640_000, True),  # 784-100-10 likewise
-        (9_380, 63, 13_500_000, True),  # 784-548-548-10, batches of 128, AdamW, twenty epochs
-        (1_338, 42, 1_800_000, False),  # 784-128-10, batches of 128, AdamW, three epochs
-        (1_920, 31, 31_000, False),  # the small digits
-        (9_000, 50, 150_000, False),  # 784-16-16-10, batches of 100, eighteen epochs
-        (4_000, 26, 640_000, False),  # the bundled sample, one image at a time
-        (0, 26, 640_000, False),
+        (60_000, Work(37, 5_900_000, 33), True),  # 784-548-548-10, one image at a time, one epoch
+        (60_000, Work(26, 640_000, 26), True),  # 784-100-10 likewise
+        (9_380, Work(63, 13_500_000, 50), True),  # 784-548-548-10, batches of 128, AdamW, twenty epochs
+        (1_338, Work(42, 1_800_000, 40), False),  # 784-128-10, batches of 128, AdamW, three epochs
+        (1_920, Work(31, 31_000, 31), False),  # the small digits
+        (9_000, Work(50, 150_000, 40), False),  # 784-16-16-10, batches of 100, eighteen epochs
+        (4_000, Work(26, 640_000, 26), False),  # the bundled sample, one image at a time
+        (0, Work(26, 640_000, 26), False),
+        (2_000, Work(49, 6_400_000, 50, 9, 19_400_000), False),  # the benchmark's LeNet, two epochs
+        (20_000, Work(49, 6_400_000, 50, 9, 19_400_000), True),  # twenty
     ],
 )
-def test_what_repays_itself(count, operations, memory, expected):
-    assert repays(count, operations, memory) is expected
+def test_what_repays_itself(count, work, expected):
+    assert repays(count, work) is expected
 
 
 def test_more_steps_and_more_memory_repay_sooner_and_nothing_else_counts():
-    counts = [repays(n, 40, 1_000_000) for n in range(0, 100_000, 1000)]
+    counts = [repays(n, Work(40, 1_000_000, 30)) for n in range(0, 100_000, 1000)]
     assert counts == sorted(counts)
     assert {*counts} == {False, True}
-    assert repays(20_000, 40, 10_000_000) > repays(20_000, 40, 100_000)
+    assert repays(20_000, Work(40, 10_000_000, 30)) > repays(20_000, Work(40, 100_000, 30))
+    assert repays(20_000, Work(40, 5_000_000, 30)) > repays(20_000, Work(40, 5_000_000, 30, kernels=9))
 
 
 def test_what_the_choice_is_told(digits, monkeypatch, programs):
@@ -90,12 +93,37 @@ def test_what_the_choice_is_told(digits, monkeypatch, programs):
     _, history = train(digits, "auto")
     [(backend, program)] = programs
     weights = sum(p.data.nbytes for p in tg.nn.MLP([12, 8, 3]).parameters())
-    [(count, operations, memory)] = asked
+    [(count, work)] = asked
     assert (backend, history.backend) == ("numpy", "numpy")
     assert count == 3 * 5 - 1
-    assert operations > 10
-    assert memory > 3 * weights + 1000  # weights, two averages, and buffers
+    assert 10 < work.kinds <= work.operations + 2
+    assert work.memory > 3 * weights + 1000  # weights, two averages, and buffers
     assert len(program._entries) == 2  # for batches of sixteen, and of six
+
+
+def test_the_work_of_a_step_with_convolutions():
+    """The kernels are counted, and what they read and write; a layer that is repeated is of one kind."""
+    rng, loss_of = np.random.default_rng(0), tg.nn.CrossEntropyLoss()
+    x, y = rng.random((4, 1, 8, 8), np.float32), rng.integers(0, 3, 4)
+
+    def work(layers):
+        convolutions = [tg.nn.Conv2d(1 if i == 0 else 2, 2, 3, padding=1) for i in range(layers)]
+        model = tg.nn.Sequential(*convolutions, tg.nn.Flatten(), tg.nn.Linear(128, 3))
+        step = tg.compile(
+            lambda x, y: loss_of(model(x), y), optimizer=tg.optim.SGD(model.parameters(), lr=0.1)
+        )
+        step(x, y)
+        return work_of(step)
+
+    small, large, larger = work(1), work(3), work(5)
+    assert [w.kernels for w in (small, large, larger)] == [
+        2,
+        2 + 2 * 3,
+        2 + 4 * 3,
+    ]  # none for the gradient of x
+    assert small.kinds < large.kinds == larger.kinds
+    assert small.moved == 2 * 4 * (4 * 64 + 18 + 4 * 2 * 64)  # the images, the weights, the result
+    assert large.operations < larger.operations
 
 
 @pytest.mark.thorough

@@ -15,6 +15,7 @@ from ..transforms.call import named
 from .checking import Checker
 from .guards import MISSED, Entry
 from .pipeline import write_down
+from .program import Program
 from .source.driver import Loader
 from .source.run import run_source
 from .trace.agreement import require_agreement
@@ -282,6 +283,11 @@ class Compiled(Generic[P, R]):
     def arrays(self) -> dict[str, Any]:
         """The arguments of ``prepare`` in the :attr:`source`, by name: the parameters and other arrays that it uses."""
         return self._entry().arrays
+
+    @property
+    def program(self) -> Program:
+        """The program that ran last, as a list of operations."""
+        return self._entry().source.program
 
     @property
     def stats(self) -> Stats:

@@ -5,53 +5,95 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..compiler import Compiled, compile
+from ..compiler.program import inputs_of
 from ..errors import MissingExtraError, OptionError, ShapeError, choice
 from ..optim import Optimizer, clip_grad_norm_
 from ..tensor import Tensor
 from ..typing import Array
 from .parallel import Parallel
 
-__all__ = ["COMPILE", "TrainingStep", "repays", "require_backend"]
+__all__ = ["COMPILE", "TrainingStep", "Work", "repays", "require_backend", "work_of"]
 
 #: The back ends that can be chosen by name; False means none of them, and True means "numpy".
 COMPILE = ("auto", "numpy", "numba")
 
-#: Machine code saves time for each NumPy call that it avoids, and for each byte of parameters, optimizer state
-#: and buffers, because it passes over them fewer times. It costs time to compile: a fixed part, and a part for
-#: each operation. All values are in seconds, measured for networks of 2 to 50 layers on a machine with 2 cores;
-#: for the savings, the lower end.
-SAVED_BY_OPERATION, SAVED_BY_BYTE = 0.4e-6, 0.03e-9
-TO_BEGIN, TO_MAKE_AN_OPERATION = 0.8, 0.001
+#: Machine code saves time for each NumPy call that it avoids, for each byte of parameters, optimizer state and
+#: buffers, because it passes over them fewer times, and for each byte that convolutions and pools read and write. All
+#: values are in seconds, on a machine with 2 cores. The first two are the lower ends for networks of 2 to 50 layers;
+#: the last is an eighth of what the benchmark's LeNet saved on a busy machine.
+SAVED_BY_OPERATION, SAVED_BY_BYTE, SAVED_BY_KERNELS_BYTE = 0.4e-6, 0.03e-9, 0.1e-9
+#: Making it costs time: a fixed part, a part for each kind of operation (repeated layers are compiled once), and a
+#: part for each convolution or pool, whose loops the optimizer goes through again. The first call took so much longer
+#: than that of the NumPy program, in CPU-seconds on a busy machine: perceptrons of 3 to 22 layers 1.0 to 1.4, a GRU
+#: 2.3, a GPT 4.8, the benchmark's LeNet 7.3 and residual block 8.5, the model small-cnn 12.1. Idle machines take about
+#: four fifths, as these values do.
+TO_BEGIN, TO_MAKE_A_KIND, TO_MAKE_A_KERNEL = 0.2, 0.02, 0.7
 
 #: Machine code must save this many times its compile time, because a training may end early.
 WORTHWHILE = 2
 
 
-def repays(steps: int, operations: int, memory: int) -> bool:
+class Work(NamedTuple):
+    """What a step does.
+
+    Attributes
+    ----------
+    operations : int
+        The number of operations in its NumPy program.
+    memory : int
+        The bytes of the parameters, the optimizer's state and the program's buffers.
+    kinds : int
+        The number of different operations: those with the same function and the same shapes are of one kind.
+    kernels : int
+        How many of them are convolutions, pools and the like.
+    moved : int
+        The bytes that these read and write.
+    """
+
+    operations: int
+    memory: int
+    kinds: int
+    kernels: int = 0
+    moved: int = 0
+
+
+def work_of(compiled: Compiled[..., Any]) -> Work:
+    """Look at the program that ran last."""
+    arrays = [array.nbytes for array in compiled.arrays.values() if isinstance(array, np.ndarray)]
+    ops = [op for op in compiled.program.ops if not (op.is_given or op.is_view or op.is_number)]
+    shapes = {op: tuple(arg.shape for arg in inputs_of(op)) for op in ops}
+    kernels = [op for op in ops if op.instruction.machine == "kernel"]
+    return Work(
+        compiled.stats.operations,
+        compiled.stats.bytes + sum(arrays),
+        len({(op.instruction.name, op.shape, shapes[op]) for op in ops}),
+        len(kernels),
+        sum(x.nbytes for op in kernels for x in (op, *inputs_of(op))),
+    )
+
+
+def repays(steps: int, work: Work) -> bool:
     """Whether this many steps make up for the time it takes to compile machine code.
 
     This is computed, not measured: the same training runs in the same way every time.
 
-    Parameters
-    ----------
-    steps : int
-    operations : int
-        The number of operations in the NumPy program of a step.
-    memory : int
-        The bytes of the parameters, the optimizer's state and the program's buffers.
-
     Examples
     --------
-    >>> repays(60_000, 37, 5_900_000), repays(4_460, 42, 1_800_000)
+    >>> repays(60_000, Work(37, 5_900_000, kinds=33)), repays(4_460, Work(42, 1_800_000, kinds=40))
     (True, False)
     """
-    saved = steps * (SAVED_BY_OPERATION * operations + SAVED_BY_BYTE * memory)
-    return saved > WORTHWHILE * (TO_BEGIN + TO_MAKE_AN_OPERATION * operations)
+    saved = (
+        SAVED_BY_OPERATION * work.operations
+        + SAVED_BY_BYTE * work.memory
+        + SAVED_BY_KERNELS_BYTE * work.moved
+    )
+    made = TO_BEGIN + TO_MAKE_A_KIND * work.kinds + TO_MAKE_A_KERNEL * work.kernels
+    return steps * saved > WORTHWHILE * made
 
 
 def require_backend(asked: bool | str) -> None:
@@ -266,10 +308,7 @@ class TrainingStep:
         """Use machine code from the second step on, if it is available and worth its compile time."""
         program = self._plain
         assert isinstance(program, Compiled)
-        memory = program.stats.bytes + sum(
-            array.nbytes for array in program.arrays.values() if isinstance(array, np.ndarray)
-        )
-        if not repays(self.steps - 1, program.stats.operations, memory):
+        if not repays(self.steps - 1, work_of(program)):
             return
         try:
             machine = self._compile("numba")

@@ -70,8 +70,7 @@ def _place(writer: Any, arg: Op, turn: int) -> Address:
     if arg.dtype is None and not arg.is_number:
         raise NoMachineCodeError("several results at once")
     place: Address = writer.places.of(arg)
-    name, _ = writer.places.given.get(base_of(arg), ("", None))
-    if not name.startswith("a"):
+    if not place.array.startswith("a"):
         return place
     scratch = writer.places.scratch(turn, arg.dtype, arg.size)
     copied = Address(scratch.array, scratch.start, arg.shape, contiguous(arg.shape))
@@ -119,17 +118,16 @@ def _bound(call: Call, arrays: dict[str, np.ndarray]) -> Callable[[], Any]:
     """A call, with its arguments; those that are single numbers are read again each time."""
     step = run_source(call.source, call.source.objects)
     targets = {store.target for store in call.source.program.stores}
-    fixed, reads = [], []
+    reads = []
     for given, (op, place) in zip(call.source.arguments, call.operands, strict=True):
         array = arrays[place.array]
         found = np.asarray(_Array(array, place, array.dtype if op.dtype is None else op.dtype))
         is_array = (
             op.ndim or given in targets or op.instruction is as_array or (op.is_given and not op.is_number)
         )
-        fixed.append(found)
         reads.append(partial(np.asarray, found) if is_array else partial(_number, op, found))
     if all(read.func is np.asarray for read in reads):
-        return partial(step, *fixed)
+        return partial(step, *(read() for read in reads))
     return lambda: step(*(read() for read in reads))
 
 
