@@ -66,6 +66,7 @@ def visit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
 
 def remove_all(page: Any) -> None:
     """Take all trainings off the page."""
+    page.locator(".run, .drawer:not([hidden])").first.wait_for()  # it asks first which there are
     while count := page.locator(".run").count():
         page.get_by_label("Remove run").first.click()
         playwright.expect(page.locator(".run")).to_have_count(count - 1)

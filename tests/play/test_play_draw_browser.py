@@ -57,6 +57,31 @@ def test_a_digit_is_drawn_and_read(visit: Visit) -> None:  # noqa: F811
     page.close()
 
 
+def test_controls_stay_while_numbers_change(visit: Visit) -> None:  # noqa: F811
+    """What the keyboard or the mouse holds is not taken away by an answer."""
+    page = visit.open("draw")
+    page.locator("#sample").click()
+    page.wait_for_selector(".answer[data-said]")
+    page.locator(".bar").nth(3).press("Enter")
+    playwright.expect(page.locator(".bar").nth(3)).to_have_attribute("aria-pressed", "true")
+    playwright.expect(page.locator(".bar").nth(3)).to_be_focused()
+    page.locator("button.cell").nth(2).press("Enter")
+    nudge = page.get_by_role("slider", name="nudge")
+    nudge.scroll_into_view_if_needed()
+    box = nudge.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for share in (0.6, 0.7, 0.8, 0.9):
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        page.wait_for_timeout(150)
+    page.mouse.up()
+    assert float(nudge.input_value()) > 6
+    playwright.expect(page.locator(".neuron p[data-after]")).to_contain_text("without changes")
+    playwright.expect(page.locator(".cell.edited")).to_have_count(1)
+    assert visit.failures == []
+    page.close()
+
+
 def test_a_digit_is_stepped_through(visit: Visit) -> None:  # noqa: F811
     """From Draw to Backward with one button, on by keys, and back to the same drawing."""
     page = visit.open("draw", color_scheme="dark")

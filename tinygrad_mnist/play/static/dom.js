@@ -37,6 +37,17 @@ export function fill(place, ...children) {
   return put(place, ...children);
 }
 
+/**
+ * Elements that stay while what they show changes: with new ones, a click that began on the old ones would be lost, and
+ * so would the place of the keyboard.
+ * @template T @param {HTMLElement} place @param {string} key @param {() => T} make fills the place @returns {T}
+ */
+export function kept(place, key, make) {
+  const store = /** @type {any} */ (place);
+  if (store.keptKey !== key) { store.keptKey = key; place.replaceChildren(); store.kept = make(); }
+  return store.kept;
+}
+
 let count = 0;
 
 /**

@@ -2,7 +2,7 @@
 // The room Draw: a digit is drawn, and the model is seen reading it.
 
 import { look as colours, mix } from "./drawing.js";
-import { field, fill, h, put, say, select, tell } from "./dom.js";
+import { field, fill, h, kept, put, say, select, tell } from "./dom.js";
 import { unpack } from "./engine.js";
 
 /** @typedef {import("./engine.js").Numbers} Numbers */
@@ -99,7 +99,7 @@ export const mount = async (place, engine, state) => {
   function wipe() {
     context.fillStyle = "#fff"; context.fillRect(0, 0, pad.width, pad.height);
     image = null; isPenDown = false; turn++;
-    answer.textContent = "–"; delete answer.dataset.said; fill(bars); fill(layers); neuron.hidden = steps.hidden = true;
+    answer.textContent = "–"; delete answer.dataset.said; kept(bars, "", () => []); kept(layers, "", () => []); neuron.hidden = steps.hidden = true;
     delete state.kept.drawn;
     for (const canvas of [seen, speaks]) paint(canvas, new Float32Array(side * side), side, side, { grey: true });
   }
@@ -199,40 +199,59 @@ export const mount = async (place, engine, state) => {
     answer.dataset.said = name;
     steps.hidden = false;
     state.kept.drawn = { model, given: image, image: packedNumbers(/** @type {Float32Array} */ (shown.data)), pad: context.getImageData(0, 0, pad.width, pad.height) };
-    fill(bars, found.classes.map((/** @type {string} */ text, /** @type {number} */ i) => h("button.bar", {
-      "aria-pressed": i === found.explained, "aria-label": `${text}: ${(100 * shares[i]).toFixed(1)} %, output ${short(outputs[i])}`,
-      onclick: () => { towards = towards === i ? -1 : i; ask(); },
-    }, h("span", null, text), meter(shares[i]), h("span.number", null, `${(100 * shares[i]).toFixed(1)} %`))));
+    const rows = kept(bars, JSON.stringify(found.classes), () => found.classes.map((/** @type {string} */ text, /** @type {number} */ i) => {
+      const share = h("meter", { min: 0, max: 1, "aria-hidden": "true" }), number = h("span.number"); // a bar without inline style
+      const row = h("button.bar", { onclick: () => { towards = towards === i ? -1 : i; ask(); } }, h("span", null, text), share, number);
+      bars.append(row);
+      return { row, share, number };
+    }));
+    rows.forEach((/** @type {any} */ { row, share, number }, /** @type {number} */ i) => {
+      const percent = `${(100 * shares[i]).toFixed(1)} %`;
+      row.setAttribute("aria-pressed", String(i === found.explained));
+      row.setAttribute("aria-label", `${found.classes[i]}: ${percent}, output ${short(outputs[i])}`);
+      share.value = shares[i];
+      number.textContent = percent;
+    });
     const top = /** @type {HTMLElement} */ (bars.children[found.said]);
     bars.scrollTop = top.offsetTop - bars.offsetTop - bars.clientHeight / 2;
     if (toward.options.length !== found.classes.length + 1) fill(toward, h("option", { value: "" }, "nothing"), found.classes.map((/** @type {string} */ text, /** @type {number} */ i) => h("option", { value: i }, text)));
     far.textContent = target < 0 ? "" : signs ? `each pixel by at most ${(amount * 0.4).toFixed(2)}` : `a way of ${(amount * 12).toFixed(1)}`;
-    fill(layers, found.layers.map((/** @type {Layer} */ layer, /** @type {number} */ i) => card(layer, i === found.layers.length - 1 ? found.classes : [])));
-  }
-  /** A bar without inline style, which the page's policy forbids. @param {number} share */
-  function meter(share) {
-    const made = h("meter", { min: 0, max: 1, value: share, "aria-hidden": "true" });
-    made.value = share;
-    return made;
+    /** @type {Layer[]} */
+    const all = found.layers;
+    const key = JSON.stringify([all.map(({ name, kind, values, asks }) => [name, kind, values.shape, asks]), found.classes]);
+    const cards = kept(layers, key, () => all.map((layer, i) => card(layer, i === all.length - 1 ? found.classes : [])));
+    all.forEach((layer, i) => cards[i](layer));
   }
 
-  /** @param {any} layer @param {string[]} names those of its units, if they are classes */
+  /** Make the card of a layer; the result shows other values on it. @param {any} layer @param {string[]} names those of its units, if they are classes */
   function card(layer, names) {
-    const { shape, data } = unpack(layer.values), [units, rows = 1, columns = 1] = shape;
-    const title = `${layer.kind} ${layer.name}`, isMaps = shape.length === 3;
-    const box = h("section.card", { "aria-label": title }, h("div.head", null, h("h2", null, title), h("small", null, isMaps ? `${units} maps of ${rows} × ${columns}` : `${units} numbers`)));
-    let most = 0;
-    for (let i = 0; i < data.length; i++) most = Math.max(most, Math.abs(data[i]));
-    const areClasses = names.length === units && !isMaps, cells = h("div", { class: isMaps ? "maps" : areClasses ? "cells named" : "cells" });
-    for (let unit = 0; unit < units; unit++) {
-      const canvas = h("canvas.pixels", { "aria-hidden": "true" });
-      paint(canvas, data.subarray(unit * rows * columns, (unit + 1) * rows * columns), rows, columns, { most });
-      const value = isMaps ? "" : `, ${short(data[unit])}`, edit = edits.find(([name, i]) => name === layer.name && i === unit);
-      cells.append(layer.asks
-        ? h("button.cell", { "aria-label": `neuron ${unit} of ${title}${value}${edit ? ", changed" : ""}`, title: `${unit}${value}`, "data-layer": layer.name, "data-unit": unit, class: edit ? "cell edited" : "cell", onclick: () => open(layer.name, unit, null, true) }, canvas, areClasses && names[unit])
-        : h("span.cell", { title: `${unit}${value}` }, canvas, areClasses && names[unit]));
-    }
-    return put(box, cells);
+    const [units, rows = 1, columns = 1] = layer.values.shape, title = `${layer.kind} ${layer.name}`, isMaps = layer.values.shape.length === 3;
+    const areClasses = names.length === units && !isMaps, box = h("div", { class: isMaps ? "maps" : areClasses ? "cells named" : "cells" });
+    const cells = Array.from({ length: units }, (_, unit) => {
+      const canvas = h("canvas.pixels", { "aria-hidden": "true" }), label = areClasses && names[unit];
+      const cell = layer.asks ? h("button.cell", { "data-layer": layer.name, "data-unit": unit, onclick: (/** @type {MouseEvent} */ event) => open(layer.name, unit, isMaps && event.detail ? placeIn(canvas, event) : null, true) }, canvas, label) : h("span.cell", null, canvas, label);
+      box.append(cell);
+      return { cell, canvas };
+    });
+    layers.append(h("section.card", { "aria-label": title }, h("div.head", null, h("h2", null, title), h("small", null, isMaps ? `${units} maps of ${rows} × ${columns}` : `${units} numbers`)), box));
+    return (/** @type {any} */ now) => {
+      const { data } = unpack(now.values);
+      let most = 0;
+      for (let i = 0; i < data.length; i++) most = Math.max(most, Math.abs(data[i]));
+      cells.forEach(({ cell, canvas }, unit) => {
+        paint(canvas, data.subarray(unit * rows * columns, (unit + 1) * rows * columns), rows, columns, { most });
+        const value = isMaps ? "" : `, ${short(data[unit])}`, isEdited = edits.some(([name, i]) => name === now.name && i === unit);
+        cell.title = `${unit}${value}`;
+        cell.classList.toggle("edited", isEdited);
+        if (layer.asks) cell.setAttribute("aria-label", `neuron ${unit} of ${title}${value}${isEdited ? ", changed" : ""}`);
+      });
+    };
+  }
+
+  /** The row and the column of a picture that were clicked. @param {HTMLCanvasElement} canvas @param {MouseEvent} event */
+  function placeIn(canvas, event) {
+    const box = canvas.getBoundingClientRect(), inside = (/** @type {number} */ share, /** @type {number} */ count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
+    return [inside((event.clientY - box.top) / box.height, canvas.height), inside((event.clientX - box.left) / box.width, canvas.width)];
   }
 
   // -- one neuron ----------------------------------------------------------------------------------------
@@ -252,9 +271,18 @@ export const mount = async (place, engine, state) => {
     const weights = found.weights ? unpack(found.weights) : null;
     const picture = h("canvas.pixels.weights", { role: "img", "aria-label": "its weights: red pulls up, blue pulls down" });
     if (weights) paint(picture, weights.data, weights.shape[0], weights.shape[1]);
-    const nudge = h("input", { type: "range", min: -10, max: 10, step: 0.1, value: mine?.[2] ?? 0, "aria-label": "nudge: what is added to its sum", oninput: () => change(Number(nudge.value)) });
+    const { facts, off, back, nudge } = kept(neuron, JSON.stringify([model, found.layer, found.unit]), () => {
+      const facts = h("div.facts"), off = h("button", { id: "off", onclick: () => change(off.getAttribute("aria-pressed") === "true" ? 0 : null) }, "Switch it off");
+      const back = h("button", { onclick: () => { edits = []; changed.textContent = ""; ask(); } }, "As it was");
+      const nudge = h("input", { type: "range", min: -10, max: 10, step: 0.1, "aria-label": "nudge: what is added to its sum", oninput: () => change(Number(nudge.value)) });
+      put(neuron, facts, h("div.row", null, off, back), field("Nudge its sum", nudge), changed);
+      return { facts, off, back, nudge };
+    });
+    off.setAttribute("aria-pressed", String(isOff));
+    back.disabled = !edits.length;
+    if (document.activeElement !== nudge) nudge.value = String(mine?.[2] ?? 0);
     neuron.hidden = false;
-    fill(neuron,
+    fill(facts,
       h("div.head.tight", null, h("h2", null, `Neuron ${found.unit} of layer ${found.layer}${found.place ? `, at row ${found.place[0]}, column ${found.place[1]}` : ""}`),
         h("button.plain", { "aria-label": "close", onclick: () => { neuron.hidden = true; chosen = null; } }, "✕")),
       h("p.mono.sum", { "data-sum": found.sum }, `Σ wᵢaᵢ + b = ${short(found.sum)}`),
@@ -271,11 +299,7 @@ export const mount = async (place, engine, state) => {
         const canvas = h("canvas.pixels.thumb", { role: "img", "aria-label": `a ${one.label}: ${short(one.value)}`, title: short(one.value) }), numbers = unpack(one.image);
         paint(canvas, numbers.data, numbers.shape[0], numbers.shape[1], { grey: true });
         return canvas;
-      })),
-      h("div.row", null,
-        h("button", { id: "off", "aria-pressed": isOff, onclick: () => change(isOff ? 0 : null) }, "Switch it off"),
-        edits.length ? h("button", { onclick: () => { edits = []; changed.textContent = ""; ask(); } }, "As it was") : null),
-      field("Nudge its sum", nudge), changed);
+      })));
   }
   /** @param {number | null} nudge null switches it off */
   async function change(nudge) {

@@ -1,7 +1,7 @@
 // @ts-check
 // What a training looks like at one moment: weights, layers, the confusion matrix, mistakes, the doctor's findings.
 
-import { fill, h } from "./dom.js";
+import { fill, h, kept } from "./dom.js";
 import { grey, heat, tiles } from "./drawing.js";
 import { unpack } from "./engine.js";
 
@@ -10,13 +10,6 @@ import { unpack } from "./engine.js";
 
 /** @param {number} x */
 const short = (x) => (x === 0 ? "0" : Math.abs(x) >= 0.01 && Math.abs(x) < 1000 ? String(Number(x.toPrecision(2))) : x.toExponential(0).replace("e-", "e−").replace("e+", "e"));
-
-/** Elements that stay while what they show changes. @template T @param {HTMLElement} place @param {string} key @param {() => T} make @returns {T} */
-function kept(place, key, make) {
-  const store = /** @type {any} */ (place);
-  if (store.keptKey !== key) { store.keptKey = key; place.replaceChildren(); store.kept = make(); }
-  return store.kept;
-}
 
 /** The first layers of all runs. @param {HTMLElement} place @param {{run: Run, frame: Frame | undefined}[]} all */
 export function weights(place, all) {

@@ -1,7 +1,7 @@
 // @ts-check
 // The room Train: the form, the runs, the place in time, and what they look like there.
 
-import { colour, field, fill, h, put, say, select, tell } from "./dom.js";
+import { colour, field, fill, h, kept, put, say, select, tell } from "./dom.js";
 import { confusion, doctor, layers, mistakes, weights } from "./inside.js";
 import { curves } from "./charts.js";
 import { form, gallery } from "./settings.js";
@@ -57,10 +57,9 @@ export async function mount(place, engine, state) {
   /** @param {Record<string, any>} given @param {boolean} paused */
   async function start(given, paused) {
     const name = await engine.ask("train", "start", { options: given, paused });
+    isFormOpen = false;
     await add(name);
     choose(name);
-    isFormOpen = false;
-    showBar();
     transport.querySelector("button")?.focus();
   }
 
@@ -68,9 +67,9 @@ export async function mount(place, engine, state) {
   async function breaks(code, mended) {
     const name = await engine.ask("train", "start_broken", { code, mended });
     state.keep(new URLSearchParams({ broken: code }));
+    isFormOpen = false;
     await add(name);
     if (!mended) choose(name); // what was found stays on the page beside its cure
-    isFormOpen = false;
     showBar();
     if (mended) moved();
     else transport.querySelector("button")?.focus();
@@ -115,13 +114,30 @@ export async function mount(place, engine, state) {
     const isFull = runs.size >= options.most;
     drawer.hidden = runs.size > 0 && !isFormOpen;
     body.hidden = !runs.size;
-    fill(bar, [...runs.values()].map((one) => {
-      const { colour: ink, dash } = look(one);
-      return h("div.run", null,
-        h("button.chip", { "aria-pressed": one.name === chosen ? "true" : "false", onclick: () => choose(one.name) },
-          swatch(ink, dash), h("b", null, one.name), h("span.quiet", null, one.title), h("span.number", null, one.accuracyNow()), h("span.state", { "data-state": one.state }, STATES[/** @type {keyof typeof STATES} */ (one.state)] ?? one.state)),
-        h("button.plain", { "aria-label": `Remove ${one.name}`, onclick: tell(() => remove(one.name)) }, "×"));
-    }), runs.size ? h("button", { disabled: isFull, title: isFull ? "Four are side by side; remove one first." : null, "aria-expanded": isFormOpen ? "true" : "false", onclick: () => { isFormOpen = !isFormOpen; showBar(); } }, isFormOpen ? "Close" : "New training") : null);
+    const shown = [...runs.values()];
+    const { chips, more } = kept(bar, JSON.stringify(shown.map((one) => [one.name, one.number])), () => {
+      const more = h("button", { onclick: () => { isFormOpen = !isFormOpen; showBar(); } });
+      const chips = shown.map((one) => {
+        const { colour: ink, dash } = look(one), title = h("span.quiet"), right = h("span.number"), doing = h("span.state");
+        const chip = h("button.chip", { onclick: () => choose(one.name) }, swatch(ink, dash), h("b", null, one.name), title, right, doing);
+        bar.append(h("div.run", null, chip, h("button.plain", { "aria-label": `Remove ${one.name}`, onclick: tell(() => remove(one.name)) }, "×")));
+        return { chip, title, right, doing };
+      });
+      if (shown.length) bar.append(more);
+      return { chips, more };
+    });
+    shown.forEach((one, i) => {
+      const { chip, title, right, doing } = chips[i];
+      chip.setAttribute("aria-pressed", String(one.name === chosen));
+      title.textContent = one.title;
+      right.textContent = one.accuracyNow();
+      doing.dataset.state = one.state;
+      doing.textContent = STATES[/** @type {keyof typeof STATES} */ (one.state)] ?? one.state;
+    });
+    more.disabled = isFull;
+    more.title = isFull ? "Four are side by side; remove one first." : "";
+    more.setAttribute("aria-expanded", String(isFormOpen));
+    more.textContent = isFormOpen ? "Close" : "New training";
   }
 
   // -- time
@@ -266,9 +282,9 @@ export async function mount(place, engine, state) {
       showBar(); showTransport(); drawAll();
     }),
   ];
-  const repaint = () => drawAll();
+  const repaint = () => drawAll(), recolour = () => { kept(bar, "", () => {}); showBar(); drawAll(); };
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", repaint);
+  dark.addEventListener("change", recolour);
   addEventListener("resize", repaint);
 
   // -- keys: space pauses, arrows scrub, s is one step
@@ -290,7 +306,7 @@ export async function mount(place, engine, state) {
   if (options.runs.length) chosen = options.runs.at(-1);
   showBar(); showTransport();
   if (runs.size) { drawAll(); showMistakes().catch(report); }
-  return () => { endings.forEach((end) => end()); dark.removeEventListener("change", repaint); removeEventListener("resize", repaint); removeEventListener("keydown", keys); };
+  return () => { endings.forEach((end) => end()); dark.removeEventListener("change", recolour); removeEventListener("resize", repaint); removeEventListener("keydown", keys); };
 }
 
 /** A piece of a run's line. @param {string} ink @param {string} dash */
