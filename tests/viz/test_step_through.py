@@ -265,5 +265,11 @@ def test_a_browser_plays_to_the_end(tmp_path: Path) -> None:
         assert lit == [page.program[i] for i in page.steps[-1]["lines"]] or not page.steps[-1]["lines"]
         screen.keyboard.press("Home")
         assert "Forward" in (screen.locator("#panel h1").text_content() or "")
+        # Within another page, which stays where it is.
+        screen.set_content(f"<p style='height: 200vh'>Text.</p>{page._repr_html_()}")
+        inside = screen.frame_locator("iframe").locator("#count")
+        inside.wait_for(state="attached")
+        assert (inside.text_content() or "").startswith("1 / ")
+        assert screen.evaluate("scrollY") == 0
         assert failures == []
         browser.close()
