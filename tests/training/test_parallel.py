@@ -19,7 +19,7 @@ import pytest
 import tinygrad_mnist as tg
 from tinygrad_mnist.data import DataLoader
 from tinygrad_mnist.errors import MissingExtraError, OptionError
-from tinygrad_mnist.training import History
+from tinygrad_mnist.training import History, parallel
 from tinygrad_mnist.training.generators import fork_generators, read_generators, write_generators
 from tinygrad_mnist.training.parallel import Parallel
 from tinygrad_mnist.training.resuming import CHECKPOINT
@@ -84,8 +84,8 @@ def test_several_processes(mpiexec, processes):
 def test_one_process_is_trained_as_always():
     x, y = np.eye(4, dtype=np.float32), np.arange(4)
     models = [tg.nn.MLP([4, 3, 4], rng=0) for _ in range(2)]
-    for model, parallel in zip(models, (None, Parallel()), strict=True):
-        tg.training.fit(model, (x, y), epochs=2, progress=False, rng=0, parallel=parallel)
+    for model, how in zip(models, (None, Parallel()), strict=True):
+        tg.training.fit(model, (x, y), epochs=2, progress=False, rng=0, parallel=how)
     for a, b in zip(*(model.parameters() for model in models), strict=True):
         assert a.data.tobytes() == b.data.tobytes()
 
@@ -96,6 +96,15 @@ def test_other_ways_are_refused(monkeypatch):
         tg.training.fit(model, data, parallel="MPI")
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", None)
     with pytest.raises(MissingExtraError, match="pip install 'tinygrad-mnist\\[mpi\\]'"):
+        tg.training.fit(model, data, parallel="mpi")
+
+    def fail(*arguments, **settings):
+        raise RuntimeError("cannot load MPI library")
+
+    monkeypatch.setattr(parallel, "require", fail)
+    with pytest.raises(
+        MissingExtraError, match=r"mpi4py finds no MPI \(cannot load MPI library\): pip install"
+    ):
         tg.training.fit(model, data, parallel="mpi")
 
 

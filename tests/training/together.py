@@ -150,6 +150,26 @@ def case_running_statistics_are_those_of_the_first():
     np.testing.assert_array_equal(model[1].running_mean, lasts[0])
 
 
+class Counted(nn.Module):
+    """Buffers that are numbers, and a layer that only the first process uses."""
+
+    def __init__(self):
+        self.layer, self.extra = nn.Linear(6, 3, rng=0, dtype=np.float64), nn.Parameter(np.ones(3))
+        self.register_buffer("steps", np.array(0))
+        self.register_buffer("mean", np.array(0.0))
+
+    def forward(self, x):
+        if self.training:
+            self.steps, self.mean = self.steps + 1, self.mean * 0.9 + np.mean(np.asarray(x))
+        return self.layer(x) * (1 if RANK else self.extra)
+
+
+def case_numbers_as_buffers_and_layers_that_not_all_use():
+    model, _ = fit(Counted())
+    assert model.steps == 3 * 4
+    assert (model.extra.data != 1).all()
+
+
 def case_dropout_is_seeded_and_differs():
     one, two = normed(), normed()
     assert digest(fit(one)[0]) == digest(fit(two)[0])
@@ -233,15 +253,13 @@ def case_weights_that_drift():
 
 
 class Signal(Callback):
-    """Sends a signal to the last process, in the middle of an epoch."""
+    """Sends a signal to one process, the last, in the middle of an epoch."""
 
-    only_watches = False
-
-    def __init__(self, epoch, batch):
-        self.when = epoch, batch
+    def __init__(self, epoch, batch, rank=SIZE - 1):
+        self.when, self.rank = (epoch, batch), rank
 
     def on_batch(self, training):
-        if (training.epoch, training.batch) == self.when and RANK == SIZE - 1:
+        if (training.epoch, training.batch) == self.when and self.rank == RANK:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -268,6 +286,20 @@ def case_going_on_alone():
         fit(mlp(), parallel=None, resume=folder, epochs=2, accumulate=1)
     TOGETHER.gather(None)
     model, _ = fit(mlp(), resume=folder, epochs=4)
+    for a, b in zip(model.parameters(), expected.parameters(), strict=True):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-7)
+
+
+def case_going_on_in_the_middle_of_a_group():
+    """What one process has added up until then counts once."""
+    folder = Path(TOGETHER.share(tempfile.mkdtemp()))
+    expected, _ = fit(mlp(), parallel=None, accumulate=3)
+    if not RANK:
+        interrupt = Signal(2, 2, rank=0)
+        with pytest.raises(KeyboardInterrupt):
+            fit(mlp(), parallel=None, accumulate=3, resume=folder, callbacks=[interrupt])
+    TOGETHER.gather(None)
+    model, _ = fit(mlp(), accumulate=3, resume=folder)
     for a, b in zip(model.parameters(), expected.parameters(), strict=True):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-7)
 

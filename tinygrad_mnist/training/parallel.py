@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..data import DataLoader
-from ..errors import OptionError, RunError, choice, require
+from ..errors import MissingExtraError, OptionError, RunError, choice, describe_briefly, require
 from ..nn import Module
 from ..typing import NDArray
 
@@ -81,7 +81,14 @@ class Parallel:
         if int(os.environ.get("MPI_LOCALNRANKS", 1)) > _cores():
             # MPICH, as a rule, waits by asking without a pause: no use where the others have no core to answer on.
             os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
-        parallel = cls(require("mpi4py.MPI", extra="mpi", purpose="parallel='mpi'").COMM_WORLD)
+        try:
+            mpi = require("mpi4py.MPI", extra="mpi", purpose="parallel='mpi'")
+        except RuntimeError as error:
+            raise MissingExtraError(
+                f"parallel='mpi': mpi4py finds no MPI ({describe_briefly(error)}): pip install 'tinygrad-mnist[mpi]', "
+                "or make the MPI of this machine known, as with `module load mpi`"
+            ) from error
+        parallel = cls(mpi.COMM_WORLD)
         if parallel.size > 1:
             sys.excepthook = parallel._last_words
         return parallel
@@ -172,9 +179,13 @@ class Parallel:
     def share_buffers(self, model: Module) -> None:
         """Give all processes the running statistics of the first."""
         if self.size > 1:
-            buffers = [buffer for _, buffer in model.named_buffers()]
-            for own, first in zip(buffers, self.share(buffers), strict=True):
-                np.copyto(own, first)
+            state, rebound = dict(model.named_buffers()), dict[str, Any]()
+            for name, first in self.share(state).items():
+                if isinstance(own := state[name], np.ndarray):
+                    np.copyto(own, first)  # programs know the array
+                else:  # a number
+                    rebound[name] = first
+            model.load_state_dict(rebound, strict=False)
 
     def gather(self, x: Any) -> list[Any]:
         """Return the objects of all processes."""
