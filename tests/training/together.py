@@ -171,11 +171,19 @@ def case_numbers_as_buffers_and_layers_that_not_all_use():
 
 
 def case_dropout_is_seeded_and_differs():
-    one, two = normed(), normed()
-    assert digest(fit(one)[0]) == digest(fit(two)[0])
-    states = TOGETHER.gather(repr(one[3].rng.bit_generator.state))
-    assert len({*states}) == SIZE
-    assert states == TOGETHER.gather(repr(two[3].rng.bit_generator.state))
+    class Look(Callback):
+        def on_start(self, training):
+            self.states = []
+
+        def on_batch(self, training):
+            self.states.append(repr(training.model[3].rng.bit_generator.state))
+
+    looks = Look(), Look()
+    first, second = (fit(normed(), callbacks=[look])[0] for look in looks)
+    assert digest(first) == digest(second)
+    assert looks[0].states == looks[1].states
+    for epoch in range(3):  # the shares of the first batch are equally large
+        assert len({*TOGETHER.gather(looks[0].states[4 * epoch])}) == SIZE
 
 
 def case_one_generator_for_everything():
@@ -259,7 +267,8 @@ class Signal(Callback):
         self.when, self.rank = (epoch, batch), rank
 
     def on_batch(self, training):
-        if (training.epoch, training.batch) == self.when and self.rank == RANK:
+        self.last = training.epoch, training.batch
+        if self.last == self.when and self.rank == RANK:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -270,8 +279,10 @@ def case_a_signal_to_one_stops_all_and_the_training_goes_on():
             whole, expected = fit(normed(), callbacks=[EarlyStopping()], **options)
             folder = TOGETHER.share(tempfile.mkdtemp())
             for when in ((1, 1), (2, 2)):
+                interrupt = Signal(*when)
                 with pytest.raises(KeyboardInterrupt):
-                    fit(normed(), callbacks=[EarlyStopping(), Signal(*when)], resume=folder, **options)
+                    fit(normed(), callbacks=[EarlyStopping(), interrupt], resume=folder, **options)
+                assert interrupt.last == (when[0], when[1] + (1 if accumulate == 1 or when[1] == 1 else 2))
             model, history = fit(normed(), callbacks=[EarlyStopping()], resume=folder, **options)
             assert history.to_jsonl() == expected.to_jsonl()
             assert digest(model) == digest(whole)
