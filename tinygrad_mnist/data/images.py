@@ -264,8 +264,15 @@ def _resize(image: NDArray, side: int) -> NDArray:
 
 
 def _areas(old: int, new: int) -> NDArray:
-    """Return the matrix (new, old) of the shares of the old pixels in the new ones."""
+    """Return the matrix (new, old) of the shares of the old pixels in the new ones.
+
+    Of a smaller picture, new pixels lie between the old ones, and get the shares of their neighbours.
+    """
     length = new / old
+    if new > old:
+        places = np.clip((np.arange(new)[:, np.newaxis] + 0.5) / length - 0.5, 0, old - 1)
+        near: NDArray = np.maximum(1 - abs(places - np.arange(old)), 0).astype(np.float32)
+        return near
     start, first = np.arange(new)[:, np.newaxis], np.arange(old) * length
     overlap = np.minimum(start + 1, first + length) - np.maximum(start, first)
     shares: NDArray = np.maximum(overlap, 0).astype(np.float32)

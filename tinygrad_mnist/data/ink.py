@@ -6,7 +6,6 @@ a stroke that stands out from the paper around it. It keeps clear of the edges o
 
 from __future__ import annotations
 
-import math
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -37,6 +36,12 @@ FLAT = 0.15
 
 SHADE = 0.2
 """The share of a picture from which what is dark may be a shadow."""
+
+THIN, PEN = 0.05, 0.1
+"""The width of strokes in shares of a digit's size: of a fine pen, at most; and as wide as they are then made."""
+
+SQUARE = 4
+"""The angle of a sheet, in degrees, up to which it is not turned upright."""
 
 WRITTEN = 0.001
 """The least share of a sheet of paper that a digit on it covers."""
@@ -256,7 +261,7 @@ class _Search:
         self.good = [self.main]
 
     def cut_sheet(self, grey: NDArray) -> NDArray:
-        """Cut the sheet of paper out of the picture; the paper goes on where its corners are not square."""
+        """Cut the sheet of paper out of the picture, and turn it upright; paper goes on beyond its edges."""
         assert self.sheet is not None
         ndimage, (box, mask) = _ndimage(), self.sheet
         inner = box.grow(-3, self.shape)
@@ -264,7 +269,9 @@ class _Search:
         filled = ndimage.binary_erosion(filled, iterations=3, border_value=1)[3:-3, 3:-3]
         nearest = ndimage.distance_transform_edt(~filled, return_distances=False, return_indices=True)
         cut: NDArray = grey[inner.part][tuple(nearest)]
-        return cut
+        angle, _, _ = _rectangle(filled)
+        angle -= 90 if angle > 45 else 0
+        return ndimage.rotate(cut, angle, order=1, mode="nearest") if abs(angle) > SQUARE else cut
 
     def _written(self, pieces: Pieces, i: int) -> float | None:
         """Return the share of a sheet of paper that is written on; None for a piece that is no sheet.
@@ -276,12 +283,7 @@ class _Search:
             return None
         mask = pieces.mask(i)
         filled = _ndimage().binary_fill_holes(mask)
-        y, x = np.nonzero(filled)
-        sides = [
-            (np.ptp(x * np.cos(t) + y * np.sin(t)), np.ptp(y * np.cos(t) - x * np.sin(t)))
-            for t in np.radians(np.arange(0, 90, 5))
-        ]
-        height, width = min(sides, key=math.prod)
+        _, height, width = _rectangle(filled)
         area = filled.sum()
         if area < 0.85 * height * width or min(height, width) < least:
             return None
@@ -326,7 +328,8 @@ class _Search:
     def _cut(self, threshold: float, box: Box) -> NDArray:
         """Cut the ink above a threshold out of the picture."""
         ink = np.where((self.contrast > threshold) & ~self.outside, self.raw, 0)[box.part]
-        return np.clip(ink / self.contrast[box.part].max(), 0, 1).astype(np.float32)
+        contrast = self.contrast[box.part] / self.contrast[box.part].max()
+        return _thicken(np.clip(ink / self.contrast[box.part].max(), 0, 1).astype(np.float32), contrast > 0.5)
 
     def _choose(self, areas: NDArray) -> None:
         """Prefer strokes to blots, and refuse several digits side by side."""
@@ -365,6 +368,30 @@ class _Search:
             threshold, box = lower, wider
             boxes = [shifted[i] for i, b in enumerate(pieces.boxes) if not b.touches(contrast.shape)]
         return threshold, boxes, box
+
+
+def _rectangle(mask: NDArray) -> tuple[float, float, float]:
+    """The smallest rectangle around a piece: its angle in degrees, from 0 to 90, and its two sides."""
+    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    y, x = np.nonzero(edges)
+    found = [
+        (float(angle), np.ptp(x * np.cos(t) + y * np.sin(t)), np.ptp(y * np.cos(t) - x * np.sin(t)))
+        for angle, t in ((angle, np.radians(angle)) for angle in range(0, 90, 2))
+    ]
+    return min(found, key=lambda rectangle: rectangle[1] * rectangle[2])
+
+
+def _thicken(ink: NDArray, strokes: NDArray) -> NDArray:
+    """Widen the strokes of a fine pen, which would fade when the picture is made small."""
+    ndimage, size = _ndimage(), max(ink.shape)
+    # Across a stroke, the distances to the paper rise from 1 to half its width.
+    width = 4 * float(ndimage.distance_transform_edt(np.pad(strokes, 1))[1:-1, 1:-1][strokes].mean()) - 2
+    if width >= THIN * size:
+        return ink
+    margin = round((PEN * size - width) / 2)
+    paper = np.pad(~strokes, margin, constant_values=True)
+    thick: NDArray = np.maximum(ndimage.distance_transform_edt(paper) <= margin, np.pad(ink, margin))
+    return thick.astype(np.float32)
 
 
 def _is_beside(box: Box, main: Box) -> bool:
