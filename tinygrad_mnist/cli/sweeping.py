@@ -153,7 +153,7 @@ class _Reporting(Callback):
 def sweep(
     searches: tuple[str, ...], trials: int, objective: str, prune: bool, out: Path, options: tuple[str, ...]
 ) -> int:
-    """Search for good settings: many trainings, whose settings Optuna chooses (extra `sweep`).
+    """Search for good settings of `train` with Optuna (extra `sweep`).
 
     All other options are those of `train`, and the same in each training. The same command goes on with a sweep that
     was stopped, and more of them, in other terminals or on other machines that share the folder, work on it together.
