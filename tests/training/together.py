@@ -332,14 +332,14 @@ def case_different_data_settings_and_versions():
         "compile": {"compile": True},
         "the callbacks": {"callbacks": [EarlyStopping()]},
     }.items():
-        with pytest.raises(RunError, match=f"given the same: {name} is .* in process {SIZE - 1}, but"):
+        with pytest.raises(RunError, match=f"given the same: {name}: .* in process {SIZE - 1}, but"):
             fit(mlp(), **(options if last else {}))
-    with pytest.raises(RunError, match="the model is"):
+    with pytest.raises(RunError, match="the model: "):
         fit(mlp(dropout=0.1) if last else mlp())
     with pytest.MonkeyPatch.context() as patch:
         if last:
             patch.setattr(identity.np, "__version__", "0.1")
-        with pytest.raises(RunError, match=r"given the same: NumPy is 0\.1"):
+        with pytest.raises(RunError, match=r"given the same: NumPy: 0\.1"):
             fit(mlp())
 
 

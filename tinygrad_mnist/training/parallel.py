@@ -203,7 +203,7 @@ class Parallel:
         """
         first, *others = self.gather(dict(facts))
         differing = [
-            f"{name} is {_shorten(theirs.get(name))} in process {rank}, but {_shorten(first.get(name))} in process 0"
+            f"{name}: {_shorten(theirs.get(name))} in process {rank}, but {_shorten(first.get(name))} in process 0"
             for rank, theirs in enumerate(others, 1)
             for name in sorted({*first, *theirs})
             if theirs.get(name) != first.get(name)
