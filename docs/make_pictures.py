@@ -257,6 +257,19 @@ def trainings():
     return room("train", act)
 
 
+def mended():
+    """A broken training, what the doctor says of it, and the mended one beside it."""
+
+    def act(screen):
+        screen.get_by_label("What somebody did").select_option("dead-units")
+        screen.get_by_role("button", name="Train it").click()
+        screen.locator("#cure").click()
+        screen.locator('.state[data-state="done"]').nth(1).wait_for()
+        screen.evaluate("scrollTo(0, 0)")
+
+    return room("train", act)
+
+
 def spirals():
     def act(screen):
         screen.locator(".unit").first.wait_for()
@@ -271,6 +284,7 @@ def spirals():
 #: What makes each screen, and its size.
 SCREENS = {
     "images/play_train.png": (trainings, 1180, 1010),
+    "images/play_broken.png": (mended, 1180, 1010),
     "images/play_plane.png": (spirals, 1240, 900),
     "images/teaching_forward.png": (forward, 900, 430),
     "images/teaching_backward.png": (backward, 900, 560),

@@ -7,13 +7,12 @@ __all__ = ["WORDS"]
 #: By operation, or by operation and argument.
 WORDS = {
     "add": "A sum passes the gradient on to each of its terms.",
-    "subtract.a": "If a grows, the difference grows as much: the gradient goes on as it is.",
-    "subtract.b": "If b grows, the difference shrinks as much: the gradient changes its sign.",
+    "subtract.a": "The difference grows as this input does: the gradient goes on as it is.",
+    "subtract.b": "The difference shrinks as this input grows: the gradient changes its sign.",
     "negative": "The gradient changes its sign.",
-    "multiply.a": "If a grows by a little, the product grows by b times as much.",
-    "multiply.b": "If b grows by a little, the product grows by a times as much.",
-    "divide.a": "If a grows by a little, the quotient grows by 1 / b of it.",
-    "divide.b": "The derivative of a / b in b is -a / b², which is -y / b.",
+    "multiply": "If a factor grows by a little, the product grows by the other factor times that.",
+    "divide.a": "If the numerator grows by a little, the quotient grows by that over the denominator.",
+    "divide.b": "A larger denominator makes a smaller quotient: the factor is minus the result over the denominator.",
     "square": "The derivative of x² is 2x.",
     "sqrt": "The derivative of √x is 1 / (2√x), and √x is the result y.",
     "exp": "The exponential function is its own derivative: the factor is the result y.",
