@@ -474,3 +474,24 @@ def test_numbers_keep_their_sign(sign, number):
     for got, expected in zip(tg.compile(f)(np.ones(3)), f(np.ones(3)), strict=True):
         for part in (np.real, np.imag):
             np.testing.assert_array_equal(np.signbit(part(got)), np.signbit(part(expected)))
+
+
+def test_an_array_of_equal_numbers_takes_no_memory():
+    """The gradient of a part is zero elsewhere: one zero, however often it is needed."""
+
+    def function(x):
+        zeros = [np.zeros((100, 60), np.float32) for _ in range(3)]
+        for i, z in enumerate(zeros):
+            z[i] = x[i]
+        signed = np.full((100, 60), -0.0, np.float32)
+        return *zeros, np.full((100, 60), 7, np.int16), signed * (x > 0), signed
+
+    compiled, x = tg.compile(function), np.random.default_rng(0).normal(size=(100, 60)).astype(np.float32)
+    for got, expected in zip(compiled(x), function(x), strict=True):
+        assert got.dtype == expected.dtype
+        assert got.flags.writeable
+        np.testing.assert_array_equal(got, expected)
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
+    assert " full(" not in compiled.source
+    assert compiled.source.count("= broadcast_to(array(0.0, float32)") == 1
+    assert compiled.source.count("= broadcast_to(array(7, int16)") == 1

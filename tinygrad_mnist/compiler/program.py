@@ -42,6 +42,9 @@ __all__ = [
 #: A fact about an instruction: the same for all calls, or a function of the call.
 Fact = Any
 
+#: Arrays with several axes and more elements than this are views of a single number if all elements are equal.
+FEW = 4096
+
 
 class Place(NamedTuple):
     """The origin of an operation in the user's program."""

@@ -79,7 +79,7 @@ def build(source: Source, machine: Machine) -> Callable[..., Any]:
     shared = _Shared(machine.pieces, arrays)
     arrays["table"] = shared.table
     text = _text(source, machine, shared, arrays)
-    namespace: dict[str, Any] = {**_names(machine.pieces), "run": run_of(shared.width), **_types()}
+    namespace: dict[str, Any] = {**_names(), "run": run_of(shared.width), **_types()}
     errors: list[BaseException] = []
     namespace |= {"call_numpy": function_of(machine.calls, arrays, errors), "StoppedError": StoppedError}
     exec(compile(text, "<machine code by tinygrad_mnist>", "exec"), namespace)
@@ -144,7 +144,7 @@ class _Shared:
 
     def __init__(self, pieces: list[Piece], arrays: dict[str, np.ndarray]) -> None:
         self.arrays = arrays
-        self.names = _names(pieces)
+        self.names = _names()
         self.rows: dict[int, int] = {}  # by the number of the piece
         self.functions: dict[Any, Any] = {}
         keys = {i: key for i, piece in enumerate(pieces) if (key := self._key(piece)) is not None}
@@ -196,15 +196,11 @@ class _Shared:
         return numba.cfunc(types.void(*kinds), **options)(namespace["piece"])
 
 
-def _names(pieces: list[Piece]) -> dict[str, Any]:
+def _names() -> dict[str, Any]:
     """The names that the text refers to."""
-    from .intrinsics import NAMES
+    from . import images, intrinsics, rows
 
-    if not any(piece.calls_kernel for piece in pieces):
-        return NAMES
-    from . import images, rows
-
-    return {**NAMES, **images.KERNELS, **rows.KERNELS}
+    return {**intrinsics.NAMES, **images.KERNELS, **rows.KERNELS}
 
 
 def _kind(dtype: np.dtype) -> str:
@@ -216,20 +212,8 @@ def _types() -> dict[str, Any]:
     """Numba's types, with which the text converts numbers."""
     import numba
 
-    kinds = (
-        "boolean",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "float32",
-        "float64",
-    )
-    return {t: getattr(numba.types, t) for t in kinds}
+    names = "boolean int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64"
+    return {t: getattr(numba.types, t) for t in names.split()}
 
 
 def _any_array(dtype: Any, ndim: int) -> Any:

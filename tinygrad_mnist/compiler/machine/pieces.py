@@ -26,13 +26,11 @@ class Piece:
     lines : list of str
     starts : for each array, its name and its first element
     touched : the places of reads and writes, to find overlaps
-    calls_kernel : whether it calls a kernel of images
     """
 
     lines: list[str] = field(default_factory=list)
     starts: list[tuple[str, int]] = field(default_factory=list)
     touched: set[Address] = field(default_factory=set)
-    calls_kernel: bool = False
 
     def at(self, address: Address) -> str:
         """Name the start of an array for the text."""

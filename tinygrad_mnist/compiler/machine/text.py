@@ -66,7 +66,6 @@ class Writer(Pieces):
         elif group.kind == "scatter":
             self.scatter(op)
         elif group.kind == "kernel":
-            self.piece.calls_kernel = True
             write_kernel(self, op, i)
         elif group.kind == "join":
             self.join(op)

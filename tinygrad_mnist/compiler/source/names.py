@@ -21,7 +21,7 @@ from ...ops import kernels
 from ...primitive import operation
 from ..instructions import call, draw, view_as
 from ..memory import Buffer, Plan, base_of
-from ..program import Constant, Input, Op, Program, inputs_of, is_name, is_scalar, name_of, take_name
+from ..program import FEW, Constant, Input, Op, Program, inputs_of, is_name, is_scalar, name_of, take_name
 
 __all__ = ["Names", "identifier", "printable", "quoted"]
 
@@ -189,10 +189,18 @@ class Names:
             name = self.unique("columns")
         elif value.dtype.kind in "fiub" and value.dtype.itemsize <= 8 and op.number is not None:
             first = op.number
-            name = self.unique("ones" if first == 1 else "full")
-            filled = self.np("np.ones") if first == 1 else self.np("np.full")
-            extra = "" if first == 1 else f", {number_text(first.item())}"
-            text = f"{filled}({value.shape!s}{extra}, {plain})"
+            key = "full", first.tobytes(), value.dtype, value.shape
+            if key in self.names:
+                self.names[op] = self.names[key]
+                return
+            self.names[key] = name = self.unique("ones" if first == 1 else "full")
+            one = f"{number_text(first.item())}, {plain})"
+            if value.ndim > 1 and value.size > FEW:
+                text = f"{self.np('np.broadcast_to')}({self.np('np.array')}({one}, {value.shape!s})"
+            elif first == 1:
+                text = f"{self.np('np.ones')}({value.shape!s}, {plain})"
+            else:
+                text = f"{self.np('np.full')}({value.shape!s}, {one}"
         elif not value.size and plain:
             name, text = self.unique("nothing"), f"{self.np('np.empty')}({value.shape!s}, {plain})"
         elif (

@@ -13,7 +13,7 @@ from ...graph import SCOPE, Node, scope_text
 from ...origins import Origin, is_internal, line_of, users_line
 from ...tensor import Tensor
 from ..instructions import as_array, instruction_of
-from ..program import Constant, Input, Op, Place, swap
+from ..program import FEW, Constant, Input, Op, Place, swap
 
 __all__ = ["ArrayStandIn", "Callee", "StandIn", "Trace", "is_pythons", "is_stand_in", "is_traced", "value_of"]
 
@@ -222,7 +222,9 @@ def _place(phase: str, scope: str, line: Any) -> Place:
 
 
 def _copied(value: np.ndarray) -> np.ndarray:
-    """Copy an array without more memory than the original, however often it repeats its elements."""
+    """Copy an array; elements that it repeats are stored once."""
+    if value.ndim > 1 and value.size > FEW and (number := Constant(value).number) is not None:
+        value = np.broadcast_to(number, value.shape)
     if 0 not in value.strides or not value.size:
         return np.array(value)
     once = value[tuple(slice(0, 1) if step == 0 else slice(None) for step in value.strides)]
