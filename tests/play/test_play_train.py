@@ -17,9 +17,10 @@ import pytest
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.play.engine import Engine
+from tinygrad_mnist.play.measuring import find_mistakes, look
 from tinygrad_mnist.play.pages import replay_page
 from tinygrad_mnist.play.train import MOST_FRAMES, MOST_RUNS, Record, Train
-from tinygrad_mnist.play.watching import Watcher, digest, find_mistakes, look
+from tinygrad_mnist.play.watching import Watcher, digest
 from tinygrad_mnist.training.broken import BROKEN
 from tinygrad_mnist.training.doctor import FAULTS
 from tinygrad_mnist.training.runs import Run

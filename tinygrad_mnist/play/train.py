@@ -29,9 +29,10 @@ from ..training.resuming import CHECKPOINT
 from ..training.runs import Run
 from ..training.settings import LOSSES, OPTIMIZERS, SCHEDULES, Settings
 from .engine import Engine, Room, command
+from .measuring import BINS
 from .pages import replay_page
 from .running import train, train_broken
-from .watching import BINS, KNOBS
+from .watching import KNOBS
 from .worker import Message, Worker
 
 __all__ = ["Record", "Train"]

@@ -20,43 +20,28 @@ import numpy as np
 from ..data import Dataset
 from ..errors import OptionError, TinygradError
 from ..files import load
-from ..graph import Node
 from ..nn import Dropout, Module
-from ..nn.modes import evaluating
 from ..optim import Schedule
 from ..tensor import Tensor
 from ..training.callbacks import Callback, Training
-from ..training.doctor.case import input_of, products, weight_of
-from ..training.loop import predict
 from ..training.resuming import CHECKPOINT
-from ..training.runs import probabilities
 from ..typing import NDArray
+from .measuring import find_mistakes, histogram, look, pictures_of, some
 from .worker import Line, Message
 
-__all__ = ["BINS", "KNOBS", "Change", "Watcher", "find_mistakes", "look"]
+__all__ = ["KNOBS", "Change", "Watcher", "answer_mistakes", "digest", "turn"]
 
 #: Seconds between two messages, and the share of the time for watching.
 PAUSE, SHARE = 0.05, 0.05
 
-#: Samples that a look computes with; units of the first layer that are shown; most images of mistakes.
-SAMPLES, UNITS, MISTAKES = 128, 16, 24
-
-#: Elements of an array that a histogram counts.
-ELEMENTS = 20_000
+#: Samples that a look computes with.
+SAMPLES = 128
 
 #: Images that are told apart while a training runs; in the end, it is all of them.
 TESTED = 500
 
 #: The most checkpoints of a run that are kept to fork from, besides the last one.
 MOST_MOMENTS = 40
-
-#: The edges of the histograms: of activations, after asinh; of the sizes of gradients and of updates relative to their
-#: weights, after log10.
-BINS = {
-    "activations": np.linspace(-5, 5, 41),
-    "gradients": np.linspace(-9, 1, 41),
-    "updates": np.linspace(-7, 0, 41),
-}
 
 #: What can be changed while a training runs.
 KNOBS = ("lr", "weight_decay", "dropout")
@@ -68,130 +53,6 @@ class Change(NamedTuple):
     step: int
     knob: str
     value: float
-
-
-def look(
-    model: Module, loss: Callable[[Any, Any], Any], x: NDArray, y: NDArray
-) -> tuple[float, list[dict[str, Any]]]:
-    """Look inside a model, which stays as it is: the loss of some samples, and histograms for each layer.
-
-    Parameters
-    ----------
-    model : Module
-    loss : callable
-    x, y : ndarray
-        The samples.
-
-    Returns
-    -------
-    (float, list of dict)
-    """
-    named = dict(model.named_parameters())
-    before = [(p, p.grad) for p in named.values()]
-    layers: list[dict[str, Any]] = []
-    try:
-        with evaluating(model):
-            for p, _ in before:
-                p.grad = None
-            output = model(x)
-            value = loss(output, y)
-            names = {p.node: name for name, p in named.items() if p.node is not None}
-            found = products(_nodes(value.node))
-            for node, following in zip(found, [*found[1:], None], strict=True):
-                name = names.get(leaf, "") if (leaf := weight_of(node)) is not None else ""
-                if name.endswith("weight"):
-                    values = np.asarray(output.data if following is None else input_of(following)[0])
-                    layers.append(
-                        {
-                            "name": name.removesuffix(".weight"),
-                            "shape": list(named[name].shape),
-                            "activations": _histogram("activations", np.arcsinh(_some(values))),
-                            "zeros": float(np.mean(values == 0)),
-                        }
-                    )
-            value.backward()
-        for layer in layers:
-            gradient = named[f"{layer['name']}.weight"].grad
-            g = np.zeros(1, np.float32) if gradient is None else gradient.data
-            layer["gradients"] = _histogram("gradients", np.log10(np.abs(_some(g))))
-            layer["gradient"] = float(np.sqrt(np.mean(np.square(g))))
-    finally:
-        for p, grad in before:
-            p.grad = grad
-    return value.item(), layers
-
-
-def _nodes(root: Node) -> list[Node]:
-    """The operations behind a value, in the order in which they were computed."""
-    found, waiting = {root}, [root]
-    while waiting:
-        for _, parent in waiting.pop().parents:
-            if parent not in found:
-                found.add(parent)
-                waiting.append(parent)
-    return sorted((node for node in found if node.primitive is not None), key=lambda node: node.serial)
-
-
-def _some(x: NDArray) -> NDArray:
-    """Some elements of an array, evenly spread; those that are exactly zero are counted elsewhere."""
-    flat = x.ravel()
-    flat = flat[:: max(1, len(flat) // ELEMENTS)]
-    return flat[flat != 0]
-
-
-def _histogram(kind: str, x: NDArray) -> NDArray:
-    """Count numbers in the bins of a kind, as shares of the largest bin from 0 to 255; the outer bins take the rest."""
-    edges = BINS[kind]
-    width = (edges[-1] - edges[0]) / (len(edges) - 1)
-    places = np.clip((x[np.isfinite(x)] - edges[0]) / width, 0, len(edges) - 2).astype(np.intp)
-    counts = np.bincount(places, minlength=len(edges) - 1)
-    return np.round(255 * counts / max(counts.max(), 1)).astype(np.uint8)
-
-
-def _pictures(weight: NDArray, side: int) -> NDArray | None:
-    """The weights of some units of the first layer as pictures."""
-    if weight.ndim == 2 and weight.shape[1] == side * side:
-        return weight[:UNITS].reshape(-1, side, side)
-    return weight[: 2 * UNITS, 0] if weight.ndim == 4 else None
-
-
-def find_mistakes(
-    model: Module, test: Dataset, loss: str, *, truth: int | None = None, said: int | None = None
-) -> dict[str, Any]:
-    """Tell test images apart: the confusion matrix, and the mistakes of which the model is most sure.
-
-    Parameters
-    ----------
-    model : Module
-    test : Dataset
-    loss : str
-        It says what the outputs mean.
-    truth, said : int, optional
-        Only mistakes with this class, and with this answer.
-    """
-    shares = probabilities(np.asarray(predict(model, test)), loss)
-    answers, targets = shares.argmax(axis=1), np.asarray(test.targets)
-    classes = shares.shape[1]
-    matrix = np.bincount(targets * classes + answers, minlength=classes**2).reshape(classes, classes)
-    wrong = answers != targets
-    if truth is not None and said is not None and truth == said:
-        wrong = answers == targets  # a cell of the diagonal: the least sure of the right ones
-    if truth is not None:
-        wrong &= targets == truth
-    if said is not None:
-        wrong &= answers == said
-    where = np.flatnonzero(wrong)
-    sure = shares[where, answers[where]]
-    where = where[np.argsort(sure if truth is not None and truth == said else -sure)[:MISTAKES]]
-    return {
-        "matrix": matrix,
-        "accuracy": float(np.mean(answers == targets)),
-        "count": int(wrong.sum()),
-        "images": np.asarray(test.inputs[where], np.uint8),
-        "truth": targets[where].tolist(),
-        "said": answers[where].tolist(),
-        "sure": shares[where, answers[where]].tolist(),
-    }
 
 
 class Watcher(Callback):
@@ -348,7 +209,7 @@ class Watcher(Callback):
         frame: dict[str, Any] = {"step": self.step, "layers": layers, "loss": loss}
         first = next(iter(weights.values()), None)
         side = 0 if self.test is None else self.test.inputs.shape[-1]
-        pictures = None if first is None else _pictures(first, side)
+        pictures = None if first is None else pictures_of(first, side)
         if pictures is not None:
             scale = float(np.abs(pictures).max()) or 1.0
             frame["scale"] = scale
@@ -376,8 +237,8 @@ class Watcher(Callback):
             old, new = before[layer["name"]], now[f"{layer['name']}.weight"].data
             if frame["step"] < self.step:
                 moved = new - old
-                share = _some(moved / np.maximum(np.abs(old), np.float32(1e-8)))
-                layer["updates"] = _histogram("updates", np.log10(np.abs(share)))
+                share = some(moved / np.maximum(np.abs(old), np.float32(1e-8)))
+                layer["updates"] = histogram("updates", np.log10(np.abs(share)))
                 layer["update"] = float(np.linalg.norm(moved)) / max(float(np.linalg.norm(old)), 1e-12)
         self.line.tell("frame", **frame)
         self._spent += time.process_time() - start

@@ -11,7 +11,7 @@ from ...errors import TinygradError
 from ...nn import Module
 from ...optim import Optimizer
 from ..loop import Data, Loss, as_loader, make_optimizer, named_loss
-from . import data_checks, graph_checks, model_checks
+from . import data_checks, graph_checks, model_checks, optimizer_checks
 from . import trials as tried
 from .case import Case
 from .findings import Finding
@@ -103,8 +103,8 @@ def examine(case: Case, *, trials: bool, chooses_mode: bool = False) -> Iterator
         yield from note(graph_checks.check_between_layers(case))
         yield from note(data_checks.check_scale(case))
         yield from note(data_checks.check_labels(case))
-        yield from note(model_checks.check_parameters(case))
-        yield from note(model_checks.check_optimizer(case))
+        yield from note(optimizer_checks.check_parameters(case))
+        yield from note(optimizer_checks.check_optimizer(case))
         yield from note(model_checks.check_weights(case))
         yield from note(model_checks.check_modes(case, is_given=chooses_mode))
         yield from note(model_checks.check_units(case))
