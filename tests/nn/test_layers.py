@@ -54,6 +54,7 @@ LAYERS = {
     "Identity": (lambda: nn.Identity(), (2, 3)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, -1)), (2, 6)),
     "Dropout2d": (lambda: nn.Dropout2d(0.5, rng=0).eval(), (2, 3, 2, 2)),
+    "GaussianNoise": (lambda: nn.GaussianNoise(0.5, rng=0).eval(), (2, 3)),
 }
 every = pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
 
@@ -269,6 +270,19 @@ def test_dropout2d():
     np.testing.assert_allclose(np.unique(y), [0, 4 / 3], rtol=1e-6)
 
 
+def test_gaussian_noise():
+    for dtype in (np.float32, np.float64):
+        noise = nn.GaussianNoise(0.25, rng=0)(np.ones((300, 40), dtype)) - 1
+        assert noise.dtype == dtype
+        assert np.mean(noise) == pytest.approx(0, abs=0.01)
+        assert np.std(noise) == pytest.approx(0.25, rel=0.03)
+    x = tg.tensor(np.ones(3), requires_grad=True)
+    layer = nn.GaussianNoise(0.25, rng=0)
+    (layer(x) * np.arange(3.0)).sum().backward()
+    np.testing.assert_array_equal(x.grad, np.arange(3.0))
+    assert layer.eval()(x) is x
+
+
 # -- what does not fit ---------------------------------------------------------------------------
 
 
@@ -333,6 +347,7 @@ def test_words_out_of_range():
         (lambda: nn.Unflatten(1, 3), "lengths of axes"),
         (lambda: nn.Unflatten(1, (-1, -1)), "lengths of axes"),
         (lambda: nn.Dropout2d(1.0), "Dropout2d.*probability"),
+        (lambda: nn.GaussianNoise(-0.1), "GaussianNoise.*standard deviation.*-0.1"),
     ],
 )
 def test_settings_that_do_not_fit(make, words):

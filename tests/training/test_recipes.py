@@ -20,7 +20,7 @@ from tinygrad_mnist.training.settings import Settings
 def understood(*arguments: str) -> dict[str, object]:
     """What the command understands, as far as it belongs to the settings."""
     with train.make_context("train", [*arguments]) as context:
-        others = {"plots", "as_json", "out", "doctor", "checkpoint_every", "resume", "threads"}
+        others = {"plots", "as_json", "out", "doctor", "checkpoint_every", "resume", "threads", "parallel"}
         return {name: value for name, value in context.params.items() if name not in others}
 
 

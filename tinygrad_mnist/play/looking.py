@@ -23,7 +23,7 @@ from ..typing import NDArray
 __all__ = ["Edit", "Looker"]
 
 #: Layers whose results are not shown: they only arrange numbers, or do nothing in use.
-PLAIN = ("Flatten", "Unflatten", "Dropout", "Dropout2d", "Identity")
+PLAIN = ("Flatten", "Unflatten", "Dropout", "Dropout2d", "GaussianNoise", "Identity")
 #: The most numbers of one layer that are shown, the images that excite a neuron, and the terms of its sum.
 MOST_NUMBERS, MOST_EXCITING, MOST_TERMS = 20_000, 8, 10
 #: The images with which accuracy is measured.

@@ -52,6 +52,13 @@ RECIPES: dict[str, Recipe] = {
             "lr": "0.01", "label_smoothing": "0.1", "validation": "0",
         },
     ),
+    "noisy-mlp": Recipe(
+        "no convolutions and no distortions: nothing that knows which pixels are neighbours",
+        {
+            "model": "noisy-mlp", "epochs": "100", "batch_size": "100", "lr": "0.003", "weight_decay": "0.01",
+            "validation": "0",
+        },
+    ),
     "mlp-distorted": Recipe(
         "no convolutions, but a new distortion of every digit each time it is seen",
         {

@@ -3,7 +3,7 @@
 from .attention import MultiheadAttention
 from .containers import MLP, Residual, Sequential
 from .convolution import Conv1d, Conv2d, ConvTranspose2d
-from .dropout import Dropout, Dropout2d
+from .dropout import Dropout, Dropout2d, GaussianNoise
 from .embedding import Embedding
 from .linear import Linear
 from .nonlinear import (
@@ -42,6 +42,7 @@ __all__ = [
     "Dropout2d",
     "Embedding",
     "Flatten",
+    "GaussianNoise",
     "GroupNorm",
     "Identity",
     "LayerNorm",

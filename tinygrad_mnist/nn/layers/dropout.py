@@ -1,17 +1,17 @@
-"""Layers that drop a random share of their input while they are trained."""
+"""Layers that disturb their input at random while they are trained."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ...errors import ShapeError
+from ...errors import OptionError, ShapeError
 from ...operands import generator
 from ...typing import Array
 from .. import functional as F  # noqa: N812
 from ..module import Module
 from .arguments import probability
 
-__all__ = ["Dropout", "Dropout2d"]
+__all__ = ["Dropout", "Dropout2d", "GaussianNoise"]
 
 
 class Dropout(Module):
@@ -69,3 +69,44 @@ class Dropout2d(Dropout):
             )
         ones = np.ones((*x.shape[:2], *(1,) * (x.ndim - 2)), x.dtype)
         return x * F.dropout(ones, self.p, rng=self.rng)
+
+
+class GaussianNoise(Module):
+    """Add random numbers to all elements during training: a mean of zero, and a given standard deviation.
+
+    Parameters
+    ----------
+    std : float, default 0.1
+        The standard deviation, in the unit of the input.
+    rng : numpy.random.Generator or seed
+        Source of the random numbers, used in each call.
+
+    Raises
+    ------
+    OptionError
+        If the standard deviation is negative, or no finite number.
+
+    Examples
+    --------
+    >>> layer = GaussianNoise(0.5, rng=0)
+    >>> layer(np.ones(4, np.float32))
+    array([1.558811  , 0.30643755, 0.7867142 , 0.5982064 ], dtype=float32)
+    >>> layer.eval()(np.ones(4, np.float32))
+    array([1., 1., 1., 1.], dtype=float32)
+    """
+
+    def __init__(self, std: float = 0.1, *, rng: np.random.Generator | int | None = None) -> None:
+        if not 0 <= std < np.inf:
+            raise OptionError(f"GaussianNoise: std is a standard deviation, from 0; got {std!r}")
+        self.std = float(std)
+        self.rng = generator(rng)
+
+    def forward(self, x: Array) -> Array:
+        if not self.training or not self.std:
+            return x
+        is_double = x.dtype.itemsize > 4
+        noise = self.rng.standard_normal(x.shape, dtype=np.float64 if is_double else np.float32)
+        return x + noise * self.std
+
+    def extra_repr(self) -> str:
+        return f"{self.std:g}"

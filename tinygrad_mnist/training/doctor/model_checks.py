@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import pluralise
 from ...graph import Node
-from ...nn import BatchNorm1d, BatchNorm2d, Dropout, Dropout2d
+from ...nn import BatchNorm1d, BatchNorm2d, Dropout, Dropout2d, GaussianNoise
 from ...tensor import Tensor
 from ...typing import NDArray
 from .activations import activation_at
@@ -309,7 +309,7 @@ def check_modes(case: Case, *, is_given: bool = False) -> Iterator[Finding]:
     yield from _check_alone(case)
 
 
-_WITH_MODES = (Dropout, Dropout2d, BatchNorm1d, BatchNorm2d)
+_WITH_MODES = (Dropout, Dropout2d, GaussianNoise, BatchNorm1d, BatchNorm2d)
 
 
 def _masked(case: Case, *, training: bool) -> Iterator[tuple[Node, float]]:
