@@ -45,13 +45,6 @@ RECIPES: dict[str, Recipe] = {
             "label_smoothing": "0.1", "validation": "0",
         },
     ),
-    "longest": Recipe(
-        "the same for four times as long, with more distortions",
-        {
-            "model": "cnn", "augment": "shift,rotate,scale,shear,elastic", "epochs": "40", "batch_size": "64",
-            "lr": "0.01", "label_smoothing": "0.1", "validation": "0",
-        },
-    ),
     "noisy-mlp": Recipe(
         "no convolutions and no distortions: nothing that knows which pixels are neighbours",
         {
