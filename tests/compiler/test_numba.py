@@ -274,6 +274,7 @@ class Reader(nn.Module):
         return self.scores(y + self.narrow(self.gelu(self.wide(y)))).reshape(-1, 7)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "make",
     [

@@ -72,6 +72,7 @@ def remove_all(page: Any) -> None:
         playwright.expect(page.locator(".run")).to_have_count(count - 1)
 
 
+@pytest.mark.thorough
 def test_train_pause_scrub_fork_and_repeat(visit: Visit, tmp_path: Path) -> None:
     """All of it by the keyboard."""
     page = visit.open("train")
@@ -151,6 +152,7 @@ def test_train_pause_scrub_fork_and_repeat(visit: Visit, tmp_path: Path) -> None
     assert visit.failures == []
 
 
+@pytest.mark.thorough
 def test_a_broken_training_and_its_cure(visit: Visit) -> None:
     page = visit.open("train?broken=dead-units")
     page.locator("h1").wait_for()
@@ -209,6 +211,7 @@ def test_nothing_comes_from_elsewhere_and_a_wrong_token_is_said(visit: Visit) ->
     page.close()
 
 
+@pytest.mark.thorough
 def test_plane(visit: Visit) -> None:
     """Points are chosen, trained on, painted, and the address gives the same again."""
     page = visit.open("plane?data=circles&hidden=5&noise=0")

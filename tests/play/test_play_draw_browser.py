@@ -57,6 +57,7 @@ def test_a_digit_is_drawn_and_read(visit: Visit) -> None:  # noqa: F811
     page.close()
 
 
+@pytest.mark.thorough
 def test_controls_stay_while_numbers_change(visit: Visit) -> None:  # noqa: F811
     """What the keyboard or the mouse holds is not taken away by an answer."""
     page = visit.open("draw")
@@ -82,6 +83,7 @@ def test_controls_stay_while_numbers_change(visit: Visit) -> None:  # noqa: F811
     page.close()
 
 
+@pytest.mark.thorough
 def test_a_digit_is_stepped_through(visit: Visit) -> None:  # noqa: F811
     """From Draw to Backward with one button, on by keys, and back to the same drawing."""
     page = visit.open("draw", color_scheme="dark")
@@ -118,6 +120,7 @@ def test_a_digit_is_drawn_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> No
     page.close()
 
 
+@pytest.mark.thorough
 def test_a_sweep_is_played_to_its_end(visit: Visit) -> None:  # noqa: F811
     page = visit.open("backward")
     page.get_by_label("Formula", exact=True).fill("tanh(w * x + b) ** 2")

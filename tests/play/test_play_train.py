@@ -254,6 +254,7 @@ def test_what_is_refused(page: Page, run: str) -> None:
     assert not any(folder.exists() for folder in folders)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("code", ["softmax-twice", "missing-nonlinearity"])
 def test_a_broken_training_is_watched_and_mended(page: Page, code: str) -> None:
     names = [page.ask("start_broken", code=code), page.ask("start_broken", code=code, mended=True)]

@@ -761,6 +761,7 @@ def test_a_folder_belongs_to_one(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:os.fork")  # JAX, if it was imported, fears for its threads
 def test_a_fork_does_not_inherit_a_folder(tmp_path):
     with claim(tmp_path):
         child = multiprocessing.get_context("fork").Process(target=_claim_or_exit, args=(tmp_path,))

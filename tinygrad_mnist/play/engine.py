@@ -205,7 +205,8 @@ def _wrong_kind(method: Callable[..., Any], arguments: Mapping[str, Any]) -> str
     """Say which argument is of another kind than the method's hints say, or nothing."""
     hints = get_type_hints(method)
     for name, value in arguments.items():
-        kinds = get_args(hints[name]) if get_origin(hints[name]) is UnionType else (hints[name],)
+        hint = hints.get(name, Any)
+        kinds = get_args(hint) if get_origin(hint) is UnionType else (hint,)
         kinds = tuple(get_origin(kind) or kind for kind in kinds)
         if not any(_is_of_kind(value, kind) for kind in kinds):
             known = [KINDS[kind] for kind in kinds if kind is not NoneType]
