@@ -196,7 +196,11 @@ def replace(path: Path, content: bytes, *, sync: bool = False) -> None:
     'second'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
+    except OSError as error:
+        error.filename = str(path)  # as the caller knows it
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -157,6 +157,13 @@ class Net(nn.Module):
         return self.inner(x)
 
 
+class Two(Net):
+    """Several outputs."""
+
+    def forward(self, x):
+        return self.inner(x), self.inner(x)
+
+
 class TestSaveRun:
     def test_makes_a_run_that_every_command_takes(self, sample):  # noqa: F811
         train, test = load_mnist("sample")
@@ -238,6 +245,7 @@ class TestSaveRun:
                 {"model": nn.MLP([784, 3], rng=0)},
                 r"returns \(3,\) for an image, but the data have 10 classes",
             ),
+            ({"model": Two()}, "returns a tuple; a run needs one output"),
             ({"data": (np.zeros((3, 784)), np.zeros(3))}, "pass a Dataset"),
             ({"data": Dataset(np.zeros((3, 4)), np.zeros(3))}, "square images"),
             (

@@ -19,7 +19,7 @@ import tinygrad_mnist as tg
 from tinygrad_mnist import files
 from tinygrad_mnist.errors import DataError, MissingExtraError, OptionError, RunError, StateDictError
 from tinygrad_mnist.training import AverageWeights, Callback, Checkpoint, EarlyStopping, History, steps
-from tinygrad_mnist.training.folders import claim
+from tinygrad_mnist.training.folders import claim, make_folder
 from tinygrad_mnist.training.resuming import CHECKPOINT
 from tinygrad_mnist.training.settings import OPTIMIZERS, SCHEDULES
 
@@ -758,6 +758,21 @@ def test_a_folder_belongs_to_one(tmp_path):
     thread.start()
     thread.join()
     assert len(refused) == 1
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    """For root no folder is read-only, so something else is in the way."""
+    (tmp_path / ".lock").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"cannot be written: .*copy its folder"):
+        train(tmp_path)
+    with (
+        pytest.raises(RunError, match="cannot be written: Not a directory"),
+        claim(tmp_path / "file" / "run"),
+    ):
+        pass
+    with pytest.raises(RunError, match="cannot be written"):
+        make_folder(tmp_path / "file", "run")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

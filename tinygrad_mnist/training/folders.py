@@ -26,14 +26,15 @@ _claimed: dict[Path, tuple[tuple[int, int], int]] = {}
 def make_folder(parent: str | os.PathLike[str], name: str) -> Path:
     """Make a folder that did not exist: ``name-1``, ``name-2`` and so on. No other process gets the same."""
     number = 1
-    while True:
-        folder = Path(parent) / f"{name}-{number}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+    with _writable(Path(parent)):
+        while True:
+            folder = Path(parent) / f"{name}-{number}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
 
 
 @contextmanager
@@ -45,13 +46,11 @@ def claim(folder: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     RunError
-        If another process, or another thread, has claimed it.
+        If another process, or another thread, has claimed it, or nothing can be written there.
     """
     folder = Path(folder)
-    try:
+    with _writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise RunError(f"{folder}: is a file, not a folder") from error
     key, me = folder.resolve(), (os.getpid(), threading.get_ident())
     owner, count = _claimed.get(key, (me, 0))
     if count and owner == me:
@@ -79,7 +78,9 @@ def _locked(folder: Path) -> Iterator[TextIO]:
     """Hold the lock of a folder; its file is removed before the lock is given up."""
     path = folder / LOCK
     while True:
-        with path.open("a+", encoding="ascii") as file:
+        with _writable(folder):
+            opened = path.open("a+", encoding="ascii")
+        with opened as file:
             _lock(file.fileno(), folder)
             is_there = False
             # Another process may have removed the file after it was opened here; its lock says nothing then.
@@ -93,6 +94,17 @@ def _locked(folder: Path) -> Iterator[TextIO]:
                 with suppress(OSError):  # Windows does not remove an open file
                     path.unlink()
             return
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Say what to do where nothing can be written: by this user, on this disk, or because it is full."""
+    try:
+        yield
+    except OSError as error:
+        found = "is a file" if isinstance(error, FileExistsError) else f"cannot be written: {error.strerror}"
+        advice = "Choose a folder in which you may write; to go on with a run, copy its folder there"
+        raise RunError(f"{folder}: {found}. {advice}") from error
 
 
 def _lock(handle: int, folder: Path) -> None:

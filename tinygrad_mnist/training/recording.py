@@ -141,11 +141,15 @@ def _facts(model: Module, train: Dataset, loss: Callable[..., Any] | str | None)
         )
     x, _ = train[:1]
     outputs = predict(model, x)
-    if not isinstance(outputs, np.ndarray) or outputs.shape != (1, len(train.classes)):
-        found = outputs.shape[1:] if isinstance(outputs, np.ndarray) else type(outputs).__name__
+    if not isinstance(outputs, np.ndarray):
         raise OptionError(
-            f"save_run: the model returns {found} for an image, but the data have {len(train.classes)} classes; "
-            "Dataset(..., classes=[...]) names them"
+            f"save_run: the model returns a {type(outputs).__name__}; a run needs one output, a number for each class. "
+            "save_model keeps a model with several outputs"
+        )
+    if outputs.shape != (1, len(train.classes)):
+        raise OptionError(
+            f"save_run: the model returns {outputs.shape[1:]} for an image, but the data have {len(train.classes)} "
+            "classes; Dataset(..., classes=[...]) names them"
         )
     origin = train.origin if train.origin and train.origin.dataset in DATASETS else None
     return Facts(
