@@ -195,6 +195,9 @@ BROKEN = {
     "before": (model_of(ADD, [external("w", "long", offset=-8)]), "not a readable tensor"),
     "longer than it is": (model_of(ADD, [external("w", "long", length=2**50)]), "not a readable tensor"),
     "no number": (model_of(ADD, [external("w", "long", offset="x")]), "not a readable tensor"),
+    "an input left out": (model_of([("Add", ["x", ""], ["y"])]), "Add.*lacks an input that it needs"),
+    "no input of a function": (model_of([("Sigmoid", [""], ["y"])]), "Sigmoid.*lacks an input that it needs"),
+    "one of several left out": (model_of([("Concat", ["x", ""], ["y"], {"axis": 0})]), "Concat.*lacks an input"),
     "a graph": (model_of([("Relu", ["x"], ["y"], {"g": model_of(ADD).graph})]), "neither numbers nor text"),
 }  # fmt: skip
 

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DTypeError, OptionError, TinygradError, UnsupportedError, describe_briefly, quote
+from ...errors import (
+    DataError,
+    DTypeError,
+    OptionError,
+    TinygradError,
+    UnsupportedError,
+    describe_briefly,
+    quote,
+)
 from ...graph import scope
 from ...nn import Module, Parameter
 from ...reading import LARGEST_ARRAYS
@@ -175,6 +183,8 @@ class _Node:
         self.name, self.label = node.op_type, node.name or node.op_type
         self.inputs, self.outputs = [*node.input], [*node.output]
         self.operator: Operator = OPERATORS[node.op_type]
+        if not all(self.inputs[: self.operator.needed]):
+            raise DataError(f"{file.path}: {self.name} (in {quote(self.label)}) lacks an input that it needs")
         self.last_uses: set[str] = set()  # what no later node needs
         self.attributes = file.attributes(node)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ....errors import UnsupportedError
+from ....errors import ShapeError, UnsupportedError
 from ....nn import functional as F  # noqa: N812
 from ....ops import recurrence
 from .table import operator
@@ -40,6 +40,10 @@ def _network(
         starts = [None if s is None else np.swapaxes(s, 0, 1) for s in starts]
     steps, batch, size = x.shape
     hidden = r.shape[-1]
+    expected = (len(directions), batch, hidden)
+    for start in starts:
+        if start is not None and start.shape != expected:
+            raise ShapeError(f"a first state of shape {start.shape}, not {expected}")
     outputs, lasts = [], []
     for i, is_reverse in enumerate(directions):
         order = np.concatenate([np.arange(k * hidden, (k + 1) * hidden) for k in _ORDERS[name]])

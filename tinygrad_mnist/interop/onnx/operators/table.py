@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -62,12 +62,15 @@ class Operator:
     takes_setting : bool
     broadcasts : bool
         Whether it combines arrays number by number.
+    needed : int or None
+        How many inputs may not be left out; None stands for all.
     """
 
     function: Callable[..., Any]
     fixed: tuple[int, ...] = ()
     takes_setting: bool = False
     broadcasts: bool = False
+    needed: int | None = None
 
 
 OPERATORS: dict[str, Operator] = {}
@@ -79,18 +82,25 @@ def operator(
     """Enter a function into the table; see :class:`Operator`."""
 
     def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        takes_setting = "setting" in _parameters(function)
-        OPERATORS.update(dict.fromkeys(names, Operator(function, fixed, takes_setting, broadcasts)))
+        parameters = _parameters(function)
+        kinds = {p.kind for p in parameters.values()}
+        needed = None  # a ufunc's inputs, or as many as there are
+        if parameters and not broadcasts and inspect.Parameter.VAR_POSITIONAL not in kinds:
+            needed = sum(p.kind in _BY_POSITION and p.default is p.empty for p in parameters.values())
+        made = Operator(function, fixed, "setting" in parameters, broadcasts, needed)
+        OPERATORS.update(dict.fromkeys(names, made))
         return function
 
     return enter
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        return tuple(inspect.signature(function).parameters)
-    except ValueError:  # a ufunc
-        return ()
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    if isinstance(function, np.ufunc):
+        return {}
+    return inspect.signature(function).parameters
 
 
 def plain(x: Any) -> Any:
