@@ -143,6 +143,18 @@ class OurOwn(nn.Module):
         return x
 
 
+def tied(library):
+    model = library.Sequential(library.Linear(3, 3), library.Linear(3, 3))
+    model[1].weight = model[0].weight
+    return model
+
+
+def hooked():
+    layer = torch.nn.Linear(2, 2)
+    layer.register_forward_hook(lambda layer, inputs, y: 2 * y)
+    return torch.nn.Sequential(layer)
+
+
 REFUSED = {
     "own": (lambda: torch.nn.Sequential(torch.nn.ReLU(), Own()), "Own at '1' has no counterpart"),
     "deep": (
@@ -152,7 +164,14 @@ REFUSED = {
     "flatten": (lambda: torch.nn.Flatten(0), "start_dim=0; only 1"),
     "no axis": (lambda: torch.nn.Softmax(), "without dim"),
     "half": (lambda: torch.nn.Linear(1, 1).half(), "parameters of torch.float16"),
+    "complex": (lambda: torch.nn.Linear(1, 1, dtype=torch.complex64), "parameters of torch.complex64"),
+    "two kinds": (
+        lambda: torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1).double()), "float32, torch.float64"
+    ),
     "no module": (lambda: torch.nn.ReLU, "got a type"),
+    "meta": (lambda: torch.nn.Linear(2, 2, device="meta"), "weight is on the device 'meta'"),
+    "a tied weight": (lambda: tied(torch.nn), "the parameter 1.weight is that of another layer"),
+    "a hook": (hooked, "Linear at '0' has hooks"),
 }  # fmt: skip
 
 
@@ -168,6 +187,152 @@ def test_models_of_ours_that_are_refused():
         tg.to_torch(nn.Sequential(OurOwn()))
     with pytest.raises(tg.errors.UnsupportedError, match="to_torch: got a int"):
         tg.to_torch(1)
+    with pytest.raises(
+        tg.errors.UnsupportedError, match=r"to_torch: the parameter 1\.weight is that of another"
+    ):
+        tg.to_torch(tied(nn))
+
+
+def test_a_layer_that_occurs_twice():
+    norm, same, relu = torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 3), torch.nn.ReLU()
+    theirs = torch.nn.Sequential(norm, same, relu, same, norm, relu).eval()
+    ours = tg.from_torch(theirs)
+    again = tg.to_torch(ours)
+    for model in (ours, again):
+        assert len(model) == 6
+        assert model[1] is model[3]
+        assert model[0] is model[4]
+        assert model[2] is model[5]
+    x = drawn(4, 3)
+    expected = theirs(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(ours(x).data, expected, atol=1e-6)
+    assert torch.equal(again(torch.tensor(x)), theirs(torch.tensor(x)))
+
+
+def test_every_parameter_keeps_its_dtype():
+    layers = [nn.Linear(2, 2, rng=0).astype(kind) for kind in (np.float32, np.float64, np.complex64)]
+    made = tg.to_torch(nn.Sequential(*layers))
+    assert [made[i].weight.dtype for i in range(3)] == [torch.float32, torch.float64, torch.complex64]
+
+
+def test_a_transposed_array_is_a_weight():
+    layer = torch.nn.Linear(3, 4)
+    layer.weight = torch.nn.Parameter(torch.tensor(drawn(3, 4)).T)
+    again = tg.to_torch(tg.from_torch(layer))
+    assert again.weight.is_contiguous()
+    assert torch.equal(again.weight, layer.weight)
+
+
+# -- there, here, and there again: outputs and gradients --------------------------------------------
+
+
+class TheirLstm(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.LSTM(5, 8, 2, batch_first=True)
+        self.head = torch.nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.layer(x)[0][:, -1])
+
+
+class OurLstm(nn.Module):
+    def __init__(self):
+        self.layer = nn.LSTM(5, 8, 2, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.layer(x)[0][:, -1])
+
+
+def gpt(library):
+    """A block of a small GPT, with the same text in both libraries; the head is the table of tokens."""
+
+    class Gpt(library.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens, self.places = library.Embedding(11, 8), library.Embedding(6, 8)
+            self.norm_1, self.norm_2 = library.LayerNorm(8), library.LayerNorm(8)
+            self.attention = library.MultiheadAttention(8, 2, batch_first=True)
+            self.up, self.gelu, self.down = library.Linear(8, 32), library.GELU(), library.Linear(32, 8)
+            self.norm, self.head = library.LayerNorm(8), library.Linear(8, 11, bias=False)
+            self.head.weight = self.tokens.weight
+
+        def forward(self, x):
+            mask, places = (torch.tensor(a) if library is torch.nn else a for a in (MASK, np.arange(6)))
+            x = self.tokens(x) + self.places(places)
+            y = self.norm_1(x)
+            x = x + self.attention(y, y, y, attn_mask=mask, need_weights=False)[0]
+            x = x + self.down(self.gelu(self.up(self.norm_2(x))))
+            return self.head(self.norm(x))
+
+    return Gpt()
+
+
+MASK = np.triu(np.ones((6, 6), bool), 1)
+
+
+def lenet(library):
+    return library.Sequential(
+        library.Conv2d(1, 3, 3), library.ReLU(), library.MaxPool2d(2), library.Conv2d(3, 4, 3), library.ReLU(),
+        library.Flatten(), library.Linear(16, 5),
+    )  # fmt: skip
+
+
+def resnet(library):
+    class Block(library.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.norm = library.Conv2d(2, 2, 3, padding=1, bias=False), library.BatchNorm2d(2)
+            self.second, self.relu = library.Conv2d(2, 2, 3, padding=1), library.ReLU()
+
+        def forward(self, x):
+            return self.relu(x + self.second(self.relu(self.norm(self.first(x)))))
+
+    return library.Sequential(Block(), library.Flatten(), library.Linear(72, 3))
+
+
+NETWORKS = {
+    "mlp": (lambda lib: lib.Sequential(lib.Linear(4, 8), lib.Tanh(), lib.Linear(8, 3)), drawn(5, 4)),
+    "lenet": (lenet, drawn(2, 1, 10, 10)),
+    "resnet": (resnet, drawn(3, 2, 6, 6)),
+    "lstm": (lambda library: (TheirLstm if library is torch.nn else OurLstm)(), drawn(4, 7, 5)),
+    "gpt": (gpt, np.arange(12).reshape(2, 6) % 11),
+}  # fmt: skip
+
+
+def differences(name):
+    """The largest differences of outputs and gradients, of ours and of PyTorch's again, from PyTorch's."""
+    make, x = NETWORKS[name]
+    torch.manual_seed(0)
+    theirs, ours, again = make(torch.nn), make(nn), make(torch.nn)
+    names = dict(theirs.named_parameters())
+    ours.load_state_dict({k: t for k, t in theirs.state_dict().items() if k in ours.state_dict()})
+    state = {k: torch.tensor(a) for k, a in ours.state_dict().items()}
+    again.load_state_dict(state, strict=name != "gpt")  # the tied weight has one name here
+    found = []
+    for model in (theirs, again):
+        y = model(torch.tensor(x))
+        (y**2).sum().backward()
+        grads = {k: p.grad.numpy() for k, p in model.named_parameters()}
+        found.append((y.detach().numpy(), grads))
+    y = ours(x)
+    np.sum(y**2).backward()
+    found.append((y.data, {k: p.grad.data for k, p in ours.named_parameters()}))
+    (y, grads), *others = found
+    assert all(other.keys() == names.keys() for _, other in others)
+
+    def far(a, b):
+        return float(np.abs(a - b).max() / max(1, np.abs(a).max()))
+
+    return [(far(y, z), max(far(grads[k], other[k]) for k in grads)) for z, other in others]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_there_here_and_there_again(name):
+    again, ours = differences(name)
+    assert again == (0, 0)
+    assert max(ours) < 1e-5
 
 
 def test_the_examples_of_the_page():

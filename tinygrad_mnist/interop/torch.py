@@ -41,6 +41,8 @@ _RECURRENT = "input_size hidden_size num_layers bias batch_first dropout bidirec
 _SOFT = _Kind("dim", {"dim": "axis"})
 _ZEROS = {"padding_mode": "zeros"}
 
+_HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
+
 #: The layers that go both ways. Their names are the same.
 KINDS: dict[str, _Kind] = {
     "AdaptiveAvgPool2d": _Kind("output_size"),
@@ -125,16 +127,22 @@ def from_torch(module: Any) -> Module:
     torch = require("torch", extra="torch", purpose="from_torch")
     if not isinstance(module, torch.nn.Module):
         raise UnsupportedError(f"from_torch: got a {type(module).__name__}; pass a torch.nn.Module")
-    made = _convert(module, torch.nn, nn, "")
-    dtypes = {p.dtype for p in module.parameters()}
-    if len(dtypes) > 1 or any(not dtype.is_floating_point or dtype.itemsize < 4 for dtype in dtypes):
+    made = _convert(module, torch.nn, nn, "", {})
+    theirs = dict(module.named_parameters())
+    _require_untied("from_torch", theirs, made)
+    dtypes = {p.dtype for p in theirs.values()}
+    if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
         raise UnsupportedError(
-            f"from_torch: parameters of {', '.join(map(str, dtypes))}; they must be one kind of float"
+            f"from_torch: parameters of {', '.join(sorted(map(str, dtypes)))}; they must all be float32, as after "
+            "module.float(), or all float64"
         )
+    whole = module.state_dict()  # of a layer that occurs twice, ours has one name
+    state = {name: t.detach() for name, t in (*theirs.items(), *module.named_buffers()) if name in whole}
+    if empty := [name for name, t in state.items() if t.is_meta]:
+        raise UnsupportedError(f"from_torch: {empty[0]} is on the device 'meta', which holds no numbers")
     if dtypes == {torch.float64}:
         made.astype(np.float64)
-    made.load_state_dict({name: t.detach().cpu().numpy() for name, t in module.state_dict().items()})
-    theirs = dict(module.named_parameters())
+    made.load_state_dict({name: t.cpu().numpy() for name, t in state.items()})
     for name, parameter in made.named_parameters():
         parameter.requires_grad = theirs[name].requires_grad
     return made.train(module.training)
@@ -177,29 +185,45 @@ def to_torch(model: Module) -> Any:
     torch = require("torch", extra="torch", purpose="to_torch")
     if not isinstance(model, Module):
         raise UnsupportedError(f"to_torch: got a {type(model).__name__}; pass a Module")
-    made = _convert(model, nn, torch.nn, "")
-    state = {name: torch.from_numpy(np.array(array)) for name, array in model.state_dict().items()}
-    floats = {t.dtype for t in state.values() if t.is_floating_point()}
-    if len(floats) == 1:
-        made.to(floats.pop())
-    made.load_state_dict(state)
+    made = _convert(model, nn, torch.nn, "", {})
+    _require_untied("to_torch", dict(model.named_parameters()), made)
+    state = {name: torch.from_numpy(np.array(x, order="C")) for name, x in model.state_dict().items()}
+    made.load_state_dict(
+        state, strict=False, assign=True
+    )  # of a layer that occurs twice, theirs has two names
     for name, parameter in model.named_parameters():
         made.get_parameter(name).requires_grad_(parameter.requires_grad)
     return made.train(model.training)
 
 
-def _convert(module: Any, source: Any, target: Any, path: str) -> Any:
-    """Make a module of another library, without its weights."""
+def _require_untied(function: str, given: Mapping[str, Any], made: Any) -> None:
+    """Refuse layers that share a parameter: each of those that were made has its own."""
+    for name, _ in made.named_parameters():
+        if name not in given:
+            raise UnsupportedError(
+                f"{function}: the parameter {name} is that of another layer, too; give each layer its own, or use the "
+                "same layer twice"
+            )
+
+
+def _convert(module: Any, source: Any, target: Any, path: str, made: dict[int, Any]) -> Any:
+    """Make a module of another library, without its weights; what was made already is used again."""
+    if id(module) not in made:
+        made[id(module)] = _make(module, source, target, path, made)
+    return made[id(module)]
+
+
+def _make(module: Any, source: Any, target: Any, path: str, made: dict[int, Any]) -> Any:
     name = type(module).__name__
     where = f" at {path!r}" if path else ""
     function = "from_torch" if target is nn else "to_torch"
+    if target is nn and any(getattr(module, f"_{kind}_hooks") for kind in _HOOKS):
+        raise UnsupportedError(f"{function}: {name}{where} has hooks, which would be lost; remove them first")
     if isinstance(module, source.Sequential) and type(module).forward is source.Sequential.forward:
         parts = [
-            _convert(part, source, target, f"{path}.{key}".lstrip("."))
-            for key, part in module.named_children()
+            _convert(part, source, target, f"{path}.{i}".lstrip("."), made) for i, part in enumerate(module)
         ]
-        keys = [key for key, _ in module.named_children()]
-        if keys != [str(i) for i in range(len(keys))]:
+        if target is nn and [*module._modules] != [str(i) for i in range(len(parts))]:
             raise UnsupportedError(
                 f"{function}: the Sequential{where} has names of its own; ours are numbered"
             )
