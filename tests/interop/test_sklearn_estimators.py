@@ -110,6 +110,9 @@ def test_it_stops_early_with_the_best_weights():
         ({"optimizer": "adma"}, "did you mean 'adam'"),
         ({"activation": "rleu"}, "did you mean 'relu'"),
         ({"epochs": 0}, "epochs"),
+        ({"hidden": 3}, "hidden=3: pass a sequence"),
+        ({"model": lambda features, outputs, rng: None}, "made a NoneType"),
+        ({"model": nn.Linear(4, 5)}, r"outputs are of shape \(1, 5\) for one example; this needs \(1, 3\)"),
         ({"patience": 3, "validation_fraction": 0.001}, "validation_fraction=0.001 of 150"),
     ],
 )
@@ -119,5 +122,15 @@ def test_settings_that_are_wrong(settings, expected):
 
 
 def test_one_class_is_none():
-    with pytest.raises(ValueError, match="found one class"):
+    with pytest.raises(ValueError, match="found one class, 0"):
         tg.sklearn.Classifier().fit(X, np.zeros(150, int))
+
+
+def test_numbers_that_float32_cannot_hold():
+    for model, x, y in (
+        (tg.sklearn.Classifier(), X * 1e50, Y),
+        (tg.sklearn.Regressor(), X * 1e50, Y),
+        (tg.sklearn.Regressor(), X, Y * 1e50),
+    ):
+        with pytest.raises(ValueError, match="too large for float32"):
+            model.fit(x, y)

@@ -10,7 +10,9 @@ import numpy as np
 
 from .. import nn, training
 from ..errors import OptionError, choice, require
+from ..graph import no_grad
 from ..nn import functional as F  # noqa: N812
+from ..nn.modes import evaluating
 from ..training.settings import OPTIMIZERS
 from ..typing import NDArray
 
@@ -27,6 +29,17 @@ Self = TypeVar("Self", bound="_Estimator")
 
 #: A model, or a function of the number of features, the number of outputs and a Generator that makes one.
 Model = nn.Module | Callable[[int, int, np.random.Generator], nn.Module]
+
+
+def _single(x: NDArray, name: str) -> NDArray:
+    """Numbers in float32, in which networks train."""
+    with np.errstate(over="ignore"):
+        found = x.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise ValueError(
+            f"{name} has numbers too large for float32, such as {np.abs(x).max():.3g}; scale them first"
+        )
+    return found
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
@@ -74,12 +87,22 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         rng = np.random.default_rng(seed)
         if self.model is None:
+            if not np.iterable(self.hidden):
+                raise OptionError(f"hidden={self.hidden!r}: pass a sequence of sizes, such as (100,)")
             sizes = [x.shape[1], *self.hidden, outputs]
             made: Any = nn.MLP(sizes, self.activation, dropout=self.dropout, rng=rng)
         elif isinstance(self.model, nn.Module):
             made = copy.deepcopy(self.model)
         else:
             made = self.model(x.shape[1], outputs, rng)
+            if not isinstance(made, nn.Module):
+                raise OptionError(f"model=: the function made a {type(made).__name__}; it returns a Module")
+        with evaluating(made), no_grad():
+            found = np.shape(made(x[:1]))
+        if found != (1, outputs):
+            raise OptionError(
+                f"model=: its outputs are of shape {found} for one example; this needs {(1, outputs)}"
+            )
         if self.optimizer not in OPTIMIZERS:
             raise choice("optimizer", self.optimizer, OPTIMIZERS)
         decay = {"weight_decay": self.weight_decay} if self.weight_decay else {}
@@ -183,9 +206,9 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         self.classes_, targets = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"{type(self).__name__}: found one class, {self.classes_[0]!r}; a classifier needs two"
+                f"{type(self).__name__}: found one class, {self.classes_[0]}; a classifier needs two"
             )
-        self._train(x.astype(np.float32), targets.astype(np.int64), len(self.classes_))
+        self._train(_single(x, "X"), targets.astype(np.int64), len(self.classes_))
         return self
 
     def predict_proba(self, X: Any) -> NDArray:
@@ -231,8 +254,8 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         """
         x, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         self._is_single = y.ndim == 1
-        targets = y.reshape(len(y), -1).astype(np.float32)
-        self._train(x.astype(np.float32), targets, targets.shape[1])
+        targets = _single(y, "y").reshape(len(y), -1)
+        self._train(_single(x, "X"), targets, targets.shape[1])
         return self
 
     def predict(self, X: Any) -> NDArray:
