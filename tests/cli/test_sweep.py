@@ -157,3 +157,20 @@ def test_several_processes_share_a_sweep(tmp_path):
     numbers = [n for out in outputs for n in re.findall(r"^ +(\d)  --lr", out, re.M)]
     assert len(set(numbers)) == len(numbers)
     assert len(numbers) in (6, 7)  # one may begin while the other ends the last one
+
+
+def test_a_journal_that_is_damaged_and_a_training_without_validation(tmp_path):
+    (tmp_path / "study.journal").write_text("no journal\n{")
+    said = io.StringIO()
+    for search, out, expected in (
+        ("seed=0|1", tmp_path, "study.journal: not a readable journal of a sweep"),
+        ("recipe=fast|best", tmp_path / "new", "a sweep compares by the validation data, but"),
+    ):
+        argv = ["tinygrad-mnist", "sweep", "--out", str(out), "--trials", "1", "--search", search]
+        with (
+            mock.patch.object(sys, "argv", [*argv, *QUICK]),
+            redirect_stderr(said),
+            pytest.raises(SystemExit),
+        ):
+            cli.main()
+        assert expected in said.getvalue()

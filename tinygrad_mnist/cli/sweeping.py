@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from ..errors import NonFiniteError, OptionError, choice, describe_briefly, pluralise, require
+from ..reading import readable
 from ..training import Callback, Training
 from ..training.runs import Run
 from .training import train
@@ -102,6 +103,8 @@ class _Reporting(Callback):
 
     def on_epoch(self, training: Training) -> None:
         """Report the measure of this epoch."""
+        if self.measure not in training.history[-1]:  # as a recipe may have it
+            raise OptionError("a sweep compares by the validation data, but this training has none")
         self.trial.report(training.history[-1][self.measure], training.epoch)
         if self.prunes and training.epoch < training.epochs and self.trial.should_prune():
             self.pruned, training.stop = True, "pruned by the sweep"
@@ -197,13 +200,15 @@ def _open(optuna: Any, out: Path, objective: str, facts: dict[str, list[str]]) -
     """Open the study in a folder, or make it; one with other settings is refused."""
     out.mkdir(parents=True, exist_ok=True)
     journal = optuna.storages.journal
-    study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(journal.JournalFileBackend(str(out / "study.journal"))),
-        study_name="sweep",
-        load_if_exists=True,
-        direction="maximize" if objective == "accuracy" else "minimize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
-    )
+    path = out / "study.journal"
+    with readable(path, "journal of a sweep"):
+        study = optuna.create_study(
+            storage=optuna.storages.JournalStorage(journal.JournalFileBackend(str(path))),
+            study_name="sweep",
+            load_if_exists=True,
+            direction="maximize" if objective == "accuracy" else "minimize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+        )
     facts = {"objective": [objective], **facts}
     for name, value in facts.items():
         before = study.user_attrs.get(name, value)
