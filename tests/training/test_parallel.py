@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
+from tinygrad_mnist import cli
 from tinygrad_mnist.data import DataLoader
 from tinygrad_mnist.errors import MissingExtraError, OptionError
 from tinygrad_mnist.training import History, parallel
@@ -217,6 +218,17 @@ def _is_running(pid, program):
         return Path(f"/proc/{pid}/exe").resolve() == program
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_processes_that_train_apart_are_told(monkeypatch, capsys, rank):
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setenv("PMI_RANK", rank)
+    monkeypatch.setattr(sys, "argv", ["tinygrad-mnist", "train", "--data", "nowhere"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    warned = "mpiexec has started 2 processes, and each trains a model of its own; --parallel mpi"
+    assert (warned in capsys.readouterr().err) == (rank == "0")
 
 
 @pytest.mark.thorough

@@ -32,7 +32,7 @@ from ..reading import readable
 from ..training import Callback, Checkpoint, Doctor, History, Progress
 from ..training.folders import claim
 from ..training.models import MODELS
-from ..training.parallel import Parallel
+from ..training.parallel import Parallel, count_apart
 from ..training.recipes import RECIPES
 from ..training.resuming import CHECKPOINT
 from ..training.runs import Run
@@ -214,6 +214,12 @@ def train(**options: Any) -> int:
     the program. Ctrl-C stops early and keeps what has been learned; --resume goes on from there.
     """
     parallel = Parallel.start(options.pop("parallel"))
+    if (apart := count_apart(parallel)) > 1:
+        click.echo(
+            f"warning: mpiexec has started {apart} processes, and each trains a model of its own; --parallel mpi "
+            "trains one in all of them",
+            err=True,
+        )
     parallel.report = report_error
     with parallel.guard(), parallel.quiet():
         return _train(options, parallel)

@@ -23,10 +23,13 @@ from ..errors import MissingExtraError, OptionError, RunError, choice, describe_
 from ..nn import Module
 from ..typing import NDArray
 
-__all__ = ["Parallel"]
+__all__ = ["Parallel", "count_apart"]
 
 #: How long the other processes leave it to the first to report an error, which is often the same in all, in seconds.
 COURTESY = 0.5
+
+#: What mpiexec tells a process of how many there are, and which it is: that of MPICH and Intel, and that of Open MPI.
+_STARTED = ("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")
 
 E = TypeVar("E", bound=BaseException)
 
@@ -299,6 +302,14 @@ def _shorten(fact: str | None) -> str:
     if fact is None:
         return "missing"
     return fact if len(fact) < 100 else f"{fact[:60]}… ({zlib.crc32(fact.encode()):08x})"
+
+
+def count_apart(parallel: Parallel) -> int:
+    """How many processes mpiexec has started, of which this is the first, though they do not train together."""
+    for size, rank in _STARTED:
+        if size in os.environ and os.environ.get(rank) == "0" and parallel.size == 1:
+            return int(os.environ[size])
+    return 1
 
 
 def _cores() -> int:
