@@ -561,7 +561,7 @@ def _freed(primitive: Primitive) -> GradientError:
     """Build the error for a graph that a backward pass has gone through before."""
     return GradientError(
         f"backward: the graph through {primitive.name} was freed by an earlier backward pass; "
-        "pass retain_graph=True to the first one to run it twice"
+        "compute the loss anew for each backward(), or pass retain_graph=True to the first one to run it twice"
     )
 
 

@@ -992,6 +992,8 @@ def _misfit(primitive: Primitive, values: list[Any], error: ValueError) -> Excep
         why = f"{pluralise(inner[0], 'column')} of the first meet {pluralise(inner[1], 'row')} of the second"
         if found[1][-1] == found[0][-1]:
             why += "; its transpose would fit, as in a @ b.T"
+    elif "could not be broadcast" in why:
+        why = "counted from the last one, two lengths must be equal, or one of them 1"
     return ShapeError(f"{primitive.name}{where}: shapes {shapes} do not fit: {why}")
 
 

@@ -24,6 +24,7 @@ from PIL import Image
 import tinygrad_mnist as tg
 from tinygrad_mnist import cli, data, training
 from tinygrad_mnist.data import download, mnist
+from tinygrad_mnist.experiments.options import report_error
 from tinygrad_mnist.ops import linear
 from tinygrad_mnist.training import History, load_model
 from tinygrad_mnist.training.settings import OPTIMIZERS
@@ -1196,6 +1197,16 @@ def test_commands_on_the_folder_of_an_experiment():
         message = fail(command[0], "results", *command[1:]).err
         assert "holds the results of the experiment 'small_digits'" in message
         assert "index.html" in message
+
+
+def test_a_folder_without_permission_is_named(tmp_path, capsys):
+    report_error(PermissionError(13, "Permission denied", str(tmp_path / ".page.html.x.unfinished")))
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}: nothing may be written into this folder")
+    assert "--out" in said
+    (tmp_path / "own.csv").touch()
+    report_error(PermissionError(13, "Permission denied", str(tmp_path / "own.csv")))
+    assert f"error: {tmp_path / 'own.csv'}: permission denied; change" in capsys.readouterr().err
 
 
 def test_data_info(own_data, monkeypatch):

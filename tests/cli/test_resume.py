@@ -325,7 +325,9 @@ def test_other_settings_are_refused(tmp_path, option):
 
 
 def test_what_cannot_be_resumed(tmp_path):
-    assert "config.json: is missing" in run("train", "--resume", tmp_path / "nothing", status=1)
+    assert "nothing: no such folder, and so no config.json; give the folder of a run" in run(
+        "train", "--resume", tmp_path / "nothing", status=1
+    )
     assert not (tmp_path / "nothing").exists()
     (tmp_path / "config.json").write_text('{"experiment": "small_digits"}')
     assert "experiment run small_digits --resume" in run("train", "--resume", tmp_path, status=1)

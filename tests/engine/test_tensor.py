@@ -1044,3 +1044,12 @@ def test_nothing_broadcast_against_nothing():
     (x + e).sum().backward()
     np.testing.assert_array_equal(x.grad.data, np.zeros((1, 3)))
     assert e.grad.shape == (0, 3)
+
+
+def test_shapes_that_do_not_broadcast_say_the_rule():
+    t = tg.tensor(np.ones((3, 4)), requires_grad=True)
+    with pytest.raises(
+        tg.errors.ShapeError,
+        match=r"^add: shapes \(3, 4\) and \(3,\) do not fit: counted from the last one, two lengths",
+    ):
+        t + np.ones(3)

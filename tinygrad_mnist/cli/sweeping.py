@@ -243,7 +243,7 @@ def _run(
     folder = out / f"trial-{trial.number:04}"
     reporting = _Reporting(trial, objective, prune)
     states = optuna.trial.TrialState
-    line = f"{trial.number + 1:>4}  {' '.join(chosen)}: "
+    line = f"{folder.name}  {' '.join(chosen)}: "
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             status: int = train.main(

@@ -268,7 +268,7 @@ def _find(place: Path, depth: int) -> tuple[dict[str, Part], dict[int, str]]:
             f"with its name. {ANY_ARRAYS}"
         )
     inside = f"; it holds the folders {', '.join(quote(f.name) for f in folders[:6])}" if folders else ""
-    raise DataError(f"{place}: no data that are read here in this folder{inside}. {ANY_ARRAYS}")
+    raise DataError(f"{place}: this folder holds no file of data that can be read{inside}. {ANY_ARRAYS}")
 
 
 def _pair(files: Sequence[Path], place: Path) -> dict[str, Part]:

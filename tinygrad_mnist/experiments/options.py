@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import click
@@ -81,13 +82,26 @@ def report_error(error: BaseException) -> int:
     if isinstance(error, (click.Abort, KeyboardInterrupt)):  # click makes an Abort of it
         click.echo("stopped", err=True)
         return 143 if isinstance(error.__cause__ or error, Terminated) else 130
-    if isinstance(error, (TinygradError, OSError)):
+    if isinstance(error, PermissionError) and error.filename is not None:
+        click.echo(f"error: {_denied(Path(os.fsdecode(error.filename)))}", err=True)
+    elif isinstance(error, (TinygradError, OSError)):
         click.echo(f"error: {error}", err=True)
     elif isinstance(error, MemoryError):
         click.echo("error: not enough memory; use smaller layers or batches", err=True)
     else:
         traceback.print_exception(error)
     return 1
+
+
+def _denied(path: Path) -> str:
+    """Say what may not be read, or where nothing may be written, and what to do."""
+    folder = path.absolute().parent
+    if os.path.lexists(path) or not os.access(folder, os.X_OK):
+        return f"{path}: permission denied; change its permissions, or ask its owner to"
+    return (
+        f"{folder}: nothing may be written into this folder (permission denied); name another one with --out, "
+        "or start in a folder of your own"
+    )
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
@@ -194,6 +208,10 @@ class Number(click.FloatRange):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         """Read a number, and refuse one that is not finite."""
+        try:
+            float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)

@@ -32,15 +32,6 @@ class ModelRecipe(NamedTuple):
     augments: str = ""
 
 
-def _after_pools(side: int, *kernels: int) -> int:
-    """The side of an image after convolutions without padding, each with a pool of 2 × 2 after it."""
-    for kernel in kernels:
-        side = (side - kernel + 1) // 2
-    if side < 1:
-        raise OptionError("the images are too small for this model; use --model mlp, or cnn")
-    return side
-
-
 def mlp(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
     """A multi-layer perceptron with one hidden layer."""
     return nn.MLP([side * side, 128, classes], rng=rng)
@@ -69,7 +60,13 @@ def lenet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
     .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
        Proceedings of the IEEE 86 (1998).
     """
-    rest = _after_pools(side + 4, 5, 5)
+    rest = (
+        side // 2 - 4
+    ) // 2  # convolutions of 5 × 5, the first one with padding, each with a pool after it
+    if rest < 1:
+        raise OptionError(
+            f"lenet needs images of 12×12 or more, not {side}×{side}; use --model mlp, small-cnn or cnn"
+        )
     return nn.Sequential(
         nn.Unflatten(1, (1, side, side)),
         nn.Conv2d(1, 6, 5, padding=2, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
@@ -97,7 +94,7 @@ def _stack(
     The pools come before the norms, which then read a quarter of the numbers. Images lose their margins, which hold
     little; small ones keep them.
     """
-    is_small, before = side < 20, 1
+    given, is_small, before = side, side < 20, 1
     modules: list[nn.Module] = [nn.Unflatten(1, (1, side, side))]
     for channels, kernel, pool in layers:
         margin = kernel // 2 if is_small or side < 5 else 0
@@ -107,7 +104,7 @@ def _stack(
         modules += [nn.BatchNorm2d(channels), nn.ReLU()]
         side, before = (side + 2 * margin - kernel + 1) // pool, channels
     if side < 1:
-        raise OptionError("the images are too small for this model; use --model mlp")
+        raise OptionError(f"images of {given}×{given} are too small for this model; use --model mlp")
     modules.append(nn.Flatten())
     if dropout:
         modules.append(nn.Dropout(dropout, rng=rng))

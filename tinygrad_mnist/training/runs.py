@@ -330,7 +330,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = parse_json(read_bytes(path, LARGEST_SETTINGS), path)
     except FileNotFoundError as error:
-        raise RunError(f"{path}: is missing, so the run is incomplete") from error
+        found = "has no" if path.parent.is_dir() else "no such folder, and so no"
+        raise RunError(
+            f"{path.parent}: {found} {path.name}; give the folder of a run, as `tinygrad-mnist train` makes it"
+        ) from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: is damaged: expected an object")
     return value
