@@ -686,6 +686,23 @@ def test_predict():
     np.testing.assert_array_equal(predict(model, Dataset(X, Y)), outputs)
 
 
+def test_a_number_among_several_outputs():
+    class Two(tg.nn.Module):
+        def __init__(self):
+            self.layer = tg.nn.Linear(3, 2, rng=0)
+
+        def forward(self, x):
+            y = self.layer(x)
+            return y, np.sum(y)
+
+    x, model = np.ones((5, 3), np.float32), Two()
+    outputs, sums = tg.training.predict(model, x, batch_size=2)
+    assert outputs.shape == (5, 2)
+    assert sums == pytest.approx([outputs[:2].sum(), outputs[2:4].sum(), outputs[4:].sum()])
+    loss = lambda y, targets: np.mean((y[0] - targets) ** 2) + 0.1 * y[1] ** 2  # noqa: E731
+    assert len(tg.training.fit(model, (x, x[:, :2]), epochs=2, loss=loss, progress=False)) == 2
+
+
 def test_predict_applies_the_transform():
     images = np.random.default_rng(0).integers(0, 256, (5, 2, 2), dtype=np.uint8)
     data = Dataset(images, np.zeros(5, int), transform=tg.data.to_vectors)

@@ -246,8 +246,9 @@ def plain(outputs: Any) -> Any:
 
 
 def join(batches: list[Any]) -> Any:
-    """Join the arrays of all batches; each batch is an array or a tree of arrays."""
-    return rebuild(batches[0], map(np.concatenate, zip(*map(leaves, batches), strict=True)))
+    """Join the arrays of all batches; each batch is an array or a tree of arrays. Of a number, there is one a batch."""
+    parts = (map(np.atleast_1d, of_batches) for of_batches in zip(*map(leaves, batches), strict=True))
+    return rebuild(batches[0], (np.concatenate([*arrays]) for arrays in parts))
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
