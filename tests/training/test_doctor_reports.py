@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import doctor_fifth as fifth
+import doctor_fourth as fourth
 import doctor_reports as reports
 import doctor_third as third
 import pytest
@@ -31,9 +33,12 @@ def test_every_fault_is_named(name: str) -> None:
     assert len({(finding.code, finding.layer) for finding in findings}) == len(findings)
 
 
-@pytest.mark.parametrize("name", some({**reports.FAILING, **third.FAILING}, 4))
+FAILING = {**reports.FAILING, **third.FAILING, **fourth.FAILING, **fifth.FAILING}
+
+
+@pytest.mark.parametrize("name", some(FAILING, 4))
 def test_every_fault_that_shows_in_time_is_named(name: str) -> None:
-    codes, make = {**reports.FAILING, **third.FAILING}[name]
+    codes, make = FAILING[name]
     settings = make()
     doctor = Doctor(say=lambda finding: None)
     model, train = settings.pop("model"), settings.pop("train")
@@ -63,8 +68,36 @@ def test_healthy_trainings_get_no_finding_while_they_run(name: str) -> None:
     assert doctor.findings == []
 
 
+LATER = {**fourth.FAULTY, **fifth.FAULTY}
+LATER_HEALTHY = {**fourth.HEALTHY, **fifth.HEALTHY}
+
+
+@pytest.mark.filterwarnings("ignore:.*is a Tensor with requires_grad, but no Parameter")
+@pytest.mark.parametrize("name", some(LATER, 8))
+def test_every_fault_of_the_later_exams_is_named(name: str) -> None:
+    codes, make = LATER[name]
+    if name in fourth.MISSED:
+        pytest.skip(fourth.MISSED[name])
+    assert set(codes.split()) & {finding.code for finding in diagnose(**make())}
+
+
+@pytest.mark.parametrize("name", some(LATER_HEALTHY, 12))
+def test_healthy_trainings_of_the_later_exams_get_no_finding(name: str) -> None:
+    assert diagnose(**LATER_HEALTHY[name]()) == []
+
+
+@thorough
+@pytest.mark.parametrize("name", LATER_HEALTHY)
+def test_healthy_trainings_of_the_later_exams_get_no_finding_while_they_run(name: str) -> None:
+    settings = LATER_HEALTHY[name]()
+    doctor = Doctor(say=lambda finding: None)
+    model, data = settings.pop("model"), settings.pop("data")
+    tg.training.fit(model, data, epochs=6, rng=0, progress=False, callbacks=doctor, **settings)
+    assert doctor.findings == []
+
+
 def test_the_codes_are_known() -> None:
-    for codes, _ in (*reports.FAULTY.values(), *reports.FAILING.values()):
+    for codes, _ in (*reports.FAULTY.values(), *FAILING.values(), *LATER.values()):
         assert set(codes.split()) <= set(FAULTS)
 
 

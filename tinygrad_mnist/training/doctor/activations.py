@@ -8,7 +8,7 @@ import numpy as np
 
 from ...graph import Node
 
-__all__ = ["MOVES", "Activation", "activation_at", "origin_of", "through_moves"]
+__all__ = ["MOVES", "Activation", "activation_at", "mask_of", "origin_of", "through_moves"]
 
 #: Operations that only move numbers.
 MOVES = {
@@ -198,3 +198,17 @@ def is_guard(node: Node) -> bool:
     if not any(near_0):
         return len(bounds) == 1 and near_1[0] and node.primitive.name == "minimum"
     return all(a or b for a, b in zip(near_0, near_1, strict=True))
+
+
+def mask_of(node: Node) -> np.ndarray | None:
+    """The zeros and equal numbers that an operation multiplies with, if it does."""
+    if node.primitive is None or node.primitive.name not in ("multiply", "divide", "where") or not node.args:
+        return None
+    tracked = {position for position, _ in node.parents}
+    for position, mask in enumerate(node.args):
+        if position in tracked or not isinstance(mask, np.ndarray) or mask.size < 64:
+            continue
+        values = np.unique(mask)
+        if len(values) == 2 and values[0] == 0 and values[1] > 0:
+            return mask
+    return None

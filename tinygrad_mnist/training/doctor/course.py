@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ...errors import TinygradError
+from ...typing import NDArray
 from ..callbacks import Callback, Training
 from .case import Case
 from .data_checks import check_overlap
 from .examination import examine
 from .findings import Finding
 from .history_checks import check_history, check_losses
-from .model_checks import DEAD_LATER, SATURATED_LATER, check_gradients, check_units
+from .model_checks import SATURATED_LATER, check_gradients, check_units
 
 __all__ = ["Doctor"]
 
@@ -55,9 +56,13 @@ class Doctor(Callback):
         self.findings: list[Finding] = []
         self._losses: list[list[float]] = []
         self._case: Case | None = None
+        self._first: list[NDArray] = []
+        self._spread = math.inf
 
     def on_start(self, training: Training) -> None:
         self.findings, self._losses, self._case = [], [], None
+        self._spread = math.inf
+        self._first = [np.array(p.data) for p in training.model.parameters()]
         if training.data is None or training.loss_function is None:
             return
         self._case = Case(training.model, training.data, training.loss_function, training.optimizer, 256)
@@ -94,7 +99,10 @@ class Doctor(Callback):
     def on_epoch(self, training: Training) -> None:
         rate = training.optimizer.param_groups[0]["lr"]
         self._note(check_losses(self._losses, rate))
-        self._note(check_history(list(training.history), self._losses[0][0]))
+        for finding in check_history(list(training.history), self._losses[0][0]):
+            self._note(iter([finding]))
+            if finding.code == "plateau":
+                self._note(self._moved(training))
         self._note(self._look_at_model(training))
 
     def on_end(self, training: Training) -> None:
@@ -118,6 +126,23 @@ class Doctor(Callback):
             "optimizer",
         )
 
+    def _moved(self, training: Training) -> Iterator[Finding]:
+        """See whether a loss stands still because the weights do.
+
+        Notes
+        -----
+        CS231n takes updates of 1e-3 of the weights in each step for good; these did not move so far in all steps.
+        """
+        now = [np.asarray(p.data, np.float64) for p in training.model.parameters()]
+        if len(now) != len(self._first):
+            return
+        way = math.sqrt(sum(np.sum((p - first) ** 2) for p, first in zip(now, self._first, strict=True)))
+        size = math.sqrt(sum(np.sum(first.astype(np.float64) ** 2) for first in self._first))
+        if 0 < way < 1e-3 * size:
+            rate = training.optimizer.param_groups[0]["lr"]
+            said = f"with lr = {rate:g} the weights moved by {way / size:.1g} of their size in {training.epoch} epochs"
+            yield Finding("learning-rate-too-low", said, "optimizer")
+
     def _look_at_model(self, training: Training) -> Iterator[Finding]:
         """Judge what the model makes of a sample."""
         if self._case is None:
@@ -127,15 +152,19 @@ class Doctor(Callback):
             case.run(training=False)
         except TinygradError:
             return
-        yield from check_units(case, DEAD_LATER, SATURATED_LATER)
+        yield from check_units(case, SATURATED_LATER)
         yield from check_gradients(case)
-        if case.classes < 2 or len(case.output) < 32 or training.epoch < 2:
+        if case.classes < 2 or len(case.output) < 32:
+            return
+        spread, before = float(case.output.std(axis=0).max()), self._spread
+        self._spread = spread
+        if training.epoch < 2 or spread > 1.1 * before:  # outputs that move apart are on their way
             return
         labels = np.bincount(np.ravel(case.y), minlength=case.classes) / np.size(case.y)
         said = np.bincount(case.output.argmax(axis=1).ravel(), minlength=case.classes)
         entropy = -float(np.sum(labels * np.log(np.maximum(labels, 1e-12))))
         is_blind = bool(case.logits) and float(np.mean(self._losses[-1])) > 0.99 * entropy
-        is_constant = float(case.output.std(axis=0).max()) < 0.02
+        is_constant = spread < 0.02
         had_time = sum(map(len, self._losses)) >= 100
         is_stuck = (is_blind and (is_constant or had_time)) or (is_constant and training.epoch >= 5)
         if is_stuck and said.max() > 0.99 * said.sum() and labels.max() < 0.9:

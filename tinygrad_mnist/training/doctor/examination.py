@@ -90,7 +90,8 @@ def examine(case: Case, *, trials: bool, chooses_mode: bool = False) -> Iterator
         with np.errstate(all="ignore"):
             case.run()
     except (TinygradError, IndexError):
-        yield from note(data_checks.check_range(case, case.outputs_of_model()))
+        refused = list(tried.check_refusal(case))
+        yield from note(iter(refused) if refused else data_checks.check_range(case, case.outputs_of_model()))
         if not codes:
             raise
         return

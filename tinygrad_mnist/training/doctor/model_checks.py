@@ -8,16 +8,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...errors import pluralise
-from ...graph import Node
+from ...graph import Node, no_grad
 from ...nn import BatchNorm1d, BatchNorm2d, Dropout, Dropout2d, GaussianNoise
 from ...tensor import Tensor
 from ...typing import NDArray
-from .activations import activation_at
-from .case import Case, input_of, products, uses, weight_of
+from .activations import activation_at, mask_of
+from .case import Case, first_output, input_of, products, uses, weight_of
 from .findings import Finding, where
 
 __all__ = [
-    "DEAD_LATER",
     "SATURATED_LATER",
     "check_gradients",
     "check_input",
@@ -31,7 +30,7 @@ __all__ = [
 TOO_LARGE, TOO_SMALL = 5.0, 0.02
 #: Shares of units that are dead or saturated. AutoTrainer [1]_ speaks of dying ReLUs at 70 % of zero gradients;
 #: a healthy layer has a few per cent before training, and may have more afterwards.
-DEAD, DEAD_LATER, SATURATED, SATURATED_LATER = 0.4, 0.6, 0.6, 0.85
+DEAD, SATURATED, SATURATED_LATER = 0.6, 0.6, 0.85
 #: How many times smaller or larger the gradients of the first layer may be than those of the last (AutoTrainer:
 #: 1e-3 and 70).
 VANISHED, EXPLODED = 1e-3, 70.0
@@ -62,16 +61,14 @@ def check_weights(case: Case) -> Iterator[Finding]:
         )
         spread = float(np.sqrt(np.mean(weight**2))) * np.sqrt(inputs)
         g = case.gradients.get(leaf)
-        if _are_rows_equal(weight) and (g is None or _are_rows_equal(np.asarray(g, np.float64))):
-            # Different gradients would make different units of them.
+        is_constant = not np.ptp(weight) and bool(np.any(weight)) and leaf in case.gradients
+        if is_constant or (
+            _are_rows_equal(weight) and (g is None or _are_rows_equal(np.asarray(g, np.float64)))
+        ):  # different gradients would make different units of zeros, as they are used at the end of a branch
             if not is_last:
-                equal = np.ptp(weight) == 0
-                said = (
-                    f"all {weight.size:,} weights are {weight.flat[0]:.3g}"
-                    if equal
-                    else "all units have the same weights"
-                )
-                yield Finding("equal-weights", f"{said}, and so are their gradients" if equal else said, name)
+                same = f"all {weight.size:,} weights are {weight.flat[0]:.3g}"
+                said = "all units have the same weights" if np.ptp(weight) else same
+                yield Finding("equal-weights", said, name)
         elif spread > TOO_LARGE and inputs >= 4:
             yield Finding("weights-too-large", _size_of(weight, spread, inputs), name)
         elif 0 < spread < TOO_SMALL and not is_last:
@@ -92,7 +89,7 @@ def _are_rows_equal(weight: NDArray) -> bool:
     return min(rows.shape) > 1 and any(not np.ptp(rows, axis=axis).any() for axis in (0, 1))
 
 
-def check_units(case: Case, dead_units: float = DEAD, saturated: float = SATURATED) -> Iterator[Finding]:
+def check_units(case: Case, saturated: float = SATURATED) -> Iterator[Finding]:
     """Find units that are dead or saturated on the whole sample, from these shares on.
 
     Notes
@@ -117,7 +114,7 @@ def check_units(case: Case, dead_units: float = DEAD, saturated: float = SATURAT
         if name == "relu" and y.shape[0] == len(case.x):
             axes = (0, *range(2, y.ndim))
             dead = np.mean(np.all(y == 0, axis=axes))
-            if dead >= dead_units and len(y) >= 16:
+            if dead >= DEAD and len(y) >= 16:
                 yield Finding(
                     "dead-units",
                     f"{dead:.0%} of {pluralise(y.shape[1], 'unit')} are 0 for all {len(y):,} samples",
@@ -203,7 +200,7 @@ def check_input(case: Case) -> Iterator[Finding]:
         return
     size = np.abs(outputs).max()
     spread = np.ptp(outputs, axis=0).max()
-    if (spread <= 1e-6 * size or size == 0) and not _reaches_a_weight(case):
+    if (spread <= 1e-6 * size or size == 0) and not _learns_to_see(case, x):
         yield Finding("input-ignored", f"the output is the same for all {len(x):,} samples", "model")
     elif spread > 1e-6 * size:
         yield from _check_features(case)
@@ -217,20 +214,18 @@ def is_read(case: Case) -> bool:
     return False
 
 
-def _reaches_a_weight(case: Case) -> bool:
-    """Whether a weight that multiplies the input gets a gradient: then it can become something other than 0."""
-    for node in products(case.nodes):
-        value, parent = input_of(node)
-        g = case.gradients.get(weight_of(node) or node)
-        if (
-            parent is None
-            and value is not None
-            and g is not None
-            and np.any(g)
-            and np.ptp(value, axis=0).any()
-        ):
-            return True
-    return False
+def _learns_to_see(case: Case, x: NDArray) -> bool:
+    """Whether outputs differ from sample to sample after a step against the gradient, as after first weights of 0."""
+    model = copy.deepcopy(case.model)
+    grads = {name: case.gradients[p.node] for name, p in case.named.items() if p.node in case.gradients}
+    top = max((float(np.abs(g).max()) for g in grads.values() if g.size), default=0.0)
+    if not 0 < top < np.inf:
+        return False
+    with no_grad():
+        for name, p in model.named_parameters():
+            p[...] = p.data - 0.01 / top * grads.get(name, 0)
+        outputs = first_output(model.eval()(x)).astype(np.float64)
+    return float(np.ptp(outputs, axis=0).max()) > 1e-6 * float(np.abs(outputs).max())
 
 
 def _check_features(case: Case) -> Iterator[Finding]:
@@ -240,7 +235,10 @@ def _check_features(case: Case) -> Iterator[Finding]:
         return
     model = copy.deepcopy(case.model).eval()
     few = Tensor(x[: min(len(x), 64)].copy(), requires_grad=True)
-    output = model(few)
+    try:
+        output = model(few)
+    except Exception:  # a model that needs plain arrays, as those that look something up
+        return
     if not isinstance(output, Tensor) or not output.requires_grad:
         return
     weights = np.random.default_rng(0).normal(size=output.shape).astype(output.dtype)
@@ -271,7 +269,7 @@ def check_modes(case: Case, *, is_given: bool = False) -> Iterator[Finding]:
     """
     model = case.original
     different = [name for name, module in model.named_modules() if name and module.training != model.training]
-    if different:
+    if different and _differs(case):
         now, other = ("training", "eval()") if model.training else ("eval()", "training")
         yield Finding(
             "train-eval-mixed-up",
@@ -309,6 +307,14 @@ def check_modes(case: Case, *, is_given: bool = False) -> Iterator[Finding]:
     yield from _check_alone(case)
 
 
+def _differs(case: Case) -> bool:
+    """Whether it makes a difference that parts of a model are in another mode."""
+    mixed = copy.deepcopy(case.original)
+    plain = copy.deepcopy(mixed).train(mixed.training)
+    with no_grad():
+        return not np.array_equal(first_output(mixed(case.x)), first_output(plain(case.x)))
+
+
 _WITH_MODES = (Dropout, Dropout2d, GaussianNoise, BatchNorm1d, BatchNorm2d)
 
 
@@ -319,7 +325,7 @@ def _masked(case: Case, *, training: bool) -> Iterator[tuple[Node, float]]:
     if len(first) != len(second):
         return
     for node, again in zip(first, second, strict=True):
-        mask, other = _mask_of(node), _mask_of(again)
+        mask, other = mask_of(node), mask_of(again)
         if mask is not None and (other is None or mask.shape != other.shape or (mask != other).any()):
             yield node, float(np.mean(mask == 0))
 
@@ -345,17 +351,3 @@ def _check_alone(case: Case) -> Iterator[Finding]:
             f"in eval() mode, outputs change by {difference:.3g} with the other samples of the batch",
             "model",
         )
-
-
-def _mask_of(node: Node) -> NDArray | None:
-    """The zeros and equal numbers that an operation multiplies with, if it does."""
-    if node.primitive is None or node.primitive.name not in ("multiply", "divide", "where") or not node.args:
-        return None
-    tracked = {position for position, _ in node.parents}
-    for position, mask in enumerate(node.args):
-        if position in tracked or not isinstance(mask, np.ndarray) or mask.size < 64:
-            continue
-        values = np.unique(mask)
-        if len(values) == 2 and values[0] == 0 and values[1] > 0:
-            return mask
-    return None

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...errors import TinygradError
 from ...graph import no_grad
 from ...nn import Module
+from ...nn import functional as F  # noqa: N812
 from ...optim import Adam, Optimizer
 from ...tensor import Tensor
 from ...typing import NDArray
@@ -23,6 +25,7 @@ __all__ = [
     "check_learning_rate",
     "check_one_batch",
     "check_reduction",
+    "check_refusal",
 ]
 
 #: The length of a trial, in steps, and the size of its batches.
@@ -70,6 +73,41 @@ def _measure(case: Case, model: Module) -> float:
     with np.errstate(all="ignore"), no_grad():
         values = [case.loss(copy.deepcopy(model)(np.asarray(case.x)[r]), np.asarray(case.y)[r]) for r in rows]
     return float(np.mean([np.mean(np.asarray(v.detach() if isinstance(v, Tensor) else v)) for v in values]))
+
+
+def check_refusal(case: Case) -> Iterator[Finding]:
+    """Ask a loss that refuses the outputs and targets which others it would take.
+
+    Notes
+    -----
+    No threshold: the loss says it exactly.
+    """
+    output, y = case.evaluate(case.x), np.asarray(case.y)
+
+    def takes(output: NDArray, y: NDArray) -> bool:
+        try:
+            with np.errstate(all="ignore"), no_grad():
+                case.loss(output, y)
+        except (TinygradError, IndexError):
+            return False
+        return True
+
+    if output.dtype.kind != "f" or takes(output, y) or (y.dtype.kind in "iu" and takes(output, y * 0)):
+        return  # the model itself failed, or the labels are beyond the outputs
+    said = f"the loss refuses outputs from {output.min():.3g} to {output.max():.3g}, and takes"
+    if takes(F.sigmoid(output), y):
+        yield Finding("logits-as-probabilities", f"{said} their sigmoid", "loss")
+    elif takes(F.log_softmax(output), y):
+        yield Finding("logits-as-probabilities", f"{said} their log_softmax", "loss")
+    elif takes(output, np.clip(y, 0, 1)):
+        said = f"targets go from {y.min():.3g} to {y.max():.3g}; the loss takes 0 to 1"
+        yield Finding("targets-out-of-range", said, "targets")
+    elif y.size == output.size and y.shape != output.shape and takes(output, y.reshape(output.shape) * 1.0):
+        said = f"the loss refuses outputs of shape {output.shape} and targets of {y.shape}"
+        yield Finding("broadcast-in-loss", said, "loss")
+    elif y.ndim == 2 == output.ndim and y.shape[1] > output.shape[1] and class_labels(y) is not None:
+        said = f"rows of {y.shape[1]} for each class, and {output.shape[1]} outputs"
+        yield Finding("too-few-outputs", said, "output")
 
 
 def check_initial_loss(case: Case) -> Iterator[Finding]:
@@ -141,9 +179,11 @@ def check_learning_rate(case: Case) -> Iterator[Finding]:
     said = f"with lr = {case.lr():g} the loss went from {start:.4g} to {end:.4g} in {STEPS} steps"
     if not math.isfinite(start):
         return
-    if not math.isfinite(end) or end > 0.8 * start:
+    if not math.isfinite(end) or end > 0.1 * start:
         for times in (10, 100, 1000):
             lower = _trial(case, 1 / times)[1]
+            if end <= 0.8 * start and lower > 0.25 * end:  # it learns, and a smaller rate is not much better
+                break
             worse = not math.isfinite(end) or end > 1.5 * start
             if (worse and (lower < 0.8 * end or not math.isfinite(end))) or lower < 0.7 * min(start, end):
                 how = "a tenth" if times == 10 else f"1/{times:,}"
@@ -230,9 +270,14 @@ def check_dependence(case: Case) -> Iterator[Finding]:
     """
     x, y = np.asarray(case.x), np.asarray(case.y)
     labels = class_labels(y)
-    is_number = labels is None and y.size == len(y) and y.dtype.kind == "f"
+    is_number = labels is None and (y.size == len(y) or y.shape == case.output.shape) and y.dtype.kind == "f"
     if len(x) < ENOUGH or (labels is None and not is_number) or not isinstance(case.outputs, Tensor):
         return
+    values = y.reshape(len(y), -1) if labels is None else y
+    axis = np.ones((1, 1))
+    if is_number and values.shape[1] > 1:  # of rows of targets, look along the direction in which most differ
+        axis = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)[2][:1].T
+        values = values @ axis
     if labels is not None and (
         len(np.unique(labels)) > 20 or np.bincount(labels - labels.min()).max() > 0.9 * len(y)
     ):
@@ -246,22 +291,24 @@ def check_dependence(case: Case) -> Iterator[Finding]:
         return
     with no_grad():
         said = first_output(model.eval()(x[second]))
-    scores = [_score(said, y[second], labels is not None)]
+    if axis.size > 1:
+        said = said.reshape(len(said), -1) @ axis
+    scores = [_score(said, values[second], labels is not None)]
     flat = x.reshape(len(x), -1).astype(np.float64)
     flat = (flat - flat.mean(axis=0)) / np.maximum(flat.std(axis=0), 1e-9)
-    wanted = (
-        y.reshape(len(y), -1) if labels is None else np.eye(labels.max() + 1)[labels - min(labels.min(), 0)]
-    )
+    wanted = values if labels is None else np.eye(labels.max() + 1)[labels - min(labels.min(), 0)]
     wanted = wanted.astype(np.float64)
     distances = (
         np.sum(flat[second] ** 2, 1)[:, None] + np.sum(flat[first] ** 2, 1) - 2 * flat[second] @ flat[first].T
     )
     near = np.argsort(distances, axis=1)[:, :5]
-    scores.append(_score(wanted[first][near].mean(axis=1), y[second], labels is not None))
+    scores.append(_score(wanted[first][near].mean(axis=1), values[second], labels is not None))
     gram = flat[first].T @ flat[first] + 0.1 * len(first) * np.eye(flat.shape[1])
     line = np.linalg.solve(gram, flat[first].T @ (wanted[first] - wanted[first].mean(axis=0)))
-    scores.append(_score(flat[second] @ line + wanted[first].mean(axis=0), y[second], labels is not None))
-    scores.append(_twins(flat, labels if labels is not None else y.reshape(-1)))
+    scores.append(
+        _score(flat[second] @ line + wanted[first].mean(axis=0), values[second], labels is not None)
+    )
+    scores.append(_twins(flat, labels if labels is not None else values.reshape(-1)))
     if max(scores) < LEARNED:
         yield Finding(
             "labels-out-of-step",
