@@ -233,6 +233,13 @@ def test_a_file_that_is_not_there(tmp_path):
         tg.import_onnx(tmp_path / "none.onnx")
 
 
+def test_a_node_that_names_more_outputs_than_it_has(tmp_path):
+    model = model_of([("Relu", ["x"], ["a", "b"]), ("Abs", ["b"], ["y"])])
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(tg.errors.DataError, match=r"Abs .* takes 'b', which a node names"):
+        tg.import_onnx(tmp_path / "model.onnx")(W)
+
+
 def test_the_limit_of_the_weights(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(model_of(ADD, [tensor("w", np.zeros(1000, np.float32))]).SerializeToString())

@@ -194,7 +194,13 @@ class _Node:
         if self.operator.takes_setting:
             outputs = max((i + 1 for i, name in enumerate(self.outputs) if name), default=1)
             settings = {**settings, "setting": Setting(model._opset, model.training, outputs, model._rng)}
-        args: list[Any] = [values[name] if name else None for name in self.inputs]
+        try:
+            args: list[Any] = [values[name] if name else None for name in self.inputs]
+        except KeyError as error:
+            raise DataError(
+                f"{model._where}: {self.name} (in {quote(self.label)}) takes {quote(error.args[0])}, which a node "
+                "names as an output more than it has"
+            ) from error
         try:
             if self.operator.broadcasts:
                 require_room(np.broadcast_shapes(*(x.shape for x in args)), args[0].dtype)
