@@ -97,7 +97,8 @@ class GradientError(TinygradError, RuntimeError):
     Traceback (most recent call last):
         ...
     tinygrad_mnist.errors.GradientError: backward: the graph through multiply was freed by an
-        earlier backward pass; pass retain_graph=True to the first one to run it twice
+        earlier backward pass; compute the loss anew for each backward(), or pass retain_graph=True to the first
+        one to run it twice
     """
 
 

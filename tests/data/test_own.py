@@ -441,7 +441,7 @@ def test_what_is_no_data_is_called_by_its_name(tmp_path, content, words):
 def test_folders_without_data(tmp_path, digits):
     with pytest.raises(DataError, match="no such file or folder"):
         load_files(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"no data .*Dataset\(images, labels\) takes any arrays"):
+    with pytest.raises(DataError, match=r"no file of data .*Dataset\(images, labels\) takes any arrays"):
         load_files(tmp_path)
     Image.fromarray(digits[0][0]).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="put those of each class into a folder"):
