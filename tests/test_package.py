@@ -110,6 +110,7 @@ def test_a_part_that_is_not_there():
     assert not hasattr(tg, "neural")
 
 
+@pytest.mark.thorough
 def test_any_part_may_be_imported_first():
     names = [name for name in MODULES if name.count(".") == 1]
     code = (

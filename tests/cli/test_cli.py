@@ -368,6 +368,7 @@ def test_the_settings(trained):
     assert {name: config.get(name, "missing") for name in expected} == expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arguments", "setting", "backend", "said"),
     [
@@ -752,6 +753,7 @@ def test_mistakes_with_clothes_are_called_by_name(own_data, monkeypatch):
         assert {true, predicted} <= kinds
 
 
+@pytest.mark.thorough
 def test_fashion_from_a_path(own_data):
     arguments = ["--dataset", "fashion", "--data", own_data, "--hidden", "8", "--epochs", "1"]
     succeed("train", *arguments, "--out", "run")

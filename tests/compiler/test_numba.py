@@ -94,6 +94,7 @@ def assert_same_as_eager(activation: str, loss: str, optimizer: str, batch: int)
         np.testing.assert_allclose(p.data, q.data, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", QUICK, ids=lambda case: "-".join(map(str, case)))
 def test_training_is_the_same(case):
     assert_same_as_eager(*case)
@@ -485,6 +486,7 @@ def test_what_is_multiplied_by_zero_afterwards_may_be_infinite(weight, target):
         np.testing.assert_allclose(p.data, q.data, rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_what_is_multiplied_by_zero_afterwards_is_left_out():
     model, _ = masked_step()
     step = tg.compile(

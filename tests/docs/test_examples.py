@@ -77,6 +77,7 @@ def test_minimize(example, capsys):
     assert "±" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "last_line"),
     [

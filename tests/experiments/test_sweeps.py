@@ -40,6 +40,7 @@ def test_grid_is_every_combination():
     assert grid(a=[]) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_settings(tmp_path, workers):
     found = sweep(scaled_sum, grid(x=range(5)), tmp_path, shared={"factor": 10}, workers=workers)

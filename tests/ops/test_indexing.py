@@ -272,6 +272,7 @@ def test_setitem(index, value):
     check(assigned(index), M, value)
 
 
+@pytest.mark.thorough
 @for_each("index, value", ASSIGNMENTS)
 def test_updates_in_place(index, value):
     value = value[0] if value.ndim == 3 else value

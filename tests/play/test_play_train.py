@@ -135,6 +135,7 @@ def test_watching_changes_nothing(page: Page, run: str) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_a_fork_repeats_and_then_differs(page: Page, run: str) -> None:
     parent = page.room.records[run]
     step = BATCHES + 20

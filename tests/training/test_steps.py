@@ -293,6 +293,7 @@ def test_a_loss_that_is_no_scalar():
         step(np.ones(3, np.float32))
 
 
+@pytest.mark.thorough
 def test_every_name_can_be_given(digits):
     pytest.importorskip("numba")
     expected = train(digits, False)[1]["train_loss"]

@@ -345,6 +345,7 @@ def test_collapsed_modules_have_no_arrows_to_themselves():
     assert len(set(arrows)) == len(arrows)
 
 
+@pytest.mark.thorough
 def test_a_chain_of_20_000_is_drawn():
     z = tg.tensor(1.0, requires_grad=True)
     for _ in range(20_000):

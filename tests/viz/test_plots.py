@@ -420,6 +420,7 @@ def test_an_animation_shows_each_figure(tmp_path):
     assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(frames))
 
 
+@pytest.mark.thorough
 def test_an_animation_keeps_the_colours(tmp_path):
     """Of every line, from the first frame to the last, and not only of those that a frame has most of."""
     pictures = []
