@@ -154,7 +154,7 @@ def test_several_processes_share_a_sweep(tmp_path):
     running = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
-    numbers = [n for out in outputs for n in re.findall(r"^ +(\d)  --lr", out, re.M)]
+    numbers = [n for out in outputs for n in re.findall(r"^trial-(\d+)  --lr", out, re.M)]
     assert len(set(numbers)) == len(numbers)
     assert len(numbers) in (6, 7)  # one may begin while the other ends the last one
 

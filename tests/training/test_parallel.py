@@ -267,6 +267,7 @@ def test_signals_stop_all_and_nothing_is_lost(mpiexec, tmp_path, number, to_one)
 
 
 @pytest.mark.thorough
+@pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the processes are found in /proc")
 def test_processes_that_are_killed_at_random(mpiexec, tmp_path):
     """One of the processes is killed ten times, at random; each time all end, and the training goes on."""
