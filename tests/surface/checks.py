@@ -84,6 +84,7 @@ def differentiate(total: Any, leaves: list[tg.Tensor], *, create_graph: bool = F
     if isinstance(total, tg.Tensor) and total.requires_grad:
         total.backward(create_graph=create_graph)
     gradients = [tg.Tensor(np.zeros_like(leaf.data)) if leaf.grad is None else leaf.grad for leaf in leaves]
+    gradients = [g if isinstance(g, tg.Tensor) else tg.Tensor(g.toarray()) for g in gradients]  # sparse ones
     for leaf in leaves:
         leaf.zero_grad()
     return gradients
