@@ -287,17 +287,20 @@ class Reader(nn.Module):
     ids=["GPT", "LSTM", "GRU", "RNN"],
 )
 def test_sequences_train_as_they_do_without_a_program(make):
-    model, loss_of = make(), nn.CrossEntropyLoss()
-    twin = copy.deepcopy(model)
-    step = numba_step(lambda x, y: loss_of(model(x), y), optimizer=optim.SGD(model.parameters(), lr=0.3))
-    opt, rng = optim.SGD(twin.parameters(), lr=0.3), np.random.default_rng(0)
-    for _ in range(4):
-        x = rng.integers(0, 7, (3, 5))
-        y = rng.integers(0, 7, 15)
-        opt.zero_grad()
-        expected = loss_of(twin(x), y)
+    model, rng = make(), np.random.default_rng(0)
+    batches = [(rng.integers(0, 7, (3, 5)), rng.integers(0, 7, 15)) for _ in range(4)]
+    assert_trains_as_its_twin(model, copy.deepcopy(model), nn.CrossEntropyLoss(), batches, lr=0.3)
+
+
+def assert_trains_as_its_twin(model, twin, loss, batches, lr):
+    """Train one as machine code and the other eagerly: the same losses, and the same weights in the end."""
+    optimizer, other = (optim.SGD(m.parameters(), lr=lr) for m in (model, twin))
+    step = numba_step(lambda x, y: loss(model(x), y), optimizer=optimizer)
+    for x, y in batches:
+        other.zero_grad()
+        expected = loss(twin(x), y)
         expected.backward()
-        opt.step()
+        other.step()
         assert step(x, y).item() == pytest.approx(expected.item(), rel=1e-5)
     for p, q in zip(model.parameters(), twin.parameters(), strict=True):
         np.testing.assert_allclose(p.data, q.data, rtol=1e-4, atol=1e-6)
@@ -321,19 +324,8 @@ def test_dropout_draws_what_the_eager_code_draws():
             nn.Linear(6, 5, rng=0), nn.Dropout(0.5, rng=2), nn.Linear(5, 4, rng=1), nn.Dropout(0.2, rng=3)
         )
 
-    model, twin = made(), made()
-    loss = nn.MSELoss()
-    optimizer, other = (optim.SGD(m.parameters(), lr=0.1) for m in (model, twin))
-    step = numba_step(lambda x, y: loss(model(x), y), optimizer=optimizer)
-    x, y = data("mse", 7, np.float32)
-    for _ in range(5):
-        other.zero_grad()
-        expected = loss(twin(x), y)
-        expected.backward()
-        other.step()
-        assert step(x, y).item() == pytest.approx(expected.item(), rel=1e-5)
-    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
-        np.testing.assert_allclose(p.data, q.data, rtol=1e-4, atol=1e-6)
+    batches = [data("mse", 7, np.float32)] * 5
+    assert_trains_as_its_twin(made(), made(), nn.MSELoss(), batches, lr=0.1)
 
 
 class Noisy(nn.Module):

@@ -23,13 +23,10 @@ class ModelRecipe(NamedTuple):
         What it is, in a line.
     make : callable
         ``make(side, classes, rng)`` returns a model that takes images as vectors of ``side²`` numbers, in batches.
-    augments : str
-        What suits it as ``--augment``.
     """
 
     about: str
     make: Callable[[int, int, np.random.Generator], nn.Module]
-    augments: str = ""
 
 
 def mlp(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
@@ -60,9 +57,8 @@ def lenet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
     .. [1] Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
        Proceedings of the IEEE 86 (1998).
     """
-    rest = (
-        side // 2 - 4
-    ) // 2  # convolutions of 5 × 5, the first one with padding, each with a pool after it
+    # Convolutions of 5 × 5, the first one with padding, each with a pool after it.
+    rest = (side // 2 - 4) // 2
     if rest < 1:
         raise OptionError(
             f"lenet needs images of 12×12 or more, not {side}×{side}; use --model mlp, small-cnn or cnn"
@@ -148,6 +144,6 @@ MODELS: dict[str, ModelRecipe] = {
     "noisy-mlp": ModelRecipe("five hidden layers with batch norm and noise", noisy_mlp),
     "lenet": ModelRecipe("two convolutions and three layers (LeNet-5)", lenet),
     "small-cnn": ModelRecipe("three narrow convolutions with batch norm: 99 % in seconds", small_cnn),
-    "cnn": ModelRecipe("four convolutions with batch norm and dropout", cnn, "shift,rotate,scale"),
-    "resnet": ModelRecipe("a residual network of seven convolutions", resnet, "shift"),
+    "cnn": ModelRecipe("four convolutions with batch norm and dropout", cnn),
+    "resnet": ModelRecipe("a residual network of seven convolutions", resnet),
 }
