@@ -60,6 +60,7 @@ export class Diagram {
     const step = Math.max(76, Math.min(120, (room - SIZE - 24) / (counts.length - 1)));
     const most = Math.max(...counts, 2), height = TOP + most * (SIZE + GAP) + 8, width = (counts.length - 1) * step + SIZE + 8;
     const at = (/** @type {number} */ layer, /** @type {number} */ unit) => ({ x: 4 + layer * step, y: TOP + (most - counts[layer]) * (SIZE + GAP) / 2 + unit * (SIZE + GAP) });
+    const focused = this.place.contains(document.activeElement) ? document.activeElement?.getAttribute("aria-label") : null;
     this.place.replaceChildren(this.svg);
     this.place.style.cssText = `width: ${width}px; height: ${height}px`;
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -94,5 +95,6 @@ export class Diagram {
     });
     const { x } = at(last, 0);
     this.place.append(h("span.under", { style: `left: ${x - (step - SIZE) / 2}px` }, h("button.plain", { "aria-label": "remove the last hidden layer", title: "Remove a layer", onclick: () => this.acts.layers(-1) }, "−"), h("span.quiet", null, "layer"), h("button.plain", { "aria-label": "add a hidden layer", title: "Add a layer", onclick: () => this.acts.layers(1) }, "+")));
+    for (const button of this.place.querySelectorAll("button")) if (button.getAttribute("aria-label") === focused) button.focus(); // the keys stay where they were
   }
 }

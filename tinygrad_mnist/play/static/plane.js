@@ -88,7 +88,8 @@ export async function mount(place, engine, state) {
   async function begin(go) {
     history = [];
     showPlay();
-    const begun = await engine.ask("plane", "begin", { options, points: own, go });
+    const asked = options, begun = await engine.ask("plane", "begin", { options, points: own, go });
+    if (options !== asked) return; // something was changed meanwhile, and will begin again
     options = begun.options;
     shown = { train: rows(begun.train), test: rows(begun.test) };
     focus = null;
