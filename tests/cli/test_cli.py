@@ -1191,6 +1191,7 @@ def test_gradcheck_finds_a_wrong_rule(run, monkeypatch, options):
 def test_a_command_by_another_name():
     assert "Did you mean 'fetch'?" in fail("data", "download", status=2).err
     assert "Did you mean 'train'?" in fail("trian", status=2).err
+    assert "--lr" in fail("train", "--learning-rate", "0.1", status=2).err
 
 
 def test_commands_on_the_folder_of_an_experiment():

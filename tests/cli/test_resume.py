@@ -313,6 +313,12 @@ def test_more_epochs(tmp_path):
     run(*quick("--schedule", "none", epochs=4), "--out", tmp_path / "whole")
     assert_same(tmp_path / "run", tmp_path / "whole")
     assert "4 epochs already" in run("train", "--resume", tmp_path / "run", "--epochs", 3, status=1)
+    before = json.loads((tmp_path / "run" / "result.json").read_text())
+    said = run("train", "--no-plots", "--resume", tmp_path / "run")
+    assert "nothing was left to train after 4 epochs; --epochs asks for more" in said
+    after = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert after.pop("seconds") <= before.pop("seconds")
+    assert after == before
 
 
 @pytest.mark.parametrize(

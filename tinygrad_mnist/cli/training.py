@@ -269,13 +269,18 @@ def _train(options: dict[str, Any], parallel: Parallel) -> int:
         click.echo(f"parallel: {pluralise(parallel.size, 'process')}{more}", err=True)
     if resumed is None:
         config = describe_run(settings, train_data, test)
-        folder = context.with_resource(Run.create(out, config, name=settings.dataset))
+        folder, done = context.with_resource(Run.create(out, config, name=settings.dataset)), None
     else:
         folder = resumed
-        Run.change_config(folder, epochs=settings.epochs)
+        known = folder / "history.jsonl"
+        done = len(History.load(known)) if known.is_file() else 0
+        if done <= settings.epochs:  # fit refuses fewer, and the run stays as it was
+            Run.change_config(folder, epochs=settings.epochs)
     watching = [*([Doctor()] if has_doctor else []), *(context.obj or [])]  # a sweep watches its trainings
     stopped, history = _fit(model, train_data, settings, folder, minutes, watching, threads, parallel)
     run = Run(folder)
+    if len(history) == done:
+        click.echo(f"nothing was left to train after {pluralise(done, 'epoch')}; --epochs asks for more", err=True)
     result = measure_run(model, test, settings, history, stopped, folder)
     run.write_result(result)
     correct = round(result["test_accuracy"] * len(test))

@@ -151,10 +151,19 @@ class Group(click.Group):
 class RememberingCommand(click.Command):
     """A command that can say later how it was called; see :func:`command_line`."""
 
+    #: What others call its options.
+    ALIASES: ClassVar = {"--learning-rate": "--lr", "--layers": "--hidden", "--output": "--out"}
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the arguments, before they are understood."""
         ctx.meta[__name__] = list(args)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            alias = self.ALIASES.get(error.option_name)
+            if alias in [name for option in self.params for name in option.opts]:
+                error.possibilities = [alias]
+            raise
 
 
 def command_line(program: str) -> str:

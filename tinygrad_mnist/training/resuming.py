@@ -109,7 +109,8 @@ class Resumption:
         self._folder = folder
         self.parts, self.seconds = parts, 0.0
         self._pause = 60 * minutes
-        self._started = self._saved = time.monotonic()
+        self._saved = time.monotonic()
+        self._started: float | None = None  # when it went on
         self._identity = describe_training(parts)
         self._versions = versions({**parts.random(), "metrics": parts.metrics})
         self._state: dict[str, Any] = {}  # that of the checkpoint
@@ -171,6 +172,7 @@ class Resumption:
 
     def batches(self, done: int) -> Iterator[tuple[NDArray, Any]]:
         """Begin an epoch, or go on with the one that was interrupted after so many batches."""
+        self._started = self._started or time.monotonic()
         loader, sources, parallel = self.parts.loader, self.parts.random(), self.parts.parallel
         now = read_generators(sources)
         if not done:
@@ -274,7 +276,8 @@ class Resumption:
     @property
     def total(self) -> float:
         """The seconds of training so far, in all processes."""
-        return self.seconds + time.monotonic() - self._started
+        now = time.monotonic()
+        return self.seconds + now - (self._started or now)
 
     def save(self, within: Mapping[str, Any] | None = None) -> None:
         """Write a checkpoint, and then let the signals that came do what they do.
