@@ -214,18 +214,18 @@ def train(**options: Any) -> int:
     the program. Ctrl-C stops early and keeps what has been learned; --resume goes on from there.
     """
     parallel = Parallel.start(options.pop("parallel"))
-    if (apart := count_apart(parallel)) > 1:
-        click.echo(
-            f"warning: mpiexec has started {apart} processes, and each trains a model of its own; --parallel mpi "
-            "trains one in all of them",
-            err=True,
-        )
     parallel.report = report_error
     with parallel.guard(), parallel.quiet():
         return _train(options, parallel)
 
 
 def _train(options: dict[str, Any], parallel: Parallel) -> int:
+    if (apart := count_apart(parallel)) > 1:
+        click.echo(
+            f"warning: mpiexec has started {apart} processes, and each trains a model of its own; --parallel mpi "
+            "trains one in all of them",
+            err=True,
+        )
     if options["recipe"]:
         click.echo(f"recipe: {RECIPES[options['recipe']]}", err=True)
     plots, as_json, out = options.pop("plots"), options.pop("as_json"), options.pop("out")

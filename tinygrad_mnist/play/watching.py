@@ -1,7 +1,7 @@
 """What can be seen of a training while it runs, and how it is steered, without slowing it down.
 
 Losses are told at most 20 times a second. A look inside costs more, so there is one whenever all of them together took
-less than 5 % of the time (of the processor's, which others may use). A look changes nothing: the training stays the
+less than 3 % of the time (of the processor's, which others may use). A look changes nothing: the training stays the
 same, bit for bit.
 """
 
@@ -32,7 +32,7 @@ from .worker import Line, Message
 __all__ = ["KNOBS", "Change", "Watcher", "answer_mistakes", "digest", "turn"]
 
 #: Seconds between two messages, and the share of the time for watching.
-PAUSE, SHARE = 0.05, 0.05
+PAUSE, SHARE = 0.05, 0.03
 
 #: Samples that a look computes with.
 SAMPLES = 128

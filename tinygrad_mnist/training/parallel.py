@@ -6,6 +6,7 @@ of them meets would leave the others waiting for it, so it ends them all.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
@@ -85,13 +86,20 @@ class Parallel:
             # MPICH, as a rule, waits by asking without a pause: no use where the others have no core to answer on.
             os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
         try:
-            mpi = require("mpi4py.MPI", extra="mpi", purpose="parallel='mpi'")
+            parallel = cls(require("mpi4py.MPI", extra="mpi", purpose="parallel='mpi'").COMM_WORLD)
         except RuntimeError as error:
             raise MissingExtraError(
                 f"parallel='mpi': mpi4py finds no MPI ({describe_briefly(error)}): pip install 'tinygrad-mnist[mpi]', "
                 "or make the MPI of this machine known, as with `module load mpi`"
             ) from error
-        parallel = cls(mpi.COMM_WORLD)
+        except KeyboardInterrupt:
+            import mpi4py
+
+            # If MPI has begun, this process would wait for the others when it ends, and they for it.
+            mpi4py.rc.initialize = False
+            if (mpi := importlib.import_module("mpi4py.MPI")).Is_initialized():
+                mpi.COMM_WORLD.Abort(1)
+            raise
         if parallel.size > 1:
             sys.excepthook = parallel._last_words
         return parallel
