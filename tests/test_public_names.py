@@ -35,7 +35,7 @@ NAMES = {
     "tinygrad_mnist.interop.sklearn": "Classifier Regressor",
     "tinygrad_mnist.interop.torch": "from_torch to_torch",
     "tinygrad_mnist.nn": """
-        AdaptiveAvgPool2d AvgPool2d BCELoss BCEWithLogitsLoss BatchNorm1d BatchNorm2d Conv1d Conv2d
+        AdaptiveAvgPool2d AvgPool2d BCELoss BCEWithLogitsLoss BatchNorm1d BatchNorm2d Committee Conv1d Conv2d
         ConvTranspose2d CrossEntropyLoss Dropout Dropout2d ELU Embedding Flatten GELU GRU GaussianNoise GroupNorm
         HuberLoss Identity KLDivLoss L1Loss LSTM LayerNorm LeakyReLU Linear LogSoftmax MLP MSELoss
         MaxPool2d Module MultiMarginLoss MultiheadAttention NLLLoss Parameter RNN ReLU Residual Sequential SiLU

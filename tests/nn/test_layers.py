@@ -51,6 +51,7 @@ LAYERS = {
     ),
     "Upsample": (lambda: nn.Upsample(scale_factor=2, mode="bilinear"), (1, 2, 2, 3)),
     "Residual": (lambda: nn.Residual(nn.Linear(3, 3, rng=0, **D)), (2, 3)),
+    "Committee": (lambda: nn.Committee(*(nn.Linear(3, 2, rng=i, **D) for i in range(2))), (5, 3)),
     "Identity": (lambda: nn.Identity(), (2, 3)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, -1)), (2, 6)),
     "Dropout2d": (lambda: nn.Dropout2d(0.5, rng=0).eval(), (2, 3, 2, 2)),
@@ -133,7 +134,8 @@ def test_summary_has_a_row(make, shape):
     before = layer.state_dict()
     summary = nn.Sequential(layer).summary(drawn(shape))
     row = summary.layers[0]
-    inside = getattr(layer, "attention", getattr(layer, "body", layer))  # a container lists its parts
+    # A container lists its parts.
+    inside = getattr(layer, "attention", getattr(layer, "body", getattr(layer, "members", [layer])[0]))
     assert row.kind == type(inside).__name__
     assert row.output == ", ".join(str(y.shape) for y in tensors(layer.eval()(drawn(shape))))
     for name, value in before.items():

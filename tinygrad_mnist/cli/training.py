@@ -280,7 +280,9 @@ def _train(options: dict[str, Any], parallel: Parallel) -> int:
     stopped, history = _fit(model, train_data, settings, folder, minutes, watching, threads, parallel)
     run = Run(folder)
     if len(history) == done:
-        click.echo(f"nothing was left to train after {pluralise(done, 'epoch')}; --epochs asks for more", err=True)
+        click.echo(
+            f"nothing was left to train after {pluralise(done, 'epoch')}; --epochs asks for more", err=True
+        )
     result = measure_run(model, test, settings, history, stopped, folder)
     run.write_result(result)
     correct = round(result["test_accuracy"] * len(test))

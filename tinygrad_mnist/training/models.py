@@ -117,6 +117,11 @@ def cnn(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
     return _stack(side, classes, [(24, 5, 2), (48, 3, 1), (48, 3, 2), (96, 3, 1)], 0.4, rng)
 
 
+def committee(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
+    """Five networks of :func:`cnn`, which vote."""
+    return nn.Committee(*(cnn(side, classes, rng) for _ in range(5)))
+
+
 def resnet(side: int, classes: int, rng: np.random.Generator) -> nn.Module:
     """A residual network [1]_ of seven convolutions.
 
@@ -145,5 +150,6 @@ MODELS: dict[str, ModelRecipe] = {
     "lenet": ModelRecipe("two convolutions and three layers (LeNet-5)", lenet),
     "small-cnn": ModelRecipe("three narrow convolutions with batch norm: 99 % in seconds", small_cnn),
     "cnn": ModelRecipe("four convolutions with batch norm and dropout", cnn),
+    "committee": ModelRecipe("five cnn, which each learn from a fifth of every batch, and vote", committee),
     "resnet": ModelRecipe("a residual network of seven convolutions", resnet),
 }

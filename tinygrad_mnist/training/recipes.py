@@ -45,6 +45,13 @@ RECIPES: dict[str, Recipe] = {
             "label_smoothing": "0.1", "validation": "0",
         },
     ),
+    "longest": Recipe(
+        "a committee of five, each trained as best",
+        {
+            "model": "committee", "augment": "shift,rotate,scale", "epochs": "50", "batch_size": "320", "lr": "0.01",
+            "label_smoothing": "0.1", "validation": "0",
+        },
+    ),
     "noisy-mlp": Recipe(
         "no convolutions and no distortions: nothing that knows which pixels are neighbours",
         {

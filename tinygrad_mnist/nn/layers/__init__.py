@@ -1,7 +1,7 @@
 """The layers, by what they do; each file lists its own."""
 
 from .attention import MultiheadAttention
-from .containers import MLP, Residual, Sequential
+from .containers import MLP, Committee, Residual, Sequential
 from .convolution import Conv1d, Conv2d, ConvTranspose2d
 from .dropout import Dropout, Dropout2d, GaussianNoise
 from .embedding import Embedding
@@ -35,6 +35,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Committee",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",

@@ -11,13 +11,14 @@ import numpy as np
 from ...errors import OptionError, choice, misfit
 from ...operands import generator
 from ...typing import Array
+from .. import functional as F  # noqa: N812
 from ..module import Module
 from .arguments import Initialiser, positive
 from .dropout import Dropout
 from .linear import Linear
 from .nonlinear import activations
 
-__all__ = ["MLP", "Residual", "Sequential"]
+__all__ = ["MLP", "Committee", "Residual", "Sequential"]
 
 
 class Sequential(Module):
@@ -85,6 +86,49 @@ class Residual(Module):
 
     def _sample_shape(self) -> tuple[int, ...] | None:
         return self.body._sample_shape()
+
+
+class Committee(Module):
+    """Networks that each learn from their own part of every batch, and vote [1]_.
+
+    In ``train()`` mode, the outputs for the first part of the batch are those of the first member, for the second
+    part those of the second, and so on. So an epoch takes as long as one of a single member, and a committee of five
+    needs five times the epochs. In ``eval()`` mode, the outputs are the mean of all members' log-probabilities.
+
+    Parameters
+    ----------
+    *members : Module
+        Classifiers, whose outputs are logits of shape (N, C).
+
+    References
+    ----------
+    .. [1] D. Cireșan, U. Meier, J. Schmidhuber, "Multi-column deep neural networks for image classification", CVPR
+       2012.
+
+    Examples
+    --------
+    >>> model = Committee(Linear(3, 2, rng=0), Linear(3, 2, rng=1))
+    >>> x = np.ones((4, 3), np.float32)
+    >>> np.array_equal(model(x)[:2], model.members[0](x[:2]))
+    True
+    """
+
+    def __init__(self, *members: Module) -> None:
+        for number, module in enumerate(members or [None], 1):
+            if not isinstance(module, Module):
+                raise OptionError(f"Committee: argument {number} is {_stray(module)}")
+        self.members = list(members)
+
+    def forward(self, x: Array) -> Array:
+        count, n = len(self.members), len(x)
+        if not self.training or n < count:
+            return sum(F.log_softmax(member(x), -1) for member in self.members) / count
+        cuts = [n * i // count for i in range(count + 1)]
+        parts = zip(self.members, pairwise(cuts), strict=True)
+        return np.concatenate([member(x[start:stop]) for member, (start, stop) in parts])
+
+    def _sample_shape(self) -> tuple[int, ...] | None:
+        return self.members[0]._sample_shape()
 
 
 class MLP(Sequential):
