@@ -24,7 +24,7 @@ export const mount = async (place, engine, state) => {
       frame.hidden = false;
       frame.src = engine.address(found.page);
       said.textContent = `${found.steps} steps; ${found.label === undefined ? "the result" : `the loss for “${found.label}”`} is ${Number(found.value.toPrecision(6))}. Keys: → goes on, ← goes back, the space bar plays, and b jumps to the backward pass.`;
-    } catch (error) { said.textContent = ""; say(/** @type {Error} */ (error).message, true); }
+    } catch (error) { frame.hidden = true; said.textContent = ""; say(/** @type {Error} */ (error).message, true); }
   }
   const play = () => {
     state.keep(new URLSearchParams({ formula: formula.value, values: values.value }));

@@ -34,7 +34,7 @@ export async function curves(place, lines, { x, y, cursor, log = false, percent 
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "inherit", color: text },
     hoverlabel: { bgcolor: colour("--surface"), bordercolor: line, font: { color: colour("--text"), size: 12 } },
     xaxis: { ...axis, title: { ...axis.title, text: x }, range: end ? [0, end] : undefined, showgrid: false },
-    yaxis: { ...axis, title: { ...axis.title, text: "" }, type: log ? "log" : "linear", tickformat: percent ? ".0%" : undefined, rangemode: log ? undefined : percent ? "normal" : "tozero" },
+    yaxis: { ...axis, title: { ...axis.title, text: "" }, type: log ? "log" : "linear", tickformat: percent ? ".3~p" : undefined, rangemode: log ? undefined : percent ? "normal" : "tozero" },
     shapes: cursor === undefined ? [] : [{ type: "line", x0: cursor, x1: cursor, y0: 0, y1: 1, yref: "paper", line: { color: colour("--text"), width: 1 } }],
   };
   const traces = lines.map((one) => ({
