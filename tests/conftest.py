@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,10 @@ import hypothesis
 import pytest
 
 import tinygrad_mnist as tg
+
+# The test processes and all programs that they start read the same files, which need not be compiled by each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 hypothesis.settings.register_profile("fast", max_examples=30, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
@@ -52,8 +57,8 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def no_leaked_state() -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
     """Every test leaves recording switched on and no module scope open, as it found them."""
     yield
     assert tg.is_recording(), "the test left no_grad() switched on"

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bombs import BOMBS, PLACES
+from helpers import for_each
 from kinds import make_kinds
 from mutants import Zoo, explode, report, run, watch
 
@@ -95,11 +96,12 @@ def test_all_bombs_in_little_memory(capsys):
 
 
 @pytest.mark.parametrize("make", PLACES)
-@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if not kind.is_slow])
+@for_each("name", [name for name, kind in KINDS.items() if not kind.is_slow])
 def test_what_is_no_file(name, make, tmp_path):
-    kind = KINDS[name]
-    kind.write(tmp_path)
-    file = tmp_path / kind.file
+    kind, folder = KINDS[name], tmp_path / str(len(list(tmp_path.iterdir())))
+    folder.mkdir()
+    kind.write(folder)
+    file = folder / kind.file
     file.unlink()
     make(file)
     if (name, make.__name__) in {
@@ -107,10 +109,10 @@ def test_what_is_no_file(name, make, tmp_path):
         ("sweep", "make_circle"),
         ("result", "make_dangling"),
     }:
-        kind.use(tmp_path)  # there is no result yet
+        kind.use(folder)  # there is no result yet
         return
     with pytest.raises(TinygradError) as raised:
-        kind.use(tmp_path)
+        kind.use(folder)
     assert kind.file.split("/")[0].partition("-")[0] in str(raised.value)
 
 
