@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -23,6 +24,17 @@ OPERATIONS: list[Operation] = [
     p for p in (*primitives(), *composites()) if module_of(p).startswith("tinygrad_mnist.")
 ]
 
+
+#: For tests of the operations that have samples: one for all that are declared in the same file.
+for_each_room = pytest.mark.parametrize(
+    "operations",
+    [
+        pytest.param(list(those), id=room.rpartition(".")[2])
+        for room, those in itertools.groupby(
+            sorted((p for p in OPERATIONS if p.samples), key=module_of), module_of
+        )
+    ],
+)
 
 #: For tests that check some cases by default, and all where these are wanted.
 some_or_all = pytest.mark.parametrize(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import pytest
-from helpers import OPERATIONS, check_cases, compute, outputs, some_or_all
+from helpers import check_cases, compute, for_each_room, outputs, some_or_all
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import CompileError
@@ -49,7 +48,16 @@ REFUSED = {
 }
 #: How many samples of each operation have their gradients compiled, where not all have.
 SOME = 2
-every_operation = pytest.mark.parametrize("p", [pytest.param(p, id=p.name) for p in OPERATIONS if p.samples])
+#: How many samples are compiled as one program.
+MOST = 40
+
+
+class Case(NamedTuple):
+    """A function of the arrays of an operation's sample."""
+
+    p: Any
+    sample: Sample
+    function: Callable[..., Any]
 
 
 def plain(values: Any) -> list[np.ndarray]:
@@ -91,16 +99,16 @@ def gradients(p: Any, sample: Sample) -> Any:
     return tg.grad(total, places)
 
 
-def check(p: Any, functions: list[tuple[Any, Sample]], rtol: float) -> None:
+def check(cases: Sequence[Case], rtol: float) -> None:
     """Compile functions of the arrays of samples as one, and compare."""
 
     def f(*values: list) -> list:
-        return [g(*v) for (g, _), v in zip(functions, values, strict=True)]
+        return [case.function(*v) for case, v in zip(cases, values, strict=True)]
 
     compiled = tg.compile(f)
     for seed in (0, 1):
-        values = [as_tensors(sample.draw(seed)) for _, sample in functions]
-        if is_refused(p, compiled, values):
+        values = [as_tensors(case.sample.draw(seed)) for case in cases]
+        if is_refused(cases[0].p, compiled, values):
             return
         got, expected = plain(compiled(*values)), plain(f(*values))
         for x, y in zip(got, expected, strict=True):
@@ -108,26 +116,32 @@ def check(p: Any, functions: list[tuple[Any, Sample]], rtol: float) -> None:
             np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol)
 
 
-def check_all(p: Any, make: Callable[[Any, Sample], Any], samples: Sequence[Sample], rtol: float) -> None:
-    """Check all samples in one program, and if that fails or may be refused, each in its own."""
-    functions = [(make(p, sample), sample) for sample in samples]
-    cases = ((f"{p.name} {sample}", p, [(f, sample)], rtol) for f, sample in functions)
-    if p.name in REFUSED:
-        check_cases(check, cases)
-        return
-    try:
-        check(p, functions, rtol)
-    except Exception:
-        check_cases(check, cases)
-        raise
+def check_all(cases: list[Case], rtol: float) -> None:
+    """Check many samples in one program, and if that fails, and what may be refused, each in its own."""
+    alone = [case for case in cases if case.p.name in REFUSED]
+    together = [case for case in cases if case.p.name not in REFUSED]
+    for start in range(0, len(together), MOST):
+        some = together[start : start + MOST]
+        try:
+            check(some, rtol)
+        except Exception:
+            check_cases(check, named(some, rtol))
+            raise
+    if alone:
+        check_cases(check, named(alone, rtol))
 
 
-@every_operation
-def test_values(p):
-    check_all(p, value_of, p.samples, 1e-12)
+def named(cases: Iterable[Case], rtol: float) -> Iterator[tuple[str, list[Case], float]]:
+    return ((f"{case.p.name} {case.sample}", [case], rtol) for case in cases)
+
+
+@for_each_room
+def test_values(operations):
+    check_all([Case(p, s, value_of(p, s)) for p in operations for s in p.samples], 1e-12)
 
 
 @some_or_all
-@every_operation
-def test_gradients(p, are_all):
-    check_all(p, gradients, p.samples if are_all else p.samples[:SOME], 1e-11)
+@for_each_room
+def test_gradients(operations, are_all):
+    most = None if are_all else SOME
+    check_all([Case(p, s, gradients(p, s)) for p in operations for s in p.samples[:most]], 1e-11)

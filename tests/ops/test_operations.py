@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import OPERATIONS, Operation, check_cases, compute, for_each, outputs
+from helpers import OPERATIONS, Operation, check_cases, compute, for_each, for_each_room, outputs
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.primitive import Primitive, Sample
@@ -40,14 +40,18 @@ def told(p: Operation, sample: Sample, seed: int, *variant: Any) -> str:
 
 
 def on_every_sample(*variants: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a test for each operation out of a check of one sample, one seed and perhaps one of some variants."""
+    """Make a test for each room of operations out of a check of one sample, one seed and perhaps a variant."""
 
     def made(check: Callable[..., None]) -> Callable[..., None]:
-        @pytest.mark.parametrize("p", [pytest.param(p, id=p.name) for p in OPERATIONS if p.samples])
-        def test(p: Operation, request: pytest.FixtureRequest) -> None:
+        @for_each_room
+        def test(operations: list[Operation], request: pytest.FixtureRequest) -> None:
             seeds = range(5 if request.config.getoption("--thorough") else 1)
-            cases = itertools.product(p.samples, seeds, *([variants] if variants else []))
-            check_cases(check, ((told(p, *case), p, *case) for case in cases))
+            cases = (
+                (p, *case)
+                for p in operations
+                for case in itertools.product(p.samples, seeds, *([variants] if variants else []))
+            )
+            check_cases(check, ((told(*case), *case) for case in cases))
 
         test.__name__, test.__doc__ = check.__name__, check.__doc__
         return test
