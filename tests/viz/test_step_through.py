@@ -158,6 +158,34 @@ def test_a_long_row_is_wrapped() -> None:
     assert numbers_of(np.ones((2, 784)))["width"] == 0
 
 
+def test_numbers_of_every_kind_are_what_they_are() -> None:
+    for x, numbers, largest in (
+        (np.array([3 + 4j, complex(0, np.inf)]), [[[3, 4], [0, "inf"]]], 5),
+        (np.array([2**62, -1]), [[str(2**62), -1]], 2**62),
+        (np.array([np.nan, -np.inf, True]), [["nan", "-inf", 1]], 1),
+        (np.array(2.5), [[2.5]], 2.5),
+        (np.zeros((3, 0)), [[], [], []], 0),
+        (np.zeros((0, 3)), [], 0),
+    ):
+        made = numbers_of(x)
+        assert (made["numbers"], made["largest"]) == (numbers, largest)
+
+
+def test_results_of_several_arrays_and_rules_that_give_a_number_are_played() -> None:
+    a, b = leaf([[2.0, 1.0], [1.0, 3.0]]), leaf([1.0, -2.0])
+    values, vectors = np.linalg.eigh(a)
+    loss = np.sum(values**2) + np.sum(vectors[0]) + np.sum(np.copysign(b, 2.0)) + np.sum(np.copysign(2.0, b))
+    page = tg.viz.step_through(loss, names={"a": a, "b": b})
+    final = {step["place"]: step["gradient"] for step in page.steps if step["kind"] == "gradient"}
+    (both,) = [gradient for gradient in final.values() if isinstance(gradient, list)]
+    assert [page.arrays[i]["shape"] for i in both] == [[2], [2, 2]]
+    loss.backward()
+    for step in page.steps:
+        if step.get("what") == "leaf":
+            shown = np.array(page.arrays[final[step["place"]]]["numbers"])
+            np.testing.assert_array_equal(shown.ravel(), np.ravel({"a": a, "b": b}[step["name"]].grad))
+
+
 def test_rules_are_said_in_words() -> None:
     for name, rules in WORDS.items():
         assert rules.endswith(".")
@@ -265,6 +293,18 @@ def test_a_browser_plays_to_the_end(tmp_path: Path) -> None:
         assert lit == [page.program[i] for i in page.steps[-1]["lines"]] or not page.steps[-1]["lines"]
         screen.keyboard.press("Home")
         assert "Forward" in (screen.locator("#panel h1").text_content() or "")
+        # Rounded numbers keep their zeros; a product says which numbers it adds, also of a row that is wrapped.
+        row = tg.tensor(np.full((1, 40), 100.4), requires_grad=True)
+        product = tg.tensor(np.array([[1.0], [3.0]])) @ row
+        screen.goto(tg.viz.step_through(np.sum(product)).save(tmp_path / "row.html").as_uri())
+        while "matmul" not in (screen.locator("#title").text_content() or ""):
+            screen.keyboard.press("ArrowRight")
+        tables = screen.locator("#parts table")
+        assert set(tables.nth(1).locator("td").all_text_contents()) == {"100"}
+        tables.nth(2).locator("td").first.focus()
+        for key in ("ArrowDown", *["ArrowRight"] * 30, "Enter"):
+            screen.keyboard.press(key)
+        assert screen.locator("#parts > p").text_content() == "3·100 = 301"
         # Within another page, which stays where it is.
         screen.set_content(f"<p style='height: 200vh'>Text.</p>{page._repr_html_()}")
         inside = screen.frame_locator("iframe").locator("#count")

@@ -231,7 +231,7 @@ class _Tape:
             "gradient": self._keep(event.gradient),
             "local": None if event.local is None else self._keep(event.local),
             "contribution": self._keep(event.contribution),
-            "broadcast": None if event.raw_shape == event.contribution.shape else list(event.raw_shape),
+            "broadcast": None if event.broadcast is None else list(event.broadcast),
             "line": self._line(event.node),
             "lines": [i for i, line in enumerate(self.lines) if line["back"] and line["node"] is event.node],
         }
@@ -258,8 +258,10 @@ class _Tape:
                 return place
         return next((place for place, box in enumerate(self.sketch.boxes) if box.kind == "rest"), None)
 
-    def _keep(self, value: Any) -> int:
-        """Number an array; the same object gets the same number."""
+    def _keep(self, value: Any) -> int | list[Any]:
+        """Number an array; the same object gets the same number. A tuple gives a list of numbers."""
+        if isinstance(value, tuple):
+            return [self._keep(part) for part in value]
         if id(value) not in self._kept:
             self._kept[id(value)] = len(self.arrays)
             self._alive.append(value)

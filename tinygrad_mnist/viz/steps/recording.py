@@ -26,14 +26,18 @@ CORNER = 32
 
 @dataclass
 class Passed:
-    """The contribution of one operation to the gradient of one of its inputs."""
+    """The contribution of one operation to the gradient of one of its inputs.
+
+    Gradients of an operation with several results are tuples. ``broadcast`` is the shape that the rule gave, if it is
+    another than that of the contribution.
+    """
 
     node: Node
     position: int
     parent: Node
-    gradient: NDArray
-    contribution: NDArray
-    raw_shape: tuple[int, ...]
+    gradient: Any
+    contribution: Any
+    broadcast: tuple[int, ...] | None
     local: NDArray | None
 
 
@@ -41,7 +45,7 @@ class Passed:
 class Sweep:
     """What happened in a sweep, in order: a gradient that arrived at a node, or a contribution that was passed on."""
 
-    events: list[tuple[Node, NDArray] | Passed] = field(default_factory=list)
+    events: list[tuple[Node, Any] | Passed] = field(default_factory=list)
 
 
 class _Recorder(Watch):
@@ -57,16 +61,21 @@ class _Recorder(Watch):
         return result
 
     def arrived(self, node: Node, g: Array) -> None:
-        self.sweep.events.append((node, np.array(g)))
+        self.sweep.events.append((node, _copy(g)))
 
     def passed(self, node: Node, position: int, g: Array, contribution: Array) -> None:
         parent = next(parent for i, parent in node.parents if i == position)
-        raw = () if self._raw is None else self._raw.shape
+        # A rule may return a plain number; what goes back to an operation of several results is a tuple.
+        raw = None if isinstance(contribution, tuple) else getattr(self._raw, "shape", ())
+        local = None if raw is None else _local(node, position, raw)
+        broadcast = None if raw is None or raw == contribution.shape else raw
         self.sweep.events.append(
-            Passed(
-                node, position, parent, np.array(g), np.array(contribution), raw, _local(node, position, raw)
-            )
+            Passed(node, position, parent, _copy(g), _copy(contribution), broadcast, local)
         )
+
+
+def _copy(g: Any) -> Any:
+    return tuple(map(np.array, g)) if isinstance(g, tuple) else np.array(g)
 
 
 def _local(node: Node, position: int, shape: tuple[int, ...]) -> NDArray | None:
@@ -103,10 +112,8 @@ def record_sweep(root: Node) -> Sweep:
 def rule_text(primitive: Primitive, position: int) -> tuple[str, str]:
     """Write the rule of an operation for one of its inputs: in words, if it has some, and in NumPy."""
     rule: Callable[..., Any] = primitive.rules[position]
-    words = (inspect.getdoc(rule) or "").split("\n")[0].replace("``", "")
-    if not words:
-        name = primitive.name
-        words = WORDS.get(f"{name}.{primitive.argument(position)}", WORDS.get(name, ""))
+    words = WORDS.get(f"{primitive.name}.{primitive.argument(position)}", WORDS.get(primitive.name, ""))
+    words = words or (inspect.getdoc(rule) or "").split("\n")[0].replace("``", "")
     try:
         lines, start = inspect.getsourcelines(rule)
     except (OSError, TypeError):
@@ -144,32 +151,37 @@ def numbers_of(value: Any) -> dict[str, Any]:
     A long single row is wrapped; the ``width`` of its lines is that of an image, if it could be a square one.
     """
     array = np.asarray(value)
-    if array.dtype.kind == "c":
-        array = np.abs(array)
-    matrix = array.reshape(1, -1) if array.ndim < 2 else array.reshape(-1, array.shape[-1])
+    rows = math.prod(array.shape[:-1])  # 1 if there are fewer than two axes
+    matrix = array.reshape(rows, array.size if array.ndim < 2 else array.shape[-1])
     width = 0
-    if len(matrix) == 1 and matrix.size > CORNER:
+    if rows == 1 and matrix.size > CORNER:
         side = math.isqrt(matrix.size)
         width = side if side**2 == matrix.size and side <= CORNER else CORNER
     shown = matrix[:CORNER, :CORNER].tolist()
     if width:
         flat = matrix[0, : width * CORNER].tolist()
         shown = [flat[i : i + width] for i in range(0, len(flat), width)]
-    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    finite = array[np.isfinite(array)]
+    sizes = np.abs(finite.astype(np.complex128 if array.dtype.kind == "c" else np.float64))
     return {
         "shape": list(array.shape),
         "dtype": str(array.dtype),
         "rows": matrix.shape[0],
         "columns": matrix.shape[1],
-        "numbers": [[_json(float(x)) for x in row] for row in shown],
+        "numbers": [[_json(x) for x in row] for row in shown],
         "width": width,
-        "largest": _json(float(np.abs(finite).max())) if finite.size else 0,
+        "largest": float(sizes.max(initial=0)),
     }
 
 
-def _json(x: float) -> float | str:
-    """A number; or its name, which JSON does not know as a number."""
-    return x if math.isfinite(x) else str(x)
+def _json(x: Any) -> float | str | list[Any]:
+    """A number; its name, if JSON does not know it as a number; of a complex number, both parts."""
+    if isinstance(x, (complex, np.complexfloating)):
+        return [_json(x.real), _json(x.imag)]
+    if isinstance(x, int) and abs(x) > 2**53:  # what JavaScript counts to
+        return str(x)
+    number = float(x)
+    return number if math.isfinite(number) else str(number)
 
 
 def users_line(node: Node | None) -> Line | None:

@@ -1,4 +1,4 @@
-"""What the rules of common operations say in words; others say it in their docstrings, or only in NumPy."""
+"""What the rules of common operations say to whoever watches a sweep; others have their docstrings, or only NumPy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ WORDS = {
     "log_softmax": "Each output gets g, less its probability times the sum of g.",
     "take_along": "The gradient goes back to the element that was picked; all others get 0.",
     "reshape": "The numbers are the same in another shape, and so is the gradient.",
+    "power.a": "The exponent becomes a factor, and the power is one lower: the derivative of x³ is 3x².",
+    "matmul.a": "Each number met a row of the right-hand side: it gets that row, weighted by the gradient.",
+    "matmul.b": "Each number met a column of the left-hand side: it gets that column, weighted by the gradient.",
+    "dot.a": "Each number met numbers of the right-hand side: it gets those, weighted by the gradient.",
+    "dot.b": "Each number met numbers of the left-hand side: it gets those, weighted by the gradient.",
     "linear.x": "Each input gets the gradients of all outputs, weighted by the weights on the way: g @ weight.",
+    "linear.weight": "Each weight gets the numbers that it was multiplied by, weighted by the gradient of its output.",
+    "linear.bias": "The bias is added to every row, so it gets the sum of their gradients.",
     "max_pool2d": "The gradient goes to the largest element of each window.",
     "conv2d.x": "Each pixel gets the gradients of all places that saw it, weighted by the kernel.",
     "conv2d.weight": "Each weight of the kernel gets the products of g with the pixels that it met, added up.",
