@@ -65,7 +65,7 @@ class ShapeError(TinygradError, ValueError):
     Traceback (most recent call last):
         ...
     tinygrad_mnist.errors.ShapeError: mse_loss: input of shape (5, 1) and target of shape (5,)
-        differ; for classes as targets use one_hot(target, classes, dtype), or cross_entropy
+        differ; give both the same, as in target.reshape(input.shape)
     """
 
 
@@ -314,6 +314,8 @@ def misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     'got (int, float), but takes (x)'
     >>> misfit(lambda x: x, (1,), {})
     ''
+    >>> misfit(lambda x, axis=0: x, (1,), {"axes": 1})
+    "unknown argument 'axes' (did you mean 'axis'?); valid: axis, x"
     """
     try:
         signature = inspect.signature(function)
@@ -322,6 +324,10 @@ def misfit(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     try:
         signature.bind(*args, **kwargs)
     except TypeError:
+        parameters = signature.parameters
+        unknown = [name for name in kwargs if name not in parameters]
+        if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            return str(choice("argument", unknown[0], parameters))
         given = [*(type(x).__name__ for x in args), *(f"{k}={type(x).__name__}" for k, x in kwargs.items())]
         takes = [str(p.replace(annotation=p.empty)) for p in signature.parameters.values()]
         return f"got ({', '.join(given)}), but takes ({', '.join(takes)})"

@@ -64,6 +64,10 @@ def save(
     ...     tg.load(f"{folder}/w.safetensors")
     {'w': array([1., 1.])}
     """
+    if not isinstance(state, Mapping):
+        raise OptionError(
+            f"save: got {type(state).__name__}; pass a dict of arrays, as model.state_dict() is"
+        )
     path = Path(path)
     arrays, tree = _flattened(state, path)
     if path.suffix == ".safetensors":
@@ -143,6 +147,8 @@ def read_safetensors(
     """
     content = read_bytes(path, max_bytes + LARGEST_JSON)
     with readable(path, "safetensors file"):
+        if content[:2] == b"PK":
+            raise DataError(f"{path}: a zip archive, as torch.save writes it, not a safetensors file")
         # First, because the library takes a header of any size.
         header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], path)
         from safetensors.numpy import load as decode

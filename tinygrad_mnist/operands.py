@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import OptionError, UnsupportedError
+from .errors import OptionError, ShapeError, UnsupportedError, pluralise
 from .sparse import SparseMatrix
 from .trees import leaves
 
@@ -17,18 +17,31 @@ _PYTHON = (float, int, complex, list, tuple)
 
 
 def operand(x: Any) -> Any:
-    """Return an operand for an operation: a list becomes an array, a sparse matrix is wrapped, all else is unchanged.
+    """Return an operand for an operation: a list becomes an array, a sparse matrix is wrapped.
+
+    What NumPy can only convert, such as a table of pandas or a Tensor of PyTorch, becomes an array, too. All else is
+    unchanged: numbers, and the arrays of libraries that follow NumPy's protocols.
 
     Raises
     ------
     UnsupportedError
         For arrays with an arithmetic of their own: masked arrays and matrices.
+    ShapeError
+        For a list of rows that differ in length.
     """
+    if isinstance(x, np.generic):
+        return x
     if isinstance(x, (list, tuple)):
         for part in leaves(x):
             if isinstance(part, np.ndarray):
                 operand(part)
-        return np.asarray(x)
+        try:
+            return np.asarray(x)
+        except ValueError as error:
+            if "inhomogeneous" not in str(error):
+                raise
+            rows = pluralise(len(x), "row")
+            raise ShapeError(f"{rows} that differ in length or depth make no array") from None
     masked = sys.modules.get("numpy.ma")  # NumPy imports it only when somebody uses it
     if masked is not None and isinstance(x, masked.MaskedArray):
         raise UnsupportedError(
@@ -41,7 +54,9 @@ def operand(x: Any) -> Any:
             f"an np.matrix of shape {x.shape} was given, whose * is a matrix product; pass np.asarray(matrix), "
             "and multiply matrices with @"
         )
-    return SparseMatrix(x) if hasattr(x, "tocsr") else x
+    if hasattr(x, "tocsr"):
+        return SparseMatrix(x)
+    return np.asarray(x) if hasattr(x, "__array__") and not hasattr(x, "__array_function__") else x
 
 
 def asarray(x: Any, dtype: Any = None, *, copy: bool = False) -> Any:

@@ -98,10 +98,10 @@ class Operators:
     __ge__ = _operators(np.greater_equal)[0]
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return NotImplemented if other is None else _EQUAL(self, other)
+        return NotImplemented if other is None or isinstance(other, str) else _EQUAL(self, other)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return NotImplemented if other is None else _UNEQUAL(self, other)
+        return NotImplemented if other is None or isinstance(other, str) else _UNEQUAL(self, other)
 
     # -- ndarray's methods: each is the NumPy function of its name -------------------------------
 

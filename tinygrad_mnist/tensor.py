@@ -426,9 +426,9 @@ class Tensor(Operators):
             return np.array(None)
         if self._node is not None and RECORDING.get():
             raise GradientError(
-                "cannot turn a tracked Tensor into a plain array: its gradient would be lost. "
-                "Use .detach() (or .data to look at the values), NumPy functions that take Tensors, "
-                "and np.stack([...]) rather than np.array([...]) to join them"
+                "cannot turn a tracked Tensor into a plain array: its gradient would be lost. Use .detach() (or .data "
+                "to look at the values), NumPy functions that take Tensors, np.stack([...]) rather than "
+                "np.array([...]) to join them, and tg.tensor(array) to assign into, as in array[i] = t"
             )
         if type(self._array) is not np.ndarray:  # a stand-in, which may refuse
             return self._array.__array__(dtype, copy=copy)
@@ -442,8 +442,8 @@ class Tensor(Operators):
     def view(self, *dtype_or_shape: Any) -> Any:
         """Refuse ``np.ma``, which makes its results with this, and a second name for the same memory."""
         raise UnsupportedError(
-            "t.view: a Tensor is a view of no other. Use t.reshape(shape) or t.astype(dtype). If you called a "
-            f"function of np.ma: {_NO_MASK}"
+            "t.view: a Tensor has no views. Use t.reshape(shape) or t.astype(dtype). If you called a function of "
+            f"np.ma: {_NO_MASK}"
         )
 
     def __array_ufunc__(
@@ -569,7 +569,11 @@ class Tensor(Operators):
         return bool((self == value)._array.any())
 
     def __bool__(self) -> bool:
-        return bool(self._array)
+        try:
+            return bool(self._array)
+        except ValueError as error:
+            advice = "to choose for each element, use np.where(t > 0, ...) or np.maximum(t, 0)"
+            raise ValueError(f"{error}; {advice}") from None
 
     def __float__(self) -> float:
         return float(self._leave_graph("float"))
@@ -947,6 +951,8 @@ def unregistered(name: str, function: Callable[..., Any], args: Any, kwargs: dic
 
 
 def _no_rule(name: str) -> UnsupportedError:
+    if name == "scipy.special.expit":
+        return UnsupportedError(f"{name} has no gradient rule here; use tg.nn.functional.sigmoid")
     return UnsupportedError(
         f"{name} has no gradient rule here. If no gradient should flow, call it on t.detach(). "
         "To add the rule:\n\n"
@@ -992,8 +998,12 @@ def _misfit(primitive: Primitive, values: list[Any], error: ValueError) -> Excep
         why = f"{pluralise(inner[0], 'column')} of the first meet {pluralise(inner[1], 'row')} of the second"
         if found[1][-1] == found[0][-1]:
             why += "; its transpose would fit, as in a @ b.T"
+    elif len(found) == 2 and () in found and "enough dimensions" in why:
+        why = "a number is no matrix; multiply by it with *"
     elif "could not be broadcast" in why:
         why = "counted from the last one, two lengths must be equal, or one of them 1"
+    if len(found) == 1:
+        return ShapeError(f"{primitive.name}{where}: an input of shape {shapes}: {why}")
     return ShapeError(f"{primitive.name}{where}: shapes {shapes} do not fit: {why}")
 
 

@@ -361,7 +361,10 @@ def test_states_that_do_not_fit():
     x = np.zeros((4, 2, 3), np.float32)
     with pytest.raises(ShapeError, match=r"GRU.*a state of shape \(1, 2, 5\), got \[\(2, 5\)\]"):
         nn.GRU(3, 5)(x, np.zeros((2, 5), np.float32))
-    with pytest.raises(ShapeError, match=r"LSTM.*a pair of states of shape \(1, 2, 5\), got \(1, 2, 5\)"):
+    with pytest.raises(
+        ShapeError,
+        match=r"LSTM.*a pair of states \(h, c\), each of shape \(1, 2, 5\), got one of \(1, 2, 5\)",
+    ):
         nn.LSTM(3, 5)(x, np.zeros((1, 2, 5), np.float32))
 
 

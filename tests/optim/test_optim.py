@@ -251,10 +251,10 @@ def test_parameter_groups():
     ("params", "problem"),
     [
         (list, "no parameters"),
-        (lambda: [np.ones(2)], "ndarray is not a Tensor"),
+        (lambda: [np.ones(2)], "got a ndarray among the parameters"),
         (lambda: [parameter([1.0]) * 2], "computed Tensor"),
         (lambda: [parameter([1.0])] * 2, "twice"),
-        (lambda: nn.Linear(2, 2).named_parameters(), "tuple is not a Tensor"),
+        (lambda: nn.Linear(2, 2).named_parameters(), "got a tuple among the parameters"),
         (
             lambda: [{"params": [parameter([1.0])], "learning_rate": 1}],
             r"unknown settings.*learning_rate.*valid: lr",
@@ -845,3 +845,58 @@ def test_averages_of_weights(tmp_path):
     for params, decay in (([], 0.9), ([np.ones(1)], 0.9), ([p], 1.0)):
         with pytest.raises(OptionError, match="ExponentialMovingAverage"):
             optim.ExponentialMovingAverage(params, decay)
+
+
+# -- formulas of one's own -----------------------------------------------------------------------------
+
+
+class Rows(optim.Optimizer):
+    """A step of the same length for each row, so that every number depends on its row."""
+
+    @staticmethod
+    def update(p, g, state, *, lr):
+        return p - lr * g / np.sqrt(np.sum(g * g, axis=-1, keepdims=True)), state
+
+
+class Whole(optim.Optimizer):
+    """A step of a given length along the gradient."""
+
+    @staticmethod
+    def update(p, g, state, *, lr):
+        return p - lr * g / np.sqrt(np.sum(g * g)), state
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (500, 100)])  # the latter is longer than a block
+@pytest.mark.parametrize("formula", [Rows, Whole])
+def test_a_formula_that_is_not_elementwise_gets_whole_arrays(formula, shape):
+    start = np.random.default_rng(0).normal(size=shape)
+    w = tg.tensor(start, requires_grad=True)
+    np.sum(w**2).backward()
+    formula([w], lr=0.1).step()
+    np.testing.assert_allclose(w.data, formula.update(start, 2 * start, {}, lr=0.1)[0])
+
+
+def test_a_formula_that_is_not_elementwise_is_not_compiled():
+    w = tg.tensor([3.0, 4.0], requires_grad=True)
+    step = tg.compile(lambda: np.sum(w**2), optimizer=Whole([w], lr=0.1))
+    with pytest.raises(tg.errors.CompileError, match=r"Whole\.update is not elementwise"):
+        step()
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize("size", [3, 50_000])
+def test_what_a_formula_remembers_must_be_declared(size, is_compiled):
+    class Forgets(optim.Optimizer):
+        @staticmethod
+        def update(p, g, state, *, lr):
+            state["velocity"] = 0.9 * state.get("velocity", 0) + g
+            return p - lr * state["velocity"], state
+
+    w = tg.tensor(np.ones(size), requires_grad=True)
+    optimizer = Forgets([w], lr=0.1)
+    step = tg.compile(lambda: np.sum(w**2), optimizer=optimizer) if is_compiled else optimizer.step
+    np.sum(w**2).backward()
+    with pytest.raises(
+        OptionError, match=r"state\['velocity'\] would be lost.* let that return \('velocity',\)"
+    ):
+        step()

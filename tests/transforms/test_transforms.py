@@ -56,9 +56,9 @@ def test_argnums():
 
 
 def test_argnums_out_of_range_and_by_keyword():
-    with pytest.raises(OptionError, match=r"argnums = 1: <lambda> was called with 1 positional"):
+    with pytest.raises(OptionError, match=r"argnums = 1: <lambda> was called with 1 argument by position"):
         grad(lambda x: x, 1)(1.0)
-    with pytest.raises(OptionError, match="0 positional"):
+    with pytest.raises(OptionError, match="with 0 arguments by position"):
         grad(lambda x: x)(x=1.0)
 
 
@@ -117,7 +117,7 @@ def test_the_result_has_to_be_one_real_number():
         grad(lambda x: np.sum(x * 1j))(X)
     with pytest.raises(GradientError, match="returned tuple"):
         grad(lambda x: (x[0], x[1]))(X)
-    with pytest.raises(GradientError, match="returned NoneType"):
+    with pytest.raises(GradientError, match=r"returned None \(it may lack a `return`\)"):
         grad(lambda x: None)(X)
     assert grad(lambda x: x * 2)(np.array([1.0])) == 2  # a single element is enough
 

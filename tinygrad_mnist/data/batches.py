@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Protocol
@@ -35,6 +36,11 @@ def adopt(data: Any) -> Any:
         return Examples(data)
     if hasattr(data, "__iter__") and hasattr(data, "dataset"):
         return Batches(data)
+    if isinstance(data, (str, os.PathLike)):
+        raise OptionError(
+            f"{str(data)!r} is a path; read it first: tg.data.load_files(path) returns data to train and to test with, "
+            "tg.data.read_images(path) pictures for predict"
+        )
     if hasattr(data, "__next__"):
         raise OptionError(
             f"a {type(data).__name__} can be gone through, but has no number of examples; make arrays of it, or a "

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
+from ..errors import DTypeError, OptionError, ShapeError, pluralise, quote
 from ..operands import operand
 from ..typing import NDArray
 from .origin import Origin
@@ -86,11 +86,24 @@ class Dataset:
         self.targets: NDArray = np.asanyarray(operand(targets))
         for what, array in (("inputs", self.inputs), ("targets", self.targets)):
             if array.ndim == 0:
-                raise ShapeError(f"Dataset: {what} is a single value ({array!r}); pass one row per example")
+                raise ShapeError(
+                    f"Dataset: {what} is a single value ({quote(array.item())}); pass one row per example"
+                )
         if len(self.inputs) != len(self.targets):
             raise ShapeError(
                 f"Dataset: {len(self.inputs):,} inputs but {len(self.targets):,} targets; their numbers must be equal"
             )
+        if transform is None and self.inputs.dtype.kind in "US":
+            raise DTypeError(
+                f"Dataset: inputs are text ({self.inputs.dtype}), not numbers; convert them with .astype(float)"
+            )
+        if not (transform is None or callable(transform)):
+            raise OptionError(
+                f"Dataset: transform is a {type(transform).__name__}; pass the function itself, as in "
+                "transform=tg.data.to_vectors"
+            )
+        if not isinstance(classes, Iterable):
+            raise OptionError(f"Dataset: classes is {classes!r}; pass the name of each class, or nothing")
         self.transform = transform
         self.classes = tuple(classes)
         self.name = name
@@ -175,10 +188,10 @@ class Dataset:
         >>> len(train), len(validation)
         (8, 2)
         """
-        if not 0 < count < len(self):
+        if not isinstance(count, (int, np.integer)) or not 0 < count < len(self):
             raise OptionError(
                 f"split({count}): {self!r} can be cut after 1 to {len(self) - 1:,} examples, "
-                "so that neither part is empty"
+                "so that neither part is empty; for a share, as in split(int(0.8 * len(data)))"
             )
         return self.subset(slice(None, count)), self.subset(slice(count, None))
 
@@ -186,7 +199,7 @@ class Dataset:
         parts = [repr(self.name)] if self.name else []
         parts.append(f"{len(self):,} × {self.inputs.dtype}{list(self.inputs.shape[1:])}")
         if self.classes:
-            parts.append(f"{len(self.classes)} classes")
+            parts.append(pluralise(len(self.classes), "class"))
         if self.source:
             parts.append(f"source={self.source!r}")
         return f"Dataset({', '.join(parts)})"

@@ -80,9 +80,10 @@ class DataLoader:
             dataset = Examples(dataset)
         if not isinstance(dataset, Dataset):
             if not isinstance(dataset, (tuple, list)) or len(dataset) != 2:
-                raise OptionError(
-                    f"DataLoader: got {type(dataset).__name__}; pass a Dataset or a pair (inputs, targets)"
-                )
+                what = type(dataset).__name__
+                if isinstance(dataset, (tuple, list)):
+                    what = f"a {what} of {pluralise(len(dataset), 'part')}"
+                raise OptionError(f"DataLoader: got {what}; pass a Dataset or a pair (inputs, targets)")
             dataset = Dataset(*dataset)
         self.dataset = dataset
         if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:

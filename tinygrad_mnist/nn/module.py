@@ -161,6 +161,17 @@ class Module(metaclass=_Kind):
             error.args = (f"{type(self).__name__}({self.extra_repr()}){at}: {error}", *error.args[1:])
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "requires_grad":
+            raise OptionError(
+                "requires_grad is a setting of parameters: for p in module.parameters(): p.requires_grad = False"
+            )
+        if isinstance(vars(self).get(name), Parameter) and not (
+            value is None or isinstance(value, Parameter)
+        ):
+            raise OptionError(
+                f"{name} is a Parameter, and a {type(value).__name__} in its place would not be trained; to change its "
+                f"values, write `with tg.no_grad(): module.{name}[...] = values`, or assign a tg.nn.Parameter"
+            )
         for path, part in _parts(name, value):
             if isinstance(part, Module):
                 part.__dict__["_name"] = path
@@ -273,6 +284,10 @@ class Module(metaclass=_Kind):
         StateDictError
             Lists every difference; nothing is overwritten in that case.
         """
+        if not isinstance(state, Mapping):
+            raise StateDictError(
+                f"load_state_dict: got a {type(state).__name__}; pass a dict of arrays, as tg.load(path) returns it"
+            )
         parameters = dict(self.named_parameters())
         own: dict[str, Array] = {**parameters, **dict(self.named_buffers())}
         new = {
@@ -293,8 +308,8 @@ class Module(metaclass=_Kind):
             problems += [f"  {n}: unexpected, shape {new[n].shape}" for n in unexpected]
         if problems:
             raise StateDictError(
-                f"load_state_dict: {len(problems)} entries do not fit this {type(self).__name__}:\n"
-                + "\n".join(problems)
+                f"load_state_dict: {len(problems)} {'entry does' if len(problems) == 1 else 'entries do'} not fit this "
+                f"{type(self).__name__}:\n" + "\n".join(problems)
             )
         for name, parameter in parameters.items():
             if name in new:

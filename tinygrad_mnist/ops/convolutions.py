@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
+from ..errors import OptionError, ShapeError, pluralise
 from ..primitive import Sample, primitive
 from ..typing import Array, ArrayT
 from . import kernels
@@ -226,7 +226,8 @@ def _convolve(
         parts = f" in each of {groups} groups" if groups != 1 else ""
         raise ShapeError(
             f"{name}: an input with {x.shape[1]} channels, of shape {np.shape(input)}, does not fit a weight of shape "
-            f"{weight.shape}, which takes {channels} channels{parts}: {x.shape[1]} ≠ {channels * groups}"
+            f"{weight.shape}, which takes {pluralise(channels, 'channel')}{parts}: {x.shape[1]} ≠ {channels * groups}"
+            f"{_where_channels_are(np.shape(input), channels * groups, axes)}"
         )
     if features % groups:
         raise ShapeError(
@@ -242,6 +243,15 @@ def _convolve(
     y = _conv2d(x, weight, bias, stride=steps[0], padding=margin, dilation=steps[1], groups=groups)
     y = np.squeeze(y, -1) if axes == 1 else y
     return np.squeeze(y, 0) if is_single else y
+
+
+def _where_channels_are(shape: tuple[int, ...], channels: int, axes: int) -> str:
+    """Say what to do with images whose channels come last, or that have none."""
+    if shape[-1] == channels and len(shape) == axes + 2:
+        return "; channels come before the pixels: np.moveaxis(x, -1, 1)"
+    if channels == 1 and len(shape) == axes + 1:
+        return "; if this is a batch of grey images, x[:, np.newaxis] gives each its channel"
+    return ""
 
 
 def conv_transpose2d(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -59,8 +60,11 @@ def as_images(function: str, x: Any, axes: int = 2) -> tuple[Array, bool]:
     x = array(x)
     single, batch = ("(C, L)", "(N, C, L)") if axes == 1 else ("(C, H, W)", "(N, C, H, W)")
     if x.ndim not in (axes + 1, axes + 2):
+        hint, side = "", math.isqrt(x.shape[-1]) if x.ndim == 2 else 0
+        if axes == 2 and side > 1 and side * side == x.shape[-1]:
+            hint = f"; x.reshape(-1, 1, {side}, {side}), or transform=tg.data.to_images, makes images of rows of pixels"
         raise ShapeError(
-            f"{function}: an input of shape {x.shape}; expected {batch}, or {single} without a batch"
+            f"{function}: an input of shape {x.shape}; expected {batch}, or {single} without a batch{hint}"
         )
     x = np.expand_dims(x, -1) if axes == 1 else x
     return (np.expand_dims(x, 0), True) if x.ndim == 3 else (x, False)

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, OptionError, ShapeError, choice
+from ..errors import DTypeError, OptionError, ShapeError, choice, pluralise
 from ..primitive import Sample, primitive
 from ..tensor import is_known, refuse
+from ..trees import leaves
 from ..typing import Array, ArrayT
 from .arguments import array
 from .indexing import take_along
@@ -115,7 +116,8 @@ def cross_entropy(
     Raises
     ------
     ShapeError, DTypeError, OptionError
-        If the shapes do not fit, classes are not integers, or a class is out of range.
+        If the shapes do not fit, classes are not integers, a class is out of range, probabilities are not between
+        0 and 1, or there is only one class.
 
     Examples
     --------
@@ -125,7 +127,15 @@ def cross_entropy(
     >>> cross_entropy(logits, np.array([0, -1]), ignore_index=-1).round(4)
     np.float64(0.1269)
     """
-    logp = log_softmax(input, axis=_class_axis("cross_entropy", input))
+    input = _numbers("cross_entropy", input)
+    axis = _class_axis("cross_entropy", input)
+    if input.shape[axis] == 1:
+        raise ShapeError(
+            f"cross_entropy: an input of shape {input.shape} has a single class, whose probability is always 1, so "
+            "nothing can be learned; for numbers as targets use mse_loss, and for yes and no "
+            "binary_cross_entropy_with_logits or two outputs"
+        )
+    logp = log_softmax(input, axis=axis)
     return _nll("cross_entropy", logp, target, weight, ignore_index, label_smoothing, reduction)
 
 
@@ -327,7 +337,7 @@ def multi_margin_loss(
         raise ShapeError(f"{name}: an input of shape {input.shape}; expected (N, C) or (C,)")
     if p not in (1, 2):
         raise OptionError(f"{name}: p={p!r}; valid: 1, 2")
-    target = target if hasattr(target, "dtype") else np.asarray(target)
+    target = _numbers(name, target)
     target = target[0] if input.ndim == 1 and target.shape == (1,) else target
     _check_classes(name, input, target, axis)
     others = 1 - one_hot(target, input.shape[axis], input.dtype)
@@ -373,11 +383,11 @@ def _any(conditions: Array) -> Array:
     return conditions.astype(np.uint8).max() > 0
 
 
-def _refuse_improbable(name: str, what: str, x: Array, advice: str) -> None:
-    """Refuse numbers that are no probabilities."""
+def _refuse_improbable(name: str, what: str, x: Array, advice: str, error: float = 0.0) -> None:
+    """Refuse numbers that are no probabilities, not even with an error of rounding."""
     if x.size:
         brief = f"{name}: {what} holds numbers outside [0, 1], which are no probabilities"
-        refuse(_any(np.absolute(x - 0.5) > 0.5), partial(OptionError, brief + advice), brief)
+        refuse(_any(np.absolute(x - 0.5) > 0.5 + error), partial(OptionError, brief + advice), brief)
 
 
 def _nll(
@@ -393,7 +403,7 @@ def _nll(
     if not 0 <= smoothing < 1:
         raise OptionError(f"{name}: label_smoothing = {smoothing!r} is not in [0, 1)")
     axis = _class_axis(name, logp)
-    target = target if hasattr(target, "dtype") else np.asarray(target)
+    target = _numbers(name, target)
     if weight is not None:
         weight = _weight(name, weight, logp, axis)
     if target.shape == logp.shape and target.dtype.kind == "f":
@@ -402,6 +412,9 @@ def _nll(
                 f"{name}: ignore_index is for classes; probabilities leave out a class with a 0"
             )
         target = _cast(target, logp)
+        _refuse_improbable(
+            name, "target", target, "; for numbers as targets use mse_loss, for classes integers", ROUNDED
+        )
         # Classes without probability do not count, not even if their logarithm is -inf.
         weighted = target if weight is None else target * weight
         loss = -np.sum(np.where(target == 0, 0, logp) * weighted, axis=axis)
@@ -443,7 +456,7 @@ def _has_padding(target: Array) -> bool:
 
 def _weight(name: str, weight: Array, logp: Array, axis: int) -> Array:
     """The weights of classes, along the axis of classes."""
-    weight = weight if hasattr(weight, "dtype") else np.asarray(weight)
+    weight = _numbers(name, weight)
     if weight.shape != (logp.shape[axis],):
         raise ShapeError(
             f"{name}: a weight of shape {weight.shape}; expected ({logp.shape[axis]},), a number for each class"
@@ -463,6 +476,11 @@ def _check_classes(name: str, logp: Array, target: Array, axis: int) -> None:
             f"{name}: a target of shape {target.shape} does not fit an input of shape {logp.shape}; expected "
             f"integer classes of shape {expected} or probabilities of shape {logp.shape}"
         )
+    if target.dtype.kind not in "biufc":
+        raise DTypeError(
+            f"{name}: classes must be integers, not {target.dtype}; number them, as in "
+            "names, target = np.unique(target, return_inverse=True)"
+        )
     if target.dtype.kind not in "iu":
         raise DTypeError(
             f"{name}: classes must be integers, not {target.dtype}; convert them with .astype(int), or pass "
@@ -479,6 +497,20 @@ def _check_classes(name: str, logp: Array, target: Array, axis: int) -> None:
         )
 
 
+def _numbers(name: str, x: Any) -> Array:
+    """Return an argument of a loss as an array or a Tensor; what several outputs return is refused."""
+    if hasattr(x, "__array_function__"):
+        return x
+    if isinstance(x, dict) or (
+        isinstance(x, tuple) and any(hasattr(part, "__array_function__") for part in leaves(x))
+    ):
+        raise ShapeError(
+            f"{name}: got a {type(x).__name__} of {pluralise(len(x), 'part')}, not an array; if a model returns "
+            "several outputs, pick one, and if it should not, look for a comma after the `return` of its forward"
+        )
+    return array(x)
+
+
 def _class_axis(name: str, x: Array) -> int:
     if x.ndim == 0:
         raise ShapeError(f"{name}: an input of shape () has no axis of classes; expected (N, C)")
@@ -492,11 +524,13 @@ def _class_axis(name: str, x: Array) -> int:
 
 def _match(name: str, input: Array, target: Array) -> tuple[Array, Array]:
     """Check that two arrays have the same shape, and give a constant target the dtype of the input."""
-    input, target = (x if hasattr(x, "dtype") else np.asarray(x) for x in (input, target))
+    input, target = _numbers(name, input), _numbers(name, target)
     if input.shape != target.shape:
+        advice = "for classes as targets use one_hot(target, classes, dtype), or cross_entropy"
+        if input.size == target.size:
+            advice = "give both the same, as in target.reshape(input.shape)"
         raise ShapeError(
-            f"{name}: input of shape {input.shape} and target of shape {target.shape} differ; for classes "
-            "as targets use one_hot(target, classes, dtype), or cross_entropy"
+            f"{name}: input of shape {input.shape} and target of shape {target.shape} differ; {advice}"
         )
     return input, _cast(target, input)
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, OptionError, choice
+from ..errors import DTypeError, OptionError, choice, pluralise
 from ..operands import generator
 from ..primitive import Sample, primitive
 from ..quiet import let_vanish
 from ..tensor import Tensor, certainly, is_known, refuse
 from ..trees import tree_map
 from ..typing import Array, ArrayT
+from .arguments import array
 
 _CURVE = [((),), ((2, 3),)]
 
@@ -481,13 +482,15 @@ def one_hot(labels: Array, classes: int, dtype: Any) -> Array:
     array([[1., 0., 0.],
            [0., 0., 1.]], dtype=float32)
     """
-    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    labels = array(labels)
     if labels.dtype.kind not in "iub":
         raise DTypeError(
             f"one_hot: labels must be integers, not {labels.dtype}; convert them with .astype(int)"
         )
     if labels.size:
-        brief = f"one_hot: a label is out of range; there are {classes} classes, 0 to {classes - 1}"
+        brief = (
+            f"one_hot: a label is out of range; there are {pluralise(classes, 'class')}, 0 to {classes - 1}"
+        )
         # As unsigned integers, negative labels become huge ones.
         refuse(labels.astype(np.uint64).max() >= classes, lambda: OptionError(brief), brief)
     if not is_known(labels):

@@ -140,7 +140,8 @@ def batch_norm(
     if n < 2:
         raise ShapeError(
             f"batch_norm: an input of shape {x.shape} has a single value for each channel, which has no variance; "
-            "train with a larger batch, or call eval() first"
+            "train with a larger batch, leave out a last batch of one with DataLoader(..., drop_last=True), or call "
+            "eval() first"
         )
     y, mean, variance = standardize(x, axis=axis, eps=eps)
     for running, value in ((running_mean, mean), (running_var, variance)):

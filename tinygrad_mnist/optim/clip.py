@@ -42,7 +42,7 @@ def clip_grad_norm_(params: Tensor | Iterable[Tensor], max_norm: float) -> float
     tensor([0.6, 0.8])
     """
     params = _given("clip_grad_norm_", params)
-    if not max_norm > 0:
+    if not isinstance(max_norm, (int, float, np.number)) or not max_norm > 0:
         raise OptionError(f"clip_grad_norm_: max_norm = {max_norm!r} is not positive")
     found = [(p, _numbers(p.grad)) for p in params if p.grad is not None]
     norm = _norm([g for _, g in found])

@@ -39,10 +39,11 @@ class Optimizer:
     -----
     A subclass is a formula, the static method ``update(p, g, state, **settings)``, which returns the
     next ``p`` and ``state``. ``memory(settings)`` names the arrays in ``state``, besides
-    ``state["step"]``, which counts from 1. The formula must be elementwise, because it is applied block
-    by block. It may overwrite ``p`` and the arrays of ``state`` (with ``+=`` and similar), but not
-    ``g``. It never sees complex numbers: for a complex parameter, it gets the real and the imaginary
-    part separately, as in PyTorch.
+    ``state["step"]``, which counts from 1. Write an elementwise formula if you can: ``step`` applies it
+    to large parameters block by block, which is faster, and ``tg.compile`` takes no other. The formula
+    may overwrite ``p`` and the arrays of ``state`` (with ``+=`` and similar), but not ``g``. It never
+    sees complex numbers: for a complex parameter, it gets the real and the imaginary part separately,
+    as in PyTorch.
 
     Examples
     --------
@@ -76,6 +77,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, State] = {}
+        self._is_elementwise: bool | None = None  # not known yet
         for group in groups:
             self.add_param_group(group)
 
@@ -94,7 +96,8 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Tensor):
                 raise OptionError(
-                    f"{type(self).__name__}: {type(p).__name__} is not a Tensor that can be optimized"
+                    f"{type(self).__name__}: got a {type(p).__name__} among the parameters; pass model.parameters(), "
+                    "or for several models [*one.parameters(), *another.parameters()]"
                 )
             if not p.is_leaf:
                 raise GradientError(
@@ -207,16 +210,48 @@ class Optimizer:
     def _apply(self, p: NDArray, g: NDArray, state: State, settings: dict[str, Any]) -> None:
         """Run the formula, at once or block by block, and write the result into ``p``."""
         if p.size > BLOCK and (order := _order(p, state)):
-            for block in _blocks(p, g, state, order):
-                self._apply(*block, settings)
-            return
+            if self._is_elementwise is None:
+                self._is_elementwise = self._try_parts(settings)
+            if self._is_elementwise:
+                for block in _blocks(p, g, state, order):
+                    self._apply(*block, settings)
+                return
         new_p, new = self.advance(p, g, state, settings)
+        self.refuse_undeclared(new, settings)
         if new_p is not p:
             p[...] = new_p
         if new is not state:
             for name, value in new.items():
                 if value is not state[name]:
                     state[name][...] = value
+
+    def _try_parts(self, settings: dict[str, Any]) -> bool:
+        """Whether the formula makes the same of a few numbers, at once and in two parts."""
+
+        def run(p: NDArray, g: NDArray) -> list[NDArray]:
+            state = {"step": 1, **{name: np.zeros_like(p) for name in self.memory(settings)}}
+            new_p, new = self.advance(p.copy(), g, state, settings)
+            return [np.ravel(x) for x in (new_p, *(new[name] for name in state))]
+
+        p = np.linspace(0.5, 3.0, 6).reshape(2, 3)
+        g = 1e3 * p[::-1]  # so long that what limits gradients takes effect
+        try:
+            whole = run(p, g)
+            parts = (run(p.ravel()[part], g.ravel()[part]) for part in (slice(2), slice(2, None)))
+            joined = map(np.concatenate, zip(*parts, strict=True))
+            return all(np.allclose(x, y) for x, y in zip(whole, joined, strict=True))
+        except Exception:  # it needs the shape of the parameter
+            return False
+
+    def refuse_undeclared(self, state: State, settings: Mapping[str, Any]) -> None:
+        """Raise an error if the formula remembers more than :meth:`memory` names."""
+        memory = self.memory(settings)
+        if len(state) > len(memory) + 1:
+            extra = next(name for name in state if name not in ("step", *memory))
+            raise OptionError(
+                f"{type(self).__name__}.update: state[{extra!r}] would be lost, because memory(settings) does not name "
+                f"it; let that return {(*memory, extra)!r}, and the array is there from the first step, all zeros"
+            )
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -341,6 +376,8 @@ def _fault(name: str, value: Any, like: Any = None) -> str:
         array = np.asarray(value)
         if array.shape or array.dtype.kind not in "biuf" or not 0 <= value < math.inf:
             return "must be a number, 0 or more"
+    if name == "betas" and np.shape(value) != (2,):
+        return "must be a pair of numbers, such as (0.9, 0.999)"
     if name in ("betas", "alpha", "momentum") and not all(0 <= decay < 1 for decay in np.atleast_1d(value)):
         return "is not in [0, 1)"
     return ""

@@ -51,6 +51,7 @@ class Schedule:
     needs_value = False
 
     def __init__(self, optimizer: Optimizer) -> None:
+        _require_optimizer(type(self).__name__, optimizer)
         self.optimizer = optimizer
         self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
         self.steps = 0
@@ -207,6 +208,7 @@ class OneCycleLR(Schedule):
         self.total_steps, self.pct_start = _positive("total_steps", total_steps), pct_start
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
         if max_lr is not None:
+            _require_optimizer("OneCycleLR", optimizer)
             for group in optimizer.param_groups:
                 group["lr"] = max_lr
         super().__init__(optimizer)
@@ -283,8 +285,13 @@ class LambdaLR(Schedule):
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
     ) -> None:
+        _require_optimizer("LambdaLR", optimizer)
         groups = len(optimizer.param_groups)
-        self.lr_lambdas = [lr_lambda] * groups if callable(lr_lambda) else list(lr_lambda)
+        self.lr_lambdas = (
+            [lr_lambda] * groups
+            if callable(lr_lambda)
+            else list(lr_lambda if isinstance(lr_lambda, Sequence) else ())
+        )
         if len(self.lr_lambdas) != groups or not all(map(callable, self.lr_lambdas)):
             raise OptionError(
                 f"LambdaLR: lr_lambda is a function of the number of steps, or a list of "
@@ -430,7 +437,13 @@ def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
+def _require_optimizer(name: str, optimizer: object) -> None:
+    if not isinstance(optimizer, Optimizer):
+        what = optimizer.__name__ if isinstance(optimizer, type) else type(optimizer).__name__
+        raise OptionError(f"{name}: the optimizer comes first, an object such as Adam(...); got {what}")
+
+
 def _positive(name: str, value: int) -> int:
-    if value < 1:
+    if not isinstance(value, (int, np.integer)) or value < 1:
         raise OptionError(f"{name} = {value!r} is not a positive number of steps")
     return int(value)

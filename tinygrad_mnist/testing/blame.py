@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GradcheckError, GradientError, pluralise
+from ..errors import GradcheckError, GradientError, UnsupportedError, pluralise
 from ..graph import RECORDING, Node, _set, fit
 from ..tensor import Tensor
 from ..typing import NDArray
@@ -136,6 +136,8 @@ def check_graph(
     >>> kink.operation, kink.element, kink.line.split(": ")[-1]
     ('relu', (0,), 'report = check_graph(np.sum(tg.nn.functional.relu(x) * np.exp(x)))')
     """
+    if not isinstance(loss, Tensor):
+        raise UnsupportedError(f"check_graph: expects a Tensor, such as a loss, got {type(loss).__name__}")
     if loss.node is None:
         raise GradientError("check_graph: this Tensor is untracked, so there is no graph to check")
     report, wrong = GraphReport(), []

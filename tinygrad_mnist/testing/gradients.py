@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, GradcheckError, GradientError, OptionError, pluralise
+from ..errors import DTypeError, GradcheckError, GradientError, OptionError, ShapeError, pluralise, quote
 from ..graph import enable_grad, sweep
 from ..operands import operand
 from ..tensor import Tensor, _lift, buffer
@@ -116,12 +116,19 @@ def gradcheck(
     """
     if order not in (1, 2):
         raise OptionError(f"gradcheck: order must be 1 or 2, not {order!r}")
+    if not callable(fn):
+        raise OptionError(
+            f"gradcheck: the function comes first, then its arguments, as in gradcheck(f, x, y); got {quote(fn)}"
+        )
     arrays: list[Any] = [
         x.data if isinstance(x, Tensor) else x if x is None else np.asarray(operand(x)) for x in inputs
     ]
     checked = [i for i, x in enumerate(arrays) if x is not None and x.dtype.kind in "fc"]
     if not checked:
-        raise DTypeError("gradcheck: no floating-point input to differentiate with respect to")
+        raise DTypeError(
+            "gradcheck: there is no floating-point input to differentiate with respect to; pass the arguments of the "
+            "function after it, as in gradcheck(f, np.array([1.0, 2.0]))"
+        )
 
     def scalar(*values: Any) -> Any:
         """One random combination of all results of ``fn``."""
@@ -256,6 +263,11 @@ def check_parameter(
 
 def _number(x: Any) -> float:
     """Convert a result to a number."""
+    if np.size(x) != 1:
+        raise ShapeError(
+            f"the function returned an array of shape {np.shape(x)}; to measure a slope, it must return one number, "
+            "such as a sum"
+        )
     return float(x.data if isinstance(x, Tensor) else x)
 
 

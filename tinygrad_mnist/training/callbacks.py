@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..data import DataLoader
 from ..errors import OptionError, StateDictError
 from ..nn import Module
@@ -134,7 +136,7 @@ class EarlyStopping(Callback):
     changes_model = True
 
     def __init__(self, patience: int | None = None, *, monitor: str = "validation_loss") -> None:
-        if patience is not None and patience < 1:
+        if patience is not None and not (isinstance(patience, (int, np.integer)) and patience >= 1):
             raise OptionError(f"EarlyStopping: patience = {patience!r} is not a positive number of epochs")
         self.patience, self.monitor = patience, monitor
         self.best_epoch = 0

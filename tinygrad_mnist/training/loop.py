@@ -15,11 +15,11 @@ import numpy as np
 from ..data import DataLoader, Dataset
 from ..data.batches import Batches, BatchSource, adopt, make_loader
 from ..data.examples import ExampleSource
-from ..errors import OptionError, choice, misfit
+from ..errors import OptionError, choice, misfit, quote
 from ..graph import no_grad
 from ..nn import Module
 from ..nn.modes import evaluating
-from ..optim import Optimizer, Schedule
+from ..optim import Optimizer, Schedule, StepLR, WarmupLR
 from ..tensor import Tensor
 from ..trees import leaves
 from ..typing import Array, NDArray
@@ -230,6 +230,10 @@ def fit(
     )
     if schedule is not None and not isinstance(schedule, Schedule):
         schedule = _made(schedule, optimizer, epochs * -(-len(loader) // accumulate))
+    if schedule is not None and schedule.optimizer is not optimizer:
+        raise OptionError(
+            "fit: the schedule changes the learning rate of another optimizer; pass that one as optimizer="
+        )
     watching = [*_callbacks(callbacks), *([Progress()] if progress else [])]
     watching = [callback for callback in watching if not (parallel.rank and callback.only_watches)]
 
@@ -396,8 +400,8 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> A
     ('ndarray', (1000, 10))
     """
     _check_model("predict", model)
-    if batch_size < 1:
-        raise OptionError(f"predict: batch_size = {batch_size!r} is not a positive number")
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise OptionError(f"predict: batch_size is {batch_size!r}; it must be a positive integer")
     data = adopt(data)
     if isinstance(data, DataLoader):
         batches: Iterable[NDArray] = (x for x, _ in data)
@@ -414,7 +418,22 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> A
 
 def _made(make: Callable[..., Schedule], optimizer: Optimizer, updates: int) -> Schedule:
     """Make a schedule; one that watches a number does not ask how many updates there are."""
-    return make(optimizer) if getattr(make, "needs_value", False) else make(optimizer, updates)
+    if getattr(make, "needs_value", False):
+        return make(optimizer)
+    if misfit(make, (optimizer, updates), {}):
+        raise OptionError(
+            f"fit: schedule= must take the optimizer and the total number of updates, as in {_A_SCHEDULE}"
+        )
+    if make in (StepLR, WarmupLR):
+        name = cast(Any, make).__name__
+        raise OptionError(
+            f"fit: schedule={name} says nothing of its settings; pass a function that does, as in "
+            f"{_A_SCHEDULE.replace('StepLR', name)}"
+        )
+    return make(optimizer, updates)
+
+
+_A_SCHEDULE = "schedule=lambda optimizer, updates: StepLR(optimizer, updates // 3)"
 
 
 def _check_model(name: str, model: object) -> None:
@@ -434,14 +453,24 @@ def named_loss(loss: Loss | str | None) -> Loss:
     """Look up a loss by its name, or make one from its class."""
     if isinstance(loss, type):
         return loss()
-    if loss is not None and not isinstance(loss, str):
-        return loss
-    return make_loss(loss or "cross-entropy")
+    if loss is None or isinstance(loss, str):
+        return make_loss(loss or "cross-entropy")
+    if not callable(loss):
+        raise OptionError(
+            f"loss= is a function of outputs and targets, such as tg.nn.MSELoss(), or a name; got {quote(loss)}"
+        )
+    return loss
 
 
 def make_optimizer(optimizer: Any, model: Module) -> Optimizer:
     """Make an optimizer from its name or its class."""
     if isinstance(optimizer, Optimizer):
+        learned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if learned.isdisjoint(map(id, model.parameters())):
+            raise OptionError(
+                f"fit: the optimizer has no parameter of this {type(model).__name__}; was the model made anew after "
+                "it? Make the optimizer last, with model.parameters()"
+            )
         return optimizer
     if optimizer is None or isinstance(optimizer, str):
         name = (optimizer or "adam").lower()
@@ -457,8 +486,13 @@ def make_optimizer(optimizer: Any, model: Module) -> Optimizer:
 
 
 def _callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
-    found: list[Any] = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    given: Any = [callbacks] if isinstance(callbacks, str) else callbacks
+    found: list[Any] = list(given) if isinstance(given, Iterable) else [given]
     for callback in found:
+        if isinstance(callback, type):
+            raise OptionError(
+                f"fit: got the class {callback.__name__}; pass an object, as in callbacks={callback.__name__}()"
+            )
         if not isinstance(callback, Callback):
             raise OptionError(
                 f"fit: {callback!r} is not a Callback; derive a class from tg.training.Callback, and override its "

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import nn, optim
 from ..data import AUGMENTATIONS, DATASETS, Dataset
-from ..errors import OptionError, choice, quote
+from ..errors import OptionError, ShapeError, choice, quote
 from ..nn import functional as F  # noqa: N812
 from ..tensor import Tensor
 from ..typing import Array
@@ -105,6 +105,11 @@ def make_loss(name: str, label_smoothing: float = 0.0) -> Callable[[Array, Array
 
     def loss(outputs: Array, targets: Array) -> Array:
         if targets.dtype.kind in "iu" and targets.ndim == outputs.ndim - 1:
+            if outputs.shape[-1] == 1:
+                raise ShapeError(
+                    f"{name}: targets of shape {targets.shape} would be classes, but outputs of shape {outputs.shape} "
+                    "have only one; if they are numbers, give them the shape of the outputs, as in targets[:, None]"
+                )
             targets = F.one_hot(targets, outputs.shape[-1], outputs.dtype)
         return compare(outputs, targets)
 

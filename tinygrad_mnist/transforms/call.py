@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, GradientError, OptionError, ShapeError
+from ..errors import DTypeError, GradientError, OptionError, ShapeError, pluralise, quote
 from ..graph import RECORDING, SERIALS, TRACING, Node, _set, deriving, is_recording, sweep
 from ..operands import operand
 from ..tensor import Tensor, _handle, _lift, part_of
@@ -248,8 +248,8 @@ def _positions(argnums: Argnums, count: int, f: Function) -> tuple[list[int], bo
     for i in numbers:
         if not -count <= i < count:
             raise OptionError(
-                f"argnums = {argnums}: {named(f)} was called with {count} positional arguments, which must include "
-                "the ones to differentiate with respect to"
+                f"argnums = {argnums}: {named(f)} was called with {pluralise(count, 'argument')} by position; pass "
+                "those to differentiate with respect to by position, not by name"
             )
     numbers = [i % count for i in numbers]
     if len(set(numbers)) < len(numbers):
@@ -257,12 +257,18 @@ def _positions(argnums: Argnums, count: int, f: Function) -> tuple[list[int], bo
     return numbers, is_single
 
 
-def require_function(name: str, f: object) -> None:
-    """Refuse what cannot be called, such as a loss that is computed already."""
+def require_function(name: str, f: object, argnums: Any = 0) -> None:
+    """Refuse what cannot be called, such as a loss that is computed already, and what numbers no argument."""
     if not callable(f):
         raise GradientError(
             f"{name}: differentiates a function, as in tg.{name}(f)(x), and got {described(f)}; the gradient of a "
             "loss that is computed already is in x.grad after loss.backward()"
+        )
+    numbers = argnums if isinstance(argnums, Sequence) else (argnums,)
+    if isinstance(argnums, str) or not all(isinstance(i, (int, np.integer)) for i in numbers):
+        raise OptionError(
+            f"{name}: argnums = {quote(argnums)} is neither an integer nor several of them; the arguments of the "
+            f"function come afterwards, as in tg.{name}(f)(x)"
         )
 
 
@@ -274,6 +280,8 @@ def named(f: Function) -> str:
 
 def described(result: Any) -> str:
     """Describe a result for a message."""
+    if result is None:
+        return "None (it may lack a `return`)"
     shape = getattr(result, "shape", None)
     kind = result.__class__.__name__
     return f"{kind} of shape {shape} and dtype {result.dtype}" if shape is not None else kind

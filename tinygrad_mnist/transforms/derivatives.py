@@ -102,7 +102,7 @@ def value_and_grad(
     >>> float(value), slope
     (5.0, array([2., 4.]))
     """
-    require_function("grad", f)
+    require_function("grad", f, argnums)
 
     @wraps(f, updated=())
     def both(*args: Any, **kwargs: Any) -> Any:
@@ -244,7 +244,7 @@ def jacobian(f: Callable[P, Any], argnums: Argnums = 0, *, has_aux: bool = False
     array([[2., 0.],
            [0., 4.]])
     """
-    require_function("jacobian", f)
+    require_function("jacobian", f, argnums)
 
     @wraps(f, updated=())
     def every(*args: Any, **kwargs: Any) -> Any:

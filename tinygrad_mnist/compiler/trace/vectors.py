@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import GradientError
+from ...errors import CompileError, GradientError
 from ...graph import Node, changed
 from ...ops.kernels import add_rows
 from ...optim import Optimizer
 from ...tensor import Tensor
 from ..instructions import copy, getitem, instruction_of, join
 from ..memory import ours
-from ..program import Op, Place, Store, name_of
+from ..program import Op, Place, Store, inputs_of, name_of
 from .capture import Capture
 from .numbers import Number
 from .standins import Tracer, written
@@ -61,7 +61,8 @@ class Vector:
         names = {id(t): name_of(tracer.op) for t, tracer, *_ in capture.tensors.values()}
         own = names[id(self.params[0])] if len(self.params) == 1 else "parameters"
         suffix = "" if len(self.params) == 1 or not self.number else f"_{self.number + 1}"
-        memory = optimizer.memory(_settings(self.group))
+        settings = _settings(self.group)
+        memory = optimizer.memory(settings)
         self.states = [optimizer.state.setdefault(p, {"step": 0}) for p in self.params]
         p = self._input(trace, f"{own}{suffix}", self._joined([_array(capture, t) for t in self.params]))
         self.memory = ours(self.given[p.op])
@@ -78,12 +79,17 @@ class Vector:
                 if name not in state or not _is_same_memory(state[name], view):
                     state[name] = view
             remembered[name] = self._input(trace, f"{name}_of_{own}{suffix}", whole)
-        settings = _settings(self.group)
-        lr, step = self.lr, self.step
-        state = {"step": step, **remembered}
+        state = {"step": self.step, **remembered}
         before = {name: tracer.op for name, tracer in remembered.items()}
-        target = p.op
-        new_p, new = optimizer.advance(p, self.gradient, state, {**settings, "lr": lr})
+        target, first = p.op, len(trace.ops)
+        new_p, new = optimizer.advance(p, self.gradient, state, {**settings, "lr": self.lr})
+        optimizer.refuse_undeclared(new, settings)
+        for op in trace.ops[first:]:
+            if op.shape != target.shape and any(x.shape == target.shape for x in inputs_of(op)):
+                raise CompileError(
+                    f"compile: {type(optimizer).__name__}.update is not elementwise ({op.instruction.name}), but a "
+                    "program updates several parameters at once; step() works"
+                )
         pairs = [(target, new_p.op), *((op, new[name].op) for name, op in before.items())]
         self.stores += [Store(op, value) for op, value in pairs if value is not op]
 

@@ -13,7 +13,7 @@ from ...typing import Array
 from .. import functional as F  # noqa: N812
 from .. import init
 from ..module import Module, Parameter
-from .arguments import Initialiser, positive
+from .arguments import Initialiser, numbers, positive
 
 __all__ = ["Linear"]
 
@@ -67,7 +67,7 @@ class Linear(Module):
             self.bias = Parameter(drawn, dtype=dtype)
 
     def forward(self, x: Array) -> Array:
-        x = x if hasattr(x, "shape") else np.asarray(x, self.weight.dtype)
+        x = numbers(x, self.weight.dtype)
         if not x.shape or x.shape[-1] != self.in_features:
             hint = ""
             if math.prod(x.shape[1:]) == self.in_features:

@@ -12,7 +12,7 @@ from ...typing import Array, NDArray
 from .. import functional as F  # noqa: N812
 from .. import init
 from ..module import Module, Parameter
-from .arguments import positive
+from .arguments import numbers, positive
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm"]
 
@@ -47,7 +47,7 @@ class _BatchNorm(Module):
             self.register_buffer("num_batches_tracked", 0)
 
     def forward(self, input: Array) -> Array:
-        x = input if hasattr(input, "shape") else np.asarray(input, np.float32)
+        x = numbers(input, np.float32)
         if x.ndim not in self._shapes or x.shape[1] != self.num_features:
             shapes = " or ".join(self._shapes.values()).replace("C", str(self.num_features))
             raise ShapeError(f"expects an input of shape {shapes}, got {x.shape}")

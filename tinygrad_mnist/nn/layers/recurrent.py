@@ -15,7 +15,7 @@ from ...typing import Array
 from .. import functional as F  # noqa: N812
 from .. import init
 from ..module import Module, Parameter
-from .arguments import positive, probability
+from .arguments import numbers, positive, probability
 
 __all__ = ["GRU", "LSTM", "RNN"]
 
@@ -90,7 +90,7 @@ class _Recurrent(Module):
         h_n, or (h_n, c_n) : shape (layers * directions, N, hidden_size)
             The states of each layer after its last step.
         """
-        x: Any = input if hasattr(input, "shape") else np.asarray(input, self.weight_ih_l0.dtype)
+        x: Any = numbers(input, self.weight_ih_l0.dtype)
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size or 0 in x.shape[:-1]:
             batch = "N, L" if self.batch_first else "L, N"
             raise ShapeError(
@@ -121,9 +121,14 @@ class _Recurrent(Module):
         wanted = (shape[0], shape[2]) if is_single else shape
         given = hx if self._states > 1 else (hx,)
         if not isinstance(given, (tuple, list)) or [np.shape(s) for s in given] != [wanted] * self._states:
-            found = [np.shape(s) for s in given] if isinstance(given, (tuple, list)) else np.shape(given)
+            found = (
+                [np.shape(s) for s in given]
+                if isinstance(given, (tuple, list))
+                else f"one of {np.shape(given)}"
+            )
             raise ShapeError(
-                f"expects {'a pair of states' if self._states > 1 else 'a state'} of shape {wanted}, got {found}"
+                f"expects {'a pair of states (h, c), each' if self._states > 1 else 'a state'} of shape {wanted}, got "
+                f"{found}"
             )
         return [np.expand_dims(s, 1) if is_single else s for s in given]
 
