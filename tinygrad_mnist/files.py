@@ -17,6 +17,7 @@ from .reading import (
     LARGEST_ARRAYS,
     LARGEST_JSON,
     LimitError,
+    decode_tensors,
     open_zip,
     parse_json,
     read_bytes,
@@ -151,9 +152,7 @@ def read_safetensors(
             raise DataError(f"{path}: a zip archive, as torch.save writes it, not a safetensors file")
         # First, because the library takes a header of any size.
         header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], path)
-        from safetensors.numpy import load as decode
-
-        return decode(content), {
+        return decode_tensors(content, path), {
             str(name): str(text) for name, text in header.get("__metadata__", {}).items()
         }
 
@@ -202,12 +201,9 @@ def replace(path: Path, content: bytes, *, sync: bool = False) -> None:
     'second'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = ""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
-    except OSError as error:
-        error.filename = str(path)  # as the caller knows it
-        raise
-    try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             if sync:
@@ -215,8 +211,11 @@ def replace(path: Path, content: bytes, *, sync: bool = False) -> None:
                 os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)  # it exists if Ctrl-C comes just after its creation
+    except BaseException as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)  # it exists if Ctrl-C comes just after its creation
+        if isinstance(error, OSError) and error.errno:
+            error.filename = str(path)  # as the caller knows it
         raise
     if sync:
         _sync_folder(path.parent)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LimitError",
+    "decode_tensors",
     "locate",
     "note_files",
     "open_file",
@@ -344,6 +345,36 @@ def read_exactly(stream: io.BufferedIOBase, count: int, where: object, *, last: 
     if last and stream.read(1):
         raise DataError(f"{where}: there is more data after the {count:,} bytes that the header announces")
     return data
+
+
+#: The types of safetensors that NumPy has.
+_TYPES = {"BOOL": "?", "C64": "<c8"} | {
+    f"{kind}{8 * size}": f"<{kind.lower()}{size}"
+    for kind, sizes in (("I", (1, 2, 4, 8)), ("U", (1, 2, 4, 8)), ("F", (2, 4, 8)))
+    for size in sizes
+}
+
+
+def decode_tensors(content: bytes, path: object) -> dict[str, NDArray]:
+    """The arrays in a safetensors file; bfloat16, the upper half of a float32, becomes one.
+
+    Raises
+    ------
+    DataError
+        If NumPy lacks a type of theirs.
+    """
+    import safetensors
+
+    parts: list[tuple[str, dict[str, Any]]] = cast(Any, safetensors).deserialize(content)
+    return {name: _decoded(f"{path}, {quote(name)}", **part) for name, part in parts}
+
+
+def _decoded(where: str, *, dtype: str, shape: list[int], data: bytes) -> NDArray:
+    if dtype == "BF16":
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    if dtype not in _TYPES:
+        raise DataError(f"{where}: has numbers of type {dtype}, which NumPy lacks; convert them to float32")
+    return np.frombuffer(data, _TYPES[dtype]).reshape(shape)
 
 
 def parse_json(content: str | bytes, where: object = "") -> Any:

@@ -155,6 +155,17 @@ def hooked():
     return torch.nn.Sequential(layer)
 
 
+class Doubled(torch.nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def doubled(layer):
+    usual = layer.forward
+    layer.forward = lambda x: 2 * usual(x)
+    return layer
+
+
 REFUSED = {
     "own": (lambda: torch.nn.Sequential(torch.nn.ReLU(), Own()), "Own at '1' has no counterpart"),
     "deep": (
@@ -163,15 +174,18 @@ REFUSED = {
     "a setting": (lambda: torch.nn.Conv2d(1, 1, 3, padding_mode="circular"), "padding_mode='circular'; only 'zeros'"),
     "flatten": (lambda: torch.nn.Flatten(0), "start_dim=0; only 1"),
     "no axis": (lambda: torch.nn.Softmax(), "without dim"),
-    "half": (lambda: torch.nn.Linear(1, 1).half(), "parameters of torch.float16"),
     "complex": (lambda: torch.nn.Linear(1, 1, dtype=torch.complex64), "parameters of torch.complex64"),
     "two kinds": (
         lambda: torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1).double()), "float32, torch.float64"
     ),
     "no module": (lambda: torch.nn.ReLU, "got a type"),
-    "meta": (lambda: torch.nn.Linear(2, 2, device="meta"), "weight is on the device 'meta'"),
     "a tied weight": (lambda: tied(torch.nn), "the parameter 1.weight is that of another layer"),
     "a hook": (hooked, "Linear at '0' has hooks"),
+    "a class's forward": (lambda: Doubled(torch.nn.Linear(2, 2)), "Doubled has no counterpart"),
+    "an object's forward": (
+        lambda: torch.nn.Sequential(doubled(torch.nn.Linear(2, 2))), "Linear at '0' has a forward of its own"
+    ),
+    "a Sequential's forward": (lambda: doubled(torch.nn.Sequential()), "Sequential has a forward of its own"),
 }  # fmt: skip
 
 
@@ -191,6 +205,58 @@ def test_models_of_ours_that_are_refused():
         tg.errors.UnsupportedError, match=r"to_torch: the parameter 1\.weight is that of another"
     ):
         tg.to_torch(tied(nn))
+    with pytest.raises(tg.errors.UnsupportedError, match="to_torch: Linear at '0' has a forward of its own"):
+        tg.to_torch(nn.Sequential(doubled(nn.Linear(2, 2))))
+
+
+def test_short_floats_are_widened():
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4)).bfloat16().eval()
+    for module in (theirs, torch.nn.Sequential(torch.nn.Linear(3, 4).half(), theirs[1].float())):
+        ours = tg.from_torch(module)
+        assert {p.dtype for p in ours.parameters()} == {np.dtype(np.float32)}
+        for name, value in module.float().state_dict().items():
+            np.testing.assert_array_equal(ours.state_dict()[name], value.numpy())
+
+
+def test_a_state_dict_of_tensors():
+    given = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for weight in (given, given.bfloat16(), given.half(), given.double(), given.to(torch.float8_e4m3fn)):
+        layer = nn.Linear(2, 2)
+        layer.load_state_dict({"weight": weight}, strict=False)
+        assert layer.weight.tolist() == [[1, 2], [3, 4]]
+    for weight, expected in (
+        (given.to("meta"), "weight is on the device 'meta'"),
+        (
+            given.detach().to_sparse(),
+            r"weight has the layout torch.sparse_coo; pass it as weight.to_dense\(\)",
+        ),
+        (torch.nn.UninitializedParameter(), "weight, of torch.float32, has no array"),
+    ):
+        with pytest.raises(tg.errors.UnsupportedError, match=f"state dict: {expected}"):
+            layer.load_state_dict({"weight": weight}, strict=False)
+    with pytest.raises(tg.errors.UnsupportedError, match="weight is on the device 'meta'"):
+        tg.from_torch(torch.nn.Linear(2, 2, device="meta"))
+
+
+def test_a_file_of_bfloat16(tmp_path):
+    from safetensors.torch import save_file
+
+    layer = torch.nn.Linear(3, 2)
+    save_file(
+        {**layer.bfloat16().state_dict(), "scalar": torch.tensor(-0.5, dtype=torch.bfloat16)},
+        tmp_path / "w.safetensors",
+    )
+    state = tg.load(tmp_path / "w.safetensors")
+    assert {a.dtype for a in state.values()} == {np.dtype(np.float32)}
+    assert state.pop("scalar") == -0.5
+    ours = nn.Linear(3, 2)
+    ours.load_state_dict(state)
+    np.testing.assert_array_equal(ours.weight.data, layer.weight.float().detach().numpy())
+    save_file({"w": layer.weight.detach().to(torch.float8_e4m3fn)}, tmp_path / "short.safetensors")
+    with pytest.raises(
+        tg.errors.DataError, match=r"short\.safetensors, 'w': has numbers of type F8_E4M3, which NumPy"
+    ):
+        tg.load(tmp_path / "short.safetensors")
 
 
 def test_a_layer_that_occurs_twice():

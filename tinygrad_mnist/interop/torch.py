@@ -97,16 +97,16 @@ def from_torch(module: Any) -> Module:
     Returns
     -------
     Module
-        In the mode, training or evaluation, and with the dtype of PyTorch's. Parameters that require no gradient there
-        require none here.
+        In the mode, training or evaluation, and with the dtype of PyTorch's; float16 and bfloat16 become float32.
+        Parameters that require no gradient there require none here.
 
     Raises
     ------
     UnsupportedError
         If a layer has no counterpart here, or a setting that ours does not know; the message says where. A module with
         a ``forward`` of its own can be written here with the same attributes, and then takes the state dict:
-        ``model.load_state_dict({name: t.numpy() for name, t in module.state_dict().items()})``. Or export it to ONNX,
-        and use :func:`~tinygrad_mnist.import_onnx`.
+        ``model.load_state_dict(module.state_dict())``. Or export it to ONNX, and use
+        :func:`~tinygrad_mnist.import_onnx`.
     MissingExtraError
         Without PyTorch.
 
@@ -131,18 +131,16 @@ def from_torch(module: Any) -> Module:
     theirs = dict(module.named_parameters())
     _require_untied("from_torch", theirs, made)
     dtypes = {p.dtype for p in theirs.values()}
-    if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
+    if dtypes != {torch.float64} and not dtypes <= {torch.float32, torch.float16, torch.bfloat16}:
         raise UnsupportedError(
-            f"from_torch: parameters of {', '.join(sorted(map(str, dtypes)))}; they must all be float32, as after "
-            "module.float(), or all float64"
+            f"from_torch: parameters of {', '.join(sorted(map(str, dtypes)))}; they must all be float32 or shorter, as "
+            "after module.float(), or all float64"
         )
     whole = module.state_dict()  # of a layer that occurs twice, ours has one name
-    state = {name: t.detach() for name, t in (*theirs.items(), *module.named_buffers()) if name in whole}
-    if empty := [name for name, t in state.items() if t.is_meta]:
-        raise UnsupportedError(f"from_torch: {empty[0]} is on the device 'meta', which holds no numbers")
+    state = {name: t for name, t in (*theirs.items(), *module.named_buffers()) if name in whole}
     if dtypes == {torch.float64}:
         made.astype(np.float64)
-    made.load_state_dict({name: t.cpu().numpy() for name, t in state.items()})
+    made.load_state_dict(state)
     for name, parameter in made.named_parameters():
         parameter.requires_grad = theirs[name].requires_grad
     return made.train(module.training)
@@ -219,6 +217,8 @@ def _make(module: Any, source: Any, target: Any, path: str, made: dict[int, Any]
     function = "from_torch" if target is nn else "to_torch"
     if target is nn and any(getattr(module, f"_{kind}_hooks") for kind in _HOOKS):
         raise UnsupportedError(f"{function}: {name}{where} has hooks, which would be lost; remove them first")
+    if "forward" in vars(module):
+        raise UnsupportedError(f"{function}: {name}{where} has a forward of its own, which would be lost")
     if isinstance(module, source.Sequential) and type(module).forward is source.Sequential.forward:
         parts = [
             _convert(part, source, target, f"{path}.{i}".lstrip("."), made) for i, part in enumerate(module)

@@ -7,6 +7,7 @@ looked up each time: nothing has to be registered, and no ``super().__init__()``
 
 from __future__ import annotations
 
+import sys
 from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from ..errors import (
     StateDictError,
     TinygradError,
     UnsupportedError,
+    describe_briefly,
     misfit,
 )
 from ..graph import CALLED, RECORDING, SCOPE, changed, scope_text
@@ -270,7 +272,7 @@ class Module(metaclass=_Kind):
         Parameters
         ----------
         state : mapping of str to array_like
-            In the form of :meth:`state_dict`; arrays are converted to this module's dtypes.
+            In the form of :meth:`state_dict`; arrays, or tensors of PyTorch, are converted to this module's dtypes.
         strict : bool, default True
             Whether the names must be exactly those of this module.
 
@@ -283,6 +285,8 @@ class Module(metaclass=_Kind):
         ------
         StateDictError
             Lists every difference; nothing is overwritten in that case.
+        UnsupportedError
+            If a tensor of PyTorch holds no numbers, or has a sparse layout.
         """
         if not isinstance(state, Mapping):
             raise StateDictError(
@@ -290,10 +294,7 @@ class Module(metaclass=_Kind):
             )
         parameters = dict(self.named_parameters())
         own: dict[str, Array] = {**parameters, **dict(self.named_buffers())}
-        new = {
-            name: np.asarray(value.data if isinstance(value, Tensor) else operand(value))
-            for name, value in state.items()
-        }
+        new = {name: _numbers(name, value) for name, value in state.items()}
         missing = [name for name in own if name not in new]
         unexpected = [name for name in new if name not in own]
         misshapen = [name for name in own if name in new and new[name].shape != own[name].shape]
@@ -454,6 +455,28 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _parts(f"{name}.{key}", item)
+
+
+def _numbers(name: str, value: Any) -> NDArray:
+    """The array of an entry of a state dict, which may be a tensor of PyTorch; NumPy lacks its short floats."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        return np.asarray(value.data if isinstance(value, Tensor) else operand(value))
+    if value.is_meta:
+        raise UnsupportedError(
+            f"state dict: {name} is on the device 'meta', which holds no numbers; load the weights there first"
+        )
+    if value.layout != torch.strided:
+        raise UnsupportedError(
+            f"state dict: {name} has the layout {value.layout}; pass it as {name}.to_dense()"
+        )
+    is_short = value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64)
+    try:
+        return np.asarray((value.float() if is_short else value).numpy(force=True))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UnsupportedError(
+            f"state dict: {name}, of {value.dtype}, has no array of NumPy: {describe_briefly(error)}"
+        ) from error
 
 
 def _join(path: str, name: str) -> str:
