@@ -240,12 +240,65 @@ def test_a_node_that_names_more_outputs_than_it_has(tmp_path):
         tg.import_onnx(tmp_path / "model.onnx")(W)
 
 
+@pytest.mark.parametrize("kind", ["nodes", "integers", "groups", "weights"])
+def test_a_file_of_too_many_parts(tmp_path, monkeypatch, kind):
+    """Protobuf would take a hundred times the size of a file of empty nodes, and eight times that of small integers."""
+    from tinygrad_mnist.interop.onnx import reading
+
+    monkeypatch.setattr(reading, "MOST_PARTS", 1_000)
+    path, count = tmp_path / "model.onnx", 2**21 + 1
+    if kind == "nodes":
+        path.write_bytes(part(7, part(1, b"") * count))
+    elif kind == "groups":
+        path.write_bytes(b"\x0b" * 2**23)
+    elif kind == "integers":
+        path.write_bytes(part(7, part(5, part(5, bytes(2**23)))))
+    else:
+        path.write_bytes(model_of(ADD, [tensor("w", np.ones(count, np.float32))]).SerializeToString())
+        assert tg.import_onnx(path)._weights["w"].shape == (count,)
+        return
+    expected = "a part of kind 3" if kind == "groups" else "it has more than 1,000 parts"
+    with pytest.raises(tg.errors.DataError, match=f"not a readable ONNX file: {expected}"):
+        tg.import_onnx(path)
+
+
+def test_an_output_that_no_node_has(tmp_path):
+    nodes = [("Relu", ["x"], ["y", "unused"])]
+    (tmp_path / "model.onnx").write_bytes(model_of(nodes).SerializeToString())
+    assert tg.import_onnx(tmp_path / "model.onnx")(W).tolist() == [0, 0, 0, 0]
+    (tmp_path / "model.onnx").write_bytes(model_of(nodes, outputs=("y", "unused")).SerializeToString())
+    with pytest.raises(
+        tg.errors.DataError, match=r"the output 'unused' is one that a node names more than it has"
+    ):
+        tg.import_onnx(tmp_path / "model.onnx")(W)
+
+
+def test_an_attribute_of_another_kind(tmp_path):
+    model = model_of([("MaxPool", ["x"], ["y"], {"auto_pad": [1, 2], "kernel_shape": [2, 2]})])
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(
+        tg.errors.UnsupportedError, match=r"MaxPool .* cannot be computed for inputs of shape"
+    ):
+        tg.import_onnx(tmp_path / "model.onnx")(np.ones((1, 1, 4, 4), np.float32))
+
+
 def test_the_limit_of_the_weights(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(model_of(ADD, [tensor("w", np.zeros(1000, np.float32))]).SerializeToString())
     with pytest.raises(tg.errors.DataError, match="pass a larger max_bytes"):
         tg.import_onnx(path, max_bytes=3_999)
     assert tg.import_onnx(path, max_bytes=4_000)._weights["w"].shape == (1000,)
+
+
+def varint(number):
+    """A number as protobuf writes it."""
+    head, rest = number & 127, number >> 7
+    return bytes([head | 128]) + varint(rest) if rest else bytes([head])
+
+
+def part(field, content):
+    """A part of a message as protobuf writes it."""
+    return varint(field << 3 | 2) + varint(len(content)) + content
 
 
 def shape(*sizes):

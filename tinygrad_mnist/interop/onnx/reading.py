@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from .operators.table import dtype_of
 
 __all__ = ["File", "read_onnx"]
 
-#: The most nodes, and the most lines in a message.
-MOST_NODES, MOST_LINES = 200_000, 10
+#: The most nodes, the most parts of them and of all else, and the most lines in a message.
+MOST_NODES, MOST_PARTS, MOST_LINES = 200_000, 1_000_000, 10
 
 
 class File:
@@ -37,7 +38,10 @@ class File:
         self.path, self._left = Path(path), max_bytes
         model = self.onnx.ModelProto()
         with readable(path, "ONNX file"):
-            model.ParseFromString(read_bytes(path, max_bytes + LARGEST_JSON))
+            content = read_bytes(path, max_bytes + LARGEST_JSON)
+            if len(content) > LARGEST_JSON:
+                _require_few_parts(content, model.DESCRIPTOR)
+            model.ParseFromString(content)
         graph = model.graph
         if not graph.node and not graph.output:
             raise DataError(f"{path}: not an ONNX file: it has no graph")
@@ -186,6 +190,52 @@ class File:
                     f"{self.path}: the attribute {quote(attribute.name)} of {quote(node.name or node.op_type)} is "
                     "neither numbers nor text"
                 )
+
+
+def _require_few_parts(content: bytes, kind: Any) -> None:
+    """Refuse a file of too many parts before it is parsed: protobuf takes a hundred times the size of empty ones."""
+    count, stack = 0, [(0, len(content), kind)]
+    while stack:
+        at, stop, kind = stack.pop()
+        messages, integers = _fields(kind)
+        while at < stop:
+            count += 1
+            key, at = _varint(content, at)
+            wire, number = key & 7, key >> 3
+            if wire == 0:
+                _, at = _varint(content, at)
+            elif wire == 2:
+                size, at = _varint(content, at)
+                if size and number in messages:
+                    stack.append((at, min(at + size, stop), messages[number]))
+                elif number in integers:
+                    count += size // 16  # one of a single byte takes eight
+                at += size
+            elif wire in (1, 5):
+                at += 8 if wire == 1 else 4
+            else:
+                raise ValueError(f"a part of kind {wire}")
+            if count > MOST_PARTS:
+                raise ValueError(f"it has more than {MOST_PARTS:,} parts")
+
+
+@cache
+def _fields(kind: Any) -> tuple[dict[int, Any], set[int]]:
+    """The fields of a message that are messages, with their kinds, and those that are many integers."""
+    return (
+        {field.number: field.message_type for field in kind.fields if field.message_type is not None},
+        {field.number for field in kind.fields if field.is_packed and field.cpp_type != field.CPPTYPE_FLOAT},
+    )
+
+
+def _varint(content: bytes, at: int) -> tuple[int, int]:
+    """A number of protobuf, of seven bits a byte, and where the next one begins."""
+    number = shift = 0
+    while (byte := content[at]) > 127:
+        number, shift, at = number | (byte & 127) << shift, shift + 7, at + 1
+        if shift > 63:
+            raise ValueError("a number of more than ten bytes")
+    return number | byte << shift, at + 1
 
 
 #: The names of the domain of the standard operators.
