@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import nn, training
-from ..errors import OptionError, choice, require
+from ..errors import OptionError, choice, misfit, quote, require
 from ..graph import no_grad
 from ..nn import functional as F  # noqa: N812
 from ..nn.modes import evaluating
@@ -29,6 +31,40 @@ Self = TypeVar("Self", bound="_Estimator")
 
 #: A model, or a function of the number of features, the number of outputs and a Generator that makes one.
 Model = nn.Module | Callable[[int, int, np.random.Generator], nn.Module]
+
+
+def _is_count(x: Any) -> bool:
+    """Whether it is an integer of 1 or more; True is none."""
+    return isinstance(x, Integral) and not isinstance(x, bool) and int(x) >= 1
+
+
+def _is_number(x: Any) -> bool:
+    """Whether it is a finite number of 0 or more."""
+    return isinstance(x, Real) and not isinstance(x, bool) and 0 <= float(x) < math.inf
+
+
+_COUNT, _NUMBER = (_is_count, "an integer, 1 or more"), (_is_number, "a number, 0 or more")
+
+#: What each parameter may be, as a test and in words; the others have names, which are looked up.
+_NEEDED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "hidden": (
+        lambda x: isinstance(x, (Sequence, np.ndarray)) and np.iterable(x) and all(map(_is_count, x)),
+        "a sequence of sizes, such as (100,)",
+    ),
+    "model": (
+        lambda x: x is None or callable(x),
+        "a Module, or a function of the number of features, the number of outputs and a Generator",
+    ),
+    "dropout": (lambda x: _is_number(x) and x < 1, "a number in [0, 1)"),
+    "loss": (lambda x: x is None or isinstance(x, str) or callable(x), "a name, or a function"),
+    "lr": _NUMBER,
+    "weight_decay": _NUMBER,
+    "epochs": _COUNT,
+    "batch_size": _COUNT,
+    "patience": (lambda x: x is None or _is_count(x), "None, or an integer, 1 or more"),
+    "validation_fraction": (lambda x: _is_number(x) and 0 < x < 1, "a number between 0 and 1"),
+    "verbose": (lambda x: isinstance(x, (bool, np.bool_, Integral)), "True or False"),
+}
 
 
 def _single(x: NDArray, name: str) -> NDArray:
@@ -82,19 +118,42 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
 
+    def _check(self) -> None:
+        """Refuse a parameter that is of the wrong kind, or outside its values."""
+        for name, (is_right, needed) in _NEEDED.items():
+            value = getattr(self, name)
+            if not is_right(value):
+                raise OptionError(f"{type(self).__name__}: {name}={quote(value)}: pass {needed}")
+        for name, valid in (("activation", nn.activations), ("optimizer", OPTIMIZERS)):
+            value = getattr(self, name)
+            if not (value in valid if isinstance(value, str) else name == "activation" and callable(value)):
+                raise choice(name, value, valid)
+        training.steps.require_backend(self.compile)
+
+    def _make(self, *args: Any) -> Any:
+        """Call the function that makes a model."""
+        try:
+            return self.model(*args)  # type: ignore[misc]
+        except TypeError:
+            if words := misfit(self.model, args, {}):  # type: ignore[arg-type]
+                raise OptionError(f"{type(self).__name__}: model: {words}") from None
+            raise
+
     def _train(self, x: NDArray, y: NDArray, outputs: int) -> None:
         """Make a model and train it."""
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        self._check()
+        try:
+            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        except ValueError as error:
+            raise OptionError(f"{type(self).__name__}: random_state: {error}") from error
         rng = np.random.default_rng(seed)
         if self.model is None:
-            if not np.iterable(self.hidden):
-                raise OptionError(f"hidden={self.hidden!r}: pass a sequence of sizes, such as (100,)")
             sizes = [x.shape[1], *self.hidden, outputs]
             made: Any = nn.MLP(sizes, self.activation, dropout=self.dropout, rng=rng)
         elif isinstance(self.model, nn.Module):
             made = copy.deepcopy(self.model)
         else:
-            made = self.model(x.shape[1], outputs, rng)
+            made = self._make(x.shape[1], outputs, rng)
             if not isinstance(made, nn.Module):
                 raise OptionError(f"model=: the function made a {type(made).__name__}; it returns a Module")
         with evaluating(made), no_grad():
@@ -103,8 +162,6 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             raise OptionError(
                 f"model=: its outputs are of shape {found} for one example; this needs {(1, outputs)}"
             )
-        if self.optimizer not in OPTIMIZERS:
-            raise choice("optimizer", self.optimizer, OPTIMIZERS)
         decay = {"weight_decay": self.weight_decay} if self.weight_decay else {}
         optimizer = OPTIMIZERS[self.optimizer].make(made.parameters(), lr=self.lr, **decay)
         data, validation, callbacks = (x, y), None, []
