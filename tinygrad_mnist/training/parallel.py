@@ -6,9 +6,11 @@ of them meets would leave the others waiting for it, so it ends them all.
 
 from __future__ import annotations
 
-import importlib
 import os
+import signal
+import subprocess
 import sys
+import threading
 import time
 import traceback
 import zlib
@@ -28,6 +30,9 @@ __all__ = ["Parallel", "count_apart"]
 
 #: How long the other processes leave it to the first to report an error, which is often the same in all, in seconds.
 COURTESY = 0.5
+
+#: After how many seconds a process says that it waits for others to begin.
+PATIENCE = 20
 
 #: What mpiexec tells a process of how many there are, and which it is: that of MPICH and Intel, and that of Open MPI.
 _STARTED = ("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")
@@ -86,20 +91,13 @@ class Parallel:
             # MPICH, as a rule, waits by asking without a pause: no use where the others have no core to answer on.
             os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
         try:
-            parallel = cls(require("mpi4py.MPI", extra="mpi", purpose="parallel='mpi'").COMM_WORLD)
+            with _waiting():
+                parallel = cls(require("mpi4py.MPI", extra="mpi", purpose="parallel='mpi'").COMM_WORLD)
         except RuntimeError as error:
             raise MissingExtraError(
                 f"parallel='mpi': mpi4py finds no MPI ({describe_briefly(error)}): pip install 'tinygrad-mnist[mpi]', "
                 "or make the MPI of this machine known, as with `module load mpi`"
             ) from error
-        except KeyboardInterrupt:
-            import mpi4py
-
-            # If MPI has begun, this process would wait for the others when it ends, and they for it.
-            mpi4py.rc.initialize = False
-            if (mpi := importlib.import_module("mpi4py.MPI")).Is_initialized():
-                mpi.COMM_WORLD.Abort(1)
-            raise
         if parallel.size > 1:
             sys.excepthook = parallel._last_words
         return parallel
@@ -318,6 +316,41 @@ def count_apart(parallel: Parallel) -> int:
         if size in os.environ and os.environ.get(rank) == "0" and parallel.size == 1:
             return int(os.environ[size])
     return 1
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """What a process that meets the others does meanwhile: it says so after a while, and a signal ends it at once.
+
+    MPI runs no Python until all are there, so that another process has to say it, and no handler would be called.
+    """
+    size, rank = next(
+        ((os.environ[s], os.environ.get(r)) for s, r in _STARTED if s in os.environ), ("1", "0")
+    )
+    if size == "1" or "mpi4py.MPI" in sys.modules or os.name == "nt":
+        yield
+        return
+    text = (
+        f"process {rank} of {size} has waited {PATIENCE} seconds for the others. All of them must train with "
+        "--parallel mpi, or parallel='mpi'; Ctrl-C stops them"
+    )
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in _SIGNALS} if is_main else {}
+    speaker = [sys.executable, "-ISc", _SPEAKER, str(PATIENCE), text]
+    try:
+        with subprocess.Popen(speaker, stdin=subprocess.PIPE):  # it ends when its input does
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SPEAKER = """
+import select, sys
+if not select.select([0], [], [], float(sys.argv[1]))[0]:
+    print(sys.argv[2], file=sys.stderr)
+"""
 
 
 def _cores() -> int:
