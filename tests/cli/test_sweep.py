@@ -90,6 +90,7 @@ def test_it_stops_trainings_that_are_worse(tmp_path, monkeypatch):
         ("lr=0.1..1,exp", "after the range comes nothing, or `,log`"),
         ("hidden=8", "give two or more different values"),
         ("hidden=8|8", "give two or more different values"),
+        ("lr=1e-3|0.001", "give two or more different values"),
         ("hidden=8|x", "'x' is not a list of layer sizes"),
         ("dropout=0..2", "2 is not in the range|not in the range"),
         ("optimizer=adam|adamm", "'adamm' is not one of"),
@@ -129,6 +130,13 @@ def test_another_sweep_in_the_folder(tmp_path):
             tg.errors.OptionError, match=r"holds a sweep with .*or choose another folder with --out"
         ):
             cli.commands.sweep.main([*space, "--out", str(tmp_path), *QUICK], standalone_mode=False)
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "file").touch()
+    for out, found in (("file", "is a file"), ("file/sweep", "cannot be written: Not a directory")):
+        with pytest.raises(tg.errors.RunError, match=f"{out}: {found}"):
+            cli.commands.sweep.main([*SPACE, "--out", str(tmp_path / out), *QUICK], standalone_mode=False)
 
 
 def test_without_optuna(tmp_path):

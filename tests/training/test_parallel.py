@@ -269,9 +269,7 @@ def test_signals_stop_all_and_nothing_is_lost(mpiexec, tmp_path, number, to_one)
 @pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_process_whose_others_never_come_says_so_and_can_be_stopped(mpiexec, number):
-    impatient = (
-        "from tinygrad_mnist.training import parallel; parallel.PATIENCE = 0.5; parallel.Parallel.start('mpi')"
-    )
+    impatient = "from tinygrad_mnist.training import parallel; parallel.PATIENCE = 0.5; parallel.Parallel.start('mpi')"
     other = [":", "-n", 1, sys.executable, "-c", "import time; time.sleep(100)"]
     with start(mpiexec, 1, "-c", impatient, *other) as process:
         said = process.stderr.readline()

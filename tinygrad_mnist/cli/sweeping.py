@@ -14,6 +14,7 @@ import click
 from ..errors import NonFiniteError, OptionError, choice, describe_briefly, pluralise, require
 from ..reading import readable
 from ..training import Callback, Training
+from ..training.folders import writable
 from ..training.runs import Run
 from .training import train
 
@@ -47,10 +48,8 @@ class Search(NamedTuple):
             raise choice("option of `train` in --search", name, _OPTIONS)
         if ".." not in values:
             choices = tuple(values.split("|"))
-            if len(set(choices)) < max(len(choices), 2):
+            if len({_convert(name, value) for value in choices}) < max(len(choices), 2):
                 raise _wrong(text, "give two or more different values")
-            for value in choices:
-                _convert(name, value)
             return cls(name, choices)
         span, comma, scale = values.partition(",")
         if scale != "log" and comma:
@@ -198,7 +197,8 @@ def _is_given(context: click.Context, name: str | None) -> bool:
 
 def _open(optuna: Any, out: Path, objective: str, facts: dict[str, list[str]]) -> Any:
     """Open the study in a folder, or make it; one with other settings is refused."""
-    out.mkdir(parents=True, exist_ok=True)
+    with writable(out):
+        out.mkdir(parents=True, exist_ok=True)
     journal = optuna.storages.journal
     path = out / "study.journal"
     with readable(path, "journal of a sweep"):

@@ -12,7 +12,7 @@ from typing import TextIO
 from ..errors import RunError
 from ..files import unfinished
 
-__all__ = ["LOCK", "claim", "make_folder"]
+__all__ = ["LOCK", "claim", "make_folder", "writable"]
 
 #: The file whose lock says that a process writes into the folder. The system takes the lock away from a process that
 #: ends, however it ends; a file without a lock says nothing.
@@ -26,7 +26,7 @@ _claimed: dict[Path, tuple[tuple[int, int], int]] = {}
 def make_folder(parent: str | os.PathLike[str], name: str) -> Path:
     """Make a folder that did not exist: ``name-1``, ``name-2`` and so on. No other process gets the same."""
     number = 1
-    with _writable(Path(parent)):
+    with writable(Path(parent)):
         while True:
             folder = Path(parent) / f"{name}-{number}"
             try:
@@ -49,7 +49,7 @@ def claim(folder: str | os.PathLike[str]) -> Iterator[Path]:
         If another process, or another thread, has claimed it, or nothing can be written there.
     """
     folder = Path(folder)
-    with _writable(folder):
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
     key, me = folder.resolve(), (os.getpid(), threading.get_ident())
     owner, count = _claimed.get(key, (me, 0))
@@ -63,9 +63,10 @@ def claim(folder: str | os.PathLike[str]) -> Iterator[Path]:
     with _locked(folder) as file:
         _claimed[key] = me, 1
         try:
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            with writable(folder):
+                file.truncate(0)
+                # At once, so that a full disk is not met again when the file is closed.
+                os.write(file.fileno(), str(os.getpid()).encode())
             for path in unfinished(folder):
                 path.unlink(missing_ok=True)
             yield folder
@@ -78,7 +79,7 @@ def _locked(folder: Path) -> Iterator[TextIO]:
     """Hold the lock of a folder; its file is removed before the lock is given up."""
     path = folder / LOCK
     while True:
-        with _writable(folder):
+        with writable(folder):
             opened = path.open("a+", encoding="ascii")
         with opened as file:
             _lock(file.fileno(), folder)
@@ -97,7 +98,7 @@ def _locked(folder: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def writable(folder: Path) -> Iterator[None]:
     """Say what to do where nothing can be written: by this user, on this disk, or because it is full."""
     try:
         yield
