@@ -348,6 +348,18 @@ def test_a_validation_loss_that_is_not_finite():
     assert log.events[-1] == "end"
 
 
+@pytest.mark.parametrize("compile", [False, True])
+def test_after_a_bad_step_the_same_optimizer_can_go_on(compile):
+    model = small()
+    optimizer = optim.Adam(model.parameters())
+    points = X.copy()
+    points[-1] = np.nan
+    with pytest.raises(NonFiniteError):
+        train(model, (points, Y), epochs=1, optimizer=optimizer, compile=compile)
+    history = train(model, epochs=2, optimizer=optimizer, compile=compile)
+    assert history[1]["train_loss"] < history[0]["train_loss"]
+
+
 @pytest.mark.parametrize("scale", [1, 1000], ids=["finite", "infinite"])
 @pytest.mark.parametrize("validation", [None, VALIDATION], ids=["alone", "validated"])
 def test_a_last_update_that_breaks_the_weights(validation, scale):

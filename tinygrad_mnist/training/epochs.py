@@ -49,8 +49,12 @@ class Epoch:
 
 
 def undo_epoch(training: Training, before: Mapping[str, NDArray], what: str) -> NonFiniteError:
-    """Restore the last good weights, and return the error that says what happened."""
+    """Restore the last good weights, and return the error that says what happened.
+
+    What the optimizer remembers may hold NaN too, from the bad step or from those before it: it begins anew.
+    """
     training.model.load_state_dict(before)
+    training.optimizer.state.clear()
     rates = ", ".join(f"{group['lr']:.3g}" for group in training.optimizer.param_groups)
     return NonFiniteError(
         f"fit: {what} in epoch {training.epoch}, batch {training.batch}; the model has been reset to the weights "
