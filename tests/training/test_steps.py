@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
-from tinygrad_mnist.errors import MissingExtraError, OptionError, ShapeError
+from tinygrad_mnist.errors import GradientError, MissingExtraError, OptionError, ShapeError
 from tinygrad_mnist.training import TrainingStep, steps
 from tinygrad_mnist.training.steps import COMPILE, Work, repays, work_of
 
@@ -286,10 +286,13 @@ def test_other_values_are_refused_with_the_valid_ones(digits, compile):
         train(digits, "nunba")
 
 
-def test_a_loss_that_is_no_scalar():
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_loss_that_is_no_scalar(digits, compile):
+    with pytest.raises(ShapeError, match=r"fit: the loss has shape \(16,\)"):
+        train(digits, compile, loss=tg.nn.CrossEntropyLoss(reduction="none"))
     w = tg.nn.Parameter(np.ones(3, np.float32))
-    step = TrainingStep(lambda x: w * x, tg.optim.SGD([w], lr=0.1), compile=False)
-    with pytest.raises(ShapeError, match=r"shape \(3,\)"):
+    step = TrainingStep(lambda x: w * x, tg.optim.SGD([w], lr=0.1), compile=compile)
+    with pytest.raises(GradientError, match=r"shape \(3,\)"):
         step(np.ones(3, np.float32))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..data import DataLoader, Dataset
 from ..data.batches import Batches, BatchSource, adopt, make_loader
 from ..data.examples import ExampleSource
-from ..errors import OptionError, choice, misfit, quote
+from ..errors import OptionError, ShapeError, choice, misfit, quote
 from ..graph import no_grad
 from ..nn import Module
 from ..nn.modes import evaluating
@@ -170,7 +170,7 @@ def fit(
         if the processes that train together were given different data or settings.
     NonFiniteError
         If a loss or a weight becomes NaN or infinite; the model is then reset to the weights before
-        that epoch.
+        that epoch, and the optimizer has no memory.
 
     Examples
     --------
@@ -215,6 +215,10 @@ def fit(
         value = loss(output, y)
         if value is None:
             raise OptionError("fit: the loss returned nothing; end it with `return ...`")
+        if np.size(value) != 1:
+            raise ShapeError(
+                f"fit: the loss has shape {np.shape(value)}; it must be a scalar, such as a mean over the batch"
+            )
         return value, output
 
     steps = epochs * len(loader)

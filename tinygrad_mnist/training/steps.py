@@ -11,7 +11,7 @@ import numpy as np
 
 from ..compiler import Compiled, compile
 from ..compiler.program import inputs_of
-from ..errors import GradientError, MissingExtraError, OptionError, ShapeError, choice
+from ..errors import GradientError, MissingExtraError, OptionError, choice
 from ..optim import Optimizer, clip_grad_norm_
 from ..tensor import Tensor
 from ..typing import Array
@@ -276,16 +276,12 @@ class TrainingStep:
         self.optimizer.zero_grad()
         result = self.function(*args)
         loss = result[0] if self.has_aux else result
-        if np.size(loss) != 1:
-            raise ShapeError(
-                f"fit: the loss has shape {np.shape(loss)}; it must be a scalar, such as a mean over the batch"
-            )
         if not isinstance(loss, Tensor):
             raise GradientError(
                 f"fit: the loss is a {type(loss).__name__}, not a Tensor, so it has no gradient; compute it from the "
                 "model's outputs with NumPy's functions, and without float(...), .item(), .data or .numpy() on the way"
             )
-        if math.isfinite(loss.item()):
+        if np.size(loss) != 1 or math.isfinite(loss.item()):  # backward refuses several numbers in words
             loss.backward()
             if self._sums is not None:
                 self._sums.step()
