@@ -60,11 +60,15 @@ def a_class_out_of_range(s: Scales, x: Any, i: Any) -> Any:
     return F.cross_entropy(x.reshape(1, 3), i.reshape(1))
 
 
+def draws_and_meets_a_class_out_of_range(s: Scales, x: Any, i: Any) -> Any:
+    return F.cross_entropy((x * s.rng.random(3)).reshape(1, 3), i.reshape(1))
+
+
 @pytest.mark.parametrize(
     "f",
     [
         writes_then_picks, picks_before_it_writes, draws_between, raises_while_it_is_traced, shapes_that_do_not_fit,
-        a_class_out_of_range,
+        a_class_out_of_range, draws_and_meets_a_class_out_of_range,
     ],
 )  # fmt: skip
 def test_after_an_error_everything_is_as_the_function_leaves_it(f: Any) -> None:

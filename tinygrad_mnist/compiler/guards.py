@@ -72,6 +72,7 @@ class Entry:
             self._names[name] = x
         self._names |= {"program": self.program, "type": type, "len": len, "map": map, "id": id}
         self._names |= {"FINAL": FINAL, "Exception": Exception, "uncompiled_after": uncompiled.after}
+        self._names["uncompiled_words"] = uncompiled.raise_in_its_words
         # Objects are identified by their ids, so they must not vanish.
         self._given = [_kept(x) for x in leaves([args, kwargs])]
         self._signature = _Signature(args, kwargs)
@@ -159,16 +160,22 @@ class Entry:
         """Run the function itself if these lines end in an error: they have changed nothing but Generators.
 
         Those are restored, which costs a microsecond in every call. So this is only done if the error may come after
-        something was written: otherwise, the program has drawn the same numbers as the function would have.
+        something was written: otherwise, the program has drawn the same numbers as the function would have, and only
+        the words of the error are asked for.
         """
         generators = [self._name(x) for x in recorded.given.values() if isinstance(x, np.random.Generator)]
         generators += [f"a{i}" for i in self._sources if isinstance(fits.leaves[i], np.random.Generator)]
         updates = sum(len(vector.stores) for vector in recorded.vectors)
         is_written = bool(recorded.writes) or len(recorded.program.stores) > updates
-        if generators and not (is_written and any(op.may_raise for op in recorded.program.ops)):
+        may_raise = any(op.may_raise for op in recorded.program.ops)
+        if generators and not may_raise:
             return lines
+        saved = list(enumerate(generators if is_written else []))
+        after = "uncompiled_after(error, args, kwargs)"
+        if generators and not is_written:
+            after = f"uncompiled_words(error, args, kwargs, [{', '.join(generators)}])"
         return [
-            *(f"    state{i} = {rng}.bit_generator.state" for i, rng in enumerate(generators)),
+            *(f"    state{i} = {rng}.bit_generator.state" for i, rng in saved),
             "    error = None",
             "    try:",
             *(f"    {line}" for line in lines),
@@ -177,8 +184,8 @@ class Entry:
             "    except Exception as raised:",
             "        error = raised",
             "    if error is not None:",
-            *(f"        {rng}.bit_generator.state = state{i}" for i, rng in enumerate(generators)),
-            "        return uncompiled_after(error, args, kwargs)",
+            *(f"        {rng}.bit_generator.state = state{i}" for i, rng in saved),
+            f"        return {after}",
         ]
 
     def _returning(self) -> list[str]:

@@ -41,15 +41,39 @@ class Uncompiled:
         """Run it."""
         if self.optimizer is None:
             return self.function(*args, **kwargs)
-        self.optimizer.zero_grad()
-        result = self.function(*args, **kwargs)
-        (result[0] if self.has_aux else result).backward()
+        result = self._differentiated(args, kwargs)
         if self.clip_norm is not None:
             parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
             clip_grad_norm_(parameters, self.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return result
+
+    def _differentiated(self, args: Any, kwargs: Any) -> Any:
+        """Run the function and the backward pass."""
+        assert self.optimizer is not None
+        self.optimizer.zero_grad()
+        result = self.function(*args, **kwargs)
+        (result[0] if self.has_aux else result).backward()
+        return result
+
+    def raise_in_its_words(self, error: Exception, args: Any, kwargs: Any, generators: list[Any]) -> None:
+        """Raise what the function does, for the error of a program that has drawn the function's numbers.
+
+        The function now draws other numbers. If it raises nothing for them, the program's words have to do.
+        """
+        states = [rng.bit_generator.state for rng in generators]
+        try:
+            if self.optimizer is None:
+                self.function(*args, **kwargs)
+            else:
+                self._differentiated(args, kwargs)
+        finally:
+            for rng, state in zip(generators, states, strict=True):
+                rng.bit_generator.state = state
+        if self.optimizer is not None:
+            self.optimizer.zero_grad()
+        raise error
 
     def after(self, error: Exception, args: Any, kwargs: Any) -> Any:
         """Run it because its program or its trace ended in an error: it should raise one too."""
