@@ -136,6 +136,41 @@ def test_clip_norm_and_aux():
         assert aux["name"] == "batch"
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_a_parameter_that_is_returned_is_that_after_the_update_and_a_copy_that_before(name):
+    found = []
+    for compiled in (False, True):
+        model = mlp()
+        optimizer, loss_of = OPTIMIZERS[name](model.parameters()), nn.CrossEntropyLoss()
+        first = next(model.parameters())
+
+        def loss(x, y, model=model, first=first, loss_of=loss_of):
+            views = [
+                first,
+                first.T,
+                first.data[1:],
+                first.reshape(-1)[::2],
+                np.broadcast_to(first, (2, *first.shape)),
+            ]
+            return loss_of(model(x), y), [*views, np.copy(first), first.detach(), first.T.detach(), first * 1]
+
+        def step(x, y, loss=loss, optimizer=optimizer):
+            optimizer.zero_grad()
+            value, aux = loss(x, y)
+            value.backward()
+            optimizer.step()
+            return value, aux
+
+        if compiled:
+            step = tg.compile(loss, optimizer=optimizer, has_aux=True)
+        for seed in range(3):
+            x, y = data(5, seed=seed)
+            found.append([np.array(getattr(part, "data", part)) for part in step(x, y["classes"])[1]])
+    for expected, got in zip(found[:3], found[3:], strict=True):
+        for a, b in zip(expected, got, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-12)
+
+
 # -- functions and modules ---------------------------------------------------------------------------
 
 

@@ -130,6 +130,8 @@ def _recorded(
         writes = arguments.written()
         stores = [*capture.stores, *(store for vector in vectors for store in vector.stores)]
         form = tree_map(lambda x: _result(trace, function, x), result), list(writes.values())
+        new = {old: view for vector in vectors for old, view in vector.updated().items()}
+        form = tree_map(lambda x: _after_update(trace, x, new), form)
     program = Program(
         inputs=tuple(trace.inputs),
         ops=tuple(trace.ops),
@@ -336,6 +338,27 @@ def _result(trace: Trace, function: Callable[..., Any], x: Any) -> Any:
         f"compile: {named(function)} returned a {type(x).__name__}; a program returns arrays, Tensors, numbers, and "
         "lists, tuples and dicts of them"
     )
+
+
+def _after_update(trace: Trace, op: Any, new: Mapping[Op, Op]) -> Any:
+    """A result that is a parameter, or a view of one, shows the parameter after the update, as it does uncompiled."""
+    if not isinstance(op, Op):
+        return op
+    chain = [op]
+    while chain[-1].is_view and chain[-1] not in new:
+        chain.append(chain[-1].args[0])
+    if chain[-1] not in new:
+        return op
+    made = new[chain.pop()]
+    views, view = list[Op](), made
+    while view not in trace.ops and not isinstance(view, Input):
+        views.append(view)
+        view = view.args[0]
+    trace.ops += reversed(views)
+    for op in reversed(chain):
+        made = Op(op.instruction, (made, *op.args[1:]), op.settings, op.shape, op.dtype, op.place)
+        trace.ops.append(made)
+    return made
 
 
 def _with_views(program: Program, views: Mapping[Op, Op], form: Any) -> tuple[Program, Any]:

@@ -12,7 +12,8 @@ updated separately: there, the program never computes the full gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ class Vector:
         self.turned: list[bool] = []  # whether each is stored transposed
         self.states: list[dict[str, Any]] = []
         self.gradient: Any = None
-        self.views: dict[Op, Op] = {}
+        self.views: dict[Op, Op] = {}  # what the parameters are at first, and after the update
+        self.updated: Callable[[], dict[Op, Op]] = dict
         self.stores: list[Store] = []
         self.given: dict[Op, Any] = {}
         self.lr: Any = None
@@ -66,7 +68,9 @@ class Vector:
         self.states = [optimizer.state.setdefault(p, {"step": 0}) for p in self.params]
         p = self._input(trace, f"{own}{suffix}", self._joined([_array(capture, t) for t in self.params]))
         self.memory = ours(self.given[p.op])
-        self._view_parameters(trace, capture, p.op)
+        self.views = self._views_of(capture, p.op)
+        for old in self.views:
+            capture.given.pop(old, None)
         remembered: dict[str, Any] = {}
         for name in memory:
             arrays = [
@@ -90,6 +94,7 @@ class Vector:
                     f"compile: {type(optimizer).__name__}.update is not elementwise ({op.instruction.name}), but a "
                     "program updates several parameters at once; step() works"
                 )
+        self.updated = partial(self._views_of, capture, new_p.op)
         pairs = [(target, new_p.op), *((op, new[name].op) for name, op in before.items())]
         self.stores += [Store(op, value) for op, value in pairs if value is not op]
 
@@ -151,8 +156,9 @@ class Vector:
             start += math.prod(shape)
         return views
 
-    def _view_parameters(self, trace: Trace, capture: Capture, whole: Op) -> None:
-        start = 0
+    def _views_of(self, capture: Capture, whole: Op) -> dict[Op, Op]:
+        """The parameters as views of a vector."""
+        views, start = {}, 0
         for p, turned in zip(self.params, self.turned, strict=True):
             old = capture.tensors[id(p)][2]
             shape = old.shape[::-1] if turned else old.shape
@@ -167,9 +173,8 @@ class Vector:
                 view = Op(instruction_of(np.transpose), (view, (1, 0)), {}, old.shape, old.dtype, place)
             if view is whole and not turned:
                 view = Op(instruction_of(np.reshape), (whole, shape), {}, shape, old.dtype, place)
-            self.views[old] = view
-            if capture.given.get(old) is not None:
-                del capture.given[old]
+            views[old] = view
+        return views
 
 
 def same_steps(vectors: list[Vector]) -> Iterator[Test]:
