@@ -62,8 +62,8 @@ class _Counts:
     Attributes
     ----------
     changes : int
-        Another number whenever :func:`changed` is called. As long as it stays the same, nothing that is reported
-        there has to be examined.
+        A new number at every call of :func:`changed`. While it stays the same, nothing that is reported there has to
+        be examined.
     writes : int
         Goes up whenever the memory of a Tensor is written in place, by an optimizer, a program or other code.
     """
@@ -79,8 +79,9 @@ _NUMBERS = itertools.count(1)
 
 
 def changed() -> None:
-    """Report that a module or its class got an attribute, or a leaf other memory, another place in the graph or a hook.
+    """Report a change that compiled programs must notice.
 
+    That is an attribute of a module or of its class, or the memory, the place in the graph or the hooks of a leaf.
     Call it after the change was made. No number occurs twice, so a change is noticed even if other threads make
     changes at the same time.
 
@@ -164,7 +165,8 @@ class Node:
     hooks : list of callables, or None
         Each returns the gradient that it was given, or another one in its place.
     retains : bool, or Node
-        Whether an inner node keeps its gradient as a leaf does; the leaf, if it took its place in a user's Tensor.
+        Whether an inner node keeps its gradient, as a leaf does. A Node if it took the place of that leaf in the user's
+        Tensor, by a change in place.
     grad : Array or None
         The gradient accumulated here; a Tensor only if the sweep was recorded.
 
@@ -351,7 +353,7 @@ def sweep(
 
 
 def _call_hooks(hooks: Sequence[Callable[[Array], Array]], g: Array) -> Array:
-    """Call hooks with a gradient, each with what the one before returned."""
+    """Call hooks in turn, each with the gradient that the one before returned."""
     for hook in tuple(hooks):
         g = conjugate(hook(conjugate(g)))
     return g
@@ -407,7 +409,7 @@ def no_grad() -> Iterator[None]:
     """Compute without recording, within a ``with`` block or a decorated function, generator or coroutine.
 
     The setting belongs to the current thread or asyncio task. A decorated generator computes without
-    recording, but the code that uses its values between two of them records as usual.
+    recording; the code that takes values from it records as usual.
 
     Examples
     --------

@@ -164,7 +164,7 @@ class Operators:
         self.put(np.arange(self.size), values)
 
     def conjugate(self: Any) -> Tensor:
-        """The complex conjugate; a Tensor of real numbers itself, as in NumPy."""
+        """The complex conjugate; a Tensor of real numbers is returned as it is, as in NumPy."""
         return _call(np.conjugate, self) if self.dtype.kind == "c" else self
 
     conj = conjugate

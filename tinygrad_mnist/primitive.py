@@ -399,7 +399,7 @@ def primitive(
 
 
 def elementwise(ufunc: np.ufunc, *, domain: tuple[float, float] = (-2.0, 2.0)) -> Primitive:
-    """Declare a NumPy ufunc, whose body is the ufunc itself; state its rules with ``.vjp(...)``.
+    """Declare an operation whose body is a NumPy ufunc; state its rules with ``.vjp(...)``.
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ class Tensor(Operators):
 
     _array: NDArray
     _node: Node | None
-    #: The Tensors that this one may be a part of; None if NumPy forbids to write here. Set only if there is something.
+    #: The Tensors that this one may be a part of, or None if NumPy forbids writing here. Most Tensors do not have it.
     _owners: tuple[ref[Tensor], ...] | None
 
     def __init__(self, data: Any, *, requires_grad: bool = False) -> None:
@@ -230,7 +230,7 @@ class Tensor(Operators):
                 yield whole
 
     def _unshared(self) -> Tensor:
-        """Return this Tensor as no part of others; it is copied only if an optimizer may overwrite its memory."""
+        """Return a Tensor that is no part of another; a copy only if an optimizer may overwrite this one's memory."""
         if any(whole.requires_grad and whole.is_leaf for whole in self._wholes()):
             return self.copy()
         if hasattr(self, "_owners"):
@@ -365,8 +365,8 @@ class Tensor(Operators):
         Parameters
         ----------
         hook : callable
-            Gets the gradient as a Tensor; its return value replaces the gradient. If it returns ``None``, the
-            Tensor that it got does, which it may have changed in place.
+            Gets the gradient as a Tensor, and may change it in place. What it returns replaces the gradient,
+            unless that is ``None``.
 
         Returns
         -------
@@ -793,7 +793,7 @@ def part_of(t: Any, wholes: Iterable[Any]) -> Any:
 
 
 def unshared(t: Any) -> Any:
-    """Make a result that NumPy would copy no part of another Tensor.
+    """Part a result from the Tensor that it shares memory with, because NumPy would have returned a copy.
 
     Examples
     --------
@@ -860,9 +860,9 @@ def refuse(condition: Any, error: Callable[[], Exception], brief: str) -> None:
 
 
 def certainly(condition: Any) -> bool:
-    """Whether a condition on values holds: in a compiled program only if it does in every call.
+    """Whether a condition on values holds; in a compiled program, it has to hold in every call.
 
-    Code that takes a shortcut if it can asks this, so that programs do not take the shortcut.
+    Code asks this before it takes a shortcut, because a program must not take one that suits a single call.
 
     Examples
     --------
@@ -873,7 +873,7 @@ def certainly(condition: Any) -> bool:
 
 
 def possibly(condition: Any) -> bool:
-    """Whether a condition on values may hold: in a compiled program, yes unless it holds in no call.
+    """Whether a condition on values may hold; in a compiled program it may, unless it holds in no call.
 
     Examples
     --------
@@ -884,7 +884,7 @@ def possibly(condition: Any) -> bool:
 
 
 def is_known(x: Any) -> bool:
-    """Whether Python may look at the numbers of an array: in a compiled program if they are the same in every call.
+    """Whether Python may look at the numbers of an array; in a compiled program, only if they never change.
 
     Examples
     --------

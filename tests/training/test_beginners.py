@@ -614,3 +614,18 @@ def test_a_tensor_beside_text():
     t = tg.tensor([1.0, 2.0], requires_grad=True)
     assert t not in ["a"]
     assert t != "a"
+
+
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        ("x^2", r"not 'x \^ 2'; a power is written x \*\* 2"),
+        ("2x + 1", r"cannot be read: invalid decimal literal; write 2 \* x for 2x"),
+        ("x +", "cannot be read: invalid syntax$"),
+    ],
+)
+def test_formulas_as_pupils_write_them(formula, said):
+    from tinygrad_mnist.viz.steps.expression import compute
+
+    with pytest.raises(OptionError, match=said):
+        compute(formula, {"x": 1.0})

@@ -14,6 +14,7 @@ from ..errors import GradcheckError
 from ..experiments import catalogue, run_experiment
 from ..experiments.options import (
     Group,
+    Whole,
     run_command,
 )
 from ..training.history import is_finite
@@ -72,7 +73,7 @@ cli.add_command(sweep)
 def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
     """Measure the model of RUN on the test data, class by class.
 
-    These are the same data that it was trained with, or those given with --data; others are an error.
+    They are those of the run, or those that --data names. Without them, an error says how to get them.
     """
     saved = Run(run)
     model = saved.model()
@@ -105,7 +106,7 @@ def evaluate(run: Path, path: Path | None, as_json: bool) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="PNG, SVG, PDF or .dot.  [default: graph.svg in the run]"
 )
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--batch-size", type=Whole(1), default=64, show_default=True, help="Images in the step.")
 def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
     """Draw the graph that one training step of RUN records."""
     saved = Run(run)
@@ -122,9 +123,10 @@ def draw_graph(run: Path, out: Path | None, batch_size: int) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
 def export(run: Path, file: Path) -> None:
-    """Write the model of RUN as an ONNX file, which other programs run.
+    """Write the model of RUN as an ONNX file.
 
-    The file takes batches of any size, of images as the model does: greys from 0 to 1. Needs the extra `onnx`.
+    Other programs run it, with batches of any size. Images are greys from 0 to 1, as in the model. It needs the
+    extra `onnx`.
     """
     saved = Run(run)
     example = np.zeros((1, *saved.facts.input), np.float32)
@@ -133,12 +135,10 @@ def export(run: Path, file: Path) -> None:
 
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--samples", type=click.IntRange(1), default=8, show_default=True, help="Number of images in the loss."
-)
+@click.option("--samples", type=Whole(1), default=8, show_default=True, help="Number of images in the loss.")
 @click.option(
     "--elements",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=50,
     show_default=True,
     help="Number of elements of each parameter.",
@@ -211,7 +211,7 @@ def doctor(run: Path, as_json: bool) -> int:
 
 @cli.group("experiment", cls=Group)
 def experiment_group() -> None:
-    """Run the experiments that this project grew out of, and those that followed."""
+    """Run an experiment, or list them."""
 
 
 @experiment_group.command("list")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import RunError, pluralise
+from ..experiments.options import Whole
 from ..files import replace
 from ..training.explaining import explain_run
 from ..training.runs import Run
@@ -19,7 +20,7 @@ __all__ = ["explain", "name_backend"]
 @click.option(
     "--out", type=click.Path(path_type=Path), help="File to write.  [default: program.py in the run]"
 )
-@click.option("--batch-size", type=click.IntRange(1), help="Images per step.  [default: the run's]")
+@click.option("--batch-size", type=Whole(1), help="Images per step.  [default: the run's]")
 @click.option("--use", is_flag=True, help="Write the program of a prediction instead of a training step.")
 def explain(run: Path, out: Path | None, batch_size: int | None, use: bool) -> None:
     """Write one training step of RUN as a NumPy program.

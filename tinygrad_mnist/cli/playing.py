@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import require
+from ..experiments.options import Whole
 from ..training.runs import Run
 
 __all__ = ["play"]
@@ -16,12 +17,12 @@ __all__ = ["play"]
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option("--open/--no-open", "opens", default=True, show_default=True, help="Open it in the browser.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port of the page.  [default: one that is free]"
+    "--port", type=Whole(0, 65535), default=0, help="Port of the page.  [default: one that is free]"
 )
 def play(run: Path | None, opens: bool, port: int) -> None:
-    """Open a page to play with: train, wind back and compare; points in a plane.
+    """Open a page to play with: train, wind back and compare.
 
-    RUN is a training whose model the page starts with. The page is seen on this machine only, needs no network, and
+    The page starts with the model of RUN, if you name one. The page is seen on this machine only, needs no network, and
     ends with Ctrl-C.
     """
     for module in ("starlette", "uvicorn", "websockets"):

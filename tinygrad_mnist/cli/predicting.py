@@ -36,7 +36,7 @@ def predict(run: Path, images: tuple[Path, ...], as_json: bool) -> int:
     dark, and photos of paper. They may also be folders of pictures, and tables or other files of many images, such as
     Kaggle's test.csv, whose images have the size that the model reads.
 
-    What cannot be read is reported, the rest is read, and the exit status is 1.
+    It reports what it cannot read, and reads the rest; the exit status is then 1.
     """
     saved = Run(run)
     model, facts, fill = saved.model(), saved.facts, saved.fill

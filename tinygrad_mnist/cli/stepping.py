@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import data, viz
 from ..errors import OptionError, pluralise
+from ..experiments.options import Whole
 from ..training.runs import Run
 from ..viz.steps.expression import compute, read_values
 
@@ -20,9 +21,7 @@ __all__ = ["step_through"]
 @click.option(
     "--formula", is_flag=True, help="Play a formula: step-through --formula 'tanh(w*x + b)' w=2 x=[1,2] b=-1"
 )
-@click.option(
-    "--label", type=click.IntRange(0), help="The class of the image.  [default: what the model says]"
-)
+@click.option("--label", type=Whole(0), help="The class of the image.  [default: what the model says]")
 @click.option(
     "--out", type=click.Path(path_type=Path), default="steps.html", show_default=True, help="File to write."
 )

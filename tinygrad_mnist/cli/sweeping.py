@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from ..errors import NonFiniteError, OptionError, choice, describe_briefly, pluralise, require
+from ..experiments.options import Whole
 from ..reading import readable
 from ..training import Callback, Training
 from ..training.folders import writable
@@ -126,17 +127,17 @@ class _Reporting(Callback):
 )
 @click.option(
     "--trials",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=20,
     show_default=True,
-    help="How many trainings there shall be in all.",
+    help="How many trainings to make in all.",
 )
 @click.option(
     "--objective",
     type=click.Choice(["accuracy", "loss"]),
     default="accuracy",
     show_default=True,
-    help="The measure of the validation data that chooses.",
+    help="Which measure of the validation data decides.",
 )
 @click.option(
     "--prune/--no-prune",
@@ -155,11 +156,12 @@ class _Reporting(Callback):
 def sweep(
     searches: tuple[str, ...], trials: int, objective: str, prune: bool, out: Path, options: tuple[str, ...]
 ) -> int:
-    """Search for good settings of `train` with Optuna (extra `sweep`).
+    """Search for good settings of `train`.
 
-    All other options are those of `train`, and the same in each training. The same command goes on with a sweep that
-    was stopped, and more of them, in other terminals or on other machines that share the folder, work on it together.
-    For example: tinygrad-mnist sweep --search lr=1e-4..1e-1,log --search 'hidden=64|128|256' --trials 30 --epochs 5
+    Optuna chooses them (extra `sweep`). All other options are those of `train`, and the same in each training. The
+    same command goes on with a sweep that was stopped. Run it in several terminals, or on machines that share the
+    folder, and they work on it together. For example: tinygrad-mnist sweep --search lr=1e-4..1e-1,log
+    --search 'hidden=64|128|256' --trials 30 --epochs 5
     """
     found = [Search.read(text) for text in searches]
     names = [search.name for search in found]

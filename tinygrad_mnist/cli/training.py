@@ -22,6 +22,7 @@ from ..experiments.options import (
     RememberingCommand,
     Sizes,
     Terminated,
+    Whole,
     command_line,
     refuse_beside_resume,
     report_error,
@@ -61,7 +62,11 @@ def _follow(context: click.Context, option: click.Parameter, name: str | None) -
     + ". Other options take precedence over it.",
 )
 @click.option(
-    "--dataset", type=click.Choice(list(DATASETS)), default="mnist", show_default=True, help="Data set."
+    "--dataset",
+    type=click.Choice(list(DATASETS)),
+    default="mnist",
+    show_default=True,
+    help="Data set to train on.",
 )
 @click.option(
     "--data",
@@ -143,14 +148,12 @@ def _follow(context: click.Context, option: click.Parameter, name: str | None) -
 )
 @click.option(
     "--epochs",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=10,
     show_default=True,
     help="Number of passes through the data.",
 )
-@click.option(
-    "--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Images per update."
-)
+@click.option("--batch-size", type=Whole(1), default=128, show_default=True, help="Images per update.")
 @click.option("--clip-norm", type=Number(0, min_open=True), help="Limit the norm of the gradient to this.")
 @click.option(
     "--validation",
@@ -165,12 +168,12 @@ def _follow(context: click.Context, option: click.Parameter, name: str | None) -
     help="Keep the last weights, or those with the best validation loss.  [default: last; best with --patience]",
 )
 @click.option(
-    "--patience", type=click.IntRange(1), help="Stop after this many epochs without a better validation loss."
+    "--patience", type=Whole(1), help="Stop after this many epochs without a better validation loss."
 )
 @click.option("--compile", cls=CompileOption, backends=COMPILE)
 @click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=0,
     show_default=True,
     help="The same seed gives the same weights.",
@@ -190,12 +193,12 @@ def _follow(context: click.Context, option: click.Parameter, name: str | None) -
     type=Number(0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Also save within an epoch, as often as this. After each epoch, it is saved anyway.",
+    help="Save within an epoch, too, every so many minutes. It is always saved after an epoch.",
 )
 @click.option(
     "--threads",
-    type=click.IntRange(1),
-    help="Threads for matrix products.  [default: one if more are not worth it, or if the cores are in use]",
+    type=Whole(1),
+    help="Threads for matrix products.  [default: as many as cores, or one if more do not pay]",
 )
 @click.option(
     "--parallel",
@@ -208,7 +211,7 @@ def _follow(context: click.Context, option: click.Parameter, name: str | None) -
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON at the end.")
 def train(**options: Any) -> int:
-    """Train a network and leave a folder with a page behind.
+    """Train a network, and write a folder with a page about it.
 
     Without MNIST on this machine and without a network, it trains on 5,000 digits that come with
     the program. Ctrl-C stops early and keeps what has been learned; --resume goes on from there.

@@ -87,7 +87,8 @@ def _square(part: Part, place: Path) -> NDArray:
         )
     if not SHORTEST <= height <= LONGEST:
         raise DataError(
-            f"{place}: images of {height}×{width} pixels; expected sides of {SHORTEST} to {LONGEST}"
+            f"{place}: images of {height}×{width} pixels; expected sides of {SHORTEST} to {LONGEST}. If these are no "
+            "images, read the numbers with np.loadtxt, and pass (inputs, targets) to fit"
         )
     return images
 

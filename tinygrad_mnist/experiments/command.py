@@ -20,7 +20,7 @@ from ..reading import LARGEST_JSON, parse_json, read_bytes
 from ..training.folders import claim
 from ..training.runs import Run
 from ..training.steps import COMPILE, require_backend
-from .options import CompileOption, RememberingCommand, command_line, refuse_beside_resume, run_command
+from .options import CompileOption, RememberingCommand, Whole, command_line, refuse_beside_resume, run_command
 from .page import circumstances
 from .report import Report
 
@@ -102,12 +102,10 @@ def _shared(data: str | None, trains: bool) -> list[click.Parameter]:
             ["--full"], is_flag=True, help="Use the official data and the full length, not a quick look."
         ),
         *(where if data is not None and DATASETS[data].takes_path else []),
-        click.Option(
-            ["--seed"], type=click.IntRange(0), default=0, show_default=True, help="The first seed."
-        ),
+        click.Option(["--seed"], type=Whole(0), default=0, show_default=True, help="The first seed."),
         click.Option(
             ["--seeds"],
-            type=click.IntRange(1),
+            type=Whole(1),
             default=1,
             show_default=True,
             help="Number of runs, each with the next seed; their mean and spread are shown.",

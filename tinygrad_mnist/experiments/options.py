@@ -27,6 +27,7 @@ __all__ = [
     "RememberingCommand",
     "Sizes",
     "Terminated",
+    "Whole",
     "command_line",
     "refuse_beside_resume",
     "report_error",
@@ -212,8 +213,16 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names
 
 
+class Whole(click.IntRange):
+    """An integer in a range."""
+
+    name = "integer"
+
+
 class Number(click.FloatRange):
     """A finite float in a range."""
+
+    name = "number"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         """Read a number, and refuse one that is not finite."""

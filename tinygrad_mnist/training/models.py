@@ -150,6 +150,8 @@ MODELS: dict[str, ModelRecipe] = {
     "lenet": ModelRecipe("two convolutions and three layers (LeNet-5)", lenet),
     "small-cnn": ModelRecipe("three narrow convolutions with batch norm: 99 % in seconds", small_cnn),
     "cnn": ModelRecipe("four convolutions with batch norm and dropout", cnn),
-    "committee": ModelRecipe("five cnn, which each learn from a fifth of every batch, and vote", committee),
+    "committee": ModelRecipe(
+        "five networks like cnn: each learns from a fifth of every batch, and they vote", committee
+    ),
     "resnet": ModelRecipe("a residual network of seven convolutions", resnet),
 }

@@ -53,7 +53,7 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "noisy-mlp": Recipe(
-        "no convolutions and no distortions: nothing that knows which pixels are neighbours",
+        "no convolutions and no distortions, so nothing tells it which pixels are neighbours",
         {
             "model": "noisy-mlp", "epochs": "100", "batch_size": "100", "lr": "0.003", "weight_decay": "0.01",
             "validation": "0",

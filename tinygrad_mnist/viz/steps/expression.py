@@ -105,7 +105,9 @@ def compute(formula: str, values: Mapping[str, Any]) -> tuple[Tensor, dict[str, 
     try:
         tree = ast.parse(formula.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise OptionError(f"the formula {formula!r} cannot be read: {error}") from None
+        why = error.msg if isinstance(error, SyntaxError) else error
+        times = "; write 2 * x for 2x" if re.search(r"\d\s*[^\W\d]|\d\s*\(", formula) else ""
+        raise OptionError(f"the formula {formula!r} cannot be read: {why}{times}") from None
     named = {
         name: tensor(np.asarray(value, np.float64), requires_grad=True) for name, value in values.items()
     }
@@ -143,8 +145,10 @@ def _value(part: ast.AST, named: Mapping[str, Tensor]) -> Any:
         return _OPERATORS[type(part.op)](_value(part.operand, named))
     if isinstance(part, ast.Call) and not part.keywords:
         return _function(part.func)(*(_value(argument, named) for argument in part.args))
+    power = "; a power is written x ** 2" if isinstance(getattr(part, "op", None), ast.BitXor) else ""
     raise OptionError(
-        f"a formula may contain numbers, names, lists, + - * / ** @ and functions, but not {ast.unparse(part)!r}"
+        "a formula may contain numbers, names, lists, + - * / ** @ and functions, but not "
+        f"{ast.unparse(part)!r}{power}"
     )
 
 
