@@ -180,10 +180,10 @@ CUT = {
     "twice the same": lambda x: (np.sin(x), np.sin(x)),
     "what it was given": lambda x: (x, x.sum()),
 }
-#: As machine code, every third; the others with --thorough.
+#: As machine code, every seventh; the others with --thorough.
 CUT_BY_NUMPY = [(name, "numpy") for name in CUT]
 CUT_BY_MACHINE_CODE = [
-    pytest.param(name, "numba", marks=[MACHINE_CODE, *([pytest.mark.thorough] if i % 3 else [])])
+    pytest.param(name, "numba", marks=[MACHINE_CODE, *([pytest.mark.thorough] if i % 7 else [])])
     for i, name in enumerate(CUT)
 ]
 
@@ -263,12 +263,7 @@ def test_losses(loss):
     ("optimizer", "backend"),
     [
         *((name, "numpy") for name in OPTIMIZERS),
-        pytest.param("nesterov", "numba", marks=MACHINE_CODE),
-        *(
-            pytest.param(name, "numba", marks=[MACHINE_CODE, pytest.mark.thorough])
-            for name in OPTIMIZERS
-            if name != "nesterov"
-        ),
+        *(pytest.param(name, "numba", marks=[MACHINE_CODE, pytest.mark.thorough]) for name in OPTIMIZERS),
     ],
 )
 def test_optimizers(optimizer, backend):

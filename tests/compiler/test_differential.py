@@ -13,15 +13,19 @@ import pytest
 from comparing import check, check_all, references, shrink
 from programs import Program, draw
 
-#: By what is compiled: how many programs, and how many with --thorough.
-AMOUNTS = {"values": (80, 20_000), "gradient": (20, 6_000), "training": (20, 3_000)}
+#: By what is compiled: how many programs by default, how many among the deeper tests, and how many where hours do not
+#: matter.
+AMOUNTS = {"values": (40, 80, 20_000), "gradient": (10, 20, 6_000), "training": (10, 20, 3_000)}
 AS_MACHINE_CODE = {
-    "machine": (12, 20_000),
-    "values": (4, 2_000),
-    "gradient": (4, 3_000),
-    "training": (4, 1_000),
+    "machine": (4, 12, 20_000),
+    "values": (2, 4, 2_000),
+    "gradient": (2, 4, 3_000),
+    "training": (1, 4, 1_000),
 }
+MARKS = ([], [pytest.mark.thorough], [pytest.mark.thorough, pytest.mark.soak])
 PART = 20
+#: Of fewer programs, any number may be refused.
+FEW = 10
 #: The largest share of the programs of a part that may be refused; about a quarter is.
 MOST_REFUSED = 0.7
 
@@ -35,11 +39,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     amounts = AS_MACHINE_CODE if "machine_code" in metafunc.function.__name__ else AMOUNTS
     option = metafunc.config.getoption
     cases = []
-    for kind, amount in amounts.items():
-        first, count = option("--seed"), option("--programs") or amount[bool(option("--thorough"))]
-        for start in range(first, first + count, PART):
-            seeds = range(start, min(start + PART, first + count))
-            cases.append(pytest.param(kind, seeds, id=f"{kind}-{seeds[0]}-{seeds[-1]}"))
+    for kind, counts in amounts.items():
+        first = start = option("--seed")
+        asked = list(zip(counts, MARKS, strict=True)) if option("--thorough") else [(counts[0], [])]
+        for count, marks in [(option("--programs"), [])] if option("--programs") else asked:
+            while start < first + count:
+                seeds = range(start, min(start + PART, first + count))
+                cases.append(pytest.param(kind, seeds, id=f"{kind}-{seeds[0]}-{seeds[-1]}", marks=marks))
+                start = seeds.stop
     metafunc.parametrize(("kind", "seeds"), cases)
 
 
@@ -57,7 +64,7 @@ def compare(backend: str, kind: str, seeds: range) -> None:
     if faults:
         pytest.fail(f"{len(faults)} of {len(seeds)} programs\n\n" + "\n\n".join(faults), pytrace=False)
     # If all were refused, nothing would be wrong either.
-    assert len(seeds) < PART or reasons.total() <= MOST_REFUSED * len(seeds), reasons.most_common(5)
+    assert len(seeds) < FEW or reasons.total() <= MOST_REFUSED * len(seeds), reasons.most_common(5)
 
 
 def told(program: Program, backend: str, kind: str, most: int) -> str:

@@ -56,20 +56,17 @@ def assert_same(got: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "warm"),
+    ("backend", "warm", "shapes"),
     [
-        pytest.param("numpy", True, id="numpy made before"),
-        *(pytest.param(backend, False, id=f"{backend} at its first call") for backend in BACKENDS),
-        *(
-            pytest.param(backend, True, id=f"{backend} made before", marks=pytest.mark.thorough)
-            for backend in BACKENDS
-            if backend != "numpy"
-        ),
+        pytest.param(
+            backend, warm, shapes, id=f"{backend} {when}, {which}",
+            marks=pytest.mark.thorough if backend == "numba" and (warm or len(shapes) > 1) else (),
+        )
+        for backend in BACKENDS
+        for warm, when in ((True, "made before"), (False, "at its first call"))
+        for shapes, which in (([(40, 30)], "one shape"), ([(40, 30), (7,), (3, 5), (64, 64)], "a shape each"))
     ],
-)
-@pytest.mark.parametrize(
-    "shapes", [[(40, 30)], [(40, 30), (7,), (3, 5), (64, 64)]], ids=["one shape", "a shape each"]
-)
+)  # fmt: skip
 def test_a_function(backend, warm, shapes):
     compiled = tg.compile(chain, backend=backend)
     if warm:
@@ -118,7 +115,7 @@ def test_matrix_products(backend):
     together(work)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", MOSTLY_NUMPY)
 def test_gradients(backend):
     def f(x: Any) -> Any:
         return np.sum(np.sin(x) * np.exp(-x * x))
