@@ -125,7 +125,7 @@ def check_values(f, form, dtype):
 
 
 @NO_NUMBERS
-@pytest.mark.parametrize(("f", "form"), [p for p in CALLS if "nan" in p.id])
+@for_each("f, form", [p for p in CALLS if "nan" in p.id])
 def test_values_with_nan_among_them(f, form):
     assert_numpys(form(f), HOLES)
     assert_numpys(form(f), HOLES + 1j * M)
@@ -133,7 +133,7 @@ def test_values_with_nan_among_them(f, form):
 
 
 @NO_NUMBERS
-@pytest.mark.parametrize(("f", "form"), CALLS)
+@for_each("f, form", CALLS)
 def test_gradients_with_every_keyword(f, form):
     call = form(f)
     a = HOLES if "nan" in f.__name__ else M
@@ -373,7 +373,7 @@ EDGES = [
 
 
 @NO_NUMBERS
-@pytest.mark.parametrize(("f", "x", "expected"), [pytest.param(*case, id=name) for name, *case in EDGES])
+@for_each("f, x, expected", [pytest.param(*case, id=name) for name, *case in EDGES])
 def test_gradient_at_the_edge(f, x, expected):
     np.testing.assert_allclose(gradient(f, x), expected, rtol=1e-12, atol=1e-300)
 

@@ -71,9 +71,7 @@ RULES = [
     (optim.Adagrad, adagrad, {}),
     (optim.Adagrad, adagrad, {"lr": 0.5, "eps": 1e-3, "weight_decay": 0.1}),
 ]
-rules = pytest.mark.parametrize(
-    ("Optimizer", "formula", "settings"), RULES, ids=lambda v: getattr(v, "__name__", None) or str(v)
-)
+rules = for_each("Optimizer, formula, settings", RULES)
 kinds = pytest.mark.parametrize(
     "Optimizer", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad]
 )
@@ -95,8 +93,8 @@ def run(optimizer, params, grads):
 
 
 @rules
-@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)])
-@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0,)])
+@for_each("dtype, rtol", [(np.float64, 1e-12), (np.float32, 1e-5)])
+@for_each("shape", [(), (3,), (2, 3), (0,)])
 def test_formula(Optimizer, formula, settings, dtype, rtol, shape):
     start = np.random.default_rng(1).normal(size=shape)
     p = parameter(start, dtype)
@@ -114,8 +112,8 @@ def test_formula(Optimizer, formula, settings, dtype, rtol, shape):
 
 
 @rules
-@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
-@pytest.mark.parametrize("shape", [(), (2, 3)])
+@for_each("dtype", [np.complex128, np.complex64])
+@for_each("shape", [(), (2, 3)])
 def test_complex_parameters_are_two_real_ones(Optimizer, formula, settings, dtype, shape):
     rng = np.random.default_rng(1)
     parts, grads = rng.normal(size=(2, *shape)), rng.normal(size=(STEPS, 2, *shape))
@@ -156,7 +154,7 @@ def test_state_keeps_the_dtype(Optimizer, formula, settings):
 
 
 @rules
-@pytest.mark.parametrize("order", ["C", "F"])
+@for_each("order", ["C", "F"])
 def test_blocks_change_nothing(Optimizer, formula, settings, order, monkeypatch):
     start = np.random.default_rng(1).normal(size=(7, 9))
     grads = [np.asarray(g, order=order) for g in gradients((7, 9), 5)]
@@ -449,7 +447,7 @@ def test_what_is_no_state_dict_is_refused(bad):
         stepped_adam().load_state_dict(bad)
 
 
-@pytest.mark.parametrize("ending", [".safetensors", ".npz"])
+@for_each("ending", [".safetensors", ".npz"])
 @rules
 def test_state_goes_through_a_file(Optimizer, formula, settings, ending, tmp_path):
     p = [parameter(np.arange(6.0).reshape(2, 3), np.float32)]

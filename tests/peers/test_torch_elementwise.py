@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.nn import functional as F  # noqa: N812
@@ -133,7 +134,7 @@ UNARY = [
 ]
 
 
-@pytest.mark.parametrize(("f", "g", "x"), [pytest.param(*case, id=name) for name, *case in UNARY])
+@for_each("f, g, x", [pytest.param(*case, id=name) for name, *case in UNARY])
 def test_unary(f, g, x):
     agree(f, g, x)
 
@@ -144,7 +145,7 @@ CONSTANT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("f", "g"), CONSTANT, ids=lambda f: f.__name__)
+@for_each("f, g", CONSTANT)
 def test_locally_constant(f, g):
     agree(lambda x: f(x) * x, lambda x: g(x) * x, MODERATE)
 
@@ -195,17 +196,15 @@ BINARY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("f", "g", "values"), [pytest.param(*case, id=name) for name, *case in BINARY])
+@for_each("f, g, values", [pytest.param(*case, id=name) for name, *case in BINARY])
 def test_binary(f, g, values):
     agree(f, g, *map(np.asarray, values))
 
 
-@pytest.mark.parametrize(
-    ("f", "g"),
-    [(np.add, torch.add), (np.multiply, torch.mul), (np.divide, torch.div), (np.power, torch.pow)],
-    ids=["add", "multiply", "divide", "power"],
+@for_each(
+    "f, g", [(np.add, torch.add), (np.multiply, torch.mul), (np.divide, torch.div), (np.power, torch.pow)]
 )
-@pytest.mark.parametrize("shapes", [((2, 3), (3,)), ((), (2, 2)), ((2, 1), (1, 3)), ((0, 2), (2,))], ids=str)
+@for_each("shapes", [((2, 3), (3,)), ((), (2, 2)), ((2, 1), (1, 3)), ((0, 2), (2,))])
 def test_broadcasting(f, g, shapes):
     agree(f, g, *(RNG.uniform(0.5, 2.0, shape) for shape in shapes))
 
@@ -232,13 +231,13 @@ COMPLEX = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("f", "g"), [pytest.param(*case, id=name) for name, *case in COMPLEX])
+@for_each("f, g", [pytest.param(*case, id=name) for name, *case in COMPLEX])
 def test_complex_unary(f, g):
     agree(f, g, Z)
 
 
-@pytest.mark.parametrize(
-    ("f", "g"),
+@for_each(
+    "f, g",
     [
         (np.absolute, torch.abs),
         (np.square, torch.square),
@@ -246,17 +245,14 @@ def test_complex_unary(f, g):
         (np.conjugate, torch.conj),
         (lambda z: np.abs(z) ** 2, lambda z: torch.abs(z) ** 2),
     ],
-    ids=["absolute", "square", "cube", "conjugate", "squared distance"],
 )
 def test_complex_at_0(f, g):
     agree(f, g, np.array([0j, 1j]))
 
 
-@pytest.mark.parametrize("other", [Z[::-1], Z.real, np.abs(Z)], ids=["complex", "real", "positive"])
-@pytest.mark.parametrize(
-    ("f", "g"),
-    [(np.add, torch.add), (np.subtract, torch.sub), (np.multiply, torch.mul), (np.divide, torch.div)],
-    ids=["add", "subtract", "multiply", "divide"],
+@for_each("other", [Z[::-1], Z.real, np.abs(Z)])
+@for_each(
+    "f, g", [(np.add, torch.add), (np.subtract, torch.sub), (np.multiply, torch.mul), (np.divide, torch.div)]
 )
 def test_complex_binary(f, g, other):
     a, b = Z[other != 0], other[other != 0]
@@ -276,7 +272,7 @@ X = RNG.normal(size=(3, 4))
 TIES = np.array([[1.0, 1.0, 0.0], [2.0, 1.0, 2.0], [2.0, 0.0, 0.0]])
 ZEROS = np.array([[0.0, 2.0, 3.0], [1.0, 0.0, 0.0]])
 ARRAYS = {"ordinary": X, "ties": TIES, "zeros": ZEROS, "single": np.array([[3.0]])}
-every_array = pytest.mark.parametrize("x", ARRAYS.values(), ids=ARRAYS)
+every_array = for_each("x", ARRAYS.values())
 
 
 def all_axes(f):
@@ -313,8 +309,8 @@ REDUCTIONS = {
 }
 
 
-@pytest.mark.parametrize("axis", [None, 0, 1])
-@pytest.mark.parametrize(("f", "g"), REDUCTIONS.values(), ids=REDUCTIONS)
+@for_each("axis", [None, 0, 1])
+@for_each("f, g", REDUCTIONS.values())
 @every_array
 def test_reductions(f, g, axis, x):
     agree(lambda x: f(x, axis=axis) ** 2, lambda x: g(x, axis) ** 2, x)
@@ -341,8 +337,8 @@ ACCUMULATIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize(("f", "g"), ACCUMULATIONS.values(), ids=ACCUMULATIONS)
+@for_each("axis", [0, 1])
+@for_each("f, g", ACCUMULATIONS.values())
 @every_array
 def test_accumulations(f, g, axis, x):
     weights = np.linspace(1, 2, f(x, axis=axis).size).reshape(f(x, axis=axis).shape)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 
@@ -165,8 +166,8 @@ def axis(xp: Any, *axes: int) -> dict[str, Any]:
     return {("axis" if xp is np else "dim"): axes[0] if len(axes) == 1 else axes}
 
 
-@pytest.mark.parametrize("complex", [False, True], ids=["real", "complex"])
-@pytest.mark.parametrize("name", CASES)
+@for_each("complex", [False, True])
+@for_each("name", CASES)
 def test_as_pytorch(name, complex):
     f, shapes = CASES[name]
     compare(*both(f), *(draw(*shape, complex=complex, seed=i) for i, shape in enumerate(shapes)))
@@ -195,7 +196,7 @@ EDGES: dict[str, tuple[Callable, np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("name", EDGES)
+@for_each("name", EDGES)
 def test_edges_as_pytorch(name):
     f, a = EDGES[name]
     x, t = tg.tensor(a, requires_grad=True), torch.tensor(a, requires_grad=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 
@@ -298,8 +299,8 @@ CASES = [
 pad = torch.nn.functional.pad
 
 
-@pytest.mark.parametrize("is_complex", [False, True], ids=["real", "complex"])
-@pytest.mark.parametrize(("f", "g", "values"), [pytest.param(f, g, xs, id=name) for name, f, g, *xs in CASES])
+@for_each("is_complex", [False, True])
+@for_each("f, g, values", [pytest.param(f, g, xs, id=name) for name, f, g, *xs in CASES])
 def test_values_and_two_orders(f, g, values, is_complex):
     values = [complex_of(v) for v in values] if is_complex else values
     for a, b in zip(ours(f, values), theirs(g, values), strict=True):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import for_each
 from numpy.lib.stride_tricks import sliding_window_view
 
 import tinygrad_mnist as tg
@@ -54,9 +55,9 @@ def same(a: np.ndarray, b: np.ndarray, rtol: float) -> None:
 TRANSFORMS = ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"]
 
 
-@pytest.mark.parametrize("norm", ["backward", "ortho", "forward"])
-@pytest.mark.parametrize(("n", "axis"), [(None, -1), (4, 0), (5, 0), (3, 1), (4, 2), (7, 2), (1, 1)])
-@pytest.mark.parametrize("name", TRANSFORMS)
+@for_each("norm", ["backward", "ortho", "forward"])
+@for_each("n, axis", [(None, -1), (4, 0), (5, 0), (3, 1), (4, 2), (7, 2), (1, 1)])
+@for_each("name", TRANSFORMS)
 def test_transforms_along_one_axis(name, n, axis, norm):
     x = REAL if name in ("rfft", "ihfft") else COMPLEX
     compare(
@@ -66,11 +67,9 @@ def test_transforms_along_one_axis(name, n, axis, norm):
     )
 
 
-@pytest.mark.parametrize("norm", ["backward", "ortho", "forward"])
-@pytest.mark.parametrize(
-    ("s", "axes"), [(None, (0, 1)), ((4, 3), (1, 2)), ((3, 6), (-1, 0)), ((5, 4), (0, 2))]
-)
-@pytest.mark.parametrize("name", ["fft", "ifft", "rfft", "irfft"])
+@for_each("norm", ["backward", "ortho", "forward"])
+@for_each("s, axes", [(None, (0, 1)), ((4, 3), (1, 2)), ((3, 6), (-1, 0)), ((5, 4), (0, 2))])
+@for_each("name", ["fft", "ifft", "rfft", "irfft"])
 def test_transforms_over_several_axes(name, s, axes, norm):
     x = REAL if name == "rfft" else COMPLEX
     for kind in ("n", "2"):
@@ -98,8 +97,8 @@ def test_shifts(name, axes):
     compare(lambda t: getattr(np.fft, name)(t, axes), lambda t: getattr(torch.fft, name)(t, axes), COMPLEX)
 
 
-@pytest.mark.parametrize("x", [REAL, COMPLEX], ids=["real", "complex"])
-@pytest.mark.parametrize(("n", "axis"), [(1, -1), (2, 0), (3, 1), (5, 2), (6, 0)])
+@for_each("x", [REAL, COMPLEX])
+@for_each("n, axis", [(1, -1), (2, 0), (3, 1), (5, 2), (6, 0)])
 def test_diff(x, n, axis):
     compare(lambda t: np.diff(t, n, axis), lambda t: torch.diff(t, n, axis), x)
 

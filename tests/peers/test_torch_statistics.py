@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.nn import functional as F  # noqa: N812
@@ -87,15 +88,15 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("f", "g", "x"), [pytest.param(*case, id=name) for name, *case in CASES])
+@for_each("f, g, x", [pytest.param(*case, id=name) for name, *case in CASES])
 def test_values_and_gradients_to_second_order(f, g, x):
     mine, yours = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     for a, b in zip(results(f(mine), [mine], tg), results(g(yours), [yours], torch), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["linear", "lower", "higher", "midpoint", "nearest"])
-@pytest.mark.parametrize("q", [0.0, 0.25, 0.37, 0.5, 1.0, [0.1, 0.9]])
+@for_each("method", ["linear", "lower", "higher", "midpoint", "nearest"])
+@for_each("q", [0.0, 0.25, 0.37, 0.5, 1.0, [0.1, 0.9]])
 def test_quantile(method, q):
     q = torch.tensor(q, dtype=torch.float64)
     mine, yours = tg.tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
