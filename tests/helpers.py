@@ -60,12 +60,17 @@ def check_cases(check: Callable[..., None], cases: Iterable[tuple[Any, ...]]) ->
         pytest.fail(f"{len(faults)} of {count} cases\n\n" + "\n".join(faults), pytrace=False)
 
 
-def for_each(names: str, cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def for_each(
+    names: str, cases: Iterable[Any], ids: Iterable[str] | Callable[[Any], Any] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make one test of a check of many cases, each of which takes less time than a test of its own would.
 
     To be used as ``pytest.mark.parametrize`` is, where a case needs no fixture of its own.
     """
     parameters = [name.strip() for name in names.split(",")]
+
+    def say(value: Any) -> str:
+        return str(ids(value) if callable(ids) else getattr(value, "__name__", repr(value)))
 
     def made(check: Callable[..., None]) -> Callable[..., None]:
         def test(**fixtures: Any) -> None:
@@ -79,7 +84,10 @@ def for_each(names: str, cases: Iterable[Any]) -> Callable[[Callable[..., None]]
                 for case in cases
             ]
             assert not any(case.marks for case in named), "a case has no marks of its own"
-            check_cases(checked, ((case.id or repr(case.values)[:200], case.values) for case in named))
+            texts = [case.id or ", ".join(map(say, case.values))[:200] for case in named]
+            if ids is not None and not callable(ids):
+                texts = list(ids)
+            check_cases(checked, zip(texts, [case.values for case in named], strict=True))
 
         signature = inspect.signature(check)
         others = [p for p in signature.parameters.values() if p.name not in parameters]

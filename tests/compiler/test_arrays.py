@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import CompileError, GradientError, UnsupportedError
@@ -222,7 +223,7 @@ def applied(x):
     ]
 
 
-@pytest.mark.parametrize("name", WRITES)
+@for_each("name", WRITES)
 def test_values(name):
     f, calls = WRITES[name]
     assert_same(f, *calls)
@@ -289,7 +290,7 @@ GAPS = np.array([[1.0, np.nan, 3.0], [0.5, 2.0, 4.0]])
 WHOLE = np.array([[1.0, 7.0, 3.0], [0.5, 2.0, 4.0]])
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         *(
@@ -382,8 +383,8 @@ def caught(x):
         return x * 100
 
 
-@pytest.mark.parametrize(
-    ("f", "says"),
+@for_each(
+    "f, says",
     [
         (decide, "a Python `if`"),
         (caught, "a Python `if`"),

@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
@@ -84,15 +85,15 @@ def test_every_optimizer_float64(name, batch):
     assert_same_trajectory(mlp(), nn.CrossEntropyLoss(), OPTIMIZERS[name], batches, 1e-12, 1e-13)
 
 
-@pytest.mark.parametrize("batch", [1, 5])
-@pytest.mark.parametrize("name", LOSSES)
+@for_each("batch", [1, 5])
+@for_each("name", LOSSES)
 def test_every_loss_float64(name, batch):
     loss, kind = LOSSES[name]
     batches = [(x, y[kind]) for x, y in (data(batch, seed=i) for i in range(10))]
     assert_same_trajectory(mlp(), loss, OPTIMIZERS["sgd"], batches, 1e-12, 1e-13)
 
 
-@pytest.mark.parametrize("activation", [*nn.activations, "gelu"])
+@for_each("activation", [*nn.activations, "gelu"])
 def test_every_activation(activation):
     for dtype, rtol in ((np.float64, 1e-12), (np.float32, 1e-5)):
         batches = [(x, y["classes"]) for x, y in (data(5, dtype, seed=i) for i in range(10))]
@@ -605,7 +606,7 @@ def test_a_branch_on_a_value_names_the_line():
         tg.compile(f)(np.ones(3))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda x: float(np.sum(x)),

@@ -7,6 +7,7 @@ import importlib.util
 
 import numpy as np
 import pytest
+from helpers import for_each
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -201,7 +202,7 @@ def test_functions_that_are_cut(name, backend):
 
 
 @pytest.mark.usefixtures("_small")
-@pytest.mark.parametrize("name", WHOLE)
+@for_each("name", WHOLE)
 def test_functions_that_are_not(name):
     compiled = tg.compile(WHOLE[name])
     np.testing.assert_allclose(compiled(X), WHOLE[name](X), rtol=1e-12)

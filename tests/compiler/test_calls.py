@@ -18,6 +18,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
@@ -115,7 +116,7 @@ ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize("name", ARGUMENTS)
+@for_each("name", ARGUMENTS)
 def test_arguments_of_all_kinds(name):
     function, *values = ARGUMENTS[name]
     f = tg.compile(function)
@@ -191,7 +192,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@for_each("name", HOSTILE)
 def test_keys_and_attributes_are_no_code(name):
     c = types.SimpleNamespace()
     table = {name: 2.0, "nested": {name: 3.0}}
@@ -376,7 +377,7 @@ def calls_itself_a_layer_s_counter():
     return m, lambda: list(m.seen)
 
 
-@pytest.mark.parametrize("name", MUTATIONS)
+@for_each("name", MUTATIONS)
 def test_a_change_by_the_function_is_refused(name):
     function, state = MUTATIONS[name]()
     before = state()
@@ -425,7 +426,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@for_each("name", REFUSED)
 def test_what_cannot_be_looked_into_is_refused_by_name_and_line(name):
     strange = REFUSED[name]
     f = tg.compile(lambda x: x * (strange is not None))
@@ -522,8 +523,8 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("function", WRITERS)
-@pytest.mark.parametrize("kind", ARRAYS)
+@for_each("function", WRITERS)
+@for_each("kind", ARRAYS)
 def test_arguments_are_written_into(function, kind):
     a, b = ARRAYS[kind](), ARRAYS[kind]()
     whole, other = (x if x.base is None else x.base for x in (a, b))

@@ -31,7 +31,7 @@ def assert_same(f: Any, *args: Any) -> None:
     np.testing.assert_array_equal(got, expected, strict=True)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda x: np.floor(x / 49),
@@ -146,8 +146,8 @@ def test_clipping_by_a_factor_that_float16_cannot_hold() -> None:
         np.testing.assert_allclose(got, expected, rtol=5e-3)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("lr", [np.float32(0.1), np.float64(0.1), np.float16(0.1)])
+@for_each("dtype", [np.float16, np.float32, np.float64])
+@for_each("lr", [np.float32(0.1), np.float64(0.1), np.float16(0.1)])
 def test_a_rate_that_is_a_number_of_numpy(dtype: Any, lr: Any) -> None:
     for got, expected in zip(*(trained(c, dtype, lr=lr, factor=0.3) for c in (True, False)), strict=True):
         np.testing.assert_allclose(got, expected, rtol=4 * np.finfo(dtype).eps)
@@ -164,7 +164,7 @@ def test_the_total_of_a_large_batch_is_a_number_of_its_own() -> None:
     assert first == kept
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda x: x == None,  # noqa: E711
@@ -424,7 +424,7 @@ def test_integers_that_overflow_wrap_around_whoever_looks_at_them(dtype: Any) ->
 # -- numbers and arrays without axes, of NumPy's and of Python's --------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda x: x.max()[...],
@@ -488,8 +488,8 @@ def test_one_random_number_is_a_number_of_pythons(f: Any, dtype: Any) -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("numbers", [(2, 0), (True, 1), (0.5, 2)])
-@pytest.mark.parametrize("ufunc", [np.greater, np.add, np.maximum])
+@for_each("numbers", [(2, 0), (True, 1), (0.5, 2)])
+@for_each("ufunc", [np.greater, np.add, np.maximum])
 def test_plain_numbers_into_an_array_that_is_traced(ufunc: Any, numbers: Any) -> None:
     def f(x: Any) -> Any:
         ufunc(*numbers, out=x)
@@ -622,8 +622,8 @@ def test_a_tensor_takes_the_result_of_a_function_of_arrays() -> None:
             function(np.ones((1, 2)), True)
 
 
-@pytest.mark.parametrize("x", [-0.0, -np.inf, 4.0, -1.0])
-@pytest.mark.parametrize("exponent", [0.5, 2, -1, 1])
+@for_each("x", [-0.0, -np.inf, 4.0, -1.0])
+@for_each("exponent", [0.5, 2, -1, 1])
 def test_powers_of_numbers_and_of_arrays(x: float, exponent: Any) -> None:
     for f in (lambda x: x[0] ** exponent, lambda x: x**exponent, lambda x: x[0, ...] ** exponent):
         got, expected = both(f, np.array([x]))
@@ -673,15 +673,12 @@ def test_numbers_have_the_methods_of_numbers_and_arrays_those_of_arrays(kind: st
         np.testing.assert_array_equal(got, expected, strict=not isinstance(got, type))
 
 
-@pytest.mark.parametrize(
-    "made",
-    [
+@for_each("made", [
         lambda x: np.ascontiguousarray(x.T), lambda x: np.asfortranarray(x), lambda x: np.asarray(x, order="F"),
         lambda x: np.array(x, order="F"), lambda x: np.array(x, ndmin=3), lambda x: np.array(x, ndmin=3, copy=None),
         lambda x: np.ascontiguousarray(x), lambda x: np.asfortranarray(x.T), lambda x: np.array(x.T).ravel(),
         lambda x: np.array(x.T, copy=False),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_a_write_into_an_array_in_another_order_reaches_the_first_only_if_it_is_the_same(made: Any) -> None:
     def f(x: Any) -> Any:
         made(x)[...] = 7
@@ -694,8 +691,8 @@ def test_a_write_into_an_array_in_another_order_reaches_the_first_only_if_it_is_
         np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("at_least", [np.atleast_1d, np.atleast_2d, np.atleast_3d])
-@pytest.mark.parametrize("x", [np.array(1.5), np.ones(3), np.ones((2, 3))[:, ::2], np.ones((2, 2, 2))])
+@for_each("at_least", [np.atleast_1d, np.atleast_2d, np.atleast_3d])
+@for_each("x", [np.array(1.5), np.ones(3), np.ones((2, 3))[:, ::2], np.ones((2, 2, 2))])
 def test_a_write_into_an_array_with_more_axes_is_one_into_the_array(at_least: Any, x: Any) -> None:
     def f(x: Any) -> Any:
         y, (one, other) = at_least(x), at_least(x, x.sum())
@@ -716,9 +713,9 @@ def test_an_ellipsis_beside_an_index_of_the_array_gives_an_array() -> None:
     assert list(map(type, got)) == list(map(type, expected))
 
 
-@pytest.mark.parametrize("write", [np.putmask, np.place])
-@pytest.mark.parametrize("dtype", [bool, np.int8, np.float16])
-@pytest.mark.parametrize("number", [lambda x: np.int8(3), lambda x: x.sum(), lambda x: x[0] > 0])
+@for_each("write", [np.putmask, np.place])
+@for_each("dtype", [bool, np.int8, np.float16])
+@for_each("number", [lambda x: np.int8(3), lambda x: x.sum(), lambda x: x[0] > 0])
 def test_putmask_and_place_convert_a_number_to_any_dtype(write: Any, dtype: Any, number: Any) -> None:
     def f(x: Any) -> Any:
         y = x.astype(dtype)
@@ -736,15 +733,12 @@ def test_dot_of_complex_numbers_keeps_the_signs_of_zeros() -> None:
             np.testing.assert_array_equal(np.signbit(part(got)), np.signbit(part(expected)))
 
 
-@pytest.mark.parametrize(
-    "f",
-    [
+@for_each("f", [
         lambda s, x: 2j * s, lambda s, x: 2j + s, lambda s, x: 2j - s, lambda s, x: 2j / s, lambda s, x: s * 2j,
         lambda s, x: 2 * (2j * s), lambda s, x: -(2j * s), lambda s, x: (2j * s) ** 2, lambda s, x: 2j * s * x,
         lambda s, x: 2j * s * np.float32(2), lambda s, x: 2j * s * x.astype(np.float32), lambda s, x: np.exp(2j * s),
         lambda s, x: (2j * s).real, lambda s, x: 2j * s.astype(np.float32), lambda s, x: 2j * x[0, ...],
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_a_complex_number_before_a_float64_gives_pythons_complex_number(f: Any) -> None:
     got, expected = both(lambda x: f(x.sum(), x), np.array([1.5, 2, -3]))
     assert type(got) is type(expected)
@@ -809,10 +803,8 @@ def test_a_power_of_a_plain_array_in_place_takes_no_tracked_exponent() -> None:
             g(np.ones(2), np.ones(2))
 
 
-@pytest.mark.parametrize(
-    "accumulate", [np.sum, np.prod, np.cumsum, np.cumprod, np.add.reduce, np.add.accumulate]
-)
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32])
+@for_each("accumulate", [np.sum, np.prod, np.cumsum, np.cumprod, np.add.reduce, np.add.accumulate])
+@for_each("dtype", [np.float64, np.float32, np.int32])
 def test_sums_are_computed_in_the_dtype_of_out(accumulate: Any, dtype: Any) -> None:
     large = np.array([2**62, 2**62, 2**62, 1])
 

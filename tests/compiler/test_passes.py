@@ -82,7 +82,7 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "where", "function", "expected"), RULES)
+@for_each("rule, where, function, expected", RULES)
 def test_rule(rule, where, function, expected):
     fired = []
 

@@ -30,8 +30,8 @@ def assert_grad(t: tg.Tensor, expected) -> None:
 # -- graphs of every shape -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("f", "slope"),
+@for_each(
+    "f, slope",
     [
         (lambda x: x + x, lambda x: 2 + 0 * x),
         (lambda x: x * x * x, lambda x: 3 * x**2),
@@ -276,7 +276,7 @@ def test_an_untracked_tensor_says_why():
 # -- grad: whose memory, and how it is set -------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda x, y: x + y,

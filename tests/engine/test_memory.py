@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim, tensor
@@ -118,7 +119,7 @@ def test_a_training_step_leaves_no_reference_cycles():
     assert not left
 
 
-@pytest.mark.parametrize(
+@for_each(
     "use",
     [
         lambda x: [p.sum() for p in np.split(x, 2)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import leaf
+from helpers import for_each, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import tensor
@@ -12,8 +12,8 @@ from tinygrad_mnist import tensor
 A = np.arange(12.0).reshape(4, 3)
 
 
-@pytest.mark.parametrize(
-    ("function", "how", "axis"),
+@for_each(
+    "function, how, axis",
     [
         (np.split, 2, 0),
         (np.split, 3, 1),

@@ -409,7 +409,7 @@ COPIES = """
 """
 
 
-@pytest.mark.parametrize("code", rows(COPIES))
+@for_each("code", rows(COPIES))
 def test_what_numpy_copies_is_no_part(code):
     names = run(f"y = {code}; y += 1; y[...] += 1\nwith tg.no_grad:\n y = {code}; y += 1; z = {code}; x -= 5")
     assert np.ravel(names["y"].data).tolist() == [2, 3, 4]

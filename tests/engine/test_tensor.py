@@ -282,7 +282,7 @@ def test_astype_to_the_same_dtype_is_another_tensor(requires_grad):
 # -- meeting NumPy -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         np.asarray,
@@ -303,7 +303,7 @@ def test_a_gradient_is_never_lost_silently(f):
         f(leaf(A) * 2)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "view",
     [
         lambda t: t,
@@ -459,7 +459,7 @@ def test_shape_ndim_and_size_are_plain_integers():
     assert type(np.size(t)) is int
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         np.zeros_like,
@@ -572,8 +572,8 @@ def test_hash_is_by_identity():
     assert {a: 1}[a] == 1
 
 
-@pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
-@pytest.mark.parametrize("cls", [leaf, tensor, Parameter])
+@for_each("copier", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+@for_each("cls", [leaf, tensor, Parameter])
 def test_copies_are_leaves_of_their_own(copier, cls):
     t = cls(A)
     if t.requires_grad:
@@ -604,8 +604,8 @@ def test_copy_method_lets_the_gradient_through():
     assert not np.shares_memory(t.copy().data, t.data)
 
 
-@pytest.mark.parametrize(
-    ("t", "text"),
+@for_each(
+    "t, text",
     [
         (tensor(1.5), "tensor(1.5)"),
         (tensor([1, 2]), "tensor([1, 2])"),
@@ -809,7 +809,7 @@ INDEXES = [
 ]
 
 
-@pytest.mark.parametrize("index", INDEXES, ids=str)
+@for_each("index", INDEXES, ids=str)
 def test_assignment(index):
     plain_index = index.data if isinstance(index, Tensor) else index
     region = A[plain_index].shape

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers import parts
+from helpers import for_each, parts
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn
@@ -288,8 +288,8 @@ def test_gaussian_noise():
 # -- what does not fit ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("layer", "shape", "words"),
+@for_each(
+    "layer, shape, words",
     [
         (
             lambda: nn.Conv2d(1, 4, 3),
@@ -332,8 +332,8 @@ def test_words_out_of_range():
         nn.Embedding(4, 2)(np.array([1.0]))
 
 
-@pytest.mark.parametrize(
-    ("make", "words"),
+@for_each(
+    "make, words",
     [
         (lambda: nn.Conv2d(3, 4, 3, groups=2), "3 and 4 channels.*2 groups"),
         (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "kernel_size"),

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, tensor
@@ -188,9 +189,9 @@ def test_probabilities_of_zero_on_impossible_classes():
     assert float(F.cross_entropy(x, np.array([[1.0, 0.0]]))) == 0.0
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("logit", [3.0, 20.0, 40.0, 80.0])
-@pytest.mark.parametrize("target", [0.0, 1.0])
+@for_each("dtype", [np.float32, np.float64])
+@for_each("logit", [3.0, 20.0, 40.0, 80.0])
+@for_each("target", [0.0, 1.0])
 def test_binary_cross_entropy_of_sure_and_right_answers(dtype, logit, target):
     """The loss and its slope are as small as they are, and not 0."""
     x = np.array([logit if target else -logit], dtype)
@@ -275,8 +276,8 @@ def test_logits_without_a_class_axis():
         F.cross_entropy(np.float64(1.0), np.array(0))
 
 
-@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits])
-@pytest.mark.parametrize("shape", [(5,), (1, 5), (5, 2), ()])
+@for_each("loss", [F.mse_loss, F.l1_loss, F.huber_loss, F.binary_cross_entropy_with_logits])
+@for_each("shape", [(5,), (1, 5), (5, 2), ()])
 def test_elementwise_losses_do_not_broadcast(loss, shape):
     with pytest.raises(ShapeError, match=rf"{loss.__name__}.*\(5, 1\)"):
         loss(tensor(np.zeros((5, 1))), np.zeros(shape))
@@ -291,8 +292,8 @@ def test_huber_needs_a_positive_delta():
 # -- as modules ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("module", "function", "x", "target"),
+@for_each(
+    "module, function, x, target",
     [
         (nn.MSELoss(), F.mse_loss, A, B),
         (nn.L1Loss(reduction="sum"), lambda a, b: F.l1_loss(a, b, reduction="sum"), A, B),

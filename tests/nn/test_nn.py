@@ -9,6 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, tensor
@@ -365,7 +366,7 @@ def test_classes_of_ones_own():
     np.testing.assert_array_equal(twin(X).data, model(X).data)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "bad",
     [
         None,
@@ -474,8 +475,8 @@ def test_dropout_seeds():
             nn.Dropout(p)
 
 
-@pytest.mark.parametrize("name", nn.activations)
-@pytest.mark.parametrize("output", [None, "sigmoid"])
+@for_each("name", nn.activations)
+@for_each("output", [None, "sigmoid"])
 def test_mlp_with_every_activation(name, output):
     model = nn.MLP([4, 5, 3, 2], activation=name, output=output, rng=0)
     kinds = [type(m).__name__ for m in model]
@@ -525,8 +526,8 @@ def test_numpys_global_generator_is_left_alone():
 OUT, IN = 300, 400
 
 
-@pytest.mark.parametrize(
-    ("name", "std"),
+@for_each(
+    "name, std",
     [
         ("xavier_uniform", math.sqrt(2 / (IN + OUT))),
         ("xavier_normal", math.sqrt(2 / (IN + OUT))),

@@ -114,7 +114,7 @@ def test_no_axes(name):
     check(lambda x: function(name)(x), np.array(2.0))  # a number has none
 
 
-@pytest.mark.parametrize("name", SEVERAL_AXES)
+@for_each("name", SEVERAL_AXES)
 def test_what_numpy_deprecated(name):
     """Lengths without axes, or None among them: NumPy's answer, and NumPy's warning, where the call is."""
     for s, axes in [((3, 2), None), ((None, 2), (0, 1)), ((2, None), (0, 1))]:
@@ -189,8 +189,8 @@ def test_there_and_back_has_gradient_one(there, back, norm):
     np.testing.assert_allclose(x.grad.data, g, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["fftshift", "ifftshift"])
-@pytest.mark.parametrize("axes", [None, 0, -1, (1,), (0, 1), [0, 2], np.int64(1), (), (1, 1)])
+@for_each("name", ["fftshift", "ifftshift"])
+@for_each("axes", [None, 0, -1, (1,), (0, 1), [0, 2], np.int64(1), (), (1, 1)])
 def test_shifts(name, axes):
     for shape in [(3, 4, 5), (2, 1, 3)]:
         check(lambda x: function(name)(x, axes), RNG.normal(size=shape))

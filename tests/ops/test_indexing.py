@@ -162,7 +162,7 @@ BAD_INDEXES = [
 ]
 
 
-@pytest.mark.parametrize("index", BAD_INDEXES, ids=named)
+@for_each("index", BAD_INDEXES, ids=named)
 def test_bad_indexes_are_refused_alike(index):
     is_refused_like_numpy(lambda x: x[index], M)
     is_refused_like_numpy(lambda x: operator.setitem(x, index, 0.0), M)
@@ -455,7 +455,7 @@ REFUSED_WRITES = [
 ]
 
 
-@pytest.mark.parametrize("f", [pytest.param(f, id=name) for name, f in REFUSED_WRITES])
+@for_each("f", [pytest.param(f, id=name) for name, f in REFUSED_WRITES])
 def test_refused_writes(f):
     is_refused_like_numpy(f, M)
 
@@ -491,9 +491,7 @@ def test_an_array_takes_no_diagonal_or_part_of_a_tracked_tensor():
     np.testing.assert_array_equal(array, M)
 
 
-@pytest.mark.parametrize(
-    "write", [*WRITERS, lambda a, v: np.fill_diagonal(a, v), lambda a, v: operator.setitem(a, 0, v)]
-)
+@for_each("write", [*WRITERS, lambda a, v: np.fill_diagonal(a, v), lambda a, v: operator.setitem(a, 0, v)])
 def test_integers_have_no_place_for_a_tracked_value(write):
     integers = tensor(np.zeros((3, 4), int))
     with pytest.raises(DTypeError):
@@ -605,7 +603,7 @@ REFUSED_TAKES = [
 ]
 
 
-@pytest.mark.parametrize("f", [pytest.param(f, id=name) for name, f in REFUSED_TAKES])
+@for_each("f", [pytest.param(f, id=name) for name, f in REFUSED_TAKES])
 def test_refused_takes(f):
     is_refused_like_numpy(f, M)
 
@@ -689,7 +687,7 @@ REFUSED_CHOICES = [
 ]
 
 
-@pytest.mark.parametrize("f", [pytest.param(f, id=name) for name, f in REFUSED_CHOICES])
+@for_each("f", [pytest.param(f, id=name) for name, f in REFUSED_CHOICES])
 def test_refused_choices(f):
     is_refused_like_numpy(f, M)
 

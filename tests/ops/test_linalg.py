@@ -205,8 +205,8 @@ CALLS: dict[str, tuple[Callable, ...]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("family", CALLS)
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128])
+@for_each("family", CALLS)
+@for_each("dtype", [np.float64, np.float32, np.complex128])
 def test_every_keyword_as_numpy(family, dtype):
     a = (Z if dtype == np.complex128 else A).astype(dtype)
     tolerance = 1e-3 if dtype == np.float32 else 1e-9
@@ -353,15 +353,12 @@ def test_what_depends_on_nothing_is_untracked():
 EMPTY_STACK = np.zeros((0, 3, 3))
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
+@for_each("call", [
         np.linalg.inv, np.linalg.det, np.linalg.slogdet, np.linalg.pinv, np.linalg.cholesky, np.linalg.qr,
         np.linalg.eigh, np.linalg.eigvalsh, np.linalg.svd, np.linalg.svdvals, np.linalg.matrix_norm, np.linalg.trace,
         lambda a: np.linalg.norm(a, "nuc", (1, 2)), lambda a: np.linalg.solve(a, V), lambda a: np.matmul(a, B),
         lambda a: np.linalg.matrix_power(a, 3), np.tril, np.linalg.diagonal, lambda a: np.einsum("bij,j", a, V),
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_empty_stacks(call):
     expected = call(EMPTY_STACK)
     results = call(x := leaf(EMPTY_STACK))
@@ -384,19 +381,19 @@ def test_matrices_without_rows(call):
 # -- norms at the edges --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", [None, 1, 2, 3, 1.5, 0.5, np.inf, -np.inf])
+@for_each("order", [None, 1, 2, 3, 1.5, 0.5, np.inf, -np.inf])
 def test_gradient_of_the_norm_of_a_zero_vector_is_zero(order):
     np.testing.assert_array_equal(gradient(lambda x: np.linalg.norm(x, order), np.zeros(3)), 0)
     np.testing.assert_array_equal(gradient(lambda x: np.linalg.norm(x, order), np.zeros(3, complex)), 0)
 
 
-@pytest.mark.parametrize("order", [None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf])
+@for_each("order", [None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf])
 def test_gradient_of_the_norm_of_a_zero_matrix_is_zero(order):
     np.testing.assert_array_equal(gradient(lambda x: np.linalg.norm(x, order), np.zeros((2, 3))), 0)
 
 
-@pytest.mark.parametrize(
-    ("order", "x", "expected"),
+@for_each(
+    "order, x, expected",
     [
         (None, [3.0, 4.0], [0.6, 0.8]),
         (1, [3.0, 0.0, -4.0], [1.0, 0.0, -1.0]),
@@ -461,7 +458,7 @@ def cofactors(a: np.ndarray) -> np.ndarray:
     return np.array([[(-1) ** (i + j) * np.linalg.det(minors[i][j]) for j in range(n)] for i in range(n)])
 
 
-@pytest.mark.parametrize(
+@for_each(
     "a",
     [
         np.arange(9.0).reshape(3, 3),
@@ -657,10 +654,8 @@ SPECTRAL = {
 }
 
 
-@pytest.mark.parametrize("name", SPECTRAL)
-@pytest.mark.parametrize(
-    "a", [np.eye(3), np.zeros((3, 3)), np.diag([2.0, 0.0, 0.0]), np.diag([1.0, 1.0 + 1e-16, 3.0])]
-)
+@for_each("name", SPECTRAL)
+@for_each("a", [np.eye(3), np.zeros((3, 3)), np.diag([2.0, 0.0, 0.0]), np.diag([1.0, 1.0 + 1e-16, 3.0])])
 def test_vectors_of_coinciding_values_have_none(name, a):
     """Also where the loss hides it: an eigenvalue of 0 multiplies the gradient of its vector away."""
     f = SPECTRAL[name]

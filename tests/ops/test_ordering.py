@@ -217,7 +217,7 @@ def test_quantile_methods(method, n):
     assert tg.testing.gradcheck(lambda a: np.quantile(a, [0.13, 0.77], axis=1, method=method), a)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@for_each("method", METHODS)
 def test_quantiles_with_nan(method):
     q = [0.0, 0.3, 0.5, 1.0]
     for axis in (None, 0, 1, (0, 1)):
@@ -230,7 +230,7 @@ def test_quantiles_with_nan(method):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
-@pytest.mark.parametrize("method", METHODS)
+@for_each("method", METHODS)
 def test_quantiles_of_infinities(method):
     q = [0.0, 0.2, 0.5, 0.9, 1.0]
     for a in ([-INF, 1.0, 2.0, INF], [INF, INF, 1.0], [-INF, -INF, -INF]):
@@ -368,10 +368,8 @@ def test_nothing_warns_where_numpy_does_not():
 # -- sets ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("axis", [None, 0, 1])
-@pytest.mark.parametrize(
-    "a", [TIES, M, HOLES, np.zeros((0, 3)), TIES + 1j], ids=["ties", "M", "nan", "none", "c"]
-)
+@for_each("axis", [None, 0, 1])
+@for_each("a", [TIES, M, HOLES, np.zeros((0, 3)), TIES + 1j], ids=["ties", "M", "nan", "none", "c"])
 def test_unique(a, axis):
     assert_numpys(lambda a: np.unique(a, axis=axis), a)
     assert_numpys(lambda a: np.unique(a, True, True, True, axis), a)
@@ -472,8 +470,8 @@ def test_rows_too_long_to_be_sorted(n):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
-@pytest.mark.parametrize(
+@for_each("shape", [(0,), (2, 0), (0, 3)])
+@for_each(
     "f",
     [
         np.median,

@@ -219,7 +219,7 @@ EDGES = [
 ]
 
 
-@pytest.mark.parametrize(("f", "x", "expected"), [pytest.param(*case, id=name) for name, *case in EDGES])
+@for_each("f, x, expected", [pytest.param(*case, id=name) for name, *case in EDGES])
 def test_gradient_at_the_edge(f, x, expected):
     np.testing.assert_array_equal(gradient(f, x)[0], expected)
 
@@ -337,7 +337,7 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize("f", [pytest.param(f, id=name) for name, f in REFUSALS])
+@for_each("f", [pytest.param(f, id=name) for name, f in REFUSALS])
 def test_refusals(f):
     with pytest.raises(Exception) as numpys:  # noqa: PT011
         f(M)

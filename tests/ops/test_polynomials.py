@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import gradients, is_refused_like_numpy, leaf
+from helpers import for_each, gradients, is_refused_like_numpy, leaf
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError, UnsupportedError
@@ -190,7 +190,7 @@ def test_derivatives_and_integrals_in_numbers():
     assert gradients(lambda p, k: np.polyint(p, 2, k), [6.0], 5.0)[1] == 2.0  # one constant, used twice
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda p: np.polyder(p, -1),
@@ -352,10 +352,8 @@ def test_polyfit_of_too_few_places_warns():
         np.testing.assert_allclose(c.data, np.polyfit(x, [1.0, 2.0, 3.0], 2), rtol=1e-12)
 
 
-@pytest.mark.parametrize("y", [Y, np.stack([Y, Y**2], axis=1), np.float32(Y)], ids=["one", "two", "float32"])
-@pytest.mark.parametrize(
-    "settings", [{"full": True}, {"cov": True}, {"cov": "unscaled"}, {"cov": True, "w": Y}]
-)
+@for_each("y", [Y, np.stack([Y, Y**2], axis=1), np.float32(Y)], ids=["one", "two", "float32"])
+@for_each("settings", [{"full": True}, {"cov": True}, {"cov": "unscaled"}, {"cov": True, "w": Y}])
 def test_polyfit_with_all_that_numpy_returns(y, settings):
     expected = np.polyfit(X, y, 1, **settings)
     found = np.polyfit(leaf(X), leaf(y), 1, **settings)
@@ -371,7 +369,7 @@ def test_polyfit_with_all_that_numpy_returns(y, settings):
     assert tg.testing.gradcheck(tracked_results, X, y, order=2)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda y: np.polyfit(X, y, -1),

@@ -408,7 +408,7 @@ EDGES = [
 ]
 
 
-@pytest.mark.parametrize(("f", "x", "expected"), [pytest.param(*case, id=name) for name, *case in EDGES])
+@for_each("f, x, expected", [pytest.param(*case, id=name) for name, *case in EDGES])
 def test_gradient_at_the_edge(f, x, expected):
     np.testing.assert_array_equal(gradient(f, x), expected)
 

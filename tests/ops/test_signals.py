@@ -255,7 +255,7 @@ def test_gradient_keeps_the_dtype(dtype):
         np.testing.assert_allclose(y.data, expected, rtol=10 * max(np.finfo(dtype).eps, 1e-16))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda x: np.gradient(x, edge_order=3),
@@ -382,7 +382,7 @@ def test_a_long_filter_costs_no_more_backward():
     np.testing.assert_array_equal(v.grad.data, 2 * a.data[::-1])
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda x: np.convolve(x, np.ones((2, 2))),
@@ -404,8 +404,8 @@ def test_bad_convolve_and_correlate(f):
 # -- sliding windows -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("shape", "window", "axis"),
+@for_each(
+    "shape, window, axis",
     [
         ((5,), 1, None),
         ((5,), 3, None),
@@ -598,7 +598,7 @@ def test_interp_gradients_have_the_dtypes_of_the_inputs():
     assert x.grad.dtype == xp.grad.dtype == fp.grad.dtype == np.float32
 
 
-@pytest.mark.parametrize(
+@for_each(
     "f",
     [
         lambda x: np.interp(x, XP, FP[:2]),

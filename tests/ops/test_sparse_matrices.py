@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 
@@ -48,7 +49,7 @@ PRODUCTS = {
 }
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
+@for_each("name", PRODUCTS)
 def test_value_and_gradient_are_those_of_the_matrix_written_out(name):
     shape, product = PRODUCTS[name]
     (X, dense), w = make(), weight(*shape)
@@ -64,7 +65,7 @@ def test_value_and_gradient_are_those_of_the_matrix_written_out(name):
     assert tg.testing.gradcheck(lambda w: product(X, w), w.data, order=2)
 
 
-@pytest.mark.parametrize("kind", FORMATS, ids=lambda kind: kind.__name__)
+@for_each("kind", FORMATS, ids=lambda kind: kind.__name__)
 def test_every_kind_of_sparse_matrix(kind):
     (X, dense), w = make(kind, np.float32), weight(4, 3, dtype=np.float32)
     (X @ w).sum().backward()
@@ -113,8 +114,8 @@ def test_a_network_trains_on_sparse_batches():
     assert losses[0] < 0.8
 
 
-@pytest.mark.parametrize(
-    ("name", "function"),
+@for_each(
+    "name, function",
     [
         ("np.add", lambda X, w: w + X),
         ("np.multiply", lambda X, w: w * X),

@@ -105,7 +105,7 @@ CALLS = [
 
 
 @NO_NUMBERS
-@pytest.mark.parametrize(("f", "forms"), [pytest.param(f, forms, id=f.__name__) for f, forms in COMPLETE])
+@for_each("f, forms", [pytest.param(f, forms, id=f.__name__) for f, forms in COMPLETE])
 def test_values_with_every_keyword(f, forms):
     dtypes = ["f8", "f4", "f2", "c8", "i4", "?"]
     cases = ((f"{f.__name__} {name} {d}", f, form, d) for name, form in forms.items() for d in dtypes)
@@ -203,7 +203,7 @@ AVERAGES = {
 }
 
 
-@pytest.mark.parametrize("name", AVERAGES)
+@for_each("name", AVERAGES)
 def test_average(name):
     f = AVERAGES[name]
     w = np.abs(CUBE[::-1]) + 0.1
@@ -247,7 +247,7 @@ COVARIANCES = {
 }
 
 
-@pytest.mark.parametrize("name", COVARIANCES)
+@for_each("name", COVARIANCES)
 def test_covariance(name):
     f = COVARIANCES[name]
     y = RNG.normal(size=(3, 4))
@@ -491,7 +491,7 @@ def test_a_mean_of_floats_without_the_nans_is_no_integer():
     assert np.nanmean(tg.tensor([1, 2]), dtype=int).data == np.nanmean([1, 2], dtype=int)
 
 
-@pytest.mark.parametrize("f", [np.sum, np.prod, np.mean, np.var, np.std, np.nansum, np.nanmean, np.nanstd])
+@for_each("f", [np.sum, np.prod, np.mean, np.var, np.std, np.nansum, np.nanmean, np.nanstd])
 def test_where_is_a_mask_of_booleans(f):
     for where in ([True, False, True, True], [1, 0, 1, 1], np.True_):
         assert_numpys(lambda a, where=where: f(a, where=where), M)

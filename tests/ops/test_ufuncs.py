@@ -62,8 +62,8 @@ def test_where_broadcasts():
     same(np.sin(leaf(A), where=True), np.sin(A))
 
 
-@pytest.mark.parametrize("mask", [[True, False, True], [False] * 3, [[True], [False]], True])
-@pytest.mark.parametrize("x", [2.0, np.arange(3.0), np.ones((2, 1))])
+@for_each("mask", [[True, False, True], [False] * 3, [[True], [False]], True])
+@for_each("x", [2.0, np.arange(3.0), np.ones((2, 1))])
 def test_where_and_the_inputs_broadcast_to_out(mask, x):
     mask = np.array(mask)
 
@@ -217,15 +217,15 @@ def test_out_of_methods():
 # -- outer, reduceat, at -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ufunc", [*BINARY, np.arctan2], ids=lambda u: u.__name__)
+@for_each("ufunc", [*BINARY, np.arctan2], ids=lambda u: u.__name__)
 def test_outer(ufunc):
     same(ufunc.outer(leaf(A), B[0]), ufunc.outer(A, B[0]))
     same(ufunc.outer(2.0, leaf(B[0])), ufunc.outer(2.0, B[0]))
     assert tg.testing.gradcheck(lambda a, b: ufunc.outer(a, b), A[0], B, order=2)
 
 
-@pytest.mark.parametrize("ufunc", [np.add, np.multiply, np.maximum, np.subtract], ids=lambda u: u.__name__)
-@pytest.mark.parametrize("indices", [[0, 2], [1, 0, 2], [2, 2, 1], [0]])
+@for_each("ufunc", [np.add, np.multiply, np.maximum, np.subtract], ids=lambda u: u.__name__)
+@for_each("indices", [[0, 2], [1, 0, 2], [2, 2, 1], [0]])
 def test_reduceat(ufunc, indices):
     same(ufunc.reduceat(leaf(A), indices, axis=1), ufunc.reduceat(A, indices, axis=1))
     x = np.arange(1.0, 6.0)

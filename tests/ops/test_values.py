@@ -263,8 +263,8 @@ def test_gelu_in_single_precision_and_in_any_order_of_memory():
     assert np.isnan(F.erf(np.array([math.nan]))).all()
 
 
-@pytest.mark.parametrize("shift", [0.0, 1e5, -1e5, 1e300])
-@pytest.mark.parametrize("axis", [0, 1, -1])
+@for_each("shift", [0.0, 1e5, -1e5, 1e300])
+@for_each("axis", [0, 1, -1])
 def test_soft_maxima_anywhere(axis, shift):
     x = M + shift
     shifted = x - x.max(axis=axis, keepdims=True)
@@ -390,8 +390,8 @@ def test_float32_far_out(f, x, value, slope):
     assert found[1].dtype == np.float32
 
 
-@pytest.mark.parametrize(
-    ("f", "x", "value", "slope"),
+@for_each(
+    "f, x, value, slope",
     [
         (F.sigmoid, -12.0, 6.1442e-06, 6.1442e-06),
         (F.sigmoid, -20.0, 0.0, 0.0),
@@ -593,8 +593,8 @@ def test_mean_of_float16_does_not_overflow():
 # -- products ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("a", "b"),
+@for_each(
+    "a, b",
     [
         ((3,), (3,)),
         ((2, 3), (3,)),
@@ -615,8 +615,8 @@ def test_matmul(a, b):
     check(np.matmul, RNG.normal(size=a), RNG.normal(size=b))
 
 
-@pytest.mark.parametrize(
-    ("a", "b"),
+@for_each(
+    "a, b",
     [
         ((), (2, 3)),
         ((2, 3), ()),
@@ -639,7 +639,7 @@ def test_dot_with_a_plain_number():
     check(lambda x: np.dot(2.0, x), M)
 
 
-@pytest.mark.parametrize("axes", [0, 1, 2, ((1,), (0,)), (1, 0), ([0, 1], [1, 0]), ((-1,), (-2,)), ([], [])])
+@for_each("axes", [0, 1, 2, ((1,), (0,)), (1, 0), ([0, 1], [1, 0]), ((-1,), (-2,)), ([], [])])
 def test_tensordot(axes):
     if axes == 2:
         a, b = CUBE, RNG.normal(size=(3, 4, 2))
@@ -817,7 +817,7 @@ JOINS = [
 ]
 
 
-@pytest.mark.parametrize(("f", "a", "b"), [pytest.param(*case, id=name) for name, *case in JOINS])
+@for_each("f, a, b", [pytest.param(*case, id=name) for name, *case in JOINS])
 def test_joins(f, a, b):
     check(f, a, b)
 
@@ -930,7 +930,7 @@ TAKES = [
 ]
 
 
-@pytest.mark.parametrize(("indices", "axis"), TAKES, ids=str)
+@for_each("indices, axis", TAKES, ids=str)
 def test_take(indices, axis):
     indices = np.asarray(indices, int) if isinstance(indices, list) else indices
     check(lambda x: np.take(x, indices, axis=axis), M)

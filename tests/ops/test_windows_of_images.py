@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import DTypeError, OptionError, ShapeError
@@ -99,7 +100,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("call", "error", "message"), REFUSED)
+@for_each("call, error, message", REFUSED)
 def test_what_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
@@ -159,7 +160,7 @@ MORE_REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("call", "error", "message"), MORE_REFUSED)
+@for_each("call, error, message", MORE_REFUSED)
 def test_what_else_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
@@ -203,7 +204,7 @@ COMPILED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", COMPILED)
+@for_each("name", COMPILED)
 def test_compiled_gradients_are_the_same(name):
     check_compiled(name, "numpy")
 

@@ -71,7 +71,7 @@ RULES = [
     (optim.Adagrad, adagrad, {}),
     (optim.Adagrad, adagrad, {"lr": 0.5, "eps": 1e-3, "weight_decay": 0.1}),
 ]
-rules = for_each("Optimizer, formula, settings", RULES)
+rules = for_each("Optimizer, formula, settings", RULES, ids=lambda v: getattr(v, "__name__", None) or str(v))
 kinds = pytest.mark.parametrize(
     "Optimizer", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad]
 )
@@ -278,8 +278,8 @@ def test_a_group_that_is_refused_is_not_added():
     assert len(optimizer.param_groups) == 1
 
 
-@pytest.mark.parametrize(
-    ("Optimizer", "settings"),
+@for_each(
+    "Optimizer, settings",
     [
         (optim.SGD, {"lr": -0.1}),
         (optim.SGD, {"lr": math.nan}),
@@ -503,8 +503,8 @@ def test_clip_grad_norm(dtype, max_norm):
     assert params[3].grad is None
 
 
-@pytest.mark.parametrize(
-    ("dtype", "size"),
+@for_each(
+    "dtype, size",
     [
         (np.float16, 1e4),
         (np.float16, 1e-5),
@@ -516,7 +516,7 @@ def test_clip_grad_norm(dtype, max_norm):
         (np.complex64, 1e30),
     ],
 )
-@pytest.mark.parametrize("max_norm", [1.0, 1e-4])
+@for_each("max_norm", [1.0, 1e-4])
 def test_clip_grad_norm_where_squares_leave_the_range(dtype, size, max_norm):
     direction = np.array([0.6, 0.8j] if dtype == np.complex64 else [0.6, -0.8])
     p, q = parameter([0.0, 0.0], dtype), parameter([0.0], dtype)
@@ -658,7 +658,7 @@ def test_a_schedule_goes_on_where_it_was(make):
     assert found == expected
 
 
-@pytest.mark.parametrize(
+@for_each(
     "bad",
     [
         None,

@@ -145,7 +145,7 @@ CONSTANT = [
 ]  # fmt: skip
 
 
-@for_each("f, g", CONSTANT)
+@for_each("f, g", CONSTANT, ids=lambda f: f.__name__)
 def test_locally_constant(f, g):
     agree(lambda x: f(x) * x, lambda x: g(x) * x, MODERATE)
 
@@ -202,9 +202,11 @@ def test_binary(f, g, values):
 
 
 @for_each(
-    "f, g", [(np.add, torch.add), (np.multiply, torch.mul), (np.divide, torch.div), (np.power, torch.pow)]
+    "f, g",
+    [(np.add, torch.add), (np.multiply, torch.mul), (np.divide, torch.div), (np.power, torch.pow)],
+    ids=["add", "multiply", "divide", "power"],
 )
-@for_each("shapes", [((2, 3), (3,)), ((), (2, 2)), ((2, 1), (1, 3)), ((0, 2), (2,))])
+@for_each("shapes", [((2, 3), (3,)), ((), (2, 2)), ((2, 1), (1, 3)), ((0, 2), (2,))], ids=str)
 def test_broadcasting(f, g, shapes):
     agree(f, g, *(RNG.uniform(0.5, 2.0, shape) for shape in shapes))
 
@@ -245,14 +247,17 @@ def test_complex_unary(f, g):
         (np.conjugate, torch.conj),
         (lambda z: np.abs(z) ** 2, lambda z: torch.abs(z) ** 2),
     ],
+    ids=["absolute", "square", "cube", "conjugate", "squared distance"],
 )
 def test_complex_at_0(f, g):
     agree(f, g, np.array([0j, 1j]))
 
 
-@for_each("other", [Z[::-1], Z.real, np.abs(Z)])
+@for_each("other", [Z[::-1], Z.real, np.abs(Z)], ids=["complex", "real", "positive"])
 @for_each(
-    "f, g", [(np.add, torch.add), (np.subtract, torch.sub), (np.multiply, torch.mul), (np.divide, torch.div)]
+    "f, g",
+    [(np.add, torch.add), (np.subtract, torch.sub), (np.multiply, torch.mul), (np.divide, torch.div)],
+    ids=["add", "subtract", "multiply", "divide"],
 )
 def test_complex_binary(f, g, other):
     a, b = Z[other != 0], other[other != 0]
@@ -272,7 +277,7 @@ X = RNG.normal(size=(3, 4))
 TIES = np.array([[1.0, 1.0, 0.0], [2.0, 1.0, 2.0], [2.0, 0.0, 0.0]])
 ZEROS = np.array([[0.0, 2.0, 3.0], [1.0, 0.0, 0.0]])
 ARRAYS = {"ordinary": X, "ties": TIES, "zeros": ZEROS, "single": np.array([[3.0]])}
-every_array = for_each("x", ARRAYS.values())
+every_array = for_each("x", ARRAYS.values(), ids=ARRAYS)
 
 
 def all_axes(f):
@@ -310,7 +315,7 @@ REDUCTIONS = {
 
 
 @for_each("axis", [None, 0, 1])
-@for_each("f, g", REDUCTIONS.values())
+@for_each("f, g", REDUCTIONS.values(), ids=REDUCTIONS)
 @every_array
 def test_reductions(f, g, axis, x):
     agree(lambda x: f(x, axis=axis) ** 2, lambda x: g(x, axis) ** 2, x)
@@ -338,7 +343,7 @@ ACCUMULATIONS = {
 
 
 @for_each("axis", [0, 1])
-@for_each("f, g", ACCUMULATIONS.values())
+@for_each("f, g", ACCUMULATIONS.values(), ids=ACCUMULATIONS)
 @every_array
 def test_accumulations(f, g, axis, x):
     weights = np.linspace(1, 2, f(x, axis=axis).size).reshape(f(x, axis=axis).shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, optim
@@ -72,7 +73,7 @@ UNARY = [
 ]
 
 
-@pytest.mark.parametrize(("f", "g", "x"), [pytest.param(*case, id=name) for name, *case in UNARY])
+@for_each("f, g, x", [pytest.param(*case, id=name) for name, *case in UNARY])
 def test_functions(f, g, x):
     for a, b in zip(ours(f, x), theirs(g, x), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)
@@ -128,8 +129,8 @@ LOSSES = [
 ]
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.parametrize(("f", "g", "x", "target"), [pytest.param(*case, id=name) for name, *case in LOSSES])
+@for_each("reduction", ["mean", "sum", "none"])
+@for_each("f, g, x, target", [pytest.param(*case, id=name) for name, *case in LOSSES])
 def test_losses(f, g, x, target, reduction):
     mine = ours(lambda t: f(t, target, reduction=reduction), x)
     other = theirs(lambda t: g(t, torch.tensor(target), reduction=reduction), x)
@@ -164,8 +165,8 @@ OPTIMIZERS = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 2e-5)])
-@pytest.mark.parametrize(("name", "settings"), OPTIMIZERS, ids=str)
+@for_each("dtype, tolerance", [(np.float64, 1e-10), (np.float32, 2e-5)])
+@for_each("name, settings", OPTIMIZERS, ids=str)
 def test_optimizers(name, settings, dtype, tolerance):
     start = RNG.normal(size=(2, 3)).astype(dtype)
     p, q = tg.tensor(start, requires_grad=True), torch.tensor(start, requires_grad=True)

@@ -166,7 +166,7 @@ def axis(xp: Any, *axes: int) -> dict[str, Any]:
     return {("axis" if xp is np else "dim"): axes[0] if len(axes) == 1 else axes}
 
 
-@for_each("complex", [False, True])
+@for_each("complex", [False, True], ids=["real", "complex"])
 @for_each("name", CASES)
 def test_as_pytorch(name, complex):
     f, shapes = CASES[name]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.nn import functional as F  # noqa: N812
@@ -76,7 +77,7 @@ CONVOLUTIONS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "x", "w"), CONVOLUTIONS)
+@for_each("settings, x, w", CONVOLUTIONS)
 def test_conv2d(settings, x, w):
     compare("conv2d", normal(*x), normal(*w), normal(w[0]), **settings)
     compare("conv2d", normal(*x), normal(*w), None, **settings)

@@ -299,7 +299,7 @@ CASES = [
 pad = torch.nn.functional.pad
 
 
-@for_each("is_complex", [False, True])
+@for_each("is_complex", [False, True], ids=["real", "complex"])
 @for_each("f, g, values", [pytest.param(f, g, xs, id=name) for name, f, g, *xs in CASES])
 def test_values_and_two_orders(f, g, values, is_complex):
     values = [complex_of(v) for v in values] if is_complex else values

@@ -97,7 +97,7 @@ def test_shifts(name, axes):
     compare(lambda t: getattr(np.fft, name)(t, axes), lambda t: getattr(torch.fft, name)(t, axes), COMPLEX)
 
 
-@for_each("x", [REAL, COMPLEX])
+@for_each("x", [REAL, COMPLEX], ids=["real", "complex"])
 @for_each("n, axis", [(1, -1), (2, 0), (3, 1), (5, 2), (6, 0)])
 def test_diff(x, n, axis):
     compare(lambda t: np.diff(t, n, axis), lambda t: torch.diff(t, n, axis), x)

@@ -116,8 +116,8 @@ def test_covariance_by_its_weights():
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("f", "g", "x"),
+@for_each(
+    "f, g, x",
     [
         (np.std, lambda x: torch.std(x, correction=0), [2.0, 2.0, 2.0]),
         (np.nansum, torch.nansum, [np.nan, 1.0]),

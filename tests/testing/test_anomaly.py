@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError, NonFiniteError
@@ -55,7 +56,7 @@ FORWARD = [
 ]
 
 
-@pytest.mark.parametrize(("f", "parts"), [pytest.param(*case[1:], id=case[0]) for case in FORWARD])
+@for_each("f, parts", [pytest.param(*case[1:], id=case[0]) for case in FORWARD])
 def test_forward(f, parts):
     text = message(f)
     for part in parts:
@@ -308,7 +309,7 @@ OVERWRITTEN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "f", "expected"), OVERWRITTEN, ids=[case[0] for case in OVERWRITTEN])
+@for_each("name, f, expected", OVERWRITTEN, ids=[case[0] for case in OVERWRITTEN])
 def test_an_array_that_is_overwritten_after_it_was_saved_is_found(name, f, expected):
     with pytest.raises(GradientError, match="was overwritten after") as raised, tg.detect_anomaly():
         f()

@@ -123,7 +123,7 @@ KINKS = [
 ]
 
 
-@pytest.mark.parametrize(("f", "x", "element"), [pytest.param(*case[1:], id=case[0]) for case in KINKS])
+@for_each("f, x, element", [pytest.param(*case[1:], id=case[0]) for case in KINKS])
 def test_a_kink_is_no_mistake(f, x, element):
     report = check_graph(np.sum(f(leaf(x))))
     assert len(report.kinks) == 1
@@ -258,8 +258,8 @@ def test_steep_but_smooth_is_no_kink():
 # -- more kinks ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("f", "x"),
+@for_each(
+    "f, x",
     [
         (np.abs, [0.0, 1.0]),
         (np.max, [2.0, 2.0]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import DTypeError, GradcheckError, GradientError, OptionError
@@ -28,7 +29,7 @@ def test_right_gradients_pass():
     assert gradcheck(wrong(lambda g, y, x: 2 * g * x), X, order=2)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "rule",
     [
         lambda g, y, x: g * x,
@@ -154,7 +155,7 @@ def test_inputs_of_any_precision_are_checked_in_float64(dtype):
     assert seen == {np.dtype(np.float64)}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "x", [np.asfortranarray(X), X.T, X[:, ::2], X[::-1], np.float64(0.5), 0.5, [0.5, 1.0], np.zeros((0, 2))]
 )
 def test_inputs_of_any_layout(x):

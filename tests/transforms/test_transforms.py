@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
@@ -223,8 +224,8 @@ def derivatives(model, x):
     }
 
 
-@pytest.mark.parametrize("how", derivatives(np.sin, X[None, :2]))
-@pytest.mark.parametrize("as_tensor", [False, True])
+@for_each("how", derivatives(np.sin, X[None, :2]))
+@for_each("as_tensor", [False, True])
 def test_a_derivative_at_an_array_keeps_the_way_to_a_models_parameters(how, as_tensor):
     """A penalty on a derivative is trained on, whether the derivative was taken at an array or at a Tensor."""
     model = tg.nn.MLP([3, 4, 2], activation="tanh", rng=0, dtype=np.float64)
@@ -575,7 +576,7 @@ EVERY = {
 }
 
 
-@pytest.mark.parametrize("transform", EVERY.values(), ids=EVERY)
+@for_each("transform", EVERY.values(), ids=EVERY)
 def test_nothing_waits_for_the_garbage_collector(transform):
     def f(x):
         x[0] += x[1]

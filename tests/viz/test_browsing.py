@@ -8,6 +8,7 @@ import types
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import notebook, viz
@@ -85,8 +86,8 @@ def test_outputs_of_a_tracked_tensor():
     np.testing.assert_array_equal(bars(viz.plot_prediction(IMAGES[0], outputs))[0], outputs.data)
 
 
-@pytest.mark.parametrize(
-    ("outputs", "options", "error", "message"),
+@for_each(
+    "outputs, options, error, message",
     [
         ([[0.1, 0.2]], {}, ShapeError, r"\(1, 2\).*expected numbers of shape \(C,\)"),
         ([], {}, ShapeError, r"\(0,\)"),
@@ -135,8 +136,8 @@ def test_a_dataset_brings_its_labels_and_the_names_of_its_classes():
     assert texts(viz.browse(tg.data.Dataset(IMAGES, LABELS), outputs=OUTPUTS))[2] == "2 → 1"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "options", "error", "message"),
+@for_each(
+    "arguments, options, error, message",
     [
         ((IMAGES,), {"index": 6}, OptionError, "no image 6 among 6"),
         ((IMAGES,), {"index": -7}, OptionError, "no image -7 among 6"),

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import graphviz
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn
@@ -210,8 +211,8 @@ def test_the_same_computation_is_drawn_the_same():
     assert draw_graph(again).source == first == draw_graph(two_layers()[2]).source
 
 
-@pytest.mark.parametrize(
-    ("compute", "title", "setting"),
+@for_each(
+    "compute, title, setting",
     [
         (lambda x: x.sum(axis=1), "sum", "axis=1"),
         (lambda x: x.sum(axis=(0, 1), keepdims=True), "sum", "axis=(0, 1), keepdims=True"),

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import nn, notebook
@@ -406,8 +407,8 @@ def test_images_are_shown_as_they_are():
     assert np.array_equal(shown, pixels[:20])
 
 
-@pytest.mark.parametrize(
-    ("shape", "store"),
+@for_each(
+    "shape, store",
     [
         ((8, 8), lambda images: images),
         ((8, 8), lambda images: images.reshape(3, 64)),
@@ -439,7 +440,7 @@ def test_numbers_become_shades():
     assert as_pixels(np.full((2, 8, 8), -1e308)).shape == (2, 8, 8)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "inputs",
     [
         np.arange(5.0),

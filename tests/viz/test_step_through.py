@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import for_each
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError, OptionError, ShapeError, UnsupportedError
@@ -237,16 +238,13 @@ def test_what_cannot_be_played_is_said() -> None:
         tg.viz.step_through(loss)
 
 
-@pytest.mark.parametrize(
-    "formula",
-    [
+@for_each("formula", [
         "__import__('os').system('true')", "().__class__", "x.__class__", "open('/etc/passwd')", "lambda: 0",
         "[y for y in x]",
         "x if x else x", "f'{x}'", "x[0]", "exec('1')", "np.load('a')", "np.linalg.inv(x)", "(x := 1)",
         "x" + "+x" * 600,
         "x ** 1000000", "(" * 400, "sum(x, axis=0)", "'text'", "x\x00", "", "1 +", "2 ** 3", "y", "np.__loader__(x)",
-    ],
-)  # fmt: skip
+    ])  # fmt: skip
 def test_formulas_are_no_programs(formula: str) -> None:
     with pytest.raises(OptionError):
         compute(formula, {"x": 1.0})
