@@ -45,6 +45,8 @@ some_or_all = pytest.mark.parametrize(
 def check_cases(check: Callable[..., None], cases: Iterable[tuple[Any, ...]]) -> None:
     """Run a check on every case, given as its name and its arguments; name all that fail, each with its reason.
 
+    A case that is skipped fails too: pytest would skip the others with it.
+
     A test for each of thousands of cases would take longer to collect and report than to run.
     """
     faults, count = [], 0
@@ -52,7 +54,7 @@ def check_cases(check: Callable[..., None], cases: Iterable[tuple[Any, ...]]) ->
         count += 1
         try:
             check(*args)
-        except (Exception, pytest.fail.Exception) as error:
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
             lines = traceback.format_exception(error, limit=-3, chain=False)
             faults.append(f"{name}\n{''.join(lines)}")
     assert count, "there are no cases"

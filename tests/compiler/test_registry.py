@@ -47,7 +47,7 @@ REFUSED = {
     "piecewise",  # calls its functions with as many elements as values say
 }
 #: How many samples of each operation have their gradients compiled, where not all have.
-SOME = 2
+SOME = 1
 #: How many samples are compiled as one program.
 MOST = 40
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 
 import numpy as np
 import pytest
-from helpers import for_each, leaf, parts
+from helpers import check_cases, for_each, leaf, parts, some_or_all
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.errors import GradientError
@@ -172,8 +173,17 @@ MEDIANS = {
 def test_median(f, name, dtype):
     a = (CUBE * 3 + (CUBE[::-1] * 1j if dtype == "c16" else 0)).astype(dtype)
     assert_numpys(lambda a: MEDIANS[name](f, a), a)
-    if dtype in ("f8", "c16"):
-        assert tg.testing.gradcheck(lambda a: MEDIANS[name](f, a), a, order=2)
+
+
+@some_or_all
+def test_gradients_of_medians(are_all):
+    cases = [*itertools.product([np.median, np.nanmedian], MEDIANS, ["f8", "c16"])]
+    check_cases(check_median, ((str(case), *case) for case in cases[:: 1 if are_all else 3]))
+
+
+def check_median(f, name, dtype):
+    a = CUBE * 3 + (CUBE[::-1] * 1j if dtype == "c16" else 0)
+    assert tg.testing.gradcheck(lambda a: MEDIANS[name](f, a), a, order=2)
 
 
 QUANTILES = {

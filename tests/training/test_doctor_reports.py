@@ -25,7 +25,7 @@ def some(names: Any, of: int) -> list[Any]:
 
 
 @pytest.mark.filterwarnings("ignore:.*is a Tensor with requires_grad, but no Parameter")
-@pytest.mark.parametrize("name", some(reports.FAULTY, 4))
+@pytest.mark.parametrize("name", some(reports.FAULTY, 6))
 def test_every_fault_is_named(name: str) -> None:
     codes, make = reports.FAULTY[name]
     findings = diagnose(**make(), trials=bool(set(codes.split()) & TRIED))
@@ -36,7 +36,7 @@ def test_every_fault_is_named(name: str) -> None:
 FAILING = {**reports.FAILING, **third.FAILING, **fourth.FAILING, **fifth.FAILING}
 
 
-@pytest.mark.parametrize("name", some(FAILING, 4))
+@pytest.mark.parametrize("name", some(FAILING, 8))
 def test_every_fault_that_shows_in_time_is_named(name: str) -> None:
     codes, make = FAILING[name]
     settings = make()
@@ -73,7 +73,7 @@ LATER_HEALTHY = {**fourth.HEALTHY, **fifth.HEALTHY}
 
 
 @pytest.mark.filterwarnings("ignore:.*is a Tensor with requires_grad, but no Parameter")
-@pytest.mark.parametrize("name", some(LATER, 8))
+@pytest.mark.parametrize("name", some(LATER, 16))
 def test_every_fault_of_the_later_exams_is_named(name: str) -> None:
     codes, make = LATER[name]
     if name in fourth.MISSED:
@@ -81,7 +81,7 @@ def test_every_fault_of_the_later_exams_is_named(name: str) -> None:
     assert set(codes.split()) & {finding.code for finding in diagnose(**make())}
 
 
-@pytest.mark.parametrize("name", some(LATER_HEALTHY, 12))
+@pytest.mark.parametrize("name", some(LATER_HEALTHY, 24))
 def test_healthy_trainings_of_the_later_exams_get_no_finding(name: str) -> None:
     assert diagnose(**LATER_HEALTHY[name]()) == []
 

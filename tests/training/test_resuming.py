@@ -235,8 +235,14 @@ FEATURES = {
 }
 
 
-@pytest.mark.parametrize("compile", [False, "numpy"])
-@pytest.mark.parametrize(("after", "what"), [*enumerate(FEATURES, 6)])
+@pytest.mark.parametrize(
+    ("after", "what", "compile"),
+    [  # eager and compiled take turns; both where all are wanted
+        pytest.param(after, what, compile, marks=pytest.mark.thorough if (after + j) % 2 else ())
+        for after, what in enumerate(FEATURES, 6)
+        for j, compile in enumerate([False, "numpy"])
+    ],
+)
 def test_what_remembers_something_goes_on_bit_for_bit(tmp_path, what, after, compile):
     parts = in_pieces(tmp_path, after - 4, 4, compile=compile, **FEATURES[what]())
     assert_same(parts, train(compile=compile, **FEATURES[what]()))
