@@ -394,6 +394,8 @@ def fit(g: Array, like: Any) -> Array:
     if g.__class__ is tuple:  # the gradients of an operation with several results
         return tuple(fit(part, value) for part, value in zip(g, like, strict=True))
     if not hasattr(g, "dtype"):  # a rule may return a Python number
+        if g is None:
+            raise ShapeError("it returned None; end it with `return`, or state None in its place")
         g = np.asarray(g, like.dtype) if like.__class__ is np.ndarray else np.full_like(like, g)
     if g.shape != like.shape:
         g = _undo_broadcasting(g, like.shape)

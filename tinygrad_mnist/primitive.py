@@ -371,6 +371,12 @@ def primitive(
     >>> x.grad
     tensor([0.5])
     """
+    for cover in covers:
+        if inspect.isfunction(cover) and not cover.__module__.startswith(("numpy", "scipy")):
+            raise UnsupportedError(
+                f"primitive: write @tg.primitive() with parentheses above {cover.__name__}; they may hold the NumPy "
+                "functions that it replaces"
+            )
 
     def declare(function: Callable[..., Any]) -> Primitive:
         parameters = inspect.signature(function).parameters.values()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mnist as tg
+from tinygrad_mnist import primitive
 from tinygrad_mnist.errors import (
     DTypeError,
     GradientError,
@@ -629,3 +630,66 @@ def test_formulas_as_pupils_write_them(formula, said):
 
     with pytest.raises(OptionError, match=said):
         compute(formula, {"x": 1.0})
+
+
+# -- operations of one's own -----------------------------------------------------------------------
+
+
+def test_primitive_without_parentheses():
+    with pytest.raises(UnsupportedError, match=r"write @tg\.primitive\(\) with parentheses above double"):
+
+        @tg.primitive
+        def double(x, /):
+            return 2 * x
+
+
+def test_a_rule_without_return():
+    @tg.primitive(name="doubled for a test of beginners")
+    def double(x, /):
+        return 2 * x
+
+    def rule(g, y, x):
+        g * 2
+
+    double.vjp(rule)
+    x = tg.tensor(1.0, requires_grad=True)
+    with pytest.raises(ShapeError, match=r"rule 0 of doubled .*: it returned None; end it with `return`"):
+        double(x).backward()
+    del primitive._ALL[double.name]
+
+
+def test_what_is_given_to_rebuild_a_model(tmp_path):
+    tg.training.save_model(Own(3), tmp_path / "own.safetensors")
+    assert tg.training.load_model(tmp_path / "own.safetensors", classes=Own).size == 3
+    with pytest.raises(OptionError, match="pass them, not their names"):
+        tg.training.load_model(tmp_path / "own.safetensors", classes=["Own"])
+
+
+class Own(tg.nn.Module):
+    def __init__(self, size):
+        self.size, self.layer = size, tg.nn.Linear(2, size, rng=0)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_a_layer_that_is_hidden_in_a_function():
+    layer = tg.nn.Linear(4, 3, rng=0)
+
+    class Hidden(tg.nn.Module):
+        def __init__(self):
+            self.run = lambda x: layer(x)
+
+        def forward(self, x):
+            return self.run(x)
+
+    before = layer.weight.data.copy()
+    fit(Hidden(), (X, Y), optimizer=tg.optim.SGD(layer.parameters(), lr=0.1))
+    assert (layer.weight.data != before).any()
+
+
+def test_the_doctor_and_checkpoints_want_the_right_things():
+    with pytest.raises(OptionError, match="diagnose: the model comes first"):
+        tg.training.diagnose((X, Y), model())
+    with pytest.raises(GradientError, match="checkpoint: differentiates a function"):
+        tg.checkpoint(model()(X))

@@ -79,7 +79,10 @@ def build(description: Any, classes: Iterable[type[Module]] = ()) -> Module:
     >>> build({"class": "Linear", "args": [3, 2]})
     Linear(3, 2)
     """
-    known = {**_KNOWN, **{cls.__name__: cls for cls in classes}}
+    given: list[Any] = [classes] if isinstance(classes, type) else list(classes)
+    if not all(isinstance(cls, type) for cls in given):
+        raise OptionError(f"classes = {quote(given)} are no classes; pass them, not their names, as in [Net]")
+    known = {**_KNOWN, **{cls.__name__: cls for cls in given}}
     try:
         return _build(description, known)
     except DataError:

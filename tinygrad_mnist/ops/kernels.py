@@ -52,7 +52,7 @@ _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 
 def kernel(function: _Kernel) -> _Kernel:
-    """Let stand-ins for arrays take over a call, as they do for NumPy's own functions: it is one call of a program."""
+    """Let stand-ins take over a call of this function, as they do for NumPy's own: a program calls it, too."""
 
     @wraps(function)
     def call(*args: Any, **settings: Any) -> Any:

@@ -51,7 +51,7 @@ class Epoch:
 def undo_epoch(training: Training, before: Mapping[str, NDArray], what: str) -> NonFiniteError:
     """Restore the last good weights, and return the error that says what happened.
 
-    What the optimizer remembers may hold NaN too, from the bad step or from those before it: it begins anew.
+    The memory of the optimizer may hold NaN, too, from the bad step or from those before it, so it starts anew.
     """
     training.model.load_state_dict(before)
     training.optimizer.state.clear()

@@ -181,7 +181,7 @@ def fit(
     >>> evaluate(model, test)["accuracy"] > 0.85
     True
     """
-    _check_model("fit", model)
+    check_model("fit", model)
     if not isinstance(epochs, (int, np.integer)) or epochs < 1:
         raise OptionError(f"fit: epochs = {epochs!r} is not a positive integer")
     if not (schedule is None or isinstance(schedule, Schedule) or callable(schedule)):
@@ -207,6 +207,12 @@ def fit(
     if measures and validation is None:
         raise OptionError("fit: metrics= measures validation data after each epoch; pass validation= too")
     optimizer = make_optimizer(optimizer, model)
+    own = {id(p) for p in model.parameters()}
+    if own and own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
+        raise OptionError(
+            f"fit: the optimizer has no parameter of this {type(model).__name__}; was the model made anew after it? "
+            "Make the optimizer last, with model.parameters()"
+        )
     training = Training(model, optimizer, epochs, len(loader), validation is not None)
     training.data, training.validation, training.loss_function = loader, validation, loss
 
@@ -360,7 +366,7 @@ def evaluate(
     >>> sorted(evaluate(model, (x, y), metrics={"sum": lambda targets, outputs: targets.sum()}))
     ['accuracy', 'count', 'loss', 'sum']
     """
-    _check_model("evaluate", model)
+    check_model("evaluate", model)
     loader = make_loader(data, batch_size)
     return _measure(model, loader, named_loss(loss), class_axis(loss), named_metrics(metrics))
 
@@ -403,7 +409,7 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> A
     >>> type(outputs).__name__, outputs.shape
     ('ndarray', (1000, 10))
     """
-    _check_model("predict", model)
+    check_model("predict", model)
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise OptionError(f"predict: batch_size is {batch_size!r}; it must be a positive integer")
     data = adopt(data)
@@ -440,7 +446,7 @@ def _made(make: Callable[..., Schedule], optimizer: Optimizer, updates: int) -> 
 _A_SCHEDULE = "schedule=lambda optimizer, updates: StepLR(optimizer, updates // 3)"
 
 
-def _check_model(name: str, model: object) -> None:
+def check_model(name: str, model: object) -> None:
     """Check that the model is one, and not its class or the data."""
     if isinstance(model, type):
         raise OptionError(f"{name}: got the class {model.__name__}; pass an object, as in {model.__name__}()")
@@ -469,12 +475,6 @@ def named_loss(loss: Loss | str | None) -> Loss:
 def make_optimizer(optimizer: Any, model: Module) -> Optimizer:
     """Make an optimizer from its name or its class."""
     if isinstance(optimizer, Optimizer):
-        learned = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        if learned.isdisjoint(map(id, model.parameters())):
-            raise OptionError(
-                f"fit: the optimizer has no parameter of this {type(model).__name__}; was the model made anew after "
-                "it? Make the optimizer last, with model.parameters()"
-            )
         return optimizer
     if optimizer is None or isinstance(optimizer, str):
         name = (optimizer or "adam").lower()

@@ -65,9 +65,9 @@ def choose_threads(
     Returns
     -------
     int or None
-        One if the products are small, or if the cores are in use. Otherwise as many as the BLAS has, if they are
-        faster in a trial of a quarter of a second, and get the cores for themselves. None leaves everything as it
-        is: if a variable such as ``OMP_NUM_THREADS`` says how many, or if the BLAS is one that cannot be told.
+        One if the products are small, or if the cores are in use. Otherwise as many as the BLAS has, if they get
+        the cores for themselves and are faster in a trial of a quarter of a second. None if nothing is to be changed,
+        because a variable such as ``OMP_NUM_THREADS`` says how many, or because this BLAS cannot be told.
 
     Raises
     ------

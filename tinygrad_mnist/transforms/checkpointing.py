@@ -26,7 +26,7 @@ from ..primitive import Primitive, pack
 from ..tensor import Tensor, _lift, part_of
 from ..trees import leaves, tree_map
 from ..typing import Array
-from .call import add_seeds, find_older, is_tracked, named, parts_of
+from .call import add_seeds, find_older, is_tracked, named, parts_of, require_function
 from .forward import variable
 
 __all__ = ["checkpoint"]
@@ -66,6 +66,7 @@ def checkpoint(f: Function) -> Function:
     >>> x.grad.data.round(4)
     array([ 1.2534, -1.0331])
     """
+    require_function("checkpoint", f)
 
     @wraps(f, updated=())
     def forgetful(*args: Any, **kwargs: Any) -> Any:

@@ -171,7 +171,7 @@ _PLAIN_BASES = (
 
 
 def is_read_by_others(cls: type) -> bool:
-    """Whether methods that are not the user's read attributes of an instance by unknown names."""
+    """Whether methods outside of the user's code may read any attribute of an instance."""
     return not all(c in _PLAIN_BASES or c.__name__ == "Protocol" or is_users_class(c) for c in cls.__mro__)
 
 

@@ -223,7 +223,7 @@ def _tensors(outputs: Any) -> Iterator[Tensor]:
 
 
 def weight_of(node: Node) -> Node | None:
-    """The leaf that a product multiplies its input with, or None if it is no product of one."""
+    """Return the leaf by which a product multiplies its input, or None if there is none."""
     if node.primitive is None or node.primitive.name not in PRODUCTS:
         return None
     leaves = [

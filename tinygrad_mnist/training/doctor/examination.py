@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import TinygradError
 from ...nn import Module
 from ...optim import Optimizer
-from ..loop import Data, Loss, as_loader, make_optimizer, named_loss
+from ..loop import Data, Loss, as_loader, check_model, make_optimizer, named_loss
 from . import data_checks, graph_checks, model_checks, optimizer_checks
 from . import trials as tried
 from .case import Case
@@ -54,6 +54,7 @@ def diagnose(
     >>> [finding.code for finding in diagnose(model, train)]
     ['softmax-twice']
     """
+    check_model("diagnose", model)
     loader = as_loader(data, 64, 0)
     made = None if optimizer is None else make_optimizer(optimizer, model)
     case = Case(model, loader, named_loss(loss), made)

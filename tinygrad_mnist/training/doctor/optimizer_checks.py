@@ -19,7 +19,7 @@ def check_parameters(case: Case) -> Iterator[Finding]:
 
     Notes
     -----
-    No threshold: the graph says it exactly.
+    It needs no threshold, because the graph is exact.
     """
     reached = set(case.gradients)
     missing = [name for name, p in case.named.items() if p.requires_grad and p.node not in reached]

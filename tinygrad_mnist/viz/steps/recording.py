@@ -185,7 +185,7 @@ def _json(x: Any) -> float | str | list[Any]:
 
 
 def users_line(node: Node | None) -> Line | None:
-    """The line of the user's program that computed a node; a line of this package is none."""
+    """The line of the user's program that computed a node; lines of this package do not count."""
     line = None if node is None else node.line
     return None if line is None or line.is_internal else line
 
