@@ -220,7 +220,7 @@ def test_plane(visit: Visit) -> None:
     playwright.expect(count).to_have_text("step 0")
     page.get_by_label("Speed").select_option("0")
     page.get_by_role("button", name="Play").press("Enter")
-    playwright.expect(page.locator(".numbers dd").last).to_have_text(re.compile(r"^(9\d|100) %$"))
+    playwright.expect(page.locator(".numbers dd").last).to_have_text(re.compile(r"^(9\d|100)\s%$"))
     page.get_by_role("button", name="Pause").press("Enter")
     assert page.locator(".unit").count() == 2 + 5 + 2
     page.get_by_label("more units in layer 1").press("Enter")
@@ -243,6 +243,17 @@ def test_plane(visit: Visit) -> None:
     playwright.expect(count).to_have_text("step 0")
     playwright.expect(page).to_have_url(re.compile(r"points=[^~]+(~|%7E)[^~]+(~|%7E)[^~]+(~|%7E)[^~]+$"))
     address = page.url
+    # A second tab shows the network that is trained, and both see what either does.
+    page.get_by_role("button", name="One step").click()
+    playwright.expect(count).to_have_text("step 1")
+    second = visit.open("plane")
+    playwright.expect(second.locator(".controls output")).to_have_text("step 1")
+    second.get_by_label("fewer units in layer 1").press("Enter")
+    for one in (second, page):
+        playwright.expect(one.locator(".unit")).to_have_count(2 + 5 + 3)
+    second.close()
+    page.get_by_label("more units in layer 1").press("Enter")
+    playwright.expect(page.locator(".unit")).to_have_count(2 + 6 + 3)
     page.close()
     page = visit.open("train")
     page.goto(address)

@@ -125,6 +125,23 @@ def test_a_neuron_that_is_switched_off_counts_no_more(digit: np.ndarray) -> None
     assert looker.look(digit)["layers"][0]["values"][3] != 0
 
 
+def test_a_layer_without_a_bias_is_nudged_and_a_model_without_test_images_is_looked_at(
+    digit: np.ndarray,
+) -> None:
+    model = tg.nn.Sequential(
+        tg.nn.Unflatten(1, (1, 28, 28)), tg.nn.Conv2d(1, 3, 5, bias=False, rng=0), tg.nn.Flatten(),
+        tg.nn.Linear(3 * 24 * 24, 10, rng=1),
+    )  # fmt: skip
+    looker = Looker(model, Facts(None, None, "", CLASSES, 28, "cross-entropy", (784,)), None)
+    before, after = (looker.look(digit, edits)["layers"][0]["values"] for edits in ([], [Edit("1", 2, 0.5)]))
+    np.testing.assert_allclose(after[2], before[2] + 0.5, rtol=1e-6)
+    np.testing.assert_array_equal(after[:2], before[:2])
+    found = looker.neuron(digit, "1", 2, edits=[Edit("1", 2, 0.5)])
+    assert (found["bias"], found["exciting"]) == (0.5, [])
+    with pytest.raises(tg.errors.OptionError, match="there are no test images"):
+        looker.accuracy()
+
+
 def test_an_image_is_moved_towards_a_class(digit: np.ndarray) -> None:
     looker = small()
     before = looker.look(digit)["shares"][3]

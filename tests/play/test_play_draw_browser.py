@@ -44,7 +44,7 @@ def test_a_digit_is_drawn_and_read(visit: Visit) -> None:  # noqa: F811
     page.locator("#off").click()
     changed = page.locator(".neuron p[data-after]")
     changed.wait_for()
-    after, before = map(float, re.findall(r"([\d.]+) %", changed.text_content()))
+    after, before = map(float, re.findall(r"([\d.]+)\s%", changed.text_content()))
     assert after < before
     # Towards another class, a little of each pixel deceives it.
     page.get_by_role("button", name="As it was").click()

@@ -17,7 +17,7 @@ import pytest
 
 import tinygrad_mnist as tg
 from tinygrad_mnist.play.engine import Engine
-from tinygrad_mnist.play.measuring import find_mistakes, look
+from tinygrad_mnist.play.measuring import find_mistakes, histogram, look, some
 from tinygrad_mnist.play.pages import replay_page
 from tinygrad_mnist.play.train import MOST_FRAMES, MOST_RUNS, Record, Train
 from tinygrad_mnist.play.watching import Watcher, digest
@@ -187,7 +187,8 @@ def test_what_is_seen(page: Page, run: str) -> None:
     assert (set(some["truth"]), set(some["said"])) == ({truth}, {said})
     assert some["count"] == matrix.max()
     first = page.ask("mistakes", run=run, step=BATCHES - 1)
-    assert first["step"] == 0  # the last moment before it that was kept
+    assert (first["step"], first["at"]) == (0, 0)  # the last moment before it that was kept
+    assert (everything["step"], everything["at"]) == (None, 3 * BATCHES)
     assert first["count"] > everything["count"]
 
 
@@ -229,6 +230,10 @@ def test_what_is_refused(page: Page, run: str) -> None:
     content = base64.b64encode(b"1,2\n").decode()
     path = Path(page.ask("upload", name="../../x.csv", content=content)["path"])
     assert (path.name, path.read_bytes()) == ("x.csv", b"1,2\n")
+    for name in ("..", "", ".", "\0", "\ud800", "a" * 5000, "/", "..\\.."):
+        inside = Path(page.ask("upload", name=name, content=content)["path"])
+        assert inside.read_bytes() == b"1,2\n"
+        assert inside.parents[1] == path.parents[1]
     # A folder that was moved away.
     folder, known = page.room.records[run].folder, list(page.room.records)
     folder.rename(folder.with_name("away"))
@@ -321,6 +326,20 @@ def test_a_look_leaves_the_model_as_it_was() -> None:
     assert [layer["gradient"] for layer in layers] == pytest.approx(expected, rel=1e-5)
     found = find_mistakes(model, test.subset(slice(0, 50)), "cross-entropy", truth=3, said=3)
     assert found["truth"] == found["said"]
+
+
+def test_each_voter_has_activations_of_its_own() -> None:
+    """The layer after a voter's last one belongs to another voter, which is given the image."""
+    train, _ = tg.data.load_mnist("sample")
+    x, y = train[:32]
+    model = tg.nn.Committee(tg.nn.MLP([784, 5, 10], rng=0), tg.nn.Linear(784, 10, rng=1))
+    _, layers = look(model, tg.nn.CrossEntropyLoss(), x, y)
+    assert [layer["name"] for layer in layers] == ["members.0.0", "members.0.2", "members.1"]
+    hidden = model.members[0][1](model.members[0][0](x)).data
+    assert layers[0]["zeros"] == pytest.approx(np.mean(hidden == 0))
+    for layer, member in zip(layers[1:], model.members, strict=True):
+        expected = histogram("activations", np.arcsinh(some(member(x).data)))
+        np.testing.assert_array_equal(layer["activations"], expected)
 
 
 def test_looks_are_thinned_out_but_the_last_stay() -> None:

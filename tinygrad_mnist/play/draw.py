@@ -14,7 +14,7 @@ from .. import data, nn, optim, training
 from ..data import DATASETS
 from ..data.dataset import DIGITS
 from ..data.images import prepare_digit
-from ..errors import DataError, OptionError, choice
+from ..errors import OptionError, choice
 from ..nn import Module
 from ..training.runs import Run
 from ..training.settings import Facts
@@ -61,11 +61,8 @@ class Models:
     @staticmethod
     def _of_run(run: Run) -> Looker:
         facts = run.facts
-        if facts.dataset is None:
-            raise DataError(
-                f"{run.folder}: was trained with data of its own, so there are no images to test it with"
-            )
-        return Looker(run.model(), facts, DATASETS[facts.dataset].load(facts.path)[1])
+        test = None if facts.dataset is None else DATASETS[facts.dataset].load(facts.path)[1]
+        return Looker(run.model(), facts, test)
 
 
 def _version(path: Path) -> tuple[str, int]:
@@ -165,7 +162,7 @@ class Draw(Room):
 
     @command
     def accuracy(self, model: str, edits: list[list[Any]] | None = None) -> dict[str, float]:
-        """How many test images are read rightly, without and with changes of neurons."""
+        """The share of test images that are read correctly, without and with changes of neurons."""
         looker = self.models.get(model)
         return {
             "before": looker.accuracy(),

@@ -16,6 +16,7 @@ from ..graph import CALLED, WATCH, Node, Watch, _set, no_grad
 from ..nn import Conv2d, Linear, Module
 from ..tensor import Tensor
 from ..training.doctor.case import input_of, weight_of
+from ..training.loop import predict
 from ..training.runs import probabilities
 from ..training.settings import Facts
 from ..typing import NDArray
@@ -26,8 +27,8 @@ __all__ = ["Edit", "Looker"]
 PLAIN = ("Flatten", "Unflatten", "Dropout", "Dropout2d", "GaussianNoise", "Identity")
 #: The most numbers of one layer that are shown, the images that excite a neuron, and the terms of its sum.
 MOST_NUMBERS, MOST_EXCITING, MOST_TERMS = 20_000, 8, 10
-#: The images with which accuracy is measured.
-MOST_TESTED = 1000
+#: The images with which accuracy is measured, and how many of them go through a model at a time.
+MOST_TESTED, BATCH = 1000, 50
 #: The steps on the way along a slope.
 STEPS = 10
 
@@ -48,8 +49,8 @@ class Looker:
     model : Module
     facts : Facts
         What its run says of it.
-    test : Dataset
-        Images that it has not learned from.
+    test : Dataset or None
+        Images that it has not learned from, if there are any.
 
     Examples
     --------
@@ -62,7 +63,7 @@ class Looker:
     ((10,), ['0', '1', '2'])
     """
 
-    def __init__(self, model: Module, facts: Facts, test: Dataset) -> None:
+    def __init__(self, model: Module, facts: Facts, test: Dataset | None) -> None:
         self.model, self.facts = copy.deepcopy(model).eval(), facts
         self._test = test
         self._edited: dict[tuple[Edit, ...], Module] = {}
@@ -224,7 +225,7 @@ class Looker:
             "rest": float(products.sum() - products[order].sum()),
             "count": products.size,
             "weights": self._picture(weight),
-            "exciting": self._exciting(layer, unit),
+            "exciting": [] if self._test is None else self._exciting(layer, unit),
         }
 
     def _picture(self, weight: NDArray) -> NDArray | None:
@@ -260,19 +261,23 @@ class Looker:
     @cached_property
     def tested(self) -> tuple[NDArray, NDArray]:
         """Test images and their labels."""
+        if self._test is None:
+            raise OptionError("this model was trained with data made in Python, so there are no test images")
         x, y = self._test[: min(len(self._test), MOST_TESTED)]
         return np.asarray(x).reshape(len(y), *self.facts.input), np.asarray(y)
 
     @cached_property
     def _sums(self) -> dict[str, NDArray]:
         """What each neuron makes of all test images; of a channel, the largest place."""
-        with _Results(self.model) as kept, no_grad():
-            self.model(self.tested[0])
-        return {
-            name: values.reshape(*values.shape[:2], -1).max(axis=2)
-            for name, module, values in kept.found
-            if isinstance(module, (Linear, Conv2d)) and values.ndim >= 2
-        }
+        found: dict[str, list[NDArray]] = {}
+        images = self.tested[0]
+        for start in range(0, len(images), BATCH):
+            with _Results(self.model) as kept, no_grad():
+                self.model(images[start : start + BATCH])
+            for name, module, values in kept.found:
+                if isinstance(module, (Linear, Conv2d)) and values.ndim >= 2:
+                    found.setdefault(name, []).append(values.reshape(*values.shape[:2], -1).max(axis=2))
+        return {name: np.concatenate(parts) for name, parts in found.items()}
 
     # -- changed neurons -------------------------------------------------------------------------------
 
@@ -285,22 +290,21 @@ class Looker:
             model = copy.deepcopy(self.model)
             for edit in key:
                 module = self._layer(model, edit.layer, edit.unit)
-                if edit.nudge is not None and (module.bias is None or not np.isfinite(edit.nudge)):
-                    raise OptionError(f"layer {edit.layer} has no bias to which something could be added")
+                if edit.nudge is not None and not np.isfinite(edit.nudge):
+                    raise OptionError(f"the nudge is {edit.nudge}, but must be a finite number")
                 with no_grad():
+                    if module.bias is None:
+                        module.bias = Tensor(np.zeros(len(module.weight), module.weight.dtype))
                     if edit.nudge is None:
                         module.weight[edit.unit] = 0.0
-                    if module.bias is not None:
-                        module.bias[edit.unit] = (
-                            0.0 if edit.nudge is None else module.bias[edit.unit] + edit.nudge
-                        )
+                    now = 0.0 if edit.nudge is None else module.bias[edit.unit] + edit.nudge
+                    module.bias[edit.unit] = now
             self._edited = {key: model}  # one is enough: sliders move on
         return self._edited[key]
 
     def accuracy(self, edits: Iterable[Edit] = ()) -> float:
         """The share of test images that are read rightly."""
-        with no_grad():
-            outputs = np.asarray(self.edited(edits)(self.tested[0]))
+        outputs = np.asarray(predict(self.edited(edits), self.tested[0], batch_size=BATCH))
         return float(np.mean(outputs.argmax(axis=1) == self.tested[1]))
 
 

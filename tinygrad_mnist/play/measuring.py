@@ -60,10 +60,14 @@ def look(
             value = loss(output, y)
             names = {p.node: name for name, p in named.items() if p.node is not None}
             found = products(_nodes(value.node))
-            for node, following in zip(found, [*found[1:], None], strict=True):
+            inputs = [(given, _nodes(origin) if origin else []) for given, origin in map(input_of, found)]
+            after = {node: next((given for given, path in inputs if node in path), None) for node in found}
+            ends = [node for node in found if after[node] is None]  # several, if networks vote
+            for node in found:
                 name = names.get(leaf, "") if (leaf := weight_of(node)) is not None else ""
                 if name.endswith("weight"):
-                    values = np.asarray(output.data if following is None else input_of(following)[0])
+                    given = after[node] if node not in ends else output.data if len(ends) == 1 else node.value
+                    values = np.asarray(given)
                     layers.append(
                         {
                             "name": name.removesuffix(".weight"),

@@ -47,6 +47,8 @@ class Plane(Room):
         self.options: dict[str, Any] | None = None
         self.points: list[list[float]] | None = None
         self._worker: Worker | None = None
+        self._number = 0  # of the network, so that a picture of one before is known
+        self._begun: dict[str, Any] = {}
         self._last: Message = {}
         self._history: list[tuple[float, ...]] = []
         self._lock = threading.Lock()
@@ -90,15 +92,19 @@ class Plane(Room):
         where, classes = where[order], classes[order]
         cut = max(1, len(where) // 2)
         with self._lock:
+            self._number += 1
             self.options, self.points, self._history, self._last = chosen, points, [], {}
+            self._begun = {
+                "number": self._number,
+                "train": self._listed(where[:cut], classes[:cut]),
+                "test": self._listed(where[cut:], classes[cut:]),
+            }
             if self._worker is None or not self._worker.is_alive:
                 self._worker = Worker(train, self._hear)
-            self._worker.send("begin", options=chosen, points=where, classes=classes, cut=cut, go=go)
-        return {
-            "options": chosen,
-            "train": self._listed(where[:cut], classes[:cut]),
-            "test": self._listed(where[cut:], classes[cut:]),
-        }
+            self._worker.send(
+                "begin", number=self._number, options=chosen, points=where, classes=classes, cut=cut, go=go
+            )
+            return {"options": chosen, **self._begun}
 
     @command
     def steer(self, what: str, speed: float = 0.0) -> None:
@@ -112,14 +118,21 @@ class Plane(Room):
     @command
     def turn(self, lr: float) -> None:
         """Change the learning rate."""
-        if self._worker is not None:
-            self._worker.send("turn", lr=number("lr", lr, 0, 100))
+        if self._worker is not None and self.options is not None:
+            self.options = {**self.options, "lr": number("lr", lr, 0, 100)}
+            self._worker.send("turn", lr=lr)
 
     @command
     def state(self) -> dict[str, Any]:
-        """What is shown now: the last picture, and the losses so far."""
+        """What is shown now: settings, points, the last picture, and the losses so far."""
         with self._lock:
-            return {"last": self._last, "history": np.array(self._history, np.float32).reshape(-1, 3)}
+            return {
+                "options": self.options,
+                "points": self.points,
+                **self._begun,
+                "last": self._last or None,
+                "history": np.array(self._history, np.float32).reshape(-1, 3),
+            }
 
     @staticmethod
     def _listed(points: NDArray, classes: NDArray) -> NDArray:
@@ -128,9 +141,8 @@ class Plane(Room):
     def _hear(self, message: Message) -> None:
         if message["what"] == "picture":
             with self._lock:
-                if message["of"] != self.options:  # of a network that was replaced since then
+                if message["number"] != self._number:  # of a network that was replaced since then
                     return
-                del message["of"]
                 self._last = message
                 self._history.append((message["step"], message["train"], message["test"]))
                 if len(self._history) > MOST_HISTORY:
@@ -250,18 +262,19 @@ def _endless(loader: DataLoader) -> Any:
 def train(line: Line) -> None:
     """Train the networks that the page asks for, at the speed it asks for."""
     network: Network | None = None
+    number = 0
     is_going, speed, due, shown = False, 0.0, 0.0, 0.0
 
     def show(state: str) -> None:
         assert network is not None
-        line.tell("picture", of=network.options, state=state, **network.picture())
+        line.tell("picture", number=number, state=state, **network.picture())
 
     while True:
         message = line.hear(0.0 if is_going and network is not None else None)
         if message is not None:
             if message["do"] == "begin":
                 network = Network(*(message[name] for name in ("options", "points", "classes", "cut")))
-                is_going = message["go"]
+                number, is_going = message["number"], message["go"]
             elif network is None:
                 continue
             elif message["do"] == "step":

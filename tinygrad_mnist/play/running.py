@@ -108,7 +108,7 @@ def train(
         replace(path / CHANGES, json.dumps(turned, indent=2).encode() + b"\n")
         Run(path).write_result(result)
     line.tell("done", result=result, error=failed, step=watcher.step)
-    answer(line, model, test, settings.loss, path)
+    answer(line, model, test, settings.loss, path, watcher.step)
 
 
 def train_broken(line: Line, *, code: str, mended: bool, pause_at: int | None) -> None:
@@ -147,7 +147,7 @@ def train_broken(line: Line, *, code: str, mended: bool, pause_at: int | None) -
         for finding in broken.findings():
             say(finding)
     line.tell("done", result=None, error=failed, step=watcher.step)
-    answer(line, model, test, "cross-entropy", None)
+    answer(line, model, test, "cross-entropy", None, watcher.step)
 
 
 def tell_findings(line: Line, watcher: Watcher) -> Callable[[Finding], None]:
@@ -169,8 +169,10 @@ def tell_findings(line: Line, watcher: Watcher) -> Callable[[Finding], None]:
     return say
 
 
-def answer(line: Line, model: Module, test: Dataset | None, loss: str, folder: Path | None) -> None:
+def answer(
+    line: Line, model: Module, test: Dataset | None, loss: str, folder: Path | None, step: int
+) -> None:
     """Answer questions about a training that has ended, for as long as there is a page."""
     while (message := line.hear(None)) is not None:
         if message["do"] == "mistakes":
-            answer_mistakes(line, model, test, loss, folder, message)
+            answer_mistakes(line, model, test, loss, folder, message, now=step)

@@ -160,7 +160,9 @@ def make_app(engine: Engine, *, token: str, port: int) -> Guard:
 
         async def answer(message: Any) -> None:
             room = str(message.get("room")) if isinstance(message, dict) else ""
-            async with locks[room]:  # commands of a room are carried out one after the other, in their order
+            async with locks[
+                room if room in engine.rooms else ""
+            ]:  # commands of a room are carried out one after the other, in their order
                 found = await asyncio.to_thread(engine.answer, message)
             await outbox.reply(await asyncio.to_thread(to_json, found))
 

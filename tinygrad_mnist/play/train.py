@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import io
 import itertools
+import re
 import shutil
 import tempfile
 import threading
@@ -394,7 +395,8 @@ class Train(Room):
         if self._uploads is None:
             self._uploads = tempfile.TemporaryDirectory(prefix="tinygrad-mnist-")
         folder = make_folder(self._uploads.name, "upload")
-        path = folder / (PurePath(str(name).replace("\\", "/")).name or "data")
+        last = PurePath(name.replace("\\", "/")).name
+        path = folder / (re.sub(r"[^\w.-]", "_", last).lstrip(".")[-100:] or "data")
         path.write_bytes(data)
         return {"dataset": "files", "path": str(path)}
 

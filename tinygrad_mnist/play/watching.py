@@ -1,8 +1,8 @@
 """What can be seen of a training while it runs, and how it is steered, without slowing it down.
 
 Losses are told at most 20 times a second. A look inside costs more, so there is one whenever all of them together took
-less than 3 % of the time (of the processor's, which others may use). A look changes nothing: the training stays the
-same, bit for bit.
+less than 3 % of the time (of the processor's, which others may use; answers to questions count, too). A look changes
+nothing: the training stays the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -292,7 +292,11 @@ class Watcher(Callback):
         elif do == "turn":
             self.change(Change(self.step, message["knob"], message["value"]))
         elif do == "mistakes":
-            answer_mistakes(self.line, training.model, self.test, self.loss, self.folder, message)
+            start = time.process_time()
+            answer_mistakes(
+                self.line, training.model, self.test, self.loss, self.folder, message, now=self.step
+            )
+            self._spent += time.process_time() - start
         return False
 
     def change(self, change: Change) -> None:
@@ -313,6 +317,8 @@ def answer_mistakes(
     loss: str,
     folder: Path | None,
     message: dict[str, Any],
+    *,
+    now: int,
 ) -> None:
     """Tell the mistakes of a model, as it is now or as it was at the last moment kept before a step."""
     if test is None:
@@ -327,7 +333,7 @@ def answer_mistakes(
             model.load_state_dict(load(path, max_bytes=path.stat().st_size)["model"])
             step = int(path.stem)
     found = find_mistakes(model, test, loss, truth=message["truth"], said=message["said"])
-    line.tell("mistakes", id=message["id"], step=step, **found)
+    line.tell("mistakes", id=message["id"], step=step, at=now if step is None else step, **found)
 
 
 def turn(training: Training, schedule: Schedule | None, change: Change) -> None:

@@ -10,17 +10,19 @@ export const mount = async (place, engine, state) => {
   const formula = h("input.mono", { value: state.params.get("formula") ?? first, ...plain });
   const values = h("input.mono", { value: state.params.get("values") ?? examples[first], ...plain });
   const example = select(Object.keys(examples), first, (text) => { formula.value = text; values.value = examples[text]; play(); });
-  const model = select(models, drawn?.model ?? models[0]), number = h("input", { type: "number", min: 0, max: 999, value: 0 });
-  const digit = h("button", { type: "button", id: "play-digit", disabled: !drawn, title: drawn ? null : "Draw a digit first, in the room Draw.", onclick: () => digits() }, "The digit of Draw");
+  const model = select(models, drawn && models.includes(drawn.model) ? drawn.model : models[0]), number = h("input", { type: "number", min: 0, max: 999, value: 0 });
+  const digit = h("button", { type: "button", id: "play-digit", disabled: !drawn, title: drawn ? null : "Draw a digit first, in the room Draw.", onclick: () => digits() }, "The digit you drew");
   const said = h("p.quiet", { "aria-live": "polite" }), frame = h("iframe.player", { title: "The step player", sandbox: "allow-scripts", hidden: true });
-  let takesKeys = false;
+  let takesKeys = false, turn = 0;
   frame.onload = () => { if (takesKeys) frame.focus({ preventScroll: true }); };
 
   /** @param {string} what @param {Record<string, any>} given */
   async function show(what, given) {
     said.textContent = "…";
+    const mine = ++turn;
     try {
       const found = await engine.ask("backward", what, given);
+      if (mine !== turn) return; // something else was asked for meanwhile
       frame.hidden = false;
       frame.src = engine.address(found.page);
       said.textContent = `${found.steps} steps; ${found.label === undefined ? "the result" : `the loss for “${found.label}”`} is ${Number(found.value.toPrecision(6))}. Keys: → goes on, ← goes back, the space bar plays, and b jumps to the backward pass.`;
@@ -41,7 +43,7 @@ export const mount = async (place, engine, state) => {
     h("div.columns.two", null,
       h("form.card", { onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); takesKeys = true; play(); } },
         h("h2", null, "A formula"),
-        h("div.fields.wider", null, field("Formula", formula), field("Values", values), field("An example", example)),
+        h("div.fields.wider", null, field("Formula", formula), field("An example", example)), field("Values", values),
         h("small", null, `Write + − * / ** @, lists, and ${functions.join(", ")}. A value is name=number or name=[list].`),
         h("div.row", null, h("button.main", { id: "play-formula" }, "Play it"))),
       h("form.card", { onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); takesKeys = true; state.keep(new URLSearchParams()); show("image", { model: model.value, number: Number(number.value) || 0 }); } },

@@ -9,7 +9,7 @@ import { look, signs } from "./drawing.js";
 /** @typedef {{act: (cell: Cell | null) => void, units: (layer: number, change: number) => void, layers: (change: number) => void}} Acts */
 
 const SPACE = "http://www.w3.org/2000/svg";
-const SIZE = 42, GAP = 10, TOP = 46;
+const SIZE = 42, GAP = 10, TOP = 54;
 
 export class Diagram {
   /** @param {HTMLElement} place @param {Acts} acts */
@@ -57,7 +57,7 @@ export class Diagram {
 
   /** @param {Record<string, any>} options @param {number[]} counts @param {number} room */
   build(options, counts, room) {
-    const step = Math.max(76, Math.min(120, (room - SIZE - 24) / (counts.length - 1)));
+    const step = Math.max(88, Math.min(120, (room - SIZE - 24) / (counts.length - 1)));
     const most = Math.max(...counts, 2), height = TOP + most * (SIZE + GAP) + 8, width = (counts.length - 1) * step + SIZE + 8;
     const at = (/** @type {number} */ layer, /** @type {number} */ unit) => ({ x: 4 + layer * step, y: TOP + (most - counts[layer]) * (SIZE + GAP) / 2 + unit * (SIZE + GAP) });
     const focused = this.place.contains(document.activeElement) ? document.activeElement?.getAttribute("aria-label") : null;

@@ -48,6 +48,9 @@ export function kept(place, key, make) {
   return store.kept;
 }
 
+/** A short number. @param {number} x */
+export const short = (x) => Math.abs(x) >= 1e4 || (x !== 0 && Math.abs(x) < 1e-3) ? x.toExponential(1).replace(/-/g, "−").replace("+", "") : x.toFixed(Math.abs(x) < 10 ? 3 : 1).replace("-", "−");
+
 let count = 0;
 
 /**

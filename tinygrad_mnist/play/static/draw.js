@@ -2,7 +2,7 @@
 // The room Draw: a digit is drawn, and the model is seen reading it.
 
 import { look as colours, mix } from "./drawing.js";
-import { field, fill, h, kept, put, say, select, tell } from "./dom.js";
+import { field, fill, h, kept, put, say, select, short, tell } from "./dom.js";
 import { unpack } from "./engine.js";
 
 /** @typedef {import("./engine.js").Numbers} Numbers */
@@ -19,9 +19,6 @@ const packed = (bytes) => {
 };
 /** @param {Float32Array} numbers */
 const packedNumbers = (numbers) => packed(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength));
-
-/** A short number. @param {number} x */
-export const short = (x) => Math.abs(x) >= 1e4 || (x !== 0 && Math.abs(x) < 1e-3) ? x.toExponential(1) : x.toFixed(Math.abs(x) < 10 ? 3 : 1).replace("-", "−");
 
 /**
  * Paint numbers as a picture: blue below 0, red above; or grey, for images.
@@ -52,11 +49,13 @@ export const mount = async (place, engine, state) => {
   let side = 28, towards = -1, target = -1, amount = 0, signs = true, turn = 0, isAsking = false, isStale = false;
   /** @type {Edit[]} */
   let edits = [];
+  /** @type {string[]} */
+  let classes = [];
   /** @type {{layer: string, unit: number, place: number[] | null} | null} */
   let chosen = null;
 
   // -- the parts of the page ------------------------------------------------------------------------
-  const pad = h("canvas.pad", { width: SIDE * 2, height: SIDE * 2, tabindex: 0, role: "img", "aria-label": "Draw a digit here. With the keyboard: arrow keys move the pen, the space bar lifts it and puts it down." });
+  const pad = h("canvas.pad", { width: SIDE * 2, height: SIDE * 2, tabindex: 0, role: "application", "aria-label": "Draw a digit here. With the keyboard: arrow keys move the pen, the space bar lifts it and puts it down." });
   const pen = h("small", { "aria-live": "polite" }, "Draw a digit with the mouse or a finger. By keyboard: arrow keys move the pen, the space bar puts it down.");
   const seen = h("canvas.pixels.seen", { role: "img", "aria-label": "What the model is given" });
   const speaks = h("canvas.pixels.seen", { role: "img", "aria-label": "Pixels that speak for the class and against it" });
@@ -89,7 +88,7 @@ export const mount = async (place, engine, state) => {
             h("figure", null, speaks, h("figcaption", null, "For it (", h("b.for", null, "red"), ") and against it (", h("b.against", null, "blue"), ")"))),
           answer, bars, steps),
         h("section.card", { "aria-label": "Change the image" }, h("h2", null, "Make it more like …"),
-          h("div.fields", null, field("Class", toward), field("How", how)),
+          h("div.fields.wider", null, field("Class", toward), field("How", how)),
           h("div.row.slide", null, slider, far))),
       layers));
 
@@ -168,6 +167,7 @@ export const mount = async (place, engine, state) => {
       context.fillRect((i % side) * cell, Math.floor(i / side) * cell, cell + 0.5, cell + 0.5);
     }
     await ask();
+    pen.textContent = `A test image: its label is ${classes[found.label] ?? found.label}.`;
   }
   const again = () => { if (image) read(); };
   const keep = () => state.keep(new URLSearchParams({ model }));
@@ -192,6 +192,7 @@ export const mount = async (place, engine, state) => {
   function show(found) {
     const shown = unpack(found.image), shares = unpack(found.shares).data, pull = unpack(found.speaks).data, outputs = unpack(found.outputs).data;
     [side] = shown.shape;
+    classes = found.classes;
     paint(seen, shown.data, side, side, { grey: true });
     paint(speaks, pull, side, side, { over: shown.data });
     const name = found.classes[found.said];
@@ -219,12 +220,30 @@ export const mount = async (place, engine, state) => {
     /** @type {Layer[]} */
     const all = found.layers;
     const key = JSON.stringify([all.map(({ name, kind, values, asks }) => [name, kind, values.shape, asks]), found.classes]);
-    const cards = kept(layers, key, () => all.map((layer, i) => card(layer, i === all.length - 1 ? found.classes : [])));
-    all.forEach((layer, i) => cards[i](layer));
+    const cards = kept(layers, key, () => {
+      /** @type {HTMLElement} */
+      let place = layers, member = "";
+      return all.map((layer, i) => {
+        const mine = memberOf(layer);
+        if (mine && mine !== member) place = fold(mine, !member);
+        member = mine;
+        return { place, act: card(mine ? place : layers, layer, memberOf(all[i + 1]) !== mine || i === all.length - 1 ? found.classes : []) };
+      });
+    });
+    all.forEach((layer, i) => { const { place, act } = cards[i]; if (!(place instanceof HTMLDetailsElement) || place.open) act(layer); });
   }
 
-  /** Make the card of a layer; the result shows other values on it. @param {any} layer @param {string[]} names those of its units, if they are classes */
-  function card(layer, names) {
+  /** Which of several networks that vote a layer belongs to, if there are some. @param {Layer | undefined} layer */
+  const memberOf = (layer) => layer?.name.match(/^members\.(\d+)/)?.[1] ?? "";
+  /** A part that is drawn while it is open. @param {string} member @param {boolean} open */
+  function fold(member, open) {
+    const made = h("details.stack", { open, ontoggle: () => { if (made.open && image) ask(); } }, h("summary", null, `Network ${Number(member) + 1} of those that vote`));
+    layers.append(made);
+    return made;
+  }
+
+  /** Make the card of a layer; the result shows other values on it. @param {HTMLElement} place @param {any} layer @param {string[]} names those of its units, if they are classes */
+  function card(place, layer, names) {
     const [units, rows = 1, columns = 1] = layer.values.shape, title = `${layer.kind} ${layer.name}`, isMaps = layer.values.shape.length === 3;
     const areClasses = names.length === units && !isMaps, box = h("div", { class: isMaps ? "maps" : areClasses ? "cells named" : "cells" });
     const cells = Array.from({ length: units }, (_, unit) => {
@@ -233,7 +252,7 @@ export const mount = async (place, engine, state) => {
       box.append(cell);
       return { cell, canvas };
     });
-    layers.append(h("section.card", { "aria-label": title }, h("div.head", null, h("h2", null, title), h("small", null, isMaps ? `${units} maps of ${rows} × ${columns}` : `${units} numbers`)), box));
+    place.append(h("section.card", { "aria-label": title }, h("div.head", null, h("h2", null, title), h("small", null, isMaps ? `${units} maps of ${rows} × ${columns}` : `${units} numbers`)), box));
     return (/** @type {any} */ now) => {
       const { data } = unpack(now.values);
       let most = 0;
@@ -265,6 +284,12 @@ export const mount = async (place, engine, state) => {
       if (moves) { neuron.focus(); neuron.scrollIntoView({ block: "nearest" }); }
     } catch (error) { say(/** @type {Error} */ (error).message, true); }
   }
+  /** Close the card; the keys go back to where it was opened. */
+  function shut() {
+    const cell = /** @type {HTMLElement | null} */ (chosen && layers.querySelector(`[data-layer="${chosen.layer}"][data-unit="${chosen.unit}"]`));
+    neuron.hidden = true; chosen = null;
+    cell?.focus();
+  }
   /** @param {any} found */
   function describe(found) {
     const mine = edits.find(([name, i]) => name === found.layer && i === found.unit), isOff = !!mine && mine[2] === null;
@@ -284,23 +309,24 @@ export const mount = async (place, engine, state) => {
     neuron.hidden = false;
     fill(facts,
       h("div.head.tight", null, h("h2", null, `Neuron ${found.unit} of layer ${found.layer}${found.place ? `, at row ${found.place[0]}, column ${found.place[1]}` : ""}`),
-        h("button.plain", { "aria-label": "close", onclick: () => { neuron.hidden = true; chosen = null; } }, "✕")),
+        h("button.plain", { "aria-label": "close", onclick: shut }, "✕")),
       h("p.mono.sum", { "data-sum": found.sum }, `Σ wᵢaᵢ + b = ${short(found.sum)}`),
       isOff ? h("p.bad", null, "It is off: 0 goes on in its place.") : null,
       h("div.wide", null, h("table", null,
-        h("thead", null, h("tr", null, ["input", "wᵢ", "aᵢ", "wᵢaᵢ"].map((text) => h("th", null, text)))),
+        h("thead", null, h("tr", null, [found.place ? "channel, row, column" : "input", "wᵢ", "aᵢ", "wᵢaᵢ"].map((text) => h("th", null, text)))),
         h("tbody", null,
           found.terms.map((/** @type {any} */ term) => h("tr", null, h("td", null, term.index.join(", ")), [term.weight, term.input, term.product].map((value) => h("td.number", null, short(value))))),
           h("tr", null, h("td", { colspan: 3 }, `the other ${Math.max(0, found.count - found.terms.length).toLocaleString("en")}`), h("td.number", null, short(found.rest))),
           h("tr", null, h("td", { colspan: 3 }, "b"), h("td.number", null, short(found.bias)))))),
       weights ? h("figure", null, picture, h("figcaption", null, "Its weights: red pulls up, blue pulls down")) : null,
-      h("h3", null, "What excites it most"),
+      found.exciting.length ? h("h3", null, "What excites it most") : null,
       h("div.row", null, found.exciting.map((/** @type {any} */ one) => {
-        const canvas = h("canvas.pixels.thumb", { role: "img", "aria-label": `a ${one.label}: ${short(one.value)}`, title: short(one.value) }), numbers = unpack(one.image);
+        const canvas = h("canvas.pixels.thumb", { role: "img", "aria-label": `${classes[one.label] ?? one.label}: ${short(one.value)}`, title: short(one.value) }), numbers = unpack(one.image);
         paint(canvas, numbers.data, numbers.shape[0], numbers.shape[1], { grey: true });
         return canvas;
       })));
   }
+  let isCounting = false, isStaleCount = false;
   /** @param {number | null} nudge null switches it off */
   async function change(nudge) {
     if (!chosen) return;
@@ -308,11 +334,17 @@ export const mount = async (place, engine, state) => {
     edits = edits.filter(([name, i]) => name !== layer || i !== unit);
     if (nudge !== 0) edits.push([layer, unit, nudge]);
     await ask();
-    const mine = ++turn;
+    isStaleCount = true;
+    if (isCounting) return;
+    isCounting = true;
     try {
-      const { before, after, images } = await engine.ask("draw", "accuracy", { model, edits });
-      if (mine === turn) { changed.textContent = `Of ${images.toLocaleString("en")} test images, it reads ${(100 * after).toFixed(1)} % rightly; without changes, ${(100 * before).toFixed(1)} %.`; changed.dataset.after = String(after); }
-    } catch (error) { say(/** @type {Error} */ (error).message, true); }
+      while (isStaleCount) { // while it counts, only the newest wish waits
+        isStaleCount = false;
+        const { before, after, images } = await engine.ask("draw", "accuracy", { model, edits });
+        changed.textContent = `Of ${images.toLocaleString("en")} test images, ${(100 * after).toFixed(1)}\u00a0% are read correctly; without changes, ${(100 * before).toFixed(1)}\u00a0%.`;
+        changed.dataset.after = String(after);
+      }
+    } catch (error) { changed.textContent = /** @type {Error} */ (error).message; } finally { isCounting = false; }
   }
 
   const before = state.kept.drawn;

@@ -86,8 +86,8 @@ export function signs(data, w, t, colours = look()) {
 
 /** Weights as pictures in rows: red speaks for a unit, blue against it. @param {HTMLCanvasElement} canvas @param {{shape: number[], data: ArrayLike<number>}} weights */
 export function tiles(canvas, { shape, data }) {
-  const [count, t, w] = shape, gap = 3;
-  const wide = canvas.clientWidth || 300, fits = Math.max(1, Math.floor(wide / (w > 12 ? 52 : 30)));
+  const [count, t, w] = shape, gap = w > 12 ? 3 : 7;
+  const wide = canvas.clientWidth || 300, fits = Math.max(1, Math.floor(wide / (w > 12 ? 52 : 34)));
   const whole = Array.from({ length: fits }, (_, i) => fits - i).find((n) => count % n === 0) ?? 1, across = 2 * whole >= fits ? whole : Math.min(fits, count);
   const size = Math.min((wide - gap * (across - 1)) / across, 96), down = Math.ceil(count / across);
   const { context } = sized(canvas, down * size + gap * (down - 1)), colours = look();

@@ -8,8 +8,10 @@ import { unpack } from "./engine.js";
 /** @typedef {import("./runs.js").Run} Run */
 /** @typedef {import("./runs.js").Frame} Frame */
 
+/** @param {string} words */
+const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 /** @param {number} x */
-const short = (x) => (x === 0 ? "0" : Math.abs(x) >= 0.01 && Math.abs(x) < 1000 ? String(Number(x.toPrecision(2))) : x.toExponential(0).replace("e-", "e−").replace("e+", "e"));
+const twoDigits = (x) => (x === 0 ? "0" : Math.abs(x) >= 0.01 && Math.abs(x) < 1000 ? String(Number(x.toPrecision(2))) : x.toExponential(0).replace("e-", "e−").replace("e+", "e"));
 
 /** The first layers of all runs. @param {HTMLElement} place @param {{run: Run, frame: Frame | undefined}[]} all */
 export function weights(place, all) {
@@ -24,7 +26,7 @@ export function weights(place, all) {
     if (!frame?.weights) return;
     tiles(made.canvases[i], frame.weights);
     made.canvases[i].setAttribute("aria-label", `The weights of ${frame.weights.shape[0]} units of ${run.name} at step ${frame.step}`);
-    made.captions[i].textContent = `${shown.length > 1 ? `${run.name}, ` : ""}step ${frame.step.toLocaleString("en")}, darkest ±${short(frame.scale ?? 0)}`;
+    made.captions[i].textContent = `${shown.length > 1 ? `${run.name}, ` : ""}step ${frame.step.toLocaleString("en")}, darkest ±${twoDigits(frame.scale ?? 0)}`;
   });
 }
 
@@ -55,7 +57,7 @@ export function layers(place, run, step, bins) {
       const columns = run.frames.filter((one) => one.layers[i]?.[kind]).map((one) => ({ step: one.step, bins: one.layers[i][kind] }));
       const edges = bins[kind], mark = kind === "updates" ? (-3 - edges[0]) / (edges[edges.length - 1] - edges[0]) : kind === "activations" ? 0.5 : undefined;
       heat(canvas, columns, { end, cursor: step, mark });
-      const text = !layer ? "" : kind === "activations" ? `${Math.round(100 * layer.zeros)} % zero` : kind === "gradients" ? short(layer.gradient) : layer.update === undefined ? "" : short(layer.update);
+      const text = !layer ? "" : kind === "activations" ? `${Math.round(100 * layer.zeros)}\u00a0% zero` : kind === "gradients" ? twoDigits(layer.gradient) : layer.update === undefined ? "" : twoDigits(layer.update);
       words.textContent = text;
       canvas.setAttribute("aria-label", `${title} of layer ${i + 1} over time, now ${text || "unknown"}`);
     });
@@ -97,7 +99,7 @@ export function confusion(place, matrix, classes, picked, act) {
       const count = matrix.data[i * n + j], share = sum ? count / sum : 0, button = cells[i * n + j];
       button.textContent = count ? String(count) : "";
       button.style.setProperty("--share", `${Math.round(100 * (i === j ? share * 0.75 : Math.min(1, Math.sqrt(share) * 1.3)))}%`);
-      button.className = i === j ? "right" : "wrong";
+      button.className = `${i === j ? "right" : "wrong"}${share > (i === j ? 0.6 : 0.3) ? " strong" : ""}`;
       button.setAttribute("aria-label", `${classes[i]} taken for ${classes[j]}: ${count}`);
       button.title = `${classes[i]} → ${classes[j]}: ${count}`;
       button.setAttribute("aria-pressed", picked?.truth === i && picked?.said === j ? "true" : "false");
@@ -109,12 +111,12 @@ export function confusion(place, matrix, classes, picked, act) {
 export function mistakes(place, found, run, picked) {
   const { shape, data } = unpack(found.images), [count, t, w] = shape, name = (/** @type {number} */ i) => run.classes[i] ?? String(i);
   const when = found.step === null || found.step === undefined ? "" : ` at step ${found.step.toLocaleString("en")}`;
-  const words = picked ? (picked.truth === picked.said ? `${found.count} times ${name(picked.truth)} is right${when}; the least sure:` : `${found.count} times ${name(picked.truth)} is taken for ${name(picked.said)}${when}.`) : `${found.count} mistakes${when}; the surest:`;
+  const words = picked ? (picked.truth === picked.said ? `${found.count} times ${name(picked.truth)} is read correctly${when}; the least sure:` : `${found.count} times ${name(picked.truth)} is taken for ${name(picked.said)}${when}.`) : `${found.count} mistakes${when}; those it is surest of:`;
   /** @type {any} */ (place).keptKey = null;
   fill(place, h("p.quiet", null, words), h("div.mistakes", null, Array.from({ length: count }, (_, i) => {
     const canvas = h("canvas.pixels", { role: "img", "aria-label": `${name(found.truth[i])}, taken for ${name(found.said[i])}` });
     grey(canvas, data.subarray(i * t * w, (i + 1) * t * w), w, t);
-    return h("figure", null, canvas, h("figcaption.number", null, `${name(found.truth[i])} → ${name(found.said[i])}`, h("small", null, ` ${Math.round(100 * found.sure[i])} %`)));
+    return h("figure", null, canvas, h("figcaption.number", null, `${name(found.truth[i])} → ${name(found.said[i])}`, h("small", null, `${Math.round(100 * found.sure[i])}\u00a0%`)));
   })));
 }
 
@@ -125,7 +127,7 @@ export function mistakes(place, found, run, picked) {
 export function doctor(place, run, { cure } = {}) {
   kept(place, `${run.name}:${run.findings.length}:${run.error}:${run.state === "starting"}:${!!cure}`, () => {
     const cards = run.findings.map((finding) => finding.code === "note" ? h("article.finding.note", null, h("p", null, finding.evidence)) : h("article.finding", null,
-      h("h3", null, finding.code, finding.layer ? h("span.quiet", null, ` ${finding.layer}`) : null), h("p", null, `${finding.evidence}.`), h("p.quiet", null, finding.why), h("p.cure", null, h("b", null, "Try: "), finding.cure)));
+      h("h3", null, finding.code, finding.layer ? h("span.quiet", null, ` in ${finding.layer}`) : null), h("p", null, `${sentence(finding.evidence)}.`), h("p.quiet", null, finding.why), h("p.cure", null, h("b", null, "Try: "), finding.cure)));
     if (run.error) cards.unshift(h("article.finding", null, h("h3", null, "It stopped"), h("p", null, run.error)));
     const broken = run.settings?.broken && !run.settings.mended;
     if (broken) cards.unshift(h("article.finding.looks", null, h("p", null, h("b", null, "The curve: "), run.settings?.looks)));

@@ -1,7 +1,7 @@
 // @ts-check
 // The room Plane: points, a network, and what it makes of the plane. The address keeps all settings.
 
-import { colour, field, fill, h, isStill, put, say, select, tell } from "./dom.js";
+import { colour, field, fill, h, isStill, put, say, select, short, tell } from "./dom.js";
 import { look, mix, paint, rgb, signs } from "./drawing.js";
 import { curves } from "./charts.js";
 import { unpack } from "./engine.js";
@@ -32,7 +32,7 @@ export async function mount(place, engine, state) {
   let isPainting = false, brush = 0;
 
   // -- parts
-  const output = h("canvas.output", { role: "img", tabindex: 0 }), caption = h("p.quiet.caption"), numbers = h("dl.numbers");
+  const output = h("canvas.output", { role: "application", tabindex: 0 }), caption = h("p.quiet.caption"), numbers = h("dl.numbers");
   const chart = h("div.chart"), network = h("div.network");
   const diagram = new Diagram(network, {
     act: (cell) => { focus = cell; draw(); },
@@ -79,6 +79,11 @@ export async function mount(place, engine, state) {
   // -- the engine
   /** Whether the user wants it to train; pictures come a little later. */
   let isGoing = false;
+  /** Which network is shown, and a picture that came before it was known. */
+  let network_ = 0;
+  /** @type {any} */
+  let early = null;
+  const spell = (/** @type {any} */ x) => JSON.stringify(x, (_, value) => (value && typeof value === "object" && !Array.isArray(value) ? Object.fromEntries(Object.entries(value).sort()) : value));
   /** @param {string} what */
   const steer = (what) => { isGoing = what === "go"; showPlay(); return engine.ask("plane", "steer", { what, speed: Number(speed.value) }); };
   const showPlay = () => { play.textContent = isGoing ? "Pause" : "Play"; };
@@ -90,11 +95,32 @@ export async function mount(place, engine, state) {
     showPlay();
     const asked = options, begun = await engine.ask("plane", "begin", { options, points: own, go });
     if (options !== asked) return; // something was changed meanwhile, and will begin again
-    options = begun.options;
-    shown = { train: rows(begun.train), test: rows(begun.test) };
     focus = null;
+    take(begun);
+  }
+
+  /** Take over what is trained. @param {Record<string, any>} begun */
+  function take(begun) {
+    options = begun.options;
+    network_ = begun.number;
+    shown = { train: rows(begun.train), test: rows(begun.test) };
     showControls();
     keep();
+    if (early?.number === network_) hear(early);
+  }
+
+  /** Show what is trained already, here or on another tab; false if it is something else. @param {boolean} [isAny] */
+  async function adopt(isAny = true) {
+    const now = await engine.ask("plane", "state");
+    if (!now.last || (!isAny && [[now.options, options], [now.points, own]].some(([a, b]) => spell(a) !== spell(b)))) return false;
+    own = now.points;
+    const { shape: [n], data } = unpack(now.history);
+    history = Array.from({ length: n }, (_, i) => /** @type {[number, number, number]} */ ([data[3 * i], data[3 * i + 1], data[3 * i + 2]]));
+    focus = null;
+    isGoing = now.last.state === "running";
+    early = { ...now.last, number: now.number };
+    take(now);
+    return true;
   }
 
   let wait = 0;
@@ -156,7 +182,7 @@ export async function mount(place, engine, state) {
 
   function showBrushes() {
     paintButton.setAttribute("aria-pressed", isPainting ? "true" : "false");
-    [...brushes.children].forEach((button, i) => button.setAttribute("aria-checked", i === brush && isPainting ? "true" : "false"));
+    [...brushes.children].forEach((button, i) => { button.setAttribute("aria-checked", i === brush && isPainting ? "true" : "false"); /** @type {HTMLElement} */ (button).tabIndex = i === brush ? 0 : -1; });
     output.style.cursor = isPainting ? "crosshair" : "";
   }
 
@@ -173,7 +199,9 @@ export async function mount(place, engine, state) {
       const view = focus && unpack(picture.views[focus.layer]);
       if (view && focus && focus.unit < view.shape[0]) {
         const n = view.shape[1];
+        context.globalAlpha = 0.6; // points stand out
         paint(context, signs(view.data.subarray(focus.unit * n * n, (focus.unit + 1) * n * n), n, n), 0, 0, wide, wide, true);
+        context.globalAlpha = 1;
       } else {
         const { shape: [classes, n], data } = unpack(picture.shares), image = new ImageData(n, n);
         for (let i = 0; i < n * n; i++) {
@@ -197,10 +225,10 @@ export async function mount(place, engine, state) {
     if (own && own.length < 2) for (const [x, y, c] of own) mark(context, at(x), at(-y), c, colour(CLASSES[c]), true, colour("--surface"));
     if (cross.is) { context.strokeStyle = ink; context.beginPath(); context.moveTo(at(cross.x) - 8, at(-cross.y)); context.lineTo(at(cross.x) + 8, at(-cross.y)); context.moveTo(at(cross.x), at(-cross.y) - 8); context.lineTo(at(cross.x), at(-cross.y) + 8); context.stroke(); }
     if (!picture) return;
-    const right = `${(100 * picture.right).toFixed(0)} %`;
-    output.setAttribute("aria-label", `The plane as the network sees it: ${right} of the test points are right. Arrows move a cross, Enter paints a point.`);
+    const right = `${(100 * picture.right).toFixed(0)}\u00a0%`;
+    output.setAttribute("aria-label", `The plane as the network sees it: ${right} of the test points are correct. Arrows move a cross, Enter paints a point.`);
     caption.textContent = focus ? "What the chosen unit says. Choose it again to see the whole network." : "Full: trained with. Hollow: tested with.";
-    fill(numbers, [["Training loss", picture.train.toPrecision(3)], ["Test loss", picture.test === null ? "–" : picture.test.toPrecision(3)], ["Test points right", right]].map(([name, value]) => h("div", null, h("dt", null, name), h("dd.number", null, value))));
+    fill(numbers, [["Training loss", picture.train === null ? "–" : short(picture.train)], ["Test loss", picture.test === null ? "–" : short(picture.test)], ["Test points correct", right]].map(([name, value]) => h("div", null, h("dt", null, name), h("dd.number", null, value))));
     count.textContent = `step ${picture.step.toLocaleString("en")}`;
     if (picture.state === "diverged") isGoing = false;
     showPlay();
@@ -253,8 +281,8 @@ export async function mount(place, engine, state) {
     const points = rows(/** @type {any} */ (packed));
     /** @type {any} */ (canvas).points = points;
   }
-  kinds.addEventListener("keydown", (event) => {
-    const all = /** @type {HTMLButtonElement[]} */ ([...kinds.children]), i = all.indexOf(/** @type {any} */ (document.activeElement)), move = /** @type {Record<string, number>} */ ({ ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 })[event.key];
+  for (const group of [kinds, brushes]) group.addEventListener("keydown", (event) => {
+    const all = /** @type {HTMLButtonElement[]} */ ([...group.children]), i = all.indexOf(/** @type {any} */ (document.activeElement)), move = /** @type {Record<string, number>} */ ({ ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 })[event.key];
     if (i < 0 || !move) return;
     event.preventDefault();
     const to = all[(i + move + all.length) % all.length];
@@ -272,17 +300,23 @@ export async function mount(place, engine, state) {
   let due = 0;
   const endings = [
     engine.on("plane", "picture", (facts) => {
-      picture = /** @type {any} */ (facts);
-      if (history.length && history[history.length - 1][0] > facts.step) history = [];
-      if (history.at(-1)?.[0] !== facts.step) history.push([facts.step, facts.train, facts.test ?? NaN]);
-      if (history.length > 1200) history = history.filter((_, i) => i % 2 === 0);
-      const now = performance.now();
-      if (isStill() && facts.state === "running" && now < due) return; // less motion: two pictures a second
-      due = now + 500;
-      requestAnimationFrame(draw);
+      if (facts.number === network_) { hear(facts); return; }
+      early = facts;
+      if (network_) setTimeout(() => { if (early === facts && facts.number > network_) adopt().catch(report); }, 300); // another tab began it
     }),
     engine.on("plane", "failed", ({ error }) => say(error, true)),
   ];
+  /** @param {Record<string, any>} facts */
+  function hear(facts) {
+    picture = /** @type {any} */ (facts);
+    if (history.length && history[history.length - 1][0] > facts.step) history = [];
+    if (history.at(-1)?.[0] !== facts.step) history.push([facts.step, facts.train, facts.test ?? NaN]);
+    if (history.length > 1200) history = history.filter((_, i) => i % 2 === 0);
+    const now = performance.now();
+    if (isStill() && facts.state === "running" && now < due) return; // less motion: two pictures a second
+    due = now + 500;
+    requestAnimationFrame(draw);
+  }
   const repaint = () => { drawKinds(); draw(); };
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", repaint);
@@ -297,7 +331,7 @@ export async function mount(place, engine, state) {
   readAddress(state.params);
   drawKinds();
   showControls(); showBrushes();
-  await begin(false);
+  if (!(await adopt(!state.params.size))) await begin(false);
   return () => { endings.forEach((end) => end()); dark.removeEventListener("change", repaint); removeEventListener("resize", repaint); removeEventListener("keydown", keys); steer("pause").catch(() => {}); };
 }
 

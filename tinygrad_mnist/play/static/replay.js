@@ -30,7 +30,7 @@ export function replay(place, news, bins) {
   function draw() {
     const frame = run.frameAt(at), measured = run.measuredAt(at);
     scrub.value = String(at);
-    words.textContent = `step ${at.toLocaleString("en")} of ${run.step.toLocaleString("en")}${measured?.accuracy === undefined ? "" : ` · ${(100 * measured.accuracy).toFixed(1)} % of some test images are right`}`;
+    words.textContent = `step ${at.toLocaleString("en")} of ${run.step.toLocaleString("en")}${measured?.accuracy === undefined ? "" : ` · ${(100 * measured.accuracy).toFixed(1)}\u00a0% of some test images are correct`}`;
     curve(loss, run.losses, { end: run.step, cursor: at });
     loss.setAttribute("aria-label", `Loss over steps, now ${run.losses[Math.max(at - 1, 0)]}`);
     weights(first, [{ run, frame }]);
@@ -41,7 +41,7 @@ export function replay(place, news, bins) {
   const card = (/** @type {string} */ kind, /** @type {string} */ title, /** @type {HTMLElement} */ what) => h(`section.card.${kind}`, null, h("div.head", null, h("h2", null, title)), what);
   put(place, h("div.head", null, h("div", null, h("h1", null, "A training"), h("p.quiet", null, `${run.title} on ${run.data}`))),
     h("div.body", null, h("section.card.transport", null, h("div.row", null, play, words), scrub), card("curves", "Loss", loss), card("doctor", "The doctor", cards),
-      card("first", "First layer", first), card("inside", "Layer by layer", inside), card("confusion", "What is taken for what", matrix)));
+      card("first", "First layer", first), card("inside", "Layer by layer", inside), card("confusion", "Confusion matrix", matrix)));
   addEventListener("keydown", (event) => {
     if (event.target instanceof Element && event.target.closest("input, button, [role=grid]")) return;
     if (event.key === " ") { event.preventDefault(); play.click(); }

@@ -25,6 +25,8 @@ export class Run {
     this.rows = [];
     /** @type {Frame[]} */
     this.frames = [];
+    /** @type {{step: number, matrix: import("./engine.js").Numbers, accuracy: number}[]} of all test images, as they were asked for */
+    this.measures = [];
     /** @type {Record<string, any>[]} */
     this.findings = [];
     /** @type {{step: number, knob: string, value: number}[]} */
@@ -79,9 +81,15 @@ export class Run {
     return found;
   }
 
-  /** The last measure of test images before a step. @param {number} step @returns {Frame | undefined} */
+  /** Keep a measure of all test images. @param {Record<string, any>} found */
+  measured(found) {
+    this.measures = [...this.measures.filter(({ step }) => step !== found.at), { step: found.at, matrix: unpack(found.matrix), accuracy: found.accuracy }].slice(-MOST);
+  }
+
+  /** The last measure of test images before a step. @param {number} step @returns {{step: number, matrix?: import("./engine.js").Numbers, accuracy?: number} | undefined} */
   measuredAt(step) {
-    return this.frames.findLast((frame) => frame.matrix && frame.step <= step) ?? this.frames.find((frame) => frame.matrix);
+    const all = [...this.frames.filter((frame) => frame.matrix), ...this.measures].sort((a, b) => a.step - b.step);
+    return all.findLast((one) => one.step <= step) ?? all[0];
   }
 
   accuracyNow() {
@@ -118,7 +126,7 @@ export async function follow(run, engine) {
 /** @param {Record<string, any>} settings @param {Record<string, any> | null} forked */
 function describe(settings, forked) {
   if (forked) return `${forked.run}, step ${forked.step}${forked.knob ? `: ${{ lr: "rate", weight_decay: "decay", dropout: "dropout" }[/** @type {"lr"} */ (forked.knob)]} ${Number(forked.value.toPrecision(3))}` : ", again"}`;
-  if (settings.broken) return settings.mended ? `mended: ${settings.title}` : settings.title;
+  if (settings.broken) return settings.mended ? `mended: ${settings.title}` : settings.title.charAt(0).toUpperCase() + settings.title.slice(1);
   const model = settings.model === "mlp" ? settings.hidden.join("-") || "linear" : settings.model;
   return `${model} · ${settings.optimizer} ${Number(settings.lr.toPrecision(3))}`;
 }

@@ -10,7 +10,7 @@ import { field, fill, h, say, select, tell } from "./dom.js";
 export function form(options, engine, start) {
   const number = (/** @type {Record<string, any>} */ given) => h("input.number", { type: "number", step: "any", inputmode: "decimal", ...given });
   const controls = {
-    dataset: select(Object.entries(options.dataset).map(([name, shows]) => /** @type {[string, string]} */ ([name, { mnist: "MNIST", fashion: "Fashion-MNIST", digits: "Small digits, 8 × 8", sample: "MNIST, a sample", files: "Your own" }[name] ?? `${name} – ${shows}`])), "sample", () => adapt()),
+    dataset: select(Object.entries(options.dataset).map(([name, shows]) => /** @type {[string, string]} */ ([name, { mnist: "MNIST", fashion: "Fashion-MNIST", digits: "Digits, 8 × 8", sample: "MNIST sample", files: "Your own" }[name] ?? `${name} – ${shows}`])), "sample", () => adapt()),
     path: h("input", { type: "text", placeholder: "folder or file", autocomplete: "off" }),
     model: select(Object.keys(options.model), "mlp", () => adapt()),
     hidden: h("input", { type: "text", inputmode: "numeric", placeholder: "none" }),

@@ -12,7 +12,7 @@ import { thin } from "./drawing.js";
 
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 const COLOURS = ["--accent", "--orange", "--green", "--purple"];
-const STATES = { starting: "starts", running: "runs", paused: "paused", done: "done", failed: "failed" };
+const STATES = { starting: "starting", running: "running", paused: "paused", done: "done", failed: "failed" };
 /** @type {Record<string, string>} */
 export const KNOBS = { lr: "Learning rate", weight_decay: "Weight decay", dropout: "Dropout" };
 
@@ -32,19 +32,19 @@ export async function mount(place, engine, state) {
   const loss = h("div.chart"), accuracy = h("div.chart");
   const legend = h("p.legend.quiet");
   const firstWeights = h("div"), inside = h("div"), matrix = h("div"), wrong = h("div"), cards = h("div"), keep = h("div.row");
-  const said = h("p.quiet.facts");
-  const matrixCard = h("section.card.confusion", null, h("div.head", null, h("h2", null, "What is taken for what"), h("p.quiet", null, "Choose a cell: down is the truth, across the answer.")), matrix);
+  const said = h("p.quiet.facts"), matrixWords = h("p.quiet");
+  const matrixCard = h("section.card.confusion", null, h("div.head", null, h("h2", null, "Confusion matrix"), matrixWords), matrix);
   const wrongCard = h("section.card.wrong", null, h("div.head", null, h("h2", null, "Worst mistakes")), wrong);
   const body = h("div.body", { hidden: true },
     transport,
     h("section.card.curves", null, h("div.head", null, h("h2", null, "Loss"), legend), loss),
-    h("section.card.curves", null, h("div.head", null, h("h2", null, "Accuracy"), h("p.quiet", null, "Pale: some test images. Dots: validation.")), accuracy),
+    h("section.card.curves", null, h("div.head", null, h("h2", null, "Accuracy"), h("p.quiet", null, "Pale: test images. Strong: validation.")), accuracy),
     h("section.card.doctor", null, h("div.head", null, h("h2", null, "The doctor")), cards),
     h("section.card.first", null, h("div.head", null, h("h2", null, "First layer"), h("p.quiet", null, "Red speaks for a unit, blue against it.")), firstWeights),
     h("section.card.inside", null, h("div.head", null, h("h2", null, "Layer by layer"), h("p.quiet", null, "Across is time; the darker, the more common a value. Dotted: updates of a thousandth.")), inside),
     matrixCard,
     wrongCard,
-    h("section.card.keep", null, h("div.head", null, h("h2", null, "Take it with you")), keep, said));
+    h("section.card.keep", null, h("div.head", null, h("h2", null, "Export")), keep, said));
   const settings = form(options, engine, (given, paused) => start(given, paused));
   const drawer = h("div.drawer", { hidden: true },
     h("section.card.form", { "aria-label": "New training" }, settings.place),
@@ -89,7 +89,7 @@ export async function mount(place, engine, state) {
     chosen = name;
     at = Infinity;
     picked = null;
-    showBar(); showTransport(); drawAll();
+    showBar(); moved();
   }
 
   /** @param {string} name */
@@ -185,7 +185,12 @@ export async function mount(place, engine, state) {
     showKnob();
   }
 
-  function moved() { showTransport(); drawAll(); }
+  let asks = 0;
+  function moved() {
+    showTransport(); drawAll();
+    clearTimeout(asks);
+    asks = setTimeout(() => showMistakes().catch(report), 150); // while the slider moves, it does not ask
+  }
 
   // -- pictures
   /** @type {{truth: number, said: number} | null} */
@@ -212,13 +217,13 @@ export async function mount(place, engine, state) {
       ];
     }), { x: "step", y: "Loss", cursor, end, act: jump }).catch(report);
     curves(accuracy, all.flatMap((one) => {
-      const frames = one.frames.filter((frame) => frame.accuracy !== undefined), measured = one.rows.filter(({ row }) => row.validation_accuracy !== undefined), { colour: ink, dash } = look(one);
+      const frames = [...one.frames, ...one.measures].filter((frame) => frame.accuracy !== undefined).sort((a, b) => a.step - b.step), measured = one.rows.filter(({ row }) => row.validation_accuracy !== undefined), { colour: ink, dash } = look(one);
       return [
-        { name: `${one.name}, some test images`, x: frames.map(({ step }) => step), y: frames.map((frame) => frame.accuracy ?? null), colour: ink, dash, faint: measured.length > 0, width: 1.5 },
+        { name: `${one.name}, test images`, x: frames.map(({ step }) => step), y: frames.map((frame) => frame.accuracy ?? null), colour: ink, dash, faint: measured.length > 0, width: 1.5, mode: frames.length < 4 ? "markers" : frames.length < 30 ? "lines+markers" : "lines" },
         ...(measured.length ? [{ name: `${one.name}, validation`, x: measured.map(({ step }) => step), y: measured.map(({ row }) => row.validation_accuracy), colour: ink, dash, mode: measured.length < 30 ? "lines+markers" : "lines" }] : []),
       ];
     }), { x: "step", y: "Accuracy", percent: true, cursor, end, act: jump }).catch(report);
-    fill(legend, all.length > 1 ? all.map((one) => h("span", null, swatch(look(one).colour, look(one).dash), one.name)) : "Pale: each batch. Dots: validation.");
+    fill(legend, all.length > 1 ? all.map((one) => h("span", null, swatch(look(one).colour, look(one).dash), one.name)) : "Pale: each batch. Strong: validation.");
   }
 
   const report = (/** @type {Error} */ error) => console.error(error);
@@ -228,11 +233,13 @@ export async function mount(place, engine, state) {
     if (!mine) return;
     weights(firstWeights, [...runs.values()].map((one) => ({ run: one, frame: one.frameAt(at === Infinity ? Infinity : now()) })));
     layers(inside, mine, now(), options.bins);
-    confusion(matrix, mine.measuredAt(now())?.matrix, mine.classes, picked, (cell) => { picked = cell; drawPictures(); showMistakes(); });
+    const measured = mine.measuredAt(now());
+    confusion(matrix, measured?.matrix, mine.classes, picked, (cell) => { picked = cell; drawPictures(); showMistakes().catch(report); });
+    matrixWords.textContent = `Rows: the truth. Columns: the answer. ${measured ? `At step ${measured.step.toLocaleString("en")}.` : ""}`;
     const isMendedHere = [...runs.values()].some((one) => one.settings?.broken === mine.settings?.broken && one.settings?.mended);
     doctor(cards, mine, mine.settings?.broken && !isMendedHere ? { cure: tell(() => breaks(mine.settings?.broken, true)) } : {});
-    const seconds = mine.pace ? `${(1000 * mine.pace).toPrecision(2)} ms a step; watching takes ${(100 * mine.watching).toFixed(1)} % of it.` : "";
-    fill(said, mine.error ? h("span.bad", null, mine.error) : null, ` ${mine.counts ? `${mine.counts[0].toLocaleString("en")} images of ${mine.data}. ` : ""}${seconds}`, mine.folder ? [" The run is in ", h("code", null, mine.folder), "."] : null);
+    const seconds = mine.pace ? `A step takes ${(1000 * mine.pace).toPrecision(2)} ms; watching takes ${(100 * mine.watching).toFixed(1)}\u00a0% of that.` : "";
+    fill(said, mine.error ? h("span.bad", null, mine.error) : null, ` ${mine.counts ? `Data: ${mine.data}; ${mine.counts[0].toLocaleString("en")} examples to train with. ` : ""}${seconds}`, mine.folder ? [" The run is in ", h("code", null, mine.folder), "."] : null);
   }
 
   let asked = "";
@@ -240,19 +247,20 @@ export async function mount(place, engine, state) {
     const mine = run(), isTested = mine?.counts?.[1] !== 0;
     matrixCard.hidden = wrongCard.hidden = !isTested;
     if (!isTested) return;
-    if (!mine || mine.state === "starting") { fill(wrong, h("p.quiet", null, "None yet.")); return; }
+    if (!mine || mine.state === "starting" || (mine.state === "failed" && !mine.result)) { fill(wrong, h("p.quiet", null, "None yet.")); return; }
     const step = at < mine.step ? now() : null, key = JSON.stringify([mine.name, picked, step, step === null ? mine.rows.length : 0]);
     if (key === asked) return;
     asked = key;
     const found = await engine.ask("train", "mistakes", { run: mine.name, ...(picked ?? {}), step });
-    if (asked === key) mistakes(wrong, found, mine, picked);
+    mine.measured(found);
+    if (asked === key) { mistakes(wrong, found, mine, picked); drawAll(false); showBar(); }
   }
 
   fill(keep,
     h("button", { onclick: tell(async () => engine.save(await engine.ask("train", "export", { run: chosen, what: "folder" }))) }, "Run folder"),
     h("button", { "data-replay": "", onclick: tell(async () => engine.save(await engine.ask("train", "export", { run: chosen, what: "replay" }))) }, "Replay, one file"),
     h("button", { onclick: tell(async () => engine.save(await engine.ask("train", "export", { run: chosen, what: "program" }))) }, "NumPy program"),
-    h("button", { onclick: () => { const mine = run(); if (mine?.settings) { settings.set(mine.settings); isFormOpen = true; showBar(); drawer.scrollIntoView({ block: "nearest" }); } } }, "Train again, changed"));
+    h("button", { onclick: () => { const mine = run(); if (mine?.settings) { settings.set(mine.settings); isFormOpen = true; showBar(); drawer.scrollIntoView({ block: "nearest" }); } } }, "Copy its settings"));
 
   // -- news
   /** @type {Set<string>} */
@@ -300,7 +308,6 @@ export async function mount(place, engine, state) {
     event.preventDefault();
   };
   addEventListener("keydown", keys);
-  scrub.addEventListener("change", () => { showMistakes().catch(report); });
 
   for (const name of options.runs) await add(name);
   if (options.runs.length) chosen = options.runs.at(-1);
