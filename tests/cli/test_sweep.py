@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
 import tinygrad_mnist as tg
 from tinygrad_mnist import cli
+from tinygrad_mnist.cli import sweeping
 from tinygrad_mnist.training.runs import Run
 
 optuna = pytest.importorskip("optuna")
@@ -59,7 +62,10 @@ def test_it_searches_goes_on_and_prints_a_command_that_gives_the_same(tmp_path):
 
 
 def test_it_minimises_a_loss(tmp_path):
-    out = sweep(tmp_path, "--objective", "loss")
+    out = sweep(tmp_path, "--objective", "loss", trials=1)
+    with (tmp_path / "study.journal").open("a") as file:
+        file.write('{"op_code":6,"wor')  # all that fitted on the disk
+    out += sweep(tmp_path, "--objective", "loss")
     losses = [float(x) for x in re.findall(r": validation loss ([\d.]+)$", out, re.M)]
     assert f"best of 2 trainings: validation loss {min(losses):.4f}" in out
 
@@ -137,6 +143,24 @@ def test_a_file_in_place_of_the_folder(tmp_path):
     for out, found in (("file", "is a file"), ("file/sweep", "cannot be written: Not a directory")):
         with pytest.raises(tg.errors.RunError, match=f"{out}: {found}"):
             cli.commands.sweep.main([*SPACE, "--out", str(tmp_path / out), *QUICK], standalone_mode=False)
+
+
+def test_a_journal_of_another_version(tmp_path):
+    sweep(tmp_path, trials=1)
+    journal = tmp_path / "study.journal"
+    text = journal.read_text()
+    journal.write_text(text.replace(r"[\"4\", \"8\"]", r"[\"4\", \"16\"]"))
+    assert journal.read_text() != text
+    with pytest.raises(tg.errors.DataError, match=r"study\.journal: not a readable journal of this sweep"):
+        cli.commands.sweep.main([*SPACE, "--out", str(tmp_path), *QUICK], standalone_mode=False)
+
+
+def test_a_lock_that_a_killed_process_has_left_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made, link = [], os.symlink
+    monkeypatch.setattr(os, "symlink", lambda to, name: (link(to, name), made.append(Path(name).stat())))
+    sweeping._open(optuna, Path("s"), "accuracy", {})
+    assert made  # each had a time, without which Optuna would wait for ever
 
 
 def test_without_optuna(tmp_path):

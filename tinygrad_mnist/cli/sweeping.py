@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,7 +175,9 @@ def sweep(
     distributions = {search.name: search.distribution(optuna) for search in found}
     status = 0
     while not status and len(_ended(study)) < trials:
-        status = _run(optuna, study, study.ask(distributions), out, objective, prune, options)
+        with readable(out / "study.journal", "journal of this sweep"):
+            trial = study.ask(distributions)
+        status = _run(optuna, study, trial, out, objective, prune, options)
     _tell_best(study, out, objective, options)
     return status
 
@@ -202,10 +205,18 @@ def _open(optuna: Any, out: Path, objective: str, facts: dict[str, list[str]]) -
     with writable(out):
         out.mkdir(parents=True, exist_ok=True)
     journal = optuna.storages.journal
-    path = out / "study.journal"
+    # Optuna's lock is a link to it: one to nowhere would never be given up.
+    path = (out / "study.journal").absolute()
+    lock = journal.JournalFileSymlinkLock(str(path))
     with readable(path, "journal of a sweep"):
+        file = journal.JournalFileBackend(str(path), lock)
+        lock.acquire()
+        try:
+            _remove_half_line(path)
+        finally:
+            lock.release()
         study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(journal.JournalFileBackend(str(path))),
+            storage=optuna.storages.JournalStorage(file),
             study_name="sweep",
             load_if_exists=True,
             direction="maximize" if objective == "accuracy" else "minimize",
@@ -222,6 +233,13 @@ def _open(optuna: Any, out: Path, objective: str, facts: dict[str, list[str]]) -
         if name not in study.user_attrs:
             study.set_user_attr(name, value)
     return study
+
+
+def _remove_half_line(path: Path) -> None:
+    """Remove what a full disk has left of a last line: Optuna would write the next one behind it."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def _ended(study: Any) -> list[Any]:
