@@ -215,7 +215,7 @@ def replace(path: Path, content: bytes, *, sync: bool = False) -> None:
         if temporary:
             Path(temporary).unlink(missing_ok=True)  # it exists if Ctrl-C comes just after its creation
         if isinstance(error, OSError) and error.errno:
-            error.filename = str(path)  # as the caller knows it
+            raise OSError(error.errno, error.strerror, str(path)) from error  # as the caller knows it
         raise
     if sync:
         _sync_folder(path.parent)

@@ -422,7 +422,8 @@ class Tensor(Operators):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, np.dtype[Unknown]]:
         asking = sys._getframe(1)
         if "_matmul_dispatch" in (asking.f_code.co_name, asking.f_back and asking.f_back.f_code.co_name):
-            # SciPy's `X @ t` asks so whether this is an array. No, and __rmatmul__ gets its turn.
+            # SciPy's `X @ t` asks so whether this is an array, and looks at nothing else, such as __array_priority__
+            # (https://github.com/scipy/scipy/issues/24614). No, and __rmatmul__ gets its turn.
             return np.array(None)
         if self._node is not None and RECORDING.get():
             raise GradientError(

@@ -110,6 +110,14 @@ def test_settings_that_are_wrong(tmp_path):
         train(tmp_path, images=lambda training: {"x": np.zeros(3)})
 
 
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        tg.errors.RunError, match=r"file: cannot be written: Not a directory\. Choose a folder"
+    ):
+        train(tmp_path / "file")
+
+
 def test_a_training_that_resumes_may_begin_to_watch(tmp_path):
     x, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
     for epochs, callbacks in ((1, []), (3, [TensorBoard(tmp_path / "board")])):

@@ -15,6 +15,7 @@ from ..nn.modes import evaluating
 from ..tensor import Tensor
 from ..trees import leaves
 from .callbacks import Callback, Training
+from .folders import writable
 
 __all__ = ["TensorBoard"]
 
@@ -81,7 +82,8 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_start(self, training: Training) -> None:
-        self._writer = self._library.SummaryWriter(str(self.folder), flush_secs=10)
+        with writable(self.folder):
+            self._writer = self._library.SummaryWriter(str(self.folder), flush_secs=10)
         if self.graph and training.data is not None:
             self._write_graph(training, np.asarray(training.data.dataset[:2][0]))
 
