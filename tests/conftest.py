@@ -27,6 +27,10 @@ hypothesis.settings.register_profile("fast", max_examples=30, deadline=None, der
 hypothesis.settings.register_profile("thorough", max_examples=1000, deadline=None)
 
 
+#: Pages whose examples train for seconds: they are read where the deeper tests are run.
+DEEP_PAGES = {"broken_trainings.md"}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--thorough", action="store_true", help="also run the deeper and slower checks")
     parser.addoption("--programs", type=int, help="how many random programs to compile of each kind")
@@ -41,6 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name in DEEP_PAGES:
+            item.add_marker(pytest.mark.thorough)
     if not config.getoption("--thorough"):
         deep = [item for item in items if item.get_closest_marker("thorough")]
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]

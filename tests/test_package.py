@@ -60,8 +60,23 @@ def python(code):
 # -- importing -----------------------------------------------------------------------------------
 
 
-def test_importing_is_light():
-    loaded = python("import sys, json, tinygrad_mnist; print(json.dumps(sorted(sys.modules)))")
+PARTS = ["data", "nn", "optim", "testing", "training", "viz"]
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """What an interpreter of its own has loaded and offers: others may have imported more by now."""
+    return python(
+        "import sys, json, tinygrad_mnist as tg\n"
+        f"loaded, names = sorted(sys.modules), {PARTS}\n"
+        "parts, offered = [getattr(tg, name).__name__ for name in names], dir(tg)\n"
+        "import tinygrad_mnist.cli\n"
+        "print(json.dumps([loaded, parts, offered, dir(tg)]))"
+    )
+
+
+def test_importing_is_light(fresh):
+    loaded = fresh[0]
     assert "tinygrad_mnist.tensor" in loaded
     assert [name for name in HEAVY if name in loaded] == []
 
@@ -81,25 +96,15 @@ def test_using_it_needs_no_extra():
     assert python(code) == ["digraph", True]
 
 
-def test_parts_are_imported_when_used():
-    names = ["data", "nn", "optim", "testing", "training", "viz"]
-    code = (
-        "import sys, json, tinygrad_mnist as tg\n"
-        f"before = [name for name in {names} if f'tinygrad_mnist.{{name}}' in sys.modules]\n"
-        f"parts = [getattr(tg, name).__name__ for name in {names}]\n"
-        "print(json.dumps([before, parts, dir(tg)]))"
-    )
-    before, parts, offered = python(code)
-    assert before == []
-    assert parts == [f"tinygrad_mnist.{name}" for name in names]
-    assert set(names) <= set(offered)
+def test_parts_are_imported_when_used(fresh):
+    loaded, parts, offered, _ = fresh
+    assert [name for name in PARTS if f"tinygrad_mnist.{name}" in loaded] == []
+    assert parts == [f"tinygrad_mnist.{name}" for name in PARTS]
+    assert set(PARTS) <= set(offered)
 
 
-def test_tab_offers_public_names_only():
-    # In an interpreter of its own: others may have imported more by now.
-    offered = python(
-        "import json, tinygrad_mnist as tg; import tinygrad_mnist.cli; print(json.dumps(dir(tg)))"
-    )
+def test_tab_offers_public_names_only(fresh):
+    offered = fresh[3]
     assert {name for name in offered if not name.startswith("_")} == set(tg.__all__)
     assert "__version__" in offered
 

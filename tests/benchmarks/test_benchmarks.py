@@ -14,12 +14,15 @@ from benchmarks.workloads import WORKLOADS, problem
 
 workloads = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: f"workload{workload.number}")
 
-# Compilers take seconds; PyTorch's imports deprecated parts of PyTorch. What is ours is also in test_numba.py.
+# Compilers and large libraries take seconds; PyTorch's imports deprecated parts of PyTorch. What is ours is also in
+# test_numba.py.
 slow = [pytest.mark.thorough, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 implementations = pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=slow if name in ("torch.compile", "compiled numba") else [])
+        pytest.param(
+            name, marks=slow if name in ("torch", "torch.compile", "jax.jit", "compiled numba") else []
+        )
         for name in BUILDS
         if name != BASELINE
     ],

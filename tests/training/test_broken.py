@@ -24,7 +24,12 @@ def test_there_are_twenty_and_the_page_shows_all() -> None:
         assert FAULTS[code].cure in words
 
 
-# The page's examples ask the doctor about the broken ones.
+@pytest.mark.parametrize("code", ["softmax-twice", "broadcast-in-loss", "not-in-optimizer"])
+def test_the_doctor_finds_the_fault(code: str) -> None:
+    assert BROKEN[code].findings()[0].code == code
+
+
+# The page's examples ask the doctor about all broken ones; they, too, wait for --thorough.
 @pytest.mark.thorough
 @pytest.mark.parametrize("code", BROKEN)
 def test_the_cure_cures(code: str) -> None:
