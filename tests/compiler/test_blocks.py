@@ -349,7 +349,7 @@ def test_memory_does_not_grow_with_the_batch():
 @pytest.mark.parametrize(("columns", "cut"), [(20, True), (784, False)])
 def test_what_is_done_again_for_every_block_is_little(columns, cut):
     weights = RNG.normal(size=(784, columns)).astype(np.float32)
-    x = np.ones((10_000, 784), np.float32)
+    x = np.ones((6_000, 784), np.float32)
     compiled = tg.compile(lambda x: x @ np.tanh(weights))
     np.testing.assert_allclose(compiled(x), x @ np.tanh(weights), rtol=1e-4)
     assert is_cut(compiled) is cut
