@@ -70,7 +70,11 @@ def test_functions_of_networks_let_numbers_vanish(function, dtype, size):
 
 @pytest.mark.parametrize(
     ("optimizer", "backend"),
-    [*((o, None) for o in OPTIMIZERS), *((tg.optim.Adam, b) for b in ("numpy", "numba"))],
+    [
+        *((o, None) for o in OPTIMIZERS),
+        (tg.optim.Adam, "numpy"),
+        pytest.param(tg.optim.Adam, "numba", marks=pytest.mark.thorough),
+    ],
 )
 def test_training_steps_let_numbers_vanish(optimizer, backend):
     x = np.linspace(-300, 300, 60, dtype=np.float32).reshape(20, 3)
