@@ -152,7 +152,7 @@ def read_safetensors(
             raise DataError(f"{path}: a zip archive, as torch.save writes it, not a safetensors file")
         # First, because the library takes a header of any size.
         header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")], path)
-        return decode_tensors(content, path), {
+        return decode_tensors(content, path, max_bytes), {
             str(name): str(text) for name, text in header.get("__metadata__", {}).items()
         }
 

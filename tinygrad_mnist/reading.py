@@ -355,17 +355,20 @@ _TYPES = {"BOOL": "?", "C64": "<c8"} | {
 }
 
 
-def decode_tensors(content: bytes, path: object) -> dict[str, NDArray]:
+def decode_tensors(content: bytes, path: object, limit: int) -> dict[str, NDArray]:
     """The arrays in a safetensors file; bfloat16, the upper half of a float32, becomes one.
 
     Raises
     ------
     DataError
-        If NumPy lacks a type of theirs.
+        If NumPy lacks a type of theirs, or they take more than ``limit`` bytes.
     """
     import safetensors
 
     parts: list[tuple[str, dict[str, Any]]] = cast(Any, safetensors).deserialize(content)
+    size = sum(len(part["data"]) * (2 if part["dtype"] == "BF16" else 1) for _, part in parts)
+    if size > limit:
+        raise LimitError(f"{path}: its arrays take {size:,} bytes; more than {limit:,} are not read")
     return {name: _decoded(f"{path}, {quote(name)}", **part) for name, part in parts}
 
 

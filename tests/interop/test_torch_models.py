@@ -249,6 +249,9 @@ def test_a_file_of_bfloat16(tmp_path):
     state = tg.load(tmp_path / "w.safetensors")
     assert {a.dtype for a in state.values()} == {np.dtype(np.float32)}
     assert state.pop("scalar") == -0.5
+    assert len(tg.load(tmp_path / "w.safetensors", max_bytes=36)) == 3  # 9 numbers
+    with pytest.raises(tg.errors.DataError, match=r"take 36 bytes; more than 35 .* pass a larger max_bytes"):
+        tg.load(tmp_path / "w.safetensors", max_bytes=35)
     ours = nn.Linear(3, 2)
     ours.load_state_dict(state)
     np.testing.assert_array_equal(ours.weight.data, layer.weight.float().detach().numpy())
