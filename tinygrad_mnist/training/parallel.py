@@ -346,11 +346,7 @@ def _waiting() -> Iterator[None]:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SPEAKER = """
-import select, sys
-if not select.select([0], [], [], float(sys.argv[1]))[0]:
-    print(sys.argv[2], file=sys.stderr)
-"""
+_SPEAKER = "import select as s, sys; s.select([0], [], [], float(sys.argv[1]))[0] or sys.exit(sys.argv[2])"
 
 
 def _cores() -> int:
