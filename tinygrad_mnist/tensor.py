@@ -468,6 +468,13 @@ class Tensor(Operators):
             return unregistered(qualified(func), func, args, kwargs)
         return handler(*args, **kwargs)
 
+    @classmethod
+    def __torch_function__(cls, func: Any, *args: Any) -> Any:
+        """Refuse PyTorch's functions, whose own error would be that they take a Tensor and no Tensor."""
+        raise UnsupportedError(
+            f"PyTorch's {func.__name__} takes no Tensor of tinygrad_mnist; use NumPy's functions, or tg.nn.functional"
+        )
+
     @staticmethod
     def _into(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Let a Tensor that was passed as ``out=`` become the result."""

@@ -693,3 +693,25 @@ def test_the_doctor_and_checkpoints_want_the_right_things():
         tg.training.diagnose((X, Y), model())
     with pytest.raises(GradientError, match="checkpoint: differentiates a function"):
         tg.checkpoint(model()(X))
+
+
+def test_a_tensor_among_those_of_pytorch():
+    torch = pytest.importorskip("torch")
+    t = tg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(UnsupportedError, match=r"PyTorch's exp takes no Tensor .* use NumPy's functions"):
+        torch.exp(t)
+    with pytest.raises(UnsupportedError, match=r"PyTorch's cross_entropy takes no Tensor"):
+        fit(loss=torch.nn.CrossEntropyLoss())
+    (torch.tensor([3.0, 4.0]) * t).sum().backward()
+    np.testing.assert_array_equal(t.grad.data, [3, 4])
+    assert (torch.ones(2) < t).dtype == bool
+
+
+@pytest.mark.parametrize("library", ["torch", "pandas"])
+def test_a_compiled_function_takes_arrays(library):
+    module = pytest.importorskip(library)
+    x = module.ones(2) if library == "torch" else module.Series([1.0, 2.0])
+    with pytest.raises(
+        tg.errors.CompileError, match=r"'x' is a .*, not a plain array; pass np\.asarray\(x\)"
+    ):
+        tg.compile(lambda x: x * 2)(x)

@@ -488,9 +488,8 @@ def one_hot(labels: Array, classes: int, dtype: Any) -> Array:
             f"one_hot: labels must be integers, not {labels.dtype}; convert them with .astype(int)"
         )
     if labels.size:
-        brief = (
-            f"one_hot: a label is out of range; there are {pluralise(classes, 'class')}, 0 to {classes - 1}"
-        )
+        there = pluralise(classes, "class")
+        brief = f"one_hot: a label is out of range; there are {there}, 0 to {classes - 1}"
         # As unsigned integers, negative labels become huge ones.
         refuse(labels.astype(np.uint64).max() >= classes, lambda: OptionError(brief), brief)
     if not is_known(labels):

@@ -15,29 +15,28 @@ import numpy as np
 from ..data import DataLoader, Dataset
 from ..data.batches import Batches, BatchSource, adopt, make_loader
 from ..data.examples import ExampleSource
-from ..errors import OptionError, ShapeError, choice, misfit, quote
+from ..errors import OptionError, ShapeError, misfit
 from ..graph import no_grad
 from ..nn import Module
 from ..nn.modes import evaluating
-from ..optim import Optimizer, Schedule, StepLR, WarmupLR
+from ..optim import Optimizer, Schedule
 from ..tensor import Tensor
 from ..trees import leaves
 from ..typing import Array, NDArray
 from .callbacks import Callback, Training
 from .epochs import Epoch, undo_epoch
 from .history import History
+from .making import Loss, check_model, make_optimizer, make_schedule, named_loss, require_parameters
 from .metrics import Metric, Tally, class_axis, join, measure, named_metrics, plain
 from .parallel import Parallel
 from .progress import Progress
 from .resuming import Parts, Resumption
-from .settings import OPTIMIZERS, make_loss
 from .steps import TrainingStep
 from .threads import choose_threads, count_threads, limit_threads
 
 __all__ = ["evaluate", "fit", "predict"]
 
 Data = Dataset | DataLoader | tuple[NDArray, NDArray] | ExampleSource | BatchSource
-Loss = Callable[[Any, Any], Array]
 Metrics = Mapping[str, Metric] | Iterable[Metric] | Metric
 
 
@@ -207,12 +206,7 @@ def fit(
     if measures and validation is None:
         raise OptionError("fit: metrics= measures validation data after each epoch; pass validation= too")
     optimizer = make_optimizer(optimizer, model)
-    own = {id(p) for p in model.parameters()}
-    if own and own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
-        raise OptionError(
-            f"fit: the optimizer has no parameter of this {type(model).__name__}; was the model made anew after it? "
-            "Make the optimizer last, with model.parameters()"
-        )
+    require_parameters(optimizer, model)
     training = Training(model, optimizer, epochs, len(loader), validation is not None)
     training.data, training.validation, training.loss_function = loader, validation, loss
 
@@ -239,7 +233,7 @@ def fit(
         parallel=parallel,
     )
     if schedule is not None and not isinstance(schedule, Schedule):
-        schedule = _made(schedule, optimizer, epochs * -(-len(loader) // accumulate))
+        schedule = make_schedule(schedule, optimizer, epochs * -(-len(loader) // accumulate))
     if schedule is not None and schedule.optimizer is not optimizer:
         raise OptionError(
             "fit: the schedule changes the learning rate of another optimizer; pass that one as optimizer="
@@ -426,67 +420,9 @@ def predict(model: Module, data: Data | NDArray, *, batch_size: int = 1000) -> A
         return join([plain(model(x)) for x in batches])
 
 
-def _made(make: Callable[..., Schedule], optimizer: Optimizer, updates: int) -> Schedule:
-    """Make a schedule; one that watches a number does not ask how many updates there are."""
-    if getattr(make, "needs_value", False):
-        return make(optimizer)
-    if misfit(make, (optimizer, updates), {}):
-        raise OptionError(
-            f"fit: schedule= must take the optimizer and the total number of updates, as in {_A_SCHEDULE}"
-        )
-    if make in (StepLR, WarmupLR):
-        name = cast(Any, make).__name__
-        raise OptionError(
-            f"fit: schedule={name} says nothing of its settings; pass a function that does, as in "
-            f"{_A_SCHEDULE.replace('StepLR', name)}"
-        )
-    return make(optimizer, updates)
-
-
-_A_SCHEDULE = "schedule=lambda optimizer, updates: StepLR(optimizer, updates // 3)"
-
-
-def check_model(name: str, model: object) -> None:
-    """Check that the model is one, and not its class or the data."""
-    if isinstance(model, type):
-        raise OptionError(f"{name}: got the class {model.__name__}; pass an object, as in {model.__name__}()")
-    if not isinstance(model, Module):
-        raise OptionError(f"{name}: the model comes first, and must be a Module; got {type(model).__name__}")
-
-
 def as_loader(data: Data, batch_size: int, rng: np.random.Generator | int | None) -> DataLoader:
     """Make a loader that shuffles, unless the data are one."""
     return make_loader(data, batch_size, shuffle=True, rng=rng)
-
-
-def named_loss(loss: Loss | str | None) -> Loss:
-    """Look up a loss by its name, or make one from its class."""
-    if isinstance(loss, type):
-        return loss()
-    if loss is None or isinstance(loss, str):
-        return make_loss(loss or "cross-entropy")
-    if not callable(loss):
-        raise OptionError(
-            f"loss= is a function of outputs and targets, such as tg.nn.MSELoss(), or a name; got {quote(loss)}"
-        )
-    return loss
-
-
-def make_optimizer(optimizer: Any, model: Module) -> Optimizer:
-    """Make an optimizer from its name or its class."""
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    if optimizer is None or isinstance(optimizer, str):
-        name = (optimizer or "adam").lower()
-        if name not in OPTIMIZERS:
-            raise choice("optimizer", optimizer, OPTIMIZERS)
-        optimizer = OPTIMIZERS[name].make
-    made = optimizer(model.parameters()) if callable(optimizer) else optimizer
-    if not isinstance(made, Optimizer):
-        raise OptionError(
-            f"fit: optimizer = {optimizer!r} is not an Optimizer, nor a function or class that makes one, nor a name"
-        )
-    return made
 
 
 def _callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:

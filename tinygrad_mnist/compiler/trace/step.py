@@ -191,9 +191,11 @@ class Arguments:
             return dice
         if isinstance(x, Tensor) and is_stand_in(x._array):  # one that was also found in the function
             return x
-        if not is_numeric(x):
+        is_array = isinstance(x, (np.ndarray, np.generic)) or hasattr(x, "__array_function__")
+        is_converted = hasattr(type(x), "__array__") and not is_array
+        if not is_numeric(x) and not is_converted:
             return self._capture.reach.look(name, x)
-        if isinstance(x, np.ndarray) and type(x) not in (np.ndarray, np.memmap):
+        if is_converted or (isinstance(x, np.ndarray) and type(x) not in (np.ndarray, np.memmap)):
             raise CompileError(
                 f"compile: the argument {name!r} is a {type(x).__name__}, not a plain array; pass np.asarray(x)"
             )

@@ -10,7 +10,8 @@ import numpy as np
 from ...errors import TinygradError
 from ...nn import Module
 from ...optim import Optimizer
-from ..loop import Data, Loss, as_loader, check_model, make_optimizer, named_loss
+from ..loop import Data, as_loader
+from ..making import Loss, check_model, make_optimizer, named_loss
 from . import data_checks, graph_checks, model_checks, optimizer_checks
 from . import trials as tried
 from .case import Case

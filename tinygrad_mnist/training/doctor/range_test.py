@@ -13,7 +13,8 @@ from ...nn import Module
 from ...optim import Optimizer
 from ...tensor import Tensor
 from ...typing import NDArray
-from ..loop import Data, Loss, as_loader, make_optimizer, named_loss
+from ..loop import Data, as_loader
+from ..making import Loss, make_optimizer, named_loss
 
 __all__ = ["RangeTest", "lr_find"]
 
