@@ -141,7 +141,11 @@ class Train(Room):
 
     def close(self) -> None:
         """End all trainings; their folders stay."""
-        for record in list(self.records.values()):
+        records = list(self.records.values())
+        for record in records:  # all at the same time
+            if record.worker is not None:
+                record.worker.begin_to_end()
+        for record in records:
             self._end(record)
         if self._uploads is not None:
             self._uploads.cleanup()

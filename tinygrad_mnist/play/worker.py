@@ -7,11 +7,13 @@ whatever way, the line ends, and so does the task. Ctrl-C in a terminal goes to 
 from __future__ import annotations
 
 import importlib
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -85,7 +87,7 @@ class Worker:
     def __init__(self, task: Callable[..., None], hear: Callable[[Message], None], **given: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
-        self._lock = threading.Lock()
+        self._lock, self._told = threading.Lock(), math.inf
         self.process = context.Process(
             target=_run, args=(task.__module__, task.__qualname__, other, given), daemon=True
         )
@@ -104,11 +106,16 @@ class Worker:
         """Whether the task still runs."""
         return self.process.is_alive()
 
-    def close(self) -> None:
-        """End the task, and wait until it has ended."""
+    def begin_to_end(self) -> None:
+        """Tell the task to end, without waiting for it."""
         with self._lock, suppress(OSError, ValueError):
             self._connection.send(None)
-        self.process.join(PATIENCE)
+        self._told = min(self._told, time.monotonic())
+
+    def close(self) -> None:
+        """End the task, and wait until it has ended."""
+        self.begin_to_end()
+        self.process.join(max(0.0, self._told + PATIENCE - time.monotonic()))
         if self.process.is_alive():
             self.process.kill()
             self.process.join()

@@ -67,7 +67,7 @@ async function start() {
   let wasThere = false;
   engine.onConnection = (is) => {
     lost.hidden = is;
-    if (!is) lost.textContent = wasThere ? "The program has ended, or was started anew: its page has another address then."
+    if (!is) lost.textContent = wasThere ? "The connection is lost; the page tries again every second. If the program was started anew, its page has another address, which the terminal shows."
       : "There is no connection. Open the URL that the terminal shows.";
     else if (wasThere) { shown = ""; show(); }
     wasThere ||= is;

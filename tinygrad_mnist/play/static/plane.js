@@ -32,7 +32,7 @@ export async function mount(place, engine, state) {
   let isPainting = false, brush = 0;
 
   // -- parts
-  const output = h("canvas.output", { role: "application", tabindex: 0 }), caption = h("p.quiet.caption"), numbers = h("dl.numbers");
+  const output = h("canvas.output", { role: "application", tabindex: 0, "aria-label": "The plane as the network sees it" }), caption = h("p.quiet.caption"), numbers = h("dl.numbers");
   const chart = h("div.chart"), network = h("div.network");
   const diagram = new Diagram(network, {
     act: (cell) => { focus = cell; draw(); },
@@ -228,7 +228,7 @@ export async function mount(place, engine, state) {
     const right = `${(100 * picture.right).toFixed(0)}\u00a0%`;
     output.setAttribute("aria-label", `The plane as the network sees it: ${right} of the test points are correct. Arrows move a cross, Enter paints a point.`);
     caption.textContent = focus ? "What the chosen unit says. Choose it again to see the whole network." : "Full: trained with. Hollow: tested with.";
-    fill(numbers, [["Training loss", picture.train === null ? "–" : short(picture.train)], ["Test loss", picture.test === null ? "–" : short(picture.test)], ["Test points correct", right]].map(([name, value]) => h("div", null, h("dt", null, name), h("dd.number", null, value))));
+    fill(numbers, [["Training loss", picture.train === null ? "–" : short(picture.train)], ["Test loss", picture.test === null ? "–" : short(picture.test)], ["Test accuracy", right]].map(([name, value]) => h("div", null, h("dt", null, name), h("dd.number", null, value))));
     count.textContent = `step ${picture.step.toLocaleString("en")}`;
     if (picture.state === "diverged") isGoing = false;
     showPlay();
