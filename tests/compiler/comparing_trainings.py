@@ -21,6 +21,8 @@ from tinygrad_mnist.tensor import buffer
 from tinygrad_mnist.training import AverageWeights, fit
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-11}
+#: Numbers here are about 1; the square of a rounding error is nothing.
+NOTHING = {"float32": 1e-12, "float64": 1e-28}
 JIGGLES = 3
 #: A program has whole gradients, so it takes those that an optimizer or fit refuses as sparse: docs/compile.md says so.
 SPARSE = re.compile(r"OptionError: .* (is sparse:|sparse=True is not;)")
@@ -202,13 +204,13 @@ def check(network: Network, backend: str, expected: list[Outcome] | None = None)
     is_unstable = False
     for number, (a, b) in enumerate(zip(plain.rows, got.rows, strict=False)):
         others = [o.rows[number] for o in shaken if len(o.rows) > number]
-        if found := difference(a, b, others, TOLERANCE[network.dtype]):
+        if found := difference(a, b, others, network.dtype):
             if is_unstable:
                 verdict.unstable = f"{found[1]} after step {number}"
                 return verdict
             verdict.kind, verdict.detail = found[0], f"{found[1]} after step {number}"
             return verdict
-        is_unstable = is_unstable or any(difference(a, o, [], 1e-3) for o in others)
+        is_unstable = is_unstable or any(difference(a, o, [], network.dtype, 1e-3) for o in others)
     if isinstance(got.raised, tg.errors.CompileError):
         verdict.refused = str(got.raised)
         if f"({NAME}:" not in verdict.refused:
@@ -225,7 +227,7 @@ def _told(error: Exception | None) -> str:
 
 
 def difference(
-    a: dict[str, Any], b: dict[str, Any], others: list[dict[str, Any]], tolerance: float
+    a: dict[str, Any], b: dict[str, Any], others: list[dict[str, Any]], dtype: str, rtol: float = 0
 ) -> tuple[str, str] | None:
     """The kind of the first difference, and the words for it."""
     if a.keys() != b.keys():
@@ -243,12 +245,12 @@ def difference(
         if value.shape != other.shape or value.dtype != other.dtype:
             return f"{name} form", where
         near = [o[path][1] for o in others if path in o and o[path][1].shape == value.shape]
-        if not _alike(value, other, near, tolerance):
+        if not _alike(value, other, near, rtol or TOLERANCE[dtype], NOTHING[dtype]):
             return f"{name} value", where
     return None
 
 
-def _alike(a: Any, b: Any, others: list[Any], tolerance: float) -> bool:
+def _alike(a: Any, b: Any, others: list[Any], rtol: float, atol: float) -> bool:
     if a.dtype.kind != "f":
         return np.array_equal(a, b) or any(not np.array_equal(a, o) for o in others)
     finite = np.isfinite(a)
@@ -258,7 +260,7 @@ def _alike(a: Any, b: Any, others: list[Any], tolerance: float) -> bool:
         return False
     a, b, *others = (x[finite].astype(np.longdouble) for x in (a, b, *others))
     spread = max((np.abs(o - a).max(initial=0) for o in others), default=0)
-    return bool(np.all(np.abs(a - b) <= tolerance * np.abs(a).max(initial=0) + 30 * spread))
+    return bool(np.all(np.abs(a - b) <= rtol * np.abs(a).max(initial=0) + 30 * spread + atol))
 
 
 def told(network: Network, backend: str, kind: str) -> str:
