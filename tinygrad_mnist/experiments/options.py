@@ -162,9 +162,9 @@ class RememberingCommand(click.Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             alias = self.ALIASES.get(error.option_name)
-            if alias in [name for option in self.params for name in option.opts]:
-                error.possibilities = [alias]
-            raise
+            if alias not in [name for option in self.params for name in option.opts]:
+                raise
+            raise click.NoSuchOption(error.option_name, possibilities=[str(alias)], ctx=ctx) from None
 
 
 def command_line(program: str) -> str:
