@@ -164,7 +164,7 @@ class RememberingCommand(click.Command):
             alias = self.ALIASES.get(error.option_name)
             if alias not in [name for option in self.params for name in option.opts]:
                 raise
-            raise click.NoSuchOption(error.option_name, possibilities=[str(alias)], ctx=ctx) from None
+            raise click.UsageError(f"{error.message} Did you mean {alias!r}?", ctx) from None
 
 
 def command_line(program: str) -> str:
