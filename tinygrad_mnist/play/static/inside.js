@@ -111,7 +111,7 @@ export function confusion(place, matrix, classes, picked, act) {
 export function mistakes(place, found, run, picked) {
   const { shape, data } = unpack(found.images), [count, t, w] = shape, name = (/** @type {number} */ i) => run.classes[i] ?? String(i);
   const when = found.step === null || found.step === undefined ? "" : ` at step ${found.step.toLocaleString("en")}`;
-  const words = picked ? (picked.truth === picked.said ? `${found.count} times ${name(picked.truth)} is read correctly${when}; the least sure:` : `${found.count} times ${name(picked.truth)} is taken for ${name(picked.said)}${when}.`) : `${found.count} mistakes${when}; those it is surest of:`;
+  const words = picked ? (picked.truth === picked.said ? `${found.count} times ${name(picked.truth)} is read correctly${when}; the least sure:` : `${found.count} times ${name(picked.truth)} is taken for ${name(picked.said)}${when}.`) : found.count ? `${found.count} mistakes${when}; those it is surest of:` : `No mistakes${when}.`;
   /** @type {any} */ (place).keptKey = null;
   fill(place, h("p.quiet", null, words), h("div.mistakes", null, Array.from({ length: count }, (_, i) => {
     const canvas = h("canvas.pixels", { role: "img", "aria-label": `${name(found.truth[i])}, taken for ${name(found.said[i])}` });
