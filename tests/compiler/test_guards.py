@@ -997,19 +997,8 @@ def function_of_numpy():
 
 @changes
 def function_of_this_package():
-    relu = tg.nn.functional.relu
-
-    def put_back():
-        tg.nn.functional.relu = relu
-
-    def change():
-        tg.nn.functional.relu = np.cos
-        weakref.finalize(f, put_back)
-
-    def f(x):
-        return tg.nn.functional.relu(x)
-
-    return f, change
+    module = tg.nn.functional
+    return lambda x: module.relu(x), lambda: setattr(module, "relu", np.cos)
 
 
 @changes
@@ -1229,6 +1218,7 @@ def slope(w):
 def test_a_change_is_noticed(name):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("SCALE_OF_A_TEST", "2")
+        monkeypatch.setattr(tg.nn.functional, "relu", tg.nn.functional.relu)  # which one case replaces
         assert_a_change_is_noticed(name)
 
 
