@@ -6,6 +6,7 @@ of them meets would leave the others waiting for it, so it ends them all.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -28,8 +29,9 @@ from ..typing import NDArray
 
 __all__ = ["Parallel", "count_apart"]
 
-#: How long the other processes leave it to the first to report an error, which is often the same in all, in seconds.
-COURTESY = 0.5
+#: How long the other processes leave it to the first to report an error, which is often the same in all, and how long
+#: a process leaves it to mpiexec to pass on what it says, in seconds.
+COURTESY, HANDOVER = 0.5, 0.2
 
 #: After how many seconds a process says that it waits for others to begin.
 PATIENCE = 20
@@ -284,14 +286,15 @@ class Parallel:
 
     def _end_all(self, error: BaseException) -> None:
         time.sleep(COURTESY if self.rank else 0)
-        status = None
+        status, said = None, io.StringIO()
         try:
-            with redirect_stderr(sys.__stderr__):
+            with redirect_stderr(said):
                 status = self.report(error)
-                print(
-                    f"process {self.rank} of {self.size} has ended all of them", file=sys.stderr, flush=True
-                )
+            said.write(f"process {self.rank} of {self.size} has ended all of them\n")
+            # At once, and some time before the end: what mpiexec has not read by then, it does not pass on.
+            print(said.getvalue(), end="", file=sys.__stderr__, flush=True)
             sys.stdout.flush()
+            time.sleep(HANDOVER)
         finally:
             self._comm.Abort(status or 1)
             os._exit(status or 1)  # it may take a moment until they are ended
