@@ -130,8 +130,8 @@ def replay_size(epochs: int) -> int:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--rounds", default=5, show_default=True)
-@click.option("--epochs", default=40, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--epochs", default=300, show_default=True)
 def main(rounds: int, epochs: int) -> None:
     """Measure what the page costs."""
     from playwright.sync_api import sync_playwright
