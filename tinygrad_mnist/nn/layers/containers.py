@@ -92,7 +92,7 @@ class Committee(Module):
     """Networks that each learn from their own part of every batch, and vote [1]_.
 
     In ``train()`` mode, the outputs for the first part of the batch are those of the first member, for the second
-    part those of the second, and so on. So an epoch takes as long as one of a single member, and a committee of five
+    part those of the second, and so on. So an epoch computes as much as one of a single member, and a committee of five
     needs five times the epochs. In ``eval()`` mode, the outputs are the mean of all members' log-probabilities.
 
     Parameters
